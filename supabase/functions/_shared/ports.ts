@@ -1,0 +1,166 @@
+/**
+ * The outside world, in the words of the code that needs it.
+ *
+ * Nothing in `_shared` reads the time, the environment, randomness or the network except through these. Each port has
+ * a contract suite in `tests/contract/` where it has more than one implementation.
+ */
+
+import type { LogEvent, NewLogEvent, Usage } from "./protocol/log_event.ts";
+
+/** Ends a timer; calling it again, or after it fired, does nothing. */
+export type CancelTimer = () => void;
+
+export interface Clock {
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+  /** Runs `task` once, `delayMs` milliseconds from now. */
+  after(delayMs: number, task: () => void): CancelTimer;
+}
+
+export interface Ids {
+  /** A random UUID (version 4). */
+  uuid(): string;
+  /** 256 random bits in base64url: 43 characters. */
+  secret(): string;
+}
+
+/** The sending half of one WebSocket that is open. Neither method throws. */
+export interface Socket {
+  /** Bytes accepted by `send` that have not left this process yet. */
+  readonly bufferedAmount: number;
+  send(text: string): void;
+  close(code: number, reason: string): void;
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+
+/** One line of the log. Never user text, tokens or keys. */
+export interface LogEntry {
+  level: LogLevel;
+  /** A fixed name such as `turn_ended`; everything that varies is in the other fields. */
+  event: string;
+  [field: string]: unknown;
+}
+
+export interface Log {
+  write(entry: LogEntry): void;
+}
+
+/** Keeps the worker alive for as long as a promise is pending (Supabase: `EdgeRuntime.waitUntil`). */
+export interface WorkerLifetime {
+  hold(work: Promise<unknown>): void;
+}
+
+/** A user whose token was verified. */
+export interface VerifiedUser {
+  userId: string;
+  /** When the token ends, in milliseconds since the epoch. */
+  expiresAt: number;
+}
+
+export interface IdentityVerifier {
+  /**
+   * Checks a user's access token: signature, algorithm, `exp`, `nbf`, `aud`.
+   * Rejects with an {@linkcode AgentError}: `unauthorized` for a token that is no good, or `store_unavailable`
+   * (retryable) where the keys could not be had.
+   */
+  verify(token: string): Promise<VerifiedUser>;
+}
+
+export interface ModelMessage {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
+export interface ModelRequest {
+  messages: readonly ModelMessage[];
+  /** The wanted model first, then the ones to fall back to. Never empty. */
+  models: readonly string[];
+  temperature: number;
+  maxTokens: number;
+}
+
+/** How a reply ended. Its text has been handed to `onText` by then. */
+export interface ModelReply {
+  /** `stop`, `length`, `content_filter`, or whatever else the provider says. */
+  finishReason: string;
+  /** The model that answered: not the first one asked for, after a fallback. */
+  model: string;
+  usage?: Usage;
+}
+
+export interface ReplyOptions {
+  /** Called with each piece of text as it arrives, several tokens at once where the provider sends them so. */
+  onText(text: string): void;
+  signal: AbortSignal;
+}
+
+export interface LanguageModel {
+  /**
+   * Streams one reply. Rejects with an {@linkcode AgentError} with a `model_…` code, or with the signal's reason once
+   * it is aborted; the upstream request is given up at once then.
+   */
+  reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply>;
+}
+
+/** Whose a session is: a signed-in user's, or that of whoever holds the resume token with this SHA-256. */
+export type SessionOwner =
+  | { kind: "user"; userId: string }
+  | { kind: "anonymous"; tokenHash: string };
+
+export interface SessionRecord {
+  sessionId: string;
+  owner: SessionOwner;
+  /** Milliseconds since the epoch. */
+  createdAt: number;
+}
+
+export interface SessionStore {
+  /** Rejects with `store_unavailable` where the store cannot be reached: then there is no half-made session. */
+  create(record: SessionRecord): Promise<void>;
+  /**
+   * The session, if it exists and one of `claims` owns it. An unknown session, an expired one and another's are all
+   * `undefined`, with nothing to tell them apart by.
+   */
+  find(sessionId: string, claims: readonly SessionOwner[]): Promise<SessionRecord | undefined>;
+  /** The newest sessions of a user first, at most `limit`. */
+  list(userId: string, limit: number): Promise<readonly SessionRecord[]>;
+  /** Forgets a session with its log. Forgetting an unknown one does nothing. */
+  remove(sessionId: string): Promise<void>;
+}
+
+/** Events `from` … in order, as far as the page goes. */
+export interface LogPage {
+  events: readonly LogEvent[];
+  /** The oldest `seq` still kept; `lastSeq + 1` where nothing is. */
+  oldestSeq: number;
+  /** The newest `seq` there is; 0 before the first event. */
+  lastSeq: number;
+}
+
+export interface LogRange {
+  /** Only events after this `seq`. */
+  afterSeq: number;
+  /** At most this many. */
+  limit: number;
+}
+
+export interface Feedback {
+  /** The client's key for this piece of feedback: a repeat changes nothing. */
+  id: string;
+  turnId: string;
+  verdict?: "approve" | "reject" | "modify";
+  rating?: -1 | 1;
+  comment: string;
+}
+
+/** The durable events of every session, and what people thought of them. */
+export interface EventLog {
+  /**
+   * Appends in one commit and answers with `seq` given: 1, 2, 3 … without holes. Calls for one session take effect in
+   * the order they were made. Rejects with `store_unavailable` where nothing was appended.
+   */
+  append(sessionId: string, events: readonly NewLogEvent[]): Promise<readonly LogEvent[]>;
+  read(sessionId: string, range: LogRange): Promise<LogPage>;
+  recordFeedback(sessionId: string, feedback: Feedback): Promise<{ repeated: boolean }>;
+}

@@ -1,0 +1,112 @@
+/**
+ * What a client may send. The schemas are the single source: the types, the checks of {@linkcode decode}, the JSON
+ * Schema and the AsyncAPI document all come from them.
+ */
+
+import * as z from "zod";
+
+/** A client's key for a frame of its own: scopes to the session, echoed as `in_reply_to`. */
+export const frameId = z.string("must be a string").min(1, "must not be empty").max(
+  128,
+  "must have at most 128 characters",
+);
+
+export const PRIORITIES = ["high", "normal", "low"] as const;
+export const QUEUE_POLICIES = ["queue", "reject", "interrupt", "latest"] as const;
+export type Priority = (typeof PRIORITIES)[number];
+export type QueuePolicy = (typeof QUEUE_POLICIES)[number];
+
+/** How the model is asked. What may be chosen is the operator's to say: `ALLOWED_MODELS`, `MAX_TOKENS`. */
+export const queryOptions = z.object({
+  model: z.string("must be a string").min(1, "must not be empty").max(200, "must have at most 200 characters")
+    .optional(),
+  temperature: z.number("must be a number").min(0, "must be from 0 to 2").max(2, "must be from 0 to 2")
+    .optional(),
+  max_tokens: z.int("must be a whole number").min(1, "must be 1 or more").max(
+    1_000_000,
+    "must be at most 1000000",
+  ).optional(),
+}, "must be an object");
+
+export const queryFrame = z.object({
+  type: z.literal("query"),
+  content: z.string(),
+  id: frameId.optional(),
+  priority: z.enum(PRIORITIES, "must be high, normal or low").optional(),
+  policy: z.enum(QUEUE_POLICIES, "must be queue, reject, interrupt or latest").optional(),
+  stream: z.boolean("must be true or false").optional(),
+  options: queryOptions.optional(),
+});
+
+const none = z.object({}, "must be an object");
+const pageSize = z.int("must be a whole number").min(1, "must be from 1 to 200").max(
+  200,
+  "must be from 1 to 200",
+);
+
+/** The verbs of a `command` with the shape of their `args`, and what `help` says of them. */
+export const COMMANDS = {
+  help: { args: none, summary: "Lists the commands" },
+  ping: { args: none, summary: "Answers pong" },
+  auth: {
+    args: z.object({ token: z.string("must be a string").min(1, "must not be empty") }, "must be an object"),
+    summary: "Authenticates this connection, or renews its token: {token}",
+  },
+  status: { args: none, summary: "Tells what the session is doing" },
+  history: {
+    args: z.object({
+      limit: pageSize.optional(),
+      before_seq: z.int("must be a whole number").min(1, "must be 1 or more").optional(),
+    }, "must be an object"),
+    summary: "Reads the conversation back, newest page first: {limit, before_seq}",
+  },
+  clear: { args: none, summary: "Starts afresh: the model forgets the conversation so far" },
+  cancel: {
+    args: z.object(
+      { id: frameId.optional(), all: z.boolean("must be true or false").optional() },
+      "must be an object",
+    ),
+    summary: "Stops the running answer, or a query by its id, or all: {id} or {all}",
+  },
+  configure: {
+    args: z.object(
+      { ...queryOptions.shape, stream: z.boolean("must be true or false").optional() },
+      "must be an object",
+    ),
+    summary: "Sets defaults for this session's queries: {model, temperature, max_tokens, stream}",
+  },
+  sessions: {
+    args: z.object({ limit: pageSize.optional() }, "must be an object"),
+    summary: "Lists your sessions: {limit}",
+  },
+  delete: { args: none, summary: "Deletes this session and all it holds" },
+} as const;
+
+export type Verb = keyof typeof COMMANDS;
+export type CommandArgs<V extends Verb> = z.infer<(typeof COMMANDS)[V]["args"]>;
+
+export const commandFrame = z.object({
+  type: z.literal("command"),
+  content: z.enum(Object.keys(COMMANDS) as [Verb, ...Verb[]]),
+  id: frameId.optional(),
+  args: z.object({}).optional(),
+});
+
+export const feedbackFrame = z.object({
+  type: z.literal("human_feedback"),
+  content: z.string("must be a string").optional(),
+  id: frameId.optional(),
+  turn_id: frameId.optional(),
+  verdict: z.enum(["approve", "reject", "modify"], "must be approve, reject or modify").optional(),
+  rating: z.literal([-1, 1], "must be -1 or 1").optional(),
+  approval_id: frameId.optional(),
+});
+
+export type QueryOptions = z.infer<typeof queryOptions>;
+export type QueryFrame = z.infer<typeof queryFrame>;
+export type FeedbackFrame = z.infer<typeof feedbackFrame>;
+/** A command with its verb and the arguments that belong to it. */
+export type CommandFrame = {
+  [V in Verb]: { type: "command"; verb: V; id?: string | undefined; args: CommandArgs<V> };
+}[Verb];
+export type ClientFrame = QueryFrame | CommandFrame | FeedbackFrame;

@@ -1,0 +1,19 @@
+/** Why a connection is closed, and with which words. docs/PROTOCOL.md says what a client should do on each. */
+
+export interface Closing {
+  readonly code: number;
+  readonly reason: string;
+}
+
+export const CLOSE = {
+  sessionTimeout: { code: 1000, reason: "Session timeout" },
+  rateLimitAbused: { code: 1008, reason: "Rate limit abused" },
+  frameTooLarge: { code: 1009, reason: "Frame too large" },
+  workerReplaced: { code: 1012, reason: "Worker is being replaced" },
+  tooManyConnections: { code: 1013, reason: "Too many connections" },
+  slowConsumer: { code: 3008, reason: "Slow consumer" },
+  unauthorized: { code: 4001, reason: "Unauthorized" },
+  tokenExpired: { code: 4001, reason: "Token expired" },
+  forbidden: { code: 4003, reason: "Forbidden" },
+  sessionDeleted: { code: 4009, reason: "Session deleted" },
+} as const satisfies Record<string, Closing>;

@@ -1,0 +1,151 @@
+/** Text off the socket into a frame, or into the problem with it. Never throws, whatever comes. */
+
+import type * as z from "zod";
+import type { ErrorCode } from "../errors.ts";
+import {
+  type ClientFrame,
+  type CommandFrame,
+  COMMANDS,
+  feedbackFrame,
+  frameId,
+  queryFrame,
+  type Verb,
+} from "./client_frames.ts";
+
+/** Why a frame was refused, in the terms of the `error` frame that answers it. */
+export interface FrameProblem {
+  code: ErrorCode;
+  message: string;
+  /** The offending frame's id, where it has a usable one. */
+  inReplyTo?: string;
+}
+
+export type Decoded = { frame: ClientFrame } | { problem: FrameProblem };
+
+/** Types that exist but that only the server sends. */
+const SERVER_TYPES = new Set(["response", "notification", "status", "error", "delta", "heartbeat"]);
+const VERBS = Object.keys(COMMANDS).join(", ");
+
+/** Bytes of UTF-8 JSON, or text, into a frame. The caller has checked the size. */
+export function decode(data: string | ArrayBuffer): Decoded {
+  let text: string;
+  if (typeof data === "string") {
+    text = data;
+  } else {
+    try {
+      text = new TextDecoder("utf-8", { fatal: true }).decode(data);
+    } catch {
+      return refuse("invalid_encoding", "Cannot decode frame: a binary frame must hold UTF-8 JSON text");
+    }
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return refuse("invalid_json", "Cannot decode frame: it is not JSON");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    return refuse("invalid_frame", `Cannot decode frame: expected a JSON object, got ${nameOf(value)}`);
+  }
+  return decodeObject(value as Record<string, unknown>);
+}
+
+function decodeObject(value: Record<string, unknown>): Decoded {
+  const id = frameId.safeParse(value.id).data;
+  const type = value.type ?? "query";
+  switch (type) {
+    case "query":
+      return decodeQuery(value, id);
+    case "command":
+      return decodeCommand(value, id);
+    case "human_feedback":
+      return decodeFeedback(value, id);
+  }
+  if (typeof type !== "string") {
+    return refuse("invalid_frame", `Cannot decode frame: "type" must be a string, got ${nameOf(type)}`, id);
+  }
+  if (SERVER_TYPES.has(type)) {
+    return refuse("forbidden_type", `Cannot accept frame: only the server sends "${type}"`, id);
+  }
+  return refuse("unknown_type", 'Cannot accept frame: "type" must be query, command or human_feedback', id);
+}
+
+function decodeQuery(value: Record<string, unknown>, id: string | undefined): Decoded {
+  const content = requireContent(value, id);
+  if ("problem" in content) return content;
+  const parsed = queryFrame.safeParse({ ...value, type: "query" });
+  if (!parsed.success) return refuseShape("query", parsed.error, id);
+  return { frame: { ...parsed.data, content: parsed.data.content.toWellFormed() } };
+}
+
+function decodeCommand(value: Record<string, unknown>, id: string | undefined): Decoded {
+  const content = requireContent(value, id);
+  if ("problem" in content) return content;
+  const verb = content.text.trim();
+  if (!isVerb(verb)) {
+    return refuse("unknown_command", `Cannot run command: "content" must be one of ${VERBS}`, id);
+  }
+  const idCheck = frameId.optional().safeParse(value.id);
+  if (!idCheck.success) {
+    return refuse("invalid_frame", `Cannot accept command: "id" ${firstIssue(idCheck.error).message}`, id);
+  }
+  const parsed = COMMANDS[verb].args.safeParse(value.args ?? {});
+  if (!parsed.success) {
+    const { path, message } = firstIssue(parsed.error);
+    return refuse("invalid_args", `Cannot run ${verb}: "${["args", ...path].join(".")}" ${message}`, id);
+  }
+  // The schema is the verb's own, which TypeScript cannot follow through the index.
+  return { frame: { type: "command", verb, id, args: parsed.data } as CommandFrame };
+}
+
+function decodeFeedback(value: Record<string, unknown>, id: string | undefined): Decoded {
+  const parsed = feedbackFrame.safeParse(value);
+  if (!parsed.success) return refuseShape("human_feedback", parsed.error, id);
+  const { content = "", verdict, rating } = parsed.data;
+  const saysNothing = content.trim() === "" && verdict === undefined && rating === undefined;
+  if (saysNothing || (verdict === "modify" && content.trim() === "")) {
+    return refuse("content_required", "Message content is required", id);
+  }
+  return { frame: { ...parsed.data, content: content.toWellFormed() } };
+}
+
+/** The seed's own words for a missing content; an object or a number is told what was expected. */
+function requireContent(
+  value: Record<string, unknown>,
+  id: string | undefined,
+): { text: string } | { problem: FrameProblem } {
+  const { content } = value;
+  if (content === undefined || content === null || (typeof content === "string" && content.trim() === "")) {
+    return refuse("content_required", "Message content is required", id);
+  }
+  if (typeof content !== "string") {
+    return refuse(
+      "invalid_frame",
+      `Cannot accept frame: "content" must be a string, got ${nameOf(content)}`,
+      id,
+    );
+  }
+  return { text: content };
+}
+
+function refuseShape(what: string, error: z.ZodError, id: string | undefined): { problem: FrameProblem } {
+  const { path, message } = firstIssue(error);
+  return refuse("invalid_frame", `Cannot accept ${what}: "${path.join(".")}" ${message}`, id);
+}
+
+function firstIssue(error: z.ZodError): { path: readonly PropertyKey[]; message: string } {
+  return error.issues[0] ?? { path: [], message: "has the wrong shape" };
+}
+
+function refuse(code: ErrorCode, message: string, id?: string): { problem: FrameProblem } {
+  return { problem: id === undefined ? { code, message } : { code, message, inReplyTo: id } };
+}
+
+function isVerb(text: string): text is Verb {
+  return Object.hasOwn(COMMANDS, text);
+}
+
+function nameOf(value: unknown): string {
+  if (value === null) return "null";
+  return Array.isArray(value) ? "an array" : `a ${typeof value}`;
+}

@@ -1,0 +1,77 @@
+/**
+ * The durable events of a session: what has a `seq`, survives a lost socket and is replayed on resume.
+ *
+ * The log is the one truth. What the model sees (`agent/history.ts`) and what a client is shown
+ * (`protocol/render.ts`) are both read off it.
+ */
+
+import type { ErrorCode } from "../errors.ts";
+import type { QueryOptions } from "./client_frames.ts";
+
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  /** In US dollars, where the provider reports it. */
+  cost?: number;
+}
+
+interface OfQuery {
+  /** The client's idempotency key, or the one the server gave. */
+  queryId: string;
+  turnId: string;
+}
+
+export interface QueryEvent extends OfQuery {
+  kind: "query";
+  content: string;
+  options: QueryOptions;
+  /** Who asked: this connection learns `seq` from a `status`, every other one from the `query` frame. */
+  connectionId: string;
+  /** Comments of feedback with verdict `modify`, put before the model with this query. */
+  feedback: readonly string[];
+}
+
+export interface ResponseEvent extends OfQuery {
+  kind: "response";
+  content: string;
+  finishReason: string;
+  model: string;
+  usage?: Usage;
+}
+
+export interface ErrorEvent extends OfQuery {
+  kind: "error";
+  code: ErrorCode;
+  content: string;
+  retryable: boolean;
+  retryAfterMs?: number;
+  /** What had been written by then; empty if nothing was. */
+  partial: string;
+}
+
+export interface CancelledEvent extends OfQuery {
+  kind: "cancelled";
+  reason: "cancelled" | "interrupted" | "superseded";
+  partial: string;
+}
+
+/** The conversation so far is put out of the model's sight; the log keeps it. */
+export interface ClearedEvent {
+  kind: "cleared";
+  /** The client's id of the command, if it had one. */
+  commandId?: string;
+  connectionId: string;
+}
+
+export type TerminalEvent = ResponseEvent | ErrorEvent | CancelledEvent;
+export type NewLogEvent = QueryEvent | TerminalEvent | ClearedEvent;
+
+export interface Logged {
+  /** 1, 2, 3 … within the session, without holes. */
+  seq: number;
+  /** When it was committed, in milliseconds since the epoch. */
+  at: number;
+}
+
+export type LogEvent = NewLogEvent & Logged;
