@@ -21,11 +21,18 @@ const text = z.string().trim().min(1, "must not be empty");
 /** A number from `min` up; the text must be a plain decimal, so that "1e3", "0x10" and " " are mistakes. */
 function number(min: number, max: number): z.ZodType<number, string> {
   return z.string().regex(/^-?\d+(\.\d+)?$/, "must be a number").transform(Number)
-    .pipe(z.number().min(min, `must be ${min} or more`).max(max, `must be ${max} or less`));
+    .pipe(inRange(min, max));
 }
 function whole(min: number, max = Number.MAX_SAFE_INTEGER): z.ZodType<number, string> {
   return z.string().regex(/^-?\d+$/, "must be a whole number").transform(Number)
-    .pipe(z.number().min(min, `must be ${min} or more`).max(max, `must be ${max} or less`));
+    .pipe(inRange(min, max));
+}
+function inRange(min: number, max: number): z.ZodNumber {
+  // Its own words are for Infinity, which enough digits make.
+  return z.number(`must be ${max} or less`).min(min, `must be ${min} or more`).max(
+    max,
+    `must be ${max} or less`,
+  );
 }
 /** A timer's length: what `setTimeout` can hold. */
 const durationMs = (min: number): z.ZodType<number, string> => whole(min, 2_147_483_647);
@@ -35,7 +42,7 @@ const list = z.string().transform((value) =>
 /** Supabase's JSON objects of named keys, as a list of the keys. */
 const namedKeys = z.string().transform((value, context) => {
   try {
-    const keys = z.record(z.string(), z.string()).safeParse(JSON.parse(value));
+    const keys = z.record(z.string(), z.string().min(1)).safeParse(JSON.parse(value));
     if (keys.success) return Object.values(keys.data);
   } catch {
     // Not JSON: the same mistake as the wrong shape.
@@ -135,7 +142,8 @@ export function parseConfig(env: Readonly<Record<string, string>>): Config {
       `You are ${values.AGENT_NAME}, an AI assistant communicating via WebSocket.`,
     models,
     allowedModels: values.ALLOWED_MODELS.length > 0 ? values.ALLOWED_MODELS : models,
-    sessionTimeoutMs: values.SESSION_TIMEOUT * 60_000,
+    // Rounded up: the smallest fraction must not become 0, which means never.
+    sessionTimeoutMs: Math.ceil(values.SESSION_TIMEOUT * 60_000),
     publishableKeys: [...values.SUPABASE_PUBLISHABLE_KEYS, ...present(values.SUPABASE_ANON_KEY)],
     secretKeys: [...values.SUPABASE_SECRET_KEYS, ...present(values.SUPABASE_SERVICE_ROLE_KEY)],
   };

@@ -30,6 +30,7 @@ export const ERROR_CODES = [
   "queue_full",
   "busy",
   "unknown_turn",
+  "unknown_approval",
   "option_not_allowed",
   "shutting_down",
   // The model

@@ -5,21 +5,30 @@
 
 import * as z from "zod";
 
-/** A client's key for a frame of its own: scopes to the session, echoed as `in_reply_to`. */
+/**
+ * A client's key for a frame of its own: scopes to the session, echoed as `in_reply_to`. One with a lone surrogate is
+ * refused, not mended: the mended one would be another key.
+ */
 export const frameId = z.string("must be a string").min(1, "must not be empty").max(
   128,
   "must have at most 128 characters",
-);
+).refine((id) => id.isWellFormed(), "must be well-formed Unicode");
 
+/** Free text, lone surrogates replaced by U+FFFD: Postgres and model providers refuse them. */
+function text(): z.ZodString {
+  return z.string("must be a string").overwrite((value) => value.toWellFormed());
+}
+
+/** Lanes of the turn queue, the first served first. */
 export const PRIORITIES = ["high", "normal", "low"] as const;
+/** What becomes of a query that comes while a turn runs. docs/PROTOCOL.md says what each does. */
 export const QUEUE_POLICIES = ["queue", "reject", "interrupt", "latest"] as const;
 export type Priority = (typeof PRIORITIES)[number];
 export type QueuePolicy = (typeof QUEUE_POLICIES)[number];
 
 /** How the model is asked. What may be chosen is the operator's to say: `ALLOWED_MODELS`, `MAX_TOKENS`. */
 export const queryOptions = z.object({
-  model: z.string("must be a string").min(1, "must not be empty").max(200, "must have at most 200 characters")
-    .optional(),
+  model: text().min(1, "must not be empty").max(200, "must have at most 200 characters").optional(),
   temperature: z.number("must be a number").min(0, "must be from 0 to 2").max(2, "must be from 0 to 2")
     .optional(),
   max_tokens: z.int("must be a whole number").min(1, "must be 1 or more").max(
@@ -28,9 +37,10 @@ export const queryOptions = z.object({
   ).optional(),
 }, "must be an object");
 
+/** A question to the model. On the wire `type` may be left out. */
 export const queryFrame = z.object({
   type: z.literal("query"),
-  content: z.string(),
+  content: text(),
   id: frameId.optional(),
   priority: z.enum(PRIORITIES, "must be high, normal or low").optional(),
   policy: z.enum(QUEUE_POLICIES, "must be queue, reject, interrupt or latest").optional(),
@@ -49,7 +59,7 @@ export const COMMANDS = {
   help: { args: none, summary: "Lists the commands" },
   ping: { args: none, summary: "Answers pong" },
   auth: {
-    args: z.object({ token: z.string("must be a string").min(1, "must not be empty") }, "must be an object"),
+    args: z.object({ token: text().min(1, "must not be empty") }, "must be an object"),
     summary: "Authenticates this connection, or renews its token: {token}",
   },
   status: { args: none, summary: "Tells what the session is doing" },
@@ -85,6 +95,7 @@ export const COMMANDS = {
 export type Verb = keyof typeof COMMANDS;
 export type CommandArgs<V extends Verb> = z.infer<(typeof COMMANDS)[V]["args"]>;
 
+/** A command as it is on the wire; the shape of `args` is the verb's, in {@linkcode COMMANDS}. */
 export const commandFrame = z.object({
   type: z.literal("command"),
   content: z.enum(Object.keys(COMMANDS) as [Verb, ...Verb[]]),
@@ -92,9 +103,10 @@ export const commandFrame = z.object({
   args: z.object({}).optional(),
 });
 
+/** What a person thinks of a turn. `content` may be left out where a verdict or a rating says it. */
 export const feedbackFrame = z.object({
   type: z.literal("human_feedback"),
-  content: z.string("must be a string").optional(),
+  content: text().optional(),
   id: frameId.optional(),
   turn_id: frameId.optional(),
   verdict: z.enum(["approve", "reject", "modify"], "must be approve, reject or modify").optional(),

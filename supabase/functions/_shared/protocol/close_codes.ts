@@ -11,6 +11,7 @@ export const CLOSE = {
   frameTooLarge: { code: 1009, reason: "Frame too large" },
   workerReplaced: { code: 1012, reason: "Worker is being replaced" },
   tooManyConnections: { code: 1013, reason: "Too many connections" },
+  tryAgainLater: { code: 1013, reason: "Try again later" },
   slowConsumer: { code: 3008, reason: "Slow consumer" },
   unauthorized: { code: 4001, reason: "Unauthorized" },
   tokenExpired: { code: 4001, reason: "Token expired" },

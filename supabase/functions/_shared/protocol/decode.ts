@@ -75,7 +75,7 @@ function decodeQuery(value: Record<string, unknown>, id: string | undefined): De
   if ("problem" in content) return content;
   const parsed = queryFrame.safeParse({ ...value, type: "query" });
   if (!parsed.success) return refuseShape("query", parsed.error, id);
-  return { frame: { ...parsed.data, content: parsed.data.content.toWellFormed() } };
+  return { frame: parsed.data };
 }
 
 function decodeCommand(value: Record<string, unknown>, id: string | undefined): Decoded {
@@ -99,14 +99,14 @@ function decodeCommand(value: Record<string, unknown>, id: string | undefined): 
 }
 
 function decodeFeedback(value: Record<string, unknown>, id: string | undefined): Decoded {
-  const parsed = feedbackFrame.safeParse(value);
+  const parsed = feedbackFrame.safeParse({ ...value, content: value.content ?? undefined });
   if (!parsed.success) return refuseShape("human_feedback", parsed.error, id);
   const { content = "", verdict, rating } = parsed.data;
   const saysNothing = content.trim() === "" && verdict === undefined && rating === undefined;
   if (saysNothing || (verdict === "modify" && content.trim() === "")) {
     return refuse("content_required", "Message content is required", id);
   }
-  return { frame: { ...parsed.data, content: content.toWellFormed() } };
+  return { frame: { ...parsed.data, content } };
 }
 
 /** The seed's own words for a missing content; an object or a number is told what was expected. */
@@ -147,5 +147,6 @@ function isVerb(text: string): text is Verb {
 
 function nameOf(value: unknown): string {
   if (value === null) return "null";
-  return Array.isArray(value) ? "an array" : `a ${typeof value}`;
+  if (Array.isArray(value)) return "an array";
+  return typeof value === "object" ? "an object" : `a ${typeof value}`;
 }

@@ -11,6 +11,7 @@ const stamp = z.iso.datetime().describe("When it was sent; of a durable event, w
 const queryId = z.string().describe("The id of the frame that this answers, or the one the server gave it");
 const turnId = z.string().describe("The turn: one query with its answer");
 
+/** What an answer took, as the provider counts it. */
 export const usage = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
@@ -18,6 +19,7 @@ export const usage = z.object({
   cost: z.number().optional().describe("US dollars"),
 });
 
+/** The welcome, a notice, or a message pushed into the session. */
 export const notificationFrame = z.object({
   type: z.literal("notification"),
   content: z.string(),
@@ -41,6 +43,7 @@ export const notificationFrame = z.object({
   }).optional(),
 });
 
+/** Where a query stands, or what a command did. With `code: "cancelled"` it ends a turn. */
 export const statusFrame = z.object({
   type: z.literal("status"),
   content: z.string(),
@@ -55,6 +58,7 @@ export const statusFrame = z.object({
   data: z.record(z.string(), z.unknown()).optional(),
 });
 
+/** A piece of an answer that is being written; sent to those who asked for it. */
 export const deltaFrame = z.object({
   type: z.literal("delta"),
   content: z.string(),
@@ -66,6 +70,7 @@ export const deltaFrame = z.object({
   ),
 });
 
+/** A whole answer; it ends a turn. */
 export const responseFrame = z.object({
   type: z.literal("response"),
   content: z.string(),
@@ -79,6 +84,7 @@ export const responseFrame = z.object({
   replay: z.literal(true).optional(),
 });
 
+/** A query, as every connection but the one that asked is shown it, and as a replay shows it. */
 export const queryEchoFrame = z.object({
   type: z.literal("query"),
   content: z.string(),
@@ -88,6 +94,7 @@ export const queryEchoFrame = z.object({
   turn_id: turnId,
 });
 
+/** What was refused or has failed. With a `seq` it ends a turn. */
 export const errorFrame = z.object({
   type: z.literal("error"),
   content: z.string(),
@@ -104,12 +111,14 @@ export const errorFrame = z.object({
   remaining: z.number().optional(),
 });
 
+/** Sent each interval to those who asked for it. */
 export const heartbeatFrame = z.object({
   type: z.literal("heartbeat"),
   content: z.literal("heartbeat"),
   timestamp: stamp,
 });
 
+/** Any frame the server sends. */
 export const serverFrame = z.discriminatedUnion("type", [
   notificationFrame,
   statusFrame,

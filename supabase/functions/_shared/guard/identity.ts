@@ -1,0 +1,50 @@
+/** Who is at the other end: which of the credentials counts, and what it amounts to. */
+
+import { AgentError } from "../errors.ts";
+import type { IdentityVerifier } from "../ports.ts";
+
+export type AuthMode = "required" | "optional" | "none";
+
+export type Identity =
+  | { kind: "user"; userId: string; /** Milliseconds since the epoch. */ expiresAt: number }
+  | { kind: "anonymous" };
+
+/** `missing`: nobody yet, but the first frame may still say who. */
+export type Identification = Identity | { kind: "missing" };
+
+export interface IdentityPolicy {
+  mode: AuthMode;
+  verifier: IdentityVerifier;
+  /** A project's public keys: as a token they name nobody. */
+  isPublishableKey(token: string): boolean;
+}
+
+/**
+ * Who a connection is, by its token (undefined: it brought none). A bad token is refused whatever the mode, never
+ * taken for none: rejects with what the verifier rejects with.
+ */
+export async function identify(token: string | undefined, policy: IdentityPolicy): Promise<Identification> {
+  if (policy.mode === "none") return { kind: "anonymous" };
+  if (token === undefined || policy.isPublishableKey(token)) {
+    return { kind: policy.mode === "optional" ? "anonymous" : "missing" };
+  }
+  const { userId, expiresAt } = await policy.verifier.verify(token);
+  return { kind: "user", userId, expiresAt };
+}
+
+/**
+ * Whether a new token may stand in for the identity a connection has: `forbidden` where it is somebody else's.
+ */
+export function checkRenewal(current: Identity, renewed: Identification): AgentError | undefined {
+  if (current.kind === "user" && renewed.kind === "user" && current.userId === renewed.userId) {
+    return undefined;
+  }
+  if (current.kind === "anonymous" && renewed.kind === "anonymous") return undefined;
+  if (current.kind === "anonymous") {
+    return new AgentError(
+      "forbidden",
+      "Cannot sign in on an anonymous connection: connect again with the token",
+    );
+  }
+  return new AgentError("forbidden", "Cannot renew the token: it is not this user's");
+}

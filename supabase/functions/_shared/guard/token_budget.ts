@@ -1,0 +1,42 @@
+/** How many model tokens each user may use a day (UTC), counted on this worker. */
+
+import type { Clock } from "../ports.ts";
+
+const DAY_MS = 86_400_000;
+
+export class TokenBudget {
+  readonly #clock: Clock;
+  readonly #perDay: number;
+  #day = 0;
+  readonly #spent = new Map<string, number>();
+
+  /** `perDay` 0 switches the budget off. */
+  constructor(clock: Clock, perDay: number) {
+    this.#clock = clock;
+    this.#perDay = perDay;
+  }
+
+  /** Milliseconds until the next day where one of `keys` has used up its budget; undefined where none has. */
+  exhausted(keys: readonly string[]): number | undefined {
+    if (this.#perDay === 0) return undefined;
+    const now = this.#turnPage();
+    const isOver = keys.some((key) => (this.#spent.get(key) ?? 0) >= this.#perDay);
+    return isOver ? DAY_MS - now % DAY_MS : undefined;
+  }
+
+  spend(keys: readonly string[], tokens: number): void {
+    if (this.#perDay === 0) return;
+    this.#turnPage();
+    for (const key of keys) this.#spent.set(key, (this.#spent.get(key) ?? 0) + tokens);
+  }
+
+  #turnPage(): number {
+    const now = this.#clock.now();
+    const day = Math.floor(now / DAY_MS);
+    if (day !== this.#day) {
+      this.#day = day;
+      this.#spent.clear();
+    }
+    return now;
+  }
+}

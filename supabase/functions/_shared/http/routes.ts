@@ -1,0 +1,61 @@
+/** What `agent_websocket` answers: the upgrade, `/health`, `/metrics`, and to everything else that it expected better. */
+
+import type { Metrics } from "../metrics.ts";
+import type { Clock } from "../ports.ts";
+import { VERSION } from "../version.ts";
+import { expectedWebSocket, problem } from "./problems.ts";
+import { upgrade, type UpgradeDeps } from "./upgrade.ts";
+
+export interface RouteDeps extends UpgradeDeps {
+  clock: Clock;
+  metrics: Metrics;
+  isSecretKey(candidate: string): Promise<boolean>;
+  /** Which store and relay are in use, for `/health`. */
+  store: string;
+  relay: string;
+}
+
+/** A handler for `Deno.serve`. */
+export function createRoutes(deps: RouteDeps): (request: Request) => Promise<Response> {
+  const startedAt = deps.clock.now();
+  return async (request) => {
+    const url = new URL(request.url);
+    // The platform calls with `/agent_websocket/…`, a gateway in front of it perhaps with more before that.
+    const [, path = ""] = /^(?:.*?\/agent_websocket)?(\/.*)?$/.exec(url.pathname) ?? [];
+    if (path === "" || path === "/") return upgrade(request, url, deps);
+    if (request.method === "GET" && path === "/health") return health(deps, startedAt);
+    if (request.method === "GET" && path === "/metrics") return await metrics(request, deps, startedAt);
+    return expectedWebSocket();
+  };
+}
+
+function health({ server, clock, store, relay }: RouteDeps, startedAt: number): Response {
+  const { sessions, connections, runningTurns } = server.count();
+  return Response.json({
+    status: server.isDraining ? "draining" : "ok",
+    version: VERSION,
+    store,
+    relay,
+    sessions,
+    connections,
+    running_turns: runningTurns,
+    worker_age_ms: clock.now() - startedAt,
+  });
+}
+
+async function metrics(request: Request, deps: RouteDeps, startedAt: number): Promise<Response> {
+  const bearer = /^bearer +(.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  const candidate = request.headers.get("apikey") ?? bearer;
+  if (candidate === undefined || !await deps.isSecretKey(candidate)) {
+    const detail = "Cannot show metrics: send a secret key as apikey or as Bearer";
+    return problem({ status: 401, code: "unauthorized", detail });
+  }
+  const { sessions, connections, runningTurns } = deps.server.count();
+  const text = deps.metrics.render([
+    { name: "sessions", help: "Sessions in memory", value: sessions },
+    { name: "connections", help: "Open connections", value: connections },
+    { name: "turns_running", help: "Turns that are being answered", value: runningTurns },
+    { name: "worker_age_seconds", help: "Age of this worker", value: (deps.clock.now() - startedAt) / 1000 },
+  ]);
+  return new Response(text, { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });
+}

@@ -1,0 +1,63 @@
+/** Counters of one worker, in the text format that Prometheus reads. */
+
+const PREFIX = "agent_websocket_";
+
+/** What is counted, with its one label where it has one, and the help line. */
+const COUNTERS = {
+  connections_opened_total: { help: "Connections that were opened" },
+  connections_closed_total: { label: "code", help: "Connections that were closed, by close code" },
+  frames_received_total: { help: "Frames that clients sent" },
+  deltas_sent_total: { help: "Delta frames that were sent" },
+  errors_sent_total: { label: "code", help: "Error frames that were sent, by code" },
+  turns_total: { label: "outcome", help: "Turns that ended, by outcome" },
+  tokens_total: { label: "kind", help: "Tokens that the provider reported, by kind" },
+  cost_usd_total: { help: "US dollars that the provider reported" },
+  sessions_opened_total: { label: "how", help: "Sessions that were opened: created or resumed" },
+} as const satisfies Record<string, { label?: string; help: string }>;
+
+export type CounterName = keyof typeof COUNTERS;
+
+export interface Gauge {
+  name: string;
+  help: string;
+  value: number;
+}
+
+export class Metrics {
+  readonly #counts = new Map<CounterName, Map<string, number>>();
+
+  /** Adds `amount` (default 1) to a counter; `labelValue` for one that has a label. */
+  count(name: CounterName, labelValue: string | number = "", amount = 1): void {
+    let byLabel = this.#counts.get(name);
+    if (byLabel === undefined) this.#counts.set(name, byLabel = new Map());
+    const key = String(labelValue);
+    byLabel.set(key, (byLabel.get(key) ?? 0) + amount);
+  }
+
+  /** Everything counted, and the gauges given, in Prometheus' text format 0.0.4. */
+  render(gauges: readonly Gauge[]): string {
+    const lines: string[] = [];
+    for (const { name, help, value } of gauges) {
+      lines.push(
+        `# HELP ${PREFIX}${name} ${help}`,
+        `# TYPE ${PREFIX}${name} gauge`,
+        `${PREFIX}${name} ${value}`,
+      );
+    }
+    for (
+      const [name, counter] of Object.entries(COUNTERS) as [CounterName, { label?: string; help: string }][]
+    ) {
+      lines.push(`# HELP ${PREFIX}${name} ${counter.help}`, `# TYPE ${PREFIX}${name} counter`);
+      const byLabel = this.#counts.get(name);
+      if (byLabel === undefined) {
+        if (counter.label === undefined) lines.push(`${PREFIX}${name} 0`);
+        continue;
+      }
+      for (const [key, value] of byLabel) {
+        const labels = counter.label === undefined ? "" : `{${counter.label}=${JSON.stringify(key)}}`;
+        lines.push(`${PREFIX}${name}${labels} ${value}`);
+      }
+    }
+    return lines.join("\n") + "\n";
+  }
+}

@@ -1,0 +1,63 @@
+/** What a client asks for when it connects, read off the URL and the headers of the upgrade. */
+
+import { AgentError } from "../errors.ts";
+
+/** The one subprotocol that the server names in its answer: a browser that offers any wants one of them back. */
+export const SUBPROTOCOL = "agent-websocket.v1";
+
+export interface ConnectRequest {
+  /** The user's token; the header counts before the subprotocol, and that before the query. */
+  token: string | undefined;
+  /** Whether deltas are wanted. */
+  stream: boolean;
+  /** Whether application heartbeats are wanted. */
+  heartbeat: boolean;
+  /** The session to resume, if any. */
+  resume: { sessionId: string; lastSeq: number; token: string | undefined } | undefined;
+  origin: string | undefined;
+  /** The client's address, as the first proxy saw it. */
+  address: string | undefined;
+  /** Whether {@linkcode SUBPROTOCOL} was offered. */
+  offersSubprotocol: boolean;
+}
+
+/** Throws `invalid_frame` where a parameter makes no sense, naming it and what was expected. */
+export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest {
+  const query = url.searchParams;
+  const offered = (headers.get("sec-websocket-protocol") ?? "").split(",").map((name) => name.trim());
+  const fromProtocol = (prefix: string): string | undefined =>
+    offered.find((name) => name.startsWith(prefix))?.slice(prefix.length);
+  const bearer = /^bearer +(.+)$/i.exec(headers.get("authorization") ?? "")?.[1]?.trim();
+  const sessionId = query.get("session_id") ?? undefined;
+  const lastSeq = parseCursor(query.get("last_seq"));
+  return {
+    token: bearer ?? fromProtocol("jwt-") ?? query.get("jwt") ?? undefined,
+    stream: parseFlag("stream", query.get("stream")),
+    heartbeat: parseFlag("heartbeat", query.get("heartbeat")),
+    resume: sessionId === undefined ? undefined : {
+      sessionId,
+      lastSeq,
+      token: fromProtocol("resume-") ?? query.get("resume_token") ?? undefined,
+    },
+    origin: headers.get("origin") ?? undefined,
+    address: headers.get("x-forwarded-for")?.split(",")[0]?.trim() || undefined,
+    offersSubprotocol: offered.includes(SUBPROTOCOL),
+  };
+}
+
+function parseCursor(value: string | null): number {
+  if (value === null) return 0;
+  const cursor = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+  if (!Number.isSafeInteger(cursor)) throw malformed("last_seq", "a whole number, 0 or more");
+  return cursor;
+}
+
+function parseFlag(name: string, value: string | null): boolean {
+  if (value === null || value === "false" || value === "0") return false;
+  if (value === "true" || value === "1") return true;
+  throw malformed(name, "true or false");
+}
+
+function malformed(name: string, expected: string): AgentError {
+  return new AgentError("invalid_frame", `Cannot connect: "${name}" must be ${expected}`);
+}

@@ -1,0 +1,15 @@
+/** `delta` frames, encoded with only what changes from one to the next: they are most of what is ever sent. */
+
+import { stamp } from "./render.ts";
+
+/** Encodes the deltas of one turn: `offset` is the UTF-16 index at which `content` starts, `at` is in milliseconds. */
+export function deltaEncoder(
+  turnId: string,
+  queryId: string,
+): (offset: number, content: string, at: number) => string {
+  const start = `{"type":"delta","turn_id":${JSON.stringify(turnId)},"in_reply_to":${
+    JSON.stringify(queryId)
+  },"offset":`;
+  return (offset, content, at) =>
+    `${start}${offset},"timestamp":"${stamp(at)}","content":${JSON.stringify(content)}}`;
+}

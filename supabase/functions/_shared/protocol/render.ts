@@ -1,0 +1,106 @@
+/** Durable events and the server's own words as frames on the wire. */
+
+import type { AgentError } from "../errors.ts";
+import type { LogEvent } from "./log_event.ts";
+import type { ErrorFrame, ServerFrame, StatusFrame } from "./server_frames.ts";
+
+/** Milliseconds since the epoch as the `timestamp` of a frame. */
+export function stamp(at: number): string {
+  return new Date(at).toISOString();
+}
+
+/** A durable event as everyone is shown it, on the spot and in replay. The asker of a query learns it by a status. */
+export function renderEvent(event: LogEvent): ServerFrame {
+  const { seq } = event;
+  const timestamp = stamp(event.at);
+  switch (event.kind) {
+    case "query":
+      return {
+        type: "query",
+        content: event.content,
+        timestamp,
+        seq,
+        id: event.queryId,
+        turn_id: event.turnId,
+      };
+    case "response":
+      return {
+        type: "response",
+        content: event.content,
+        timestamp,
+        seq,
+        turn_id: event.turnId,
+        in_reply_to: event.queryId,
+        finish_reason: event.finishReason,
+        model: event.model,
+        ...(event.usage === undefined ? {} : { usage: event.usage }),
+      };
+    case "error":
+      return {
+        type: "error",
+        content: event.content,
+        timestamp,
+        seq,
+        code: event.code,
+        turn_id: event.turnId,
+        in_reply_to: event.queryId,
+        retryable: event.retryable,
+        ...(event.retryAfterMs === undefined ? {} : { retry_after_ms: event.retryAfterMs }),
+        ...(event.partial === "" ? {} : { partial: event.partial }),
+      };
+    case "cancelled":
+      return {
+        type: "status",
+        content: "Cancelled",
+        timestamp,
+        seq,
+        code: "cancelled",
+        turn_id: event.turnId,
+        in_reply_to: event.queryId,
+        reason: event.reason,
+        partial: event.partial,
+      };
+    case "cleared":
+      return {
+        type: "status",
+        content: "Conversation cleared",
+        timestamp,
+        seq,
+        code: "cleared",
+        ...(event.commandId === undefined ? {} : { in_reply_to: event.commandId }),
+      };
+  }
+}
+
+/** A frame that refuses or reports something without being part of the log. */
+export function renderError(error: AgentError, at: number, inReplyTo?: string): ErrorFrame {
+  return {
+    type: "error",
+    content: error.message,
+    timestamp: stamp(at),
+    code: error.code,
+    retryable: error.retryable,
+    ...(error.retryAfterMs === undefined ? {} : { retry_after_ms: error.retryAfterMs }),
+    ...(inReplyTo === undefined ? {} : { in_reply_to: inReplyTo }),
+    ...error.data,
+  };
+}
+
+export type StatusFields = Omit<StatusFrame, "type" | "content" | "timestamp" | "code">;
+
+export function renderStatus(
+  code: string,
+  content: string,
+  at: number,
+  fields: StatusFields = {},
+): StatusFrame {
+  return { type: "status", content, timestamp: stamp(at), code, ...fields };
+}
+
+/** That a turn has started, told apart from its question's place in the log. */
+export function renderThinking(
+  { queryId, turnId }: { queryId: string; turnId: string },
+  at: number,
+): StatusFrame {
+  return renderStatus("thinking", "Thinking...", at, { in_reply_to: queryId, turn_id: turnId });
+}

@@ -1,0 +1,284 @@
+/**
+ * Every connection of this worker, and what becomes of its frames.
+ *
+ * `http/` brings the sockets. A frame goes `connection → #onFrame → session`.
+ */
+
+import { AgentError } from "../errors.ts";
+import { checkRenewal, identify, type Identity, type IdentityPolicy } from "../guard/identity.ts";
+import type { Socket } from "../ports.ts";
+import type { ClientFrame, CommandFrame } from "../protocol/client_frames.ts";
+import { CLOSE } from "../protocol/close_codes.ts";
+import type { ConnectRequest } from "../protocol/connect_request.ts";
+import { renderStatus, stamp } from "../protocol/render.ts";
+import { runCommand, type SessionCommand } from "./commands.ts";
+import { Connection, type ConnectionDeps } from "./connection.ts";
+import { Handshake, tooManyConnections } from "./handshake.ts";
+import { Heartbeats } from "./heartbeats.ts";
+import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
+import { TokenExpiry } from "./token_expiry.ts";
+
+/** How long a peer may take to answer a close when the worker ends. */
+const CLOSE_TIMEOUT_MS = 1000;
+
+export interface AgentServerOptions {
+  identity: IdentityPolicy;
+  registry: RegistryOptions;
+  connection: Omit<ConnectionDeps, "onOpened" | "onFrame" | "onDetached" | "onReleased">;
+  /** Whether sessions outlive the worker. */
+  isDurable: boolean;
+  /** Connections of this worker, and of one user; 0 for any number. */
+  maxConnections: number;
+  maxConnectionsPerUser: number;
+  /** How long a connection may take to say who it is. */
+  authTimeoutMs: number;
+  tokenExpiryNoticeMs: number;
+  heartbeatIntervalMs: number;
+  /** How long a running turn may go on when the worker ends; 0 for as long as it takes. */
+  drainTimeoutMs: number;
+  /** Told in the welcome. */
+  limits: Readonly<Record<string, number>>;
+}
+
+export class AgentServer {
+  readonly #options: AgentServerOptions;
+  readonly #connectionDeps: ConnectionDeps;
+  readonly #registry: SessionRegistry;
+  readonly #handshake: Handshake;
+  readonly #heartbeats: Heartbeats;
+  readonly #tokenExpiry: TokenExpiry;
+  /** By connection, what to call when its socket is gone. */
+  readonly #connections = new Map<Connection, () => void>();
+  /** Connections of each user. */
+  readonly #perUser = new Map<string, number>();
+  #isDraining = false;
+  #onAllClosed: (() => void) | undefined;
+
+  constructor(options: AgentServerOptions) {
+    const { connection, identity, authTimeoutMs } = options;
+    const { clock, log } = connection;
+    this.#options = options;
+    this.#registry = new SessionRegistry(options.registry);
+    this.#heartbeats = new Heartbeats(clock, options.heartbeatIntervalMs);
+    this.#tokenExpiry = new TokenExpiry(clock, options.tokenExpiryNoticeMs);
+    this.#handshake = new Handshake({
+      clock,
+      log,
+      identity,
+      authTimeoutMs,
+      enter: (connection, identity) => this.#enter(connection, identity),
+    });
+    this.#connectionDeps = {
+      ...connection,
+      onOpened: (connection) => this.#onOpened(connection),
+      onFrame: (connection, frame) => this.#onFrame(connection, frame),
+      onDetached: (connection) => this.#onDetached(connection),
+      onReleased: (connection) => this.#onReleased(connection),
+    };
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** What there is at this moment. */
+  count(): { sessions: number; connections: number; runningTurns: number } {
+    let runningTurns = 0;
+    for (const session of this.#registry.values()) if (session.isRunning) runningTurns++;
+    return { sessions: this.#registry.size, connections: this.#connections.size, runningTurns };
+  }
+
+  /** Takes a socket that is coming up. Its owner calls `opened`, `received` and `lost` on the answer. */
+  connect(socket: Socket, request: ConnectRequest): Connection {
+    const { ids, lifetime } = this.#options.registry.session;
+    const connection = new Connection(ids.uuid(), socket, request, this.#connectionDeps);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#connections.set(connection, resolve);
+    lifetime.hold(promise);
+    return connection;
+  }
+
+  /**
+   * Takes no more turns and lets every connection go: idle ones now, the others when their answer is out, or after
+   * `drainTimeoutMs`. Settles when the last socket has closed, or has had {@linkcode CLOSE_TIMEOUT_MS} to.
+   */
+  async drain(reason: string): Promise<void> {
+    if (this.#isDraining) return;
+    this.#isDraining = true;
+    const { connection: { log }, drainTimeoutMs } = this.#options;
+    log.write({ level: "info", event: "draining", reason, ...this.count() });
+    const refusal = new AgentError("shutting_down", "Cannot take query: this worker is being replaced", {
+      retryable: true,
+      retryAfterMs: 0,
+    });
+    for (const connection of this.#handshake.connections) this.#sendAway(connection);
+    await Promise.all(Array.from(this.#registry.values(), async (session) => {
+      await session.drain(refusal, drainTimeoutMs);
+      for (const connection of session.feed.connections) this.#sendAway(connection);
+    }));
+    this.#registry.stop();
+    await this.#allClosed();
+    log.write({ level: "info", event: "drained", reason, connections: this.#connections.size });
+  }
+
+  async #allClosed(): Promise<void> {
+    if (this.#connections.size === 0) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onAllClosed = resolve;
+    const cancelTimer = this.#options.connection.clock.after(CLOSE_TIMEOUT_MS, resolve);
+    await promise;
+    cancelTimer();
+  }
+
+  #onOpened(connection: Connection): void {
+    const { maxConnections } = this.#options;
+    if (this.#isDraining) return this.#sendAway(connection);
+    if (maxConnections > 0 && this.#connections.size > maxConnections) {
+      return this.#handshake.refuse(connection, tooManyConnections("this worker holds all it can"));
+    }
+    this.#handshake.start(connection);
+  }
+
+  /** Gives a connection its session, the welcome, and what it missed. */
+  async #enter(connection: Connection, identity: Identity): Promise<void> {
+    const { maxConnectionsPerUser, registry: { session: { lifetime } } } = this.#options;
+    this.#countUser(connection, identity);
+    const opened = await this.#registry.open(identity, connection.request.resume);
+    const { session, resumed } = opened;
+    const { feed, record: { sessionId } } = session;
+    if (
+      identity.kind === "anonymous" && maxConnectionsPerUser > 0 &&
+      feed.connections.size >= maxConnectionsPerUser
+    ) {
+      throw tooManyConnections("this session has all it may have");
+    }
+    if (!connection.enter(session)) return;
+    const { address } = connection.request;
+    connection.limitKeys = identity.kind === "user"
+      ? [`user:${identity.userId}`]
+      : [`session:${sessionId}`, ...(address === undefined ? [] : [`address:${address}`])];
+    connection.cursor = resumed === undefined ? 0 : resumed.from_seq - 1;
+    session.touch();
+    this.#welcome(connection, opened);
+    feed.connections.add(connection);
+    if (identity.kind === "user") this.#tokenExpiry.watch(connection, identity.expiresAt);
+    if (connection.request.heartbeat) this.#heartbeats.add(connection);
+    lifetime.hold(feed.replay(connection).catch((thrown) => this.#handshake.refuse(connection, thrown)));
+  }
+
+  /** Throws `too_many_connections` where the user has all they may have. */
+  #countUser(connection: Connection, identity: Identity): void {
+    const { maxConnectionsPerUser } = this.#options;
+    if (identity.kind === "user") {
+      const held = this.#perUser.get(identity.userId) ?? 0;
+      if (maxConnectionsPerUser > 0 && held >= maxConnectionsPerUser) {
+        throw tooManyConnections("this user has all they may have");
+      }
+      this.#perUser.set(identity.userId, held + 1);
+    }
+    connection.identity = identity;
+  }
+
+  #welcome(connection: Connection, { session, resumeToken, resumed }: OpenedSession): void {
+    const { connection: { clock, log, metrics }, isDurable, limits } = this.#options;
+    const { sessionId } = session.record;
+    const how = resumed === undefined || resumed.reason === "unknown_session" ? "created" : "resumed";
+    metrics.count("sessions_opened_total", how);
+    log.write({
+      level: "info",
+      event: "connection_ready",
+      connection_id: connection.id,
+      session_id: sessionId,
+      how,
+    });
+    connection.send({
+      type: "notification",
+      content: `Connected to Agent WebSocket. Session ID: ${sessionId}`,
+      timestamp: stamp(clock.now()),
+      code: "connected",
+      session_id: sessionId,
+      connection_id: connection.id,
+      ...(resumeToken !== undefined && { resume_token: resumeToken }),
+      durable: isDurable,
+      protocol: 1,
+      limits,
+      ...(resumed !== undefined && { resumed }),
+    });
+  }
+
+  #onFrame(connection: Connection, frame: ClientFrame): void | Promise<void> {
+    if (this.#handshake.intercept(connection, frame)) return;
+    const { session } = connection;
+    if (session === undefined) return;
+    session.touch();
+    if (frame.type === "query") return session.submit(connection, frame);
+    if (frame.type === "human_feedback") return this.#takeFeedback(connection, frame);
+    if (frame.verb === "auth") return this.#renewToken(connection, frame);
+    const { connection: { clock }, isDurable, registry } = this.#options;
+    return runCommand({ connection, session, frame: frame as SessionCommand }, {
+      clock,
+      isDurable,
+      store: registry.store,
+      eventLog: registry.session.eventLog,
+      deleteSession: (session) => this.#registry.remove(session, CLOSE.sessionDeleted),
+    });
+  }
+
+  async #takeFeedback(
+    connection: Connection,
+    frame: ClientFrame & { type: "human_feedback" },
+  ): Promise<void> {
+    const taken = await connection.session?.takeFeedback(frame);
+    const now = this.#options.connection.clock.now();
+    connection.send(renderStatus("feedback_received", "Feedback received", now, taken));
+  }
+
+  async #renewToken(connection: Connection, frame: CommandFrame & { verb: "auth" }): Promise<void> {
+    const { identity: policy, connection: { clock } } = this.#options;
+    const current = connection.identity;
+    const renewed = await identify(frame.args.token, policy);
+    if (current === undefined || connection.isGone) return;
+    const refusal = checkRenewal(current, renewed);
+    if (refusal !== undefined) {
+      // Somebody else's token on this socket is no mistake to go on from; a late sign-in is.
+      if (current.kind === "anonymous") throw refusal;
+      connection.sendError(refusal, frame.id);
+      return connection.close(CLOSE.forbidden);
+    }
+    if (renewed.kind === "user") {
+      connection.identity = renewed;
+      this.#tokenExpiry.watch(connection, renewed.expiresAt);
+    }
+    const fields = frame.id === undefined ? {} : { in_reply_to: frame.id };
+    connection.send(renderStatus("auth_ok", "Authenticated", clock.now(), fields));
+  }
+
+  #sendAway(connection: Connection): void {
+    connection.send({
+      type: "notification",
+      code: "reconnecting",
+      content: "This worker is being replaced: connect again",
+      timestamp: stamp(this.#options.connection.clock.now()),
+      data: { after_ms: 0 },
+    });
+    connection.close(CLOSE.workerReplaced);
+  }
+
+  #onDetached(connection: Connection): void {
+    connection.session?.feed.connections.delete(connection);
+    this.#tokenExpiry.forget(connection);
+    this.#heartbeats.delete(connection);
+  }
+
+  #onReleased(connection: Connection): void {
+    this.#handshake.forget(connection);
+    this.#connections.get(connection)?.();
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#onAllClosed?.();
+    const { identity } = connection;
+    if (identity?.kind !== "user") return;
+    const held = this.#perUser.get(identity.userId) ?? 0;
+    if (held > 1) this.#perUser.set(identity.userId, held - 1);
+    else this.#perUser.delete(identity.userId);
+  }
+}

@@ -1,0 +1,94 @@
+/** What each `command` does. Every one is answered by a frame with its id as `in_reply_to`. */
+
+import { AgentError } from "../errors.ts";
+import type { Clock, EventLog, SessionStore } from "../ports.ts";
+import { type CommandFrame, COMMANDS } from "../protocol/client_frames.ts";
+import { renderStatus, stamp } from "../protocol/render.ts";
+import type { Connection } from "./connection.ts";
+import { readConversation } from "./conversation.ts";
+import type { Session } from "./session.ts";
+
+/** Rows of `history` and `sessions` where no limit is given. */
+const DEFAULT_PAGE = 50;
+
+export interface CommandDeps {
+  clock: Clock;
+  store: SessionStore;
+  eventLog: EventLog;
+  /** Whether a session outlives its worker. */
+  isDurable: boolean;
+  /** Takes the session off every list and closes its connections. */
+  deleteSession(session: Session): Promise<void>;
+}
+
+/** A command of a connection that holds a session: all but `auth`, which is the handshake's. */
+export type SessionCommand = Exclude<CommandFrame, { verb: "auth" }>;
+
+/** Rejects with an {@linkcode AgentError}, which is the answer then. */
+export async function runCommand(
+  { connection, session, frame }: { connection: Connection; session: Session; frame: SessionCommand },
+  deps: CommandDeps,
+): Promise<void> {
+  const answer = (code: string, content: string, data?: Record<string, unknown>): void => {
+    connection.send(renderStatus(code, content, deps.clock.now(), {
+      ...(frame.id !== undefined && { in_reply_to: frame.id }),
+      ...(data && { data }),
+    }));
+  };
+  switch (frame.verb) {
+    case "help":
+      return answer("help", helpText(), { commands: Object.keys(COMMANDS) });
+    case "ping":
+      return answer("pong", "pong");
+    case "status":
+      return answer("session_status", session.isRunning ? "Running" : "Idle", {
+        ...session.describe(),
+        connection_id: connection.id,
+        durable: deps.isDurable,
+      });
+    case "history": {
+      const { limit = DEFAULT_PAGE, before_seq: beforeSeq = session.feed.lastSeq + 1 } = frame.args;
+      const page = await readConversation(session.record.sessionId, {
+        eventLog: deps.eventLog,
+        beforeSeq,
+        limit,
+      });
+      return answer("history", `${page.messages.length} messages`, page);
+    }
+    case "clear":
+      return await session.clear(connection, frame.id);
+    case "cancel": {
+      const ids = session.cancel(frame.args);
+      return ids.length === 0
+        ? answer("nothing_to_cancel", "Nothing to cancel")
+        : answer("cancelling", "Cancelling", { ids });
+    }
+    case "configure": {
+      const { stream, ...options } = frame.args;
+      const configured = session.configure(options);
+      if (stream !== undefined) connection.wantsDeltas = stream;
+      return answer("configured", "Configured", { ...configured, stream: connection.wantsDeltas });
+    }
+    case "sessions": {
+      const { owner } = session.record;
+      const records = owner.kind === "user"
+        ? await deps.store.list(owner.userId, frame.args.limit ?? DEFAULT_PAGE)
+        : [session.record];
+      const sessions = records.map(({ sessionId, createdAt }) => ({
+        session_id: sessionId,
+        created_at: stamp(createdAt),
+        current: sessionId === session.record.sessionId,
+      }));
+      return answer("sessions", `${sessions.length} sessions`, { sessions });
+    }
+    case "delete":
+      session.abandon(new AgentError("shutting_down", "Cannot take query: the session was deleted"));
+      answer("deleted", "Session deleted");
+      return await deps.deleteSession(session);
+  }
+}
+
+function helpText(): string {
+  const lines = Object.entries(COMMANDS).map(([verb, { summary }]) => `${verb}: ${summary}`);
+  return `Send {"type":"command","content":"<verb>","args":{…}}.\n${lines.join("\n")}`;
+}

@@ -1,0 +1,273 @@
+/**
+ * One WebSocket: what comes in is checked, decoded and handed on; what goes out goes through the outbox.
+ *
+ * It knows no runtime: the socket is a port, and `opened`, `received` and `lost` are called by whoever owns the real one.
+ */
+
+import { AgentError, toAgentError } from "../errors.ts";
+import type { Identity } from "../guard/identity.ts";
+import type { RateLimiter } from "../guard/rate_limiter.ts";
+import type { Metrics } from "../metrics.ts";
+import type { Clock, Log, Socket } from "../ports.ts";
+import type { ClientFrame } from "../protocol/client_frames.ts";
+import { CLOSE, type Closing } from "../protocol/close_codes.ts";
+import type { ConnectRequest } from "../protocol/connect_request.ts";
+import { decode } from "../protocol/decode.ts";
+import { renderError } from "../protocol/render.ts";
+import type { ServerFrame } from "../protocol/server_frames.ts";
+import { type ConnectionSignal, type ConnectionState, stepConnection } from "./connection_machine.ts";
+import { type DeltaSource, Outbox } from "./outbox.ts";
+import type { Session } from "./session.ts";
+
+/** A frame this many times over the limit is no mistake: the connection is closed. */
+const FAR_OVER = 16;
+/** Frames refused for their rate within a minute, after which the connection is closed. */
+const MAX_REFUSED_PER_MINUTE = 100;
+/**
+ * A close while frames of the client are unread reaches it as 1006, without a code. So we read on without listening
+ * until the client has been quiet for so long, or has had its time.
+ */
+const QUIET_MS = 50;
+const MAX_LINGER_MS = 2000;
+
+export interface ConnectionDeps {
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  rateLimiter: RateLimiter;
+  maxMessageBytes: number;
+  maxBufferedBytes: number;
+  onOpened(connection: Connection): void;
+  /** Takes a frame. What it throws or rejects with is answered by an `error` frame. */
+  onFrame(connection: Connection, frame: ClientFrame): void | Promise<void>;
+  /** Called once, when the connection leaves its session. */
+  onDetached(connection: Connection): void;
+  /** Called once, when the socket is gone. */
+  onReleased(connection: Connection): void;
+}
+
+export class Connection {
+  readonly id: string;
+  readonly request: ConnectRequest;
+  /** Who it is; undefined until that is known. */
+  identity: Identity | undefined;
+  /** What its limits are counted under: the user, or the session and the address. */
+  limitKeys: readonly string[];
+  session: Session | undefined;
+  wantsDeltas: boolean;
+  /** The `seq` of the newest durable event it was shown. */
+  cursor = 0;
+  /** Whether it has caught up with its session. */
+  isLive = false;
+  readonly #deps: ConnectionDeps;
+  readonly #socket: Socket;
+  readonly #outbox: Outbox;
+  #state: ConnectionState = "opening";
+  #closing: Closing | undefined;
+  #refusedCount = 0;
+  #refusedSince = 0;
+  #heardAt = 0;
+
+  constructor(id: string, socket: Socket, request: ConnectRequest, deps: ConnectionDeps) {
+    this.id = id;
+    this.request = request;
+    this.wantsDeltas = request.stream;
+    this.limitKeys = request.address === undefined
+      ? [`connection:${id}`]
+      : [`connection:${id}`, `address:${request.address}`];
+    this.#deps = deps;
+    this.#socket = socket;
+    this.#outbox = new Outbox(socket, {
+      clock: deps.clock,
+      maxBufferedBytes: deps.maxBufferedBytes,
+      onOverflow: () => this.close(CLOSE.slowConsumer),
+    });
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Whether nothing more can be said. */
+  get isGone(): boolean {
+    return this.#state === "draining" || this.#state === "closed";
+  }
+
+  /** The socket is open: from now on, and never before, frames may be sent. */
+  opened(): void {
+    this.#deps.metrics.count("connections_opened_total");
+    this.#deps.onOpened(this);
+  }
+
+  /** A frame has come in. */
+  received(data: string | ArrayBuffer): void {
+    const { metrics, clock, maxMessageBytes } = this.#deps;
+    this.#heardAt = clock.now();
+    if (this.isGone) return;
+    metrics.count("frames_received_total");
+    const bytes = sizeOf(data, maxMessageBytes);
+    if (bytes > FAR_OVER * maxMessageBytes) return this.close(CLOSE.frameTooLarge);
+    const refusal = this.#checkRate() ?? checkSize(bytes, maxMessageBytes);
+    if (refusal !== undefined) return this.sendError(refusal);
+    const decoded = decode(data);
+    if ("problem" in decoded) {
+      const { code, message, inReplyTo } = decoded.problem;
+      return this.sendError(new AgentError(code, message), inReplyTo);
+    }
+    this.handOn(decoded.frame);
+  }
+
+  /** The socket is gone. Deno may say so twice. */
+  lost(code: number): void {
+    if (this.#state !== "closed") {
+      this.#deps.metrics.count("connections_closed_total", this.#closing?.code ?? code);
+      const { session } = this;
+      this.#deps.log.write({
+        level: "info",
+        event: "connection_closed",
+        connection_id: this.id,
+        session_id: session?.record.sessionId,
+        code,
+        closed_with: this.#closing?.code,
+      });
+    }
+    this.#step("lose");
+  }
+
+  /** Its session is there. Answers whether the connection still is. */
+  enter(session: Session): boolean {
+    if (this.isGone) return false;
+    this.session = session;
+    this.#step("enter");
+    return true;
+  }
+
+  /** Says goodbye and closes. What is said before it must be sent before. Doing it again does nothing. */
+  close(closing: Closing): void {
+    if (this.isGone) return;
+    this.#closing = closing;
+    this.#step("leave");
+  }
+
+  send(frame: ServerFrame): void {
+    if (!this.isGone) this.#outbox.send(JSON.stringify(frame));
+  }
+
+  sendText(text: string): void {
+    if (!this.isGone) this.#outbox.send(text);
+  }
+
+  sendError(error: AgentError, inReplyTo?: string): void {
+    this.#deps.metrics.count("errors_sent_total", error.code);
+    this.send(renderError(error, this.#deps.clock.now(), inReplyTo));
+  }
+
+  sendDelta(source: DeltaSource, offset: number, encoded: string): void {
+    if (this.#outbox.sendDelta(source, offset, encoded)) this.#deps.metrics.count("deltas_sent_total");
+  }
+
+  /** The running turn has ended: its terminal frame says all that is held back. */
+  dropHeldDeltas(): void {
+    this.#outbox.dropHeld();
+  }
+
+  /** Settles when the reader has caught up with what it was sent; undefined where it has. */
+  drained(): Promise<void> | undefined {
+    return this.#outbox.drained();
+  }
+
+  /** Gives a frame to its taker, and answers what that throws. */
+  handOn(frame: ClientFrame): void {
+    const refuse = (thrown: unknown): void => {
+      const error = toAgentError(thrown);
+      if (error.code === "internal") {
+        this.#deps.log.write({
+          level: "error",
+          event: "frame_failed",
+          connection_id: this.id,
+          type: frame.type,
+          error,
+        });
+      }
+      this.sendError(error, frame.id);
+    };
+    try {
+      this.#deps.onFrame(this, frame)?.catch(refuse);
+    } catch (thrown) {
+      refuse(thrown);
+    }
+  }
+
+  #checkRate(): AgentError | undefined {
+    const { rateLimiter, clock } = this.#deps;
+    const verdict = rateLimiter.take(this.limitKeys);
+    if (verdict.allowed) return undefined;
+    const now = clock.now();
+    if (now - this.#refusedSince > 60_000) {
+      this.#refusedSince = now;
+      this.#refusedCount = 0;
+    }
+    const { retryAfterMs, limit, remaining } = verdict;
+    const error = new AgentError("rate_limited", `Cannot take frame: more than ${limit} a minute`, {
+      retryable: true,
+      retryAfterMs,
+      data: { limit, remaining },
+    });
+    if (++this.#refusedCount < MAX_REFUSED_PER_MINUTE) return error;
+    this.sendError(error);
+    this.close(CLOSE.rateLimitAbused);
+    return error;
+  }
+
+  #step(signal: ConnectionSignal): void {
+    const { state, effects } = stepConnection(this.#state, signal);
+    this.#state = state;
+    for (const effect of effects) {
+      switch (effect) {
+        case "detach":
+          this.#deps.onDetached(this);
+          break;
+        case "close_socket":
+          this.#outbox.close();
+          this.#closeSocket();
+          break;
+        case "release":
+          this.#outbox.close();
+          this.#deps.onReleased(this);
+          break;
+      }
+    }
+  }
+
+  /** Closes at once, or after a client that is still sending has gone quiet. */
+  #closeSocket(): void {
+    const { clock } = this.#deps;
+    const { code, reason } = this.#closing ?? CLOSE.workerReplaced;
+    const since = clock.now();
+    if (code !== CLOSE.rateLimitAbused.code && code !== CLOSE.frameTooLarge.code) {
+      return this.#socket.close(code, reason);
+    }
+    const closeWhenQuiet = (): void => {
+      if (this.#state === "closed") return;
+      const now = clock.now();
+      if (now - this.#heardAt >= QUIET_MS || now - since >= MAX_LINGER_MS) {
+        return this.#socket.close(code, reason);
+      }
+      clock.after(QUIET_MS, closeWhenQuiet);
+    };
+    clock.after(QUIET_MS, closeWhenQuiet);
+  }
+}
+
+function checkSize(bytes: number, maxBytes: number): AgentError | undefined {
+  if (bytes <= maxBytes) return undefined;
+  return new AgentError("message_too_large", `Cannot take frame: it must have at most ${maxBytes} bytes`);
+}
+
+/** The bytes of a frame; for a text that is surely over `maxBytes`, or surely not, its length will do. */
+function sizeOf(data: string | ArrayBuffer, maxBytes: number): number {
+  if (typeof data !== "string") return data.byteLength;
+  // One UTF-16 unit takes at most three bytes.
+  if (data.length > maxBytes || data.length * 3 <= maxBytes) return data.length;
+  return new TextEncoder().encode(data).byteLength;
+}

@@ -1,0 +1,139 @@
+/**
+ * From an open socket to a connection with a session: who is it, is there room, which session.
+ *
+ * Frames of a client that does not wait for the welcome are kept meanwhile, and handed on in order.
+ */
+
+import { AgentError, toAgentError } from "../errors.ts";
+import { identify, type Identity, type IdentityPolicy } from "../guard/identity.ts";
+import type { CancelTimer, Clock, Log } from "../ports.ts";
+import type { ClientFrame } from "../protocol/client_frames.ts";
+import { CLOSE, type Closing } from "../protocol/close_codes.ts";
+import type { Connection } from "./connection.ts";
+
+/** Frames kept for one connection until it has a session. */
+const MAX_EARLY_FRAMES = 100;
+/** When a client that found no room should try again. */
+const RETRY_CONNECT_MS = 5000;
+
+export interface HandshakeOptions {
+  clock: Clock;
+  log: Log;
+  identity: IdentityPolicy;
+  /** How long a connection may take to say who it is. */
+  authTimeoutMs: number;
+  /** Gives the connection its session. Rejects where there is none to be had. */
+  enter(connection: Connection, identity: Identity): Promise<void>;
+}
+
+interface Opening {
+  /** Frames that came too early, while the token is being checked; undefined while none has come. */
+  early: ClientFrame[] | undefined;
+  /** Runs while the first frame has to say who it is. */
+  cancelTimeout: CancelTimer | undefined;
+}
+
+export class Handshake {
+  readonly #options: HandshakeOptions;
+  readonly #openings = new Map<Connection, Opening>();
+
+  constructor(options: HandshakeOptions) {
+    this.#options = options;
+  }
+
+  /** Connections without a session yet. */
+  get connections(): Iterable<Connection> {
+    return this.#openings.keys();
+  }
+
+  /** Starts with the token of the upgrade, if it brought one. */
+  start(connection: Connection): void {
+    const opening: Opening = { early: undefined, cancelTimeout: undefined };
+    this.#openings.set(connection, opening);
+    this.#proceed(connection, opening, connection.request.token);
+  }
+
+  /** Takes a frame if the connection has no session yet. Throws where it is not the frame that was asked for. */
+  intercept(connection: Connection, frame: ClientFrame): boolean {
+    const opening = this.#openings.get(connection);
+    if (opening === undefined) return false;
+    if (opening.cancelTimeout === undefined) {
+      opening.early ??= [];
+      if (opening.early.length >= MAX_EARLY_FRAMES) {
+        throw new AgentError("rate_limited", "Cannot take frame: too many came before the welcome", {
+          retryable: true,
+        });
+      }
+      opening.early.push(frame);
+      return true;
+    }
+    if (frame.type !== "command" || frame.verb !== "auth") {
+      throw new AgentError(
+        "unauthorized",
+        'Cannot take frame: the first one must be {"type":"command","content":"auth","args":{"token":"…"}}',
+      );
+    }
+    opening.cancelTimeout();
+    opening.cancelTimeout = undefined;
+    this.#proceed(connection, opening, frame.args.token);
+    return true;
+  }
+
+  /** The connection is gone, or was sent away. */
+  forget(connection: Connection): void {
+    this.#openings.get(connection)?.cancelTimeout?.();
+    this.#openings.delete(connection);
+  }
+
+  /** Tells why and closes. */
+  refuse(connection: Connection, thrown: unknown): void {
+    const error = toAgentError(thrown);
+    this.#options.log.write({
+      level: "info",
+      event: "connection_refused",
+      connection_id: connection.id,
+      error,
+    });
+    this.forget(connection);
+    connection.sendError(error);
+    connection.close(closingFor(error));
+  }
+
+  #proceed(connection: Connection, opening: Opening, token: string | undefined): void {
+    this.#open(connection, opening, token).catch((thrown) => this.refuse(connection, thrown));
+  }
+
+  async #open(connection: Connection, opening: Opening, token: string | undefined): Promise<void> {
+    const { clock, identity: policy, authTimeoutMs, enter } = this.#options;
+    const who = await identify(token, policy);
+    if (connection.isGone) return;
+    if (who.kind === "missing") {
+      opening.cancelTimeout = clock.after(authTimeoutMs, () => {
+        this.refuse(
+          connection,
+          new AgentError("unauthorized", `Cannot connect: no token came within ${authTimeoutMs} ms`),
+        );
+      });
+      // What came while nobody was asked for yet is answered as if it came now.
+      const early = opening.early ?? [];
+      opening.early = undefined;
+      for (const frame of early) connection.handOn(frame);
+      return;
+    }
+    await enter(connection, who);
+    this.#openings.delete(connection);
+    for (const frame of opening.early ?? []) connection.handOn(frame);
+  }
+}
+
+export function tooManyConnections(why: string): AgentError {
+  return new AgentError("too_many_connections", `Cannot connect: ${why}`, {
+    retryable: true,
+    retryAfterMs: RETRY_CONNECT_MS,
+  });
+}
+
+function closingFor({ code }: AgentError): Closing {
+  if (code === "unauthorized") return CLOSE.unauthorized;
+  return code === "too_many_connections" ? CLOSE.tooManyConnections : CLOSE.tryAgainLater;
+}

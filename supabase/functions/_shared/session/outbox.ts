@@ -1,0 +1,126 @@
+/**
+ * What one connection is sent: in order, deltas merged while the reader is behind, bounded in bytes.
+ *
+ * A delta is addressed by its offset, so a held one needs no buffer: where to go on from is enough, and the text is the
+ * turn's. One slow reader costs the others nothing.
+ */
+
+import type { CancelTimer, Clock, Socket } from "../ports.ts";
+
+/** While more than this waits in the socket, deltas are held and replay pauses. */
+export const LOW_WATER_BYTES = 16_384;
+/** How often a reader that is behind is looked at: at first, and when it stays behind. */
+const FIRST_LOOK_MS = 10;
+const LAST_LOOK_MS = 500;
+
+/** A turn's text as far as it has come, and how to say a piece of it. */
+export interface DeltaSource {
+  readonly text: string;
+  encode(offset: number, content: string): string;
+}
+
+interface HeldDelta {
+  source: DeltaSource;
+  /** Where in the text the reader is. */
+  offset: number;
+}
+
+export interface OutboxOptions {
+  clock: Clock;
+  /** Bytes that may wait for the reader, in the socket and held back together. */
+  maxBufferedBytes: number;
+  /** Called once when that is exceeded. Nothing is sent from then on. */
+  onOverflow(): void;
+}
+
+export class Outbox {
+  readonly #socket: Socket;
+  readonly #options: OutboxOptions;
+  #held: HeldDelta | undefined;
+  #waiters: (() => void)[] = [];
+  #cancelLook: CancelTimer | undefined;
+  #isClosed = false;
+
+  constructor(socket: Socket, options: OutboxOptions) {
+    this.#socket = socket;
+    this.#options = options;
+  }
+
+  /** Sends one encoded frame. One that is larger than the cap may go alone. */
+  send(text: string): void {
+    if (this.#isClosed) return;
+    const waiting = this.#socket.bufferedAmount;
+    if (waiting > 0 && waiting + text.length > this.#options.maxBufferedBytes) return this.#overflow();
+    this.#socket.send(text);
+  }
+
+  /**
+   * Sends a piece of a turn's text, `encoded` already, or holds it back while the reader is behind.
+   * Answers whether a frame went out.
+   */
+  sendDelta(source: DeltaSource, offset: number, encoded: string): boolean {
+    if (this.#isClosed) return false;
+    const waiting = this.#socket.bufferedAmount;
+    if (this.#held === undefined && waiting <= LOW_WATER_BYTES) {
+      this.#socket.send(encoded);
+      return true;
+    }
+    this.#held ??= { source, offset };
+    if (waiting + source.text.length - this.#held.offset > this.#options.maxBufferedBytes) this.#overflow();
+    else this.#lookLater(FIRST_LOOK_MS);
+    return false;
+  }
+
+  /** The turn has ended: its terminal frame has the whole text, so what is held of it need not be sent. */
+  dropHeld(): void {
+    this.#held = undefined;
+  }
+
+  /** Settles once the reader has caught up, or the outbox was closed. */
+  drained(): Promise<void> | undefined {
+    if (this.#isClosed || this.#socket.bufferedAmount <= LOW_WATER_BYTES) return undefined;
+    return new Promise((resolve) => {
+      this.#waiters.push(resolve);
+      this.#lookLater(FIRST_LOOK_MS);
+    });
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#held = undefined;
+    this.#cancelLook?.();
+    this.#cancelLook = undefined;
+    this.#release();
+  }
+
+  #overflow(): void {
+    this.close();
+    this.#options.onOverflow();
+  }
+
+  /** A WebSocket does not say when it has drained: it has to be asked. */
+  #lookLater(delayMs: number): void {
+    this.#cancelLook ??= this.#options.clock.after(delayMs, () => {
+      this.#cancelLook = undefined;
+      if (this.#socket.bufferedAmount > LOW_WATER_BYTES) {
+        return this.#lookLater(Math.min(2 * delayMs, LAST_LOOK_MS));
+      }
+      this.#flush();
+      this.#release();
+    });
+  }
+
+  #flush(): void {
+    const held = this.#held;
+    if (held === undefined) return;
+    this.#held = undefined;
+    const { source, offset } = held;
+    this.#socket.send(source.encode(offset, source.text.slice(offset)));
+  }
+
+  #release(): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const resolve of waiters) resolve();
+  }
+}

@@ -1,0 +1,86 @@
+/** Which queries a session has seen, by id: what makes sending one twice harmless. A fold over the log. */
+
+import type { LogEvent } from "../protocol/log_event.ts";
+import type { QueryOptions } from "../protocol/client_frames.ts";
+import type { Turn } from "../agent/turn.ts";
+
+export interface KnownQuery {
+  queryId: string;
+  turnId: string;
+  content: string;
+  options: QueryOptions;
+  /** The turn while it waits or runs on this worker. */
+  turn: Turn | undefined;
+  /** Of the query's own event; undefined until it is committed. */
+  seq: number | undefined;
+  /** Of the terminal event; undefined until there is one. */
+  terminalSeq: number | undefined;
+}
+
+export class QueryIndex {
+  readonly #byId = new Map<string, KnownQuery>();
+  #lastTurnId: string | undefined;
+
+  /** The turn that ended or started last; undefined before the first. */
+  get lastTurnId(): string | undefined {
+    return this.#lastTurnId;
+  }
+
+  get(queryId: string): KnownQuery | undefined {
+    return this.#byId.get(queryId);
+  }
+
+  hasTurn(turnId: string): boolean {
+    for (const known of this.#byId.values()) if (known.turnId === turnId) return true;
+    return false;
+  }
+
+  /** A query that was accepted, before its event is committed. */
+  accept(turn: Turn): void {
+    const { queryId, turnId, content, options } = turn.query;
+    this.#byId.set(queryId, {
+      queryId,
+      turnId,
+      content,
+      options,
+      turn,
+      seq: undefined,
+      terminalSeq: undefined,
+    });
+    this.#lastTurnId = turnId;
+  }
+
+  /** Takes back what was accepted: its event could not be committed. */
+  forget(queryId: string): void {
+    this.#byId.delete(queryId);
+  }
+
+  /** Takes an event of the log in, and forgets the queries whose events are no longer kept. */
+  apply(event: LogEvent, oldestSeq: number): void {
+    if (event.kind === "query") {
+      const { queryId, turnId, content, options, seq } = event;
+      const known = this.#byId.get(queryId);
+      if (known !== undefined) known.seq = seq;
+      else {this.#byId.set(queryId, {
+          queryId,
+          turnId,
+          content,
+          options,
+          turn: undefined,
+          seq,
+          terminalSeq: undefined,
+        });}
+    } else if (event.kind !== "cleared") {
+      const known = this.#byId.get(event.queryId);
+      if (known !== undefined) {
+        known.terminalSeq = event.seq;
+        known.turn = undefined;
+        this.#lastTurnId = event.turnId;
+      }
+    }
+    for (const [queryId, known] of this.#byId) {
+      if (known.terminalSeq === undefined || known.terminalSeq >= oldestSeq) break;
+      this.#byId.delete(queryId);
+    }
+  }
+}

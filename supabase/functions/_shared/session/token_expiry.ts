@@ -1,0 +1,61 @@
+/** Watches the tokens of live connections: a notice before one ends, then the connection's end. */
+
+import { AgentError } from "../errors.ts";
+import type { CancelTimer, Clock } from "../ports.ts";
+import { CLOSE } from "../protocol/close_codes.ts";
+import { stamp } from "../protocol/render.ts";
+import type { Connection } from "./connection.ts";
+
+/** The longest that a timer can be. */
+const MAX_TIMER_MS = 2_147_483_647;
+
+export class TokenExpiry {
+  readonly #clock: Clock;
+  readonly #noticeMs: number;
+  readonly #timers = new Map<Connection, CancelTimer>();
+
+  /** `noticeMs` before the end a notice is sent; 0 sends none. */
+  constructor(clock: Clock, noticeMs: number) {
+    this.#clock = clock;
+    this.#noticeMs = noticeMs;
+  }
+
+  /** Watches a token that ends at `expiresAt` (milliseconds since the epoch), in place of the one before. */
+  watch(connection: Connection, expiresAt: number): void {
+    this.forget(connection);
+    this.#arm(connection, { expiresAt, isNoticed: this.#noticeMs === 0 });
+  }
+
+  forget(connection: Connection): void {
+    this.#timers.get(connection)?.();
+    this.#timers.delete(connection);
+  }
+
+  #arm(connection: Connection, { expiresAt, isNoticed }: { expiresAt: number; isNoticed: boolean }): void {
+    const due = isNoticed ? expiresAt : expiresAt - this.#noticeMs;
+    const waitMs = Math.min(Math.max(0, due - this.#clock.now()), MAX_TIMER_MS);
+    this.#timers.set(
+      connection,
+      this.#clock.after(waitMs, () => {
+        const now = this.#clock.now();
+        if (now < due) return this.#arm(connection, { expiresAt, isNoticed });
+        if (isNoticed) return this.#end(connection);
+        connection.send({
+          type: "notification",
+          code: "token_expiring",
+          content:
+            'The token ends soon: send {"type":"command","content":"auth","args":{"token":"…"}} to renew it',
+          timestamp: stamp(now),
+          data: { expires_at: stamp(expiresAt) },
+        });
+        this.#arm(connection, { expiresAt, isNoticed: true });
+      }),
+    );
+  }
+
+  #end(connection: Connection): void {
+    this.#timers.delete(connection);
+    connection.sendError(new AgentError("unauthorized", "The token has expired"));
+    connection.close(CLOSE.tokenExpired);
+  }
+}
