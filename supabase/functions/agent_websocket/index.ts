@@ -11,7 +11,7 @@ import { TokenBudget } from "../_shared/guard/token_budget.ts";
 import { problem } from "../_shared/http/problems.ts";
 import { createRoutes } from "../_shared/http/routes.ts";
 import { Metrics } from "../_shared/metrics.ts";
-import { createOpenRouter } from "../_shared/openrouter/openrouter.ts";
+import { createOpenRouter } from "../_shared/openrouter/open_router.ts";
 import { onWorkerEnding, workerLifetime } from "../_shared/platform/edge_lifetime.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";

@@ -3,6 +3,9 @@
 import type { LogEntry } from "../ports.ts";
 
 const MAX_STRING_CHARS = 2000;
+const LOOKED_AT_CHARS = 4000;
+/** Of those that are known by what stands after them; a token is known by its beginning. */
+const LONGEST_SECRET_CHARS = 256;
 const MAX_DEPTH = 5;
 const MAX_ITEMS = 50;
 const MAX_STACK_FRAMES = 8;
@@ -13,13 +16,14 @@ const SECRET_FIELD =
   /^(?:.*[_-])?(?:token|jwt|api[_-]?key|authorization|secret|password|cookie)$|(?:Token|Jwt|ApiKey|Secret|Password)$/i;
 
 const SECRETS: readonly RegExp[] = [
-  // In a URL or a form.
-  /(?<=\b(?:jwt|\w*token|apikey|api_key|password|secret)=)[^&\s"'#]+/gi,
-  /(?<=\b(?:Bearer|Basic)\s+)[^\s"',]+/gi,
-  // A JWT, whole or cut short: its header begins with `{"`.
-  /\beyJ[\w-]{6,}(?:\.[\w-]*)*|(?<=jwt-)eyJ[\w-]+(?:\.[\w-]*)*/g,
-  // One whose header begins otherwise, with a blank for example.
+  // Any JWT, whatever its header begins with; first, so that its parts are not taken for tokens of their own.
   /[\w-]{16,}\.[\w-]{16,}\.[\w-]{16,}/g,
+  // One that was cut short or is unsigned: a header begins with `{"`.
+  /\beyJ[\w-]{6,}(?:\.[\w-]*)*|(?<=jwt-)eyJ[\w-]+(?:\.[\w-]*)*/g,
+  // In a URL, a form, a header.
+  /(?<=\b(?:jwt|\w{0,20}token|apikey|api_key|password|secret)=)[^&\s"'#]+/gi,
+  /(?<=:\/\/[^\s:@/]{0,64}:)[^\s@/]+(?=@)/g,
+  /(?<=\b(?:Bearer|Basic)\s{1,4})[^\s"',]+/gi,
   // Supabase's keys; those of OpenRouter and its like; our own resume tokens.
   /\bsb_(?:secret|publishable)_[\w-]+/g,
   /\bsk-[\w-]{6,}/g,
@@ -36,7 +40,8 @@ export function logLine(entry: LogEntry, nowMs: number): string {
   const { level, event, ...fields } = entry;
   const head = { time: new Date(nowMs).toISOString(), level, event };
   try {
-    return JSON.stringify({ ...head, ...plainFields(fields, 1, []) });
+    // The head twice: first in order, and last in authority.
+    return JSON.stringify({ ...head, ...plainFields(fields, 1, []), ...head });
   } catch {
     return JSON.stringify({ ...head, problem: "Cannot write this entry: a field could not be read" });
   }
@@ -96,10 +101,11 @@ function plainError(error: Error, depth: number, above: readonly object[]): Reco
 }
 
 function plainText(text: string): string {
-  // Masked before it is cut, so that no key is cut to a length at which it is no longer known for one; and not all of it,
-  // so that a text of megabytes costs little.
-  const masked = maskSecrets(text.slice(0, 2 * MAX_STRING_CHARS));
-  return masked.length <= MAX_STRING_CHARS && text.length <= 2 * MAX_STRING_CHARS
-    ? masked
-    : `${masked.slice(0, MAX_STRING_CHARS)}… [${text.length} characters]`;
+  // Masked before it is cut, so that no secret is cut to what is no longer known for one; not all of it, so that a text of
+  // megabytes costs little; and without the last of what was looked at, where a secret may have been cut in two.
+  const masked = maskSecrets(text.slice(0, LOOKED_AT_CHARS));
+  const whole = text.length <= LOOKED_AT_CHARS;
+  if (whole && masked.length <= MAX_STRING_CHARS) return masked;
+  const end = whole ? masked.length : Math.max(0, masked.length - LONGEST_SECRET_CHARS);
+  return `${masked.slice(0, Math.min(end, MAX_STRING_CHARS))}… [${text.length} characters]`;
 }

@@ -17,7 +17,6 @@ const RETRY_INTERVAL_MS = 1_000;
 export interface SigningKey {
   kid: string;
   kty: string;
-  alg?: string;
   key_ops: string[];
   [parameter: string]: unknown;
 }
@@ -71,16 +70,15 @@ export class SigningKeys {
   }
 }
 
-/** RFC 7517, 5: keys of a kind or use that we do not know are passed over. */
+/** RFC 7517, 5. Keys without a name are passed over; whether one can be used is for WebCrypto to say. */
 function readKeySet(answer: unknown): ReadonlyMap<string, SigningKey> {
   const keys = isObject(answer) ? answer.keys : undefined;
   if (!Array.isArray(keys)) throw new Error('Cannot read the signing keys: "keys" is not an array');
-  return new Map(keys.filter(isSigningKey).map((key) => [key.kid, { ...key, key_ops: ["verify"] }]));
+  return new Map(keys.filter(isNamed).map((key) => [key.kid, { kty: "", key_ops: ["verify"], ...key }]));
 }
 
-function isSigningKey(key: unknown): key is SigningKey {
-  return isObject(key) && typeof key.kid === "string" && (key.kty === "EC" || key.kty === "RSA") &&
-    (key.use === undefined || key.use === "sig");
+function isNamed(key: unknown): key is { kid: string } {
+  return isObject(key) && typeof key.kid === "string";
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

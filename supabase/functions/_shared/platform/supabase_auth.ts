@@ -9,7 +9,7 @@
 
 import { AgentError } from "../errors.ts";
 import type { Clock, IdentityVerifier, VerifiedUser } from "../ports.ts";
-import { type ClaimedToken, readAccessToken, refused } from "./access_token.ts";
+import { readAccessToken, refused } from "./access_token.ts";
 import { deadlineFetch, type Fetch } from "./deadline_fetch.ts";
 import { SigningKeys } from "./signing_keys.ts";
 import { TokenVerdicts } from "./token_verdicts.ts";
@@ -71,20 +71,19 @@ class SupabaseVerifier implements IdentityVerifier {
     if (claimed.alg === "HS256") {
       await this.#verdicts.of(token, () => this.#askAuthServer(token, claimed.userId));
     } else {
-      await this.#checkSignature(token, claimed);
+      await this.#checkSignature(token, claimed.kid);
     }
     return { userId: claimed.userId, expiresAt: claimed.expiresAt };
   }
 
-  async #checkSignature(token: string, { alg, kid }: ClaimedToken & { kid: string }): Promise<void> {
+  async #checkSignature(token: string, kid: string): Promise<void> {
     const key = await this.#keys.find(kid).catch((cause: unknown) => {
       throw unavailable(cause);
     });
-    if (key === undefined || (key.alg !== undefined && key.alg !== alg)) {
-      throw refused("its signing key is unknown");
-    }
+    if (key === undefined) throw refused("its signing key is unknown");
     const auth = await this.#auth();
-    // Its time was checked by our own clock. A key that cannot be used makes `getClaims` throw, a wrong signature not.
+    // Its time was checked by our own clock. A wrong signature is answered; a key of another algorithm, or for another
+    // use, makes WebCrypto throw.
     const { error } = await auth.getClaims(token, { jwks: { keys: [key] }, allowExpired: true })
       .catch((thrown: unknown) => ({ error: thrown }));
     if (error !== null) throw refused("its signature is wrong", error);

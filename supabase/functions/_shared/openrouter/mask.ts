@@ -1,0 +1,24 @@
+/** Makes what a provider said fit for the log. */
+
+/** Longest piece of a provider's words in a log line, in characters. */
+export const MAX_DETAIL_CHARS = 2000;
+
+/** OpenRouter's and OpenAI's keys, Supabase's, and any token in a header or a JWT. */
+const SECRETS = /\b(?:sk|pk|rk|sb)[-_][\w.-]{4,}|\bbearer\s+[^\s"',;]+|\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?/gi;
+
+/** `text` without `apiKey` and anything that looks like a key, at most {@linkcode MAX_DETAIL_CHARS} long. */
+export function mask(text: string, apiKey: string | undefined): string {
+  const known = apiKey === undefined || apiKey === "" ? text : text.replaceAll(apiKey, "[key]");
+  const masked = known.replace(SECRETS, "[key]");
+  return masked.length > MAX_DETAIL_CHARS ? `${masked.slice(0, MAX_DETAIL_CHARS)}…` : masked;
+}
+
+/** Anything thrown, in one line: the reasons of a network failure are in its causes. */
+export function describe(thrown: unknown): string {
+  const parts: string[] = [];
+  for (let next = thrown; next !== undefined && parts.length < 4;) {
+    parts.push(next instanceof Error ? next.message : String(next));
+    next = next instanceof Error ? next.cause : undefined;
+  }
+  return parts.join(": ");
+}

@@ -1,0 +1,272 @@
+/** An agent without runtime or network: real sessions over sockets, a clock and a model that are worked by hand. */
+
+import assert from "node:assert/strict";
+import { publishableKeyMatcher } from "../../supabase/functions/_shared/guard/keys.ts";
+import { RateLimiter } from "../../supabase/functions/_shared/guard/rate_limiter.ts";
+import { TokenBudget } from "../../supabase/functions/_shared/guard/token_budget.ts";
+import { Metrics } from "../../supabase/functions/_shared/metrics.ts";
+import type {
+  EventLog,
+  Ids,
+  LogEntry,
+  SessionStore,
+  Socket,
+} from "../../supabase/functions/_shared/ports.ts";
+import { parseConnectRequest } from "../../supabase/functions/_shared/protocol/connect_request.ts";
+import { type ServerFrame, serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
+import {
+  AgentServer,
+  type AgentServerOptions,
+} from "../../supabase/functions/_shared/session/agent_server.ts";
+import type { Connection } from "../../supabase/functions/_shared/session/connection.ts";
+import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
+import type { SessionSettings } from "../../supabase/functions/_shared/session/session.ts";
+import { FakeVerifier } from "./fake_verifier.ts";
+import { ManualClock, settle } from "./manual_clock.ts";
+import { ScriptedModel } from "./scripted_model.ts";
+
+export const PUBLISHABLE_KEY = "sb_publishable_test";
+
+export interface AgentOptions {
+  mode?: "required" | "optional" | "none";
+  settings?: Partial<SessionSettings>;
+  server?: Partial<Omit<AgentServerOptions, "registry" | "connection" | "identity">>;
+  perMinute?: number;
+  burst?: number;
+  maxMessageBytes?: number;
+  maxBufferedBytes?: number;
+  maxSessions?: number;
+  maxEvents?: number;
+  tokensPerDay?: number;
+  /** In place of the memory store. */
+  store?: SessionStore & EventLog;
+}
+
+/** Ids in the order in which they are asked for, in the form of the real ones. */
+class CountedIds implements Ids {
+  #count = 0;
+
+  uuid(): string {
+    return `00000000-0000-4000-8000-${String(++this.#count).padStart(12, "0")}`;
+  }
+
+  secret(): string {
+    return `secret-${++this.#count}`.padEnd(43, "x");
+  }
+}
+
+/** Any frame, with every field that a test may want to look at. */
+export type SeenFrame = ServerFrame & { readonly [field: string]: unknown };
+
+/** The far end of one connection. Every frame it gets is checked against the schemas. */
+export class TestClient implements Socket {
+  /** All frames that came, oldest first. */
+  readonly frames: SeenFrame[] = [];
+  bufferedAmount = 0;
+  /** What sending a frame adds to `bufferedAmount`: a reader that does not read has 1. */
+  stuffing = 0;
+  closed: { code: number; reason: string } | undefined;
+  #connection: Connection | undefined;
+
+  /** Whether nobody has closed it yet. */
+  get isOpen(): boolean {
+    return this.closed === undefined;
+  }
+
+  attach(connection: Connection): void {
+    this.#connection = connection;
+  }
+
+  get connection(): Connection {
+    assert.ok(this.#connection);
+    return this.#connection;
+  }
+
+  send(text: string): void {
+    assert.equal(this.closed, undefined, "sent after close");
+    const frame: unknown = JSON.parse(text);
+    const checked = serverFrame.safeParse(frame);
+    assert.ok(checked.success, `not in the schema: ${text}`);
+    this.frames.push(frame as SeenFrame);
+    this.bufferedAmount += this.stuffing * text.length;
+  }
+
+  close(code: number, reason: string): void {
+    this.closed ??= { code, reason };
+  }
+
+  /** Says a frame, or text as it is. */
+  say(frame: string | ArrayBuffer | Record<string, unknown>): void {
+    this.connection.received(
+      typeof frame === "string" || frame instanceof ArrayBuffer ? frame : JSON.stringify(frame),
+    );
+  }
+
+  /** Says a query. */
+  ask(content: string, fields: Record<string, unknown> = {}): void {
+    this.say({ type: "query", content, ...fields });
+  }
+
+  command(verb: string, args?: Record<string, unknown>, id?: string): void {
+    this.say({ type: "command", content: verb, ...(args && { args }), ...(id && { id }) });
+  }
+
+  /** The socket goes away without a word. */
+  vanish(): void {
+    this.connection.lost(1006);
+  }
+
+  /** The frames of a type, and of a code if one is given. */
+  of(type: string, code?: string): SeenFrame[] {
+    return this.frames.filter((frame) => frame.type === type && (code === undefined || frame.code === code));
+  }
+
+  /** The one frame of a type (and code). */
+  only(type: string, code?: string): SeenFrame {
+    const found = this.of(type, code);
+    const [frame] = found;
+    assert.ok(
+      frame !== undefined && found.length === 1,
+      `expected one ${type} ${code ?? ""}, got ${found.length} in ${JSON.stringify(this.frames)}`,
+    );
+    return frame;
+  }
+
+  get welcome(): SeenFrame {
+    return this.only("notification", "connected");
+  }
+
+  get sessionId(): string {
+    return String(this.welcome.session_id);
+  }
+
+  /** The query parameters that resume this client's session. */
+  resumeQuery(lastSeq: number): string {
+    const token = this.welcome.resume_token === undefined ? "" : `&resume_token=${this.welcome.resume_token}`;
+    return `session_id=${this.sessionId}&last_seq=${lastSeq}${token}`;
+  }
+
+  /** The durable events it was shown. */
+  get seqs(): number[] {
+    return this.frames.flatMap((frame) => typeof frame.seq === "number" ? [frame.seq] : []);
+  }
+
+  /** What a client has that builds its text from deltas alone. */
+  textOf(turnId: unknown): string {
+    let text = "";
+    for (const frame of this.frames) {
+      if (frame.type === "delta" && frame.turn_id === turnId) {
+        text = text.slice(0, frame.offset) + frame.content;
+      }
+    }
+    return text;
+  }
+}
+
+export interface TestAgent {
+  clock: ManualClock;
+  model: ScriptedModel;
+  verifier: FakeVerifier;
+  server: AgentServer;
+  metrics: Metrics;
+  store: SessionStore & EventLog;
+  logged: LogEntry[];
+  /** Work that keeps the worker alive. */
+  held: Promise<unknown>[];
+  /** Opens a connection by its query string and headers, without waiting for anything. */
+  dial(query?: string, headers?: Record<string, string>): TestClient;
+  /** The same, and waits until it has a session, was refused, or is asked who it is. */
+  connect(query?: string, headers?: Record<string, string>): Promise<TestClient>;
+}
+
+/**
+ * Waits until something is so. Hashing a resume token is done on another thread, so how many turns of the event loop
+ * it takes cannot be known.
+ */
+export async function until(condition: () => boolean): Promise<void> {
+  for (let turn = 0; !condition(); turn++) {
+    assert.ok(turn < 1_000_000, "waited in vain");
+    await settle(1);
+  }
+}
+
+/** An agent with the defaults of `.env.example`, `AUTH_MODE=optional` and no rate limit unless told otherwise. */
+export function startAgent(options: AgentOptions = {}): TestAgent {
+  const clock = new ManualClock();
+  const model = new ScriptedModel();
+  const verifier = new FakeVerifier(clock);
+  const metrics = new Metrics();
+  const logged: LogEntry[] = [];
+  const held: Promise<unknown>[] = [];
+  const log = { write: (entry: LogEntry): void => void logged.push(entry) };
+  const maxEvents = options.maxEvents ?? 1000;
+  const store = options.store ?? new MemoryStore({ clock, maxEvents });
+  const server = new AgentServer({
+    identity: {
+      mode: options.mode ?? "optional",
+      verifier,
+      isPublishableKey: publishableKeyMatcher([PUBLISHABLE_KEY]),
+    },
+    registry: {
+      store,
+      session: {
+        clock,
+        ids: new CountedIds(),
+        log,
+        metrics,
+        model,
+        eventLog: store,
+        budget: new TokenBudget(clock, options.tokensPerDay ?? 0),
+        lifetime: { hold: (work): void => void held.push(work) },
+        settings: {
+          systemPrompt: "You are a test.",
+          models: ["test/model"],
+          allowedModels: ["test/model", "test/other"],
+          temperature: 0.7,
+          maxTokens: 1500,
+          maxHistory: 50,
+          maxEvents,
+          maxQueue: 20,
+          queuePolicy: "queue",
+          ...options.settings,
+        },
+      },
+      idleTimeoutMs: 30 * 60_000,
+      sweepIntervalMs: 300_000,
+      maxSessions: options.maxSessions ?? 5000,
+    },
+    connection: {
+      clock,
+      log,
+      metrics,
+      rateLimiter: new RateLimiter(clock, { perMinute: options.perMinute ?? 0, burst: options.burst ?? 20 }),
+      maxMessageBytes: options.maxMessageBytes ?? 65_536,
+      maxBufferedBytes: options.maxBufferedBytes ?? 1_048_576,
+    },
+    isDurable: false,
+    maxConnections: 1000,
+    maxConnectionsPerUser: 10,
+    authTimeoutMs: 5000,
+    tokenExpiryNoticeMs: 60_000,
+    heartbeatIntervalMs: 25_000,
+    drainTimeoutMs: 10_000,
+    limits: { max_message_bytes: 65_536 },
+    ...options.server,
+  });
+  function dial(query = "", headers: Record<string, string> = {}): TestClient {
+    const url = new URL(`http://localhost/agent_websocket?${query}`);
+    const client = new TestClient();
+    client.attach(server.connect(client, parseConnectRequest(url, new Headers(headers))));
+    client.connection.opened();
+    return client;
+  }
+  async function connect(query?: string, headers?: Record<string, string>): Promise<TestClient> {
+    const client = dial(query, headers);
+    const { token } = client.connection.request;
+    const mustStillSay = options.mode === "required" && (token === undefined || token === PUBLISHABLE_KEY);
+    if (!mustStillSay) await until(() => client.connection.state !== "opening");
+    await settle();
+    return client;
+  }
+  return { clock, model, verifier, server, metrics, store, logged, held, dial, connect };
+}

@@ -1,0 +1,213 @@
+import assert from "node:assert/strict";
+import { startAgent } from "../../support/agent_harness.ts";
+import { settle } from "../../support/manual_clock.ts";
+
+Deno.test("[FR9] a frame over the limit is refused, one far over it closes the connection", async () => {
+  const { connect, clock } = startAgent({ maxMessageBytes: 100 });
+  const client = await connect();
+  client.say("x".repeat(101));
+  client.say("é".repeat(60));
+  client.say(new ArrayBuffer(1600));
+  assert.deepEqual(client.of("error").map(({ code }) => code), Array(3).fill("message_too_large"));
+  assert.ok(client.isOpen);
+  client.say("x".repeat(1601));
+  clock.advance(100);
+  assert.deepEqual(client.closed, { code: 1009, reason: "Frame too large" });
+});
+
+Deno.test("[FR1] [FR10] [FR12] a bad frame is answered, and nothing else is touched", async () => {
+  const { connect, model } = startAgent();
+  const client = await connect("stream=true");
+  const neighbour = await connect();
+  client.ask("running");
+  await settle();
+  for (
+    const bad of [
+      "",
+      "null",
+      "[]",
+      "1",
+      "{",
+      '{"type":"nope"}',
+      '{"content":{}}',
+      '{"type":"status","content":"x"}',
+    ]
+  ) client.say(bad);
+  client.say(new Uint8Array([0xff, 0xfe]).buffer);
+  assert.equal(client.of("error").length, 9);
+  assert.equal(neighbour.frames.length, 1);
+  model.last.finish("still here");
+  await settle();
+  assert.equal(client.only("response").content, "still here");
+  assert.ok(client.isOpen);
+});
+
+Deno.test("[LM1] frames cost a token each, whatever is in them, and tokens come back", async () => {
+  const { connect, clock } = startAgent({ perMinute: 60, burst: 3 });
+  const client = await connect();
+  client.command("ping");
+  client.say("garbage");
+  client.command("ping");
+  client.command("ping", undefined, "over");
+  await settle();
+  const { code, retryable, retry_after_ms, limit, remaining } = client.of("error").at(-1) ?? {};
+  assert.deepEqual({ code, retryable, retry_after_ms, limit, remaining }, {
+    code: "rate_limited",
+    retryable: true,
+    retry_after_ms: 1000,
+    limit: 60,
+    remaining: 0,
+  });
+  clock.advance(1000);
+  client.command("ping");
+  await settle();
+  assert.equal(client.of("status", "pong").length, 3);
+});
+
+Deno.test("[LM1] the bucket is the user's, or the session's and the address's", async () => {
+  const { connect, verifier } = startAgent({ perMinute: 60, burst: 2 });
+  verifier.admit("ann's", "ann");
+  const [one, two] = [await connect("jwt=ann's"), await connect("jwt=ann's")];
+  for (const client of [one, two, one, two]) client.command("ping");
+  await settle();
+  assert.equal(one.of("error").length + two.of("error").length, 2);
+  const from = (address: string): Promise<Awaited<ReturnType<typeof connect>>> =>
+    connect("", { "x-forwarded-for": `${address}, 10.0.0.1` });
+  const [here, alsoHere, elsewhere] = [
+    await from("192.0.2.1"),
+    await from("192.0.2.1"),
+    await from("192.0.2.2"),
+  ];
+  for (const client of [here, here, alsoHere, elsewhere, elsewhere]) client.command("ping");
+  await settle();
+  assert.deepEqual([here, alsoHere, elsewhere].map((client) => client.of("error").length), [0, 1, 0]);
+});
+
+Deno.test("[LM2] ten thousand frames at once close the connection 1008, and nothing grows", async () => {
+  const { connect, clock, model } = startAgent({ perMinute: 60, burst: 20 });
+  const client = await connect();
+  const neighbour = await connect();
+  for (let n = 0; n < 10_000; n++) client.ask("flood");
+  await settle();
+  assert.equal(client.of("error", "rate_limited").length, 100);
+  clock.advance(60);
+  assert.deepEqual(client.closed, { code: 1008, reason: "Rate limit abused" });
+  assert.ok(client.frames.length < 200);
+  assert.equal(model.calls.length, 1);
+  neighbour.command("ping");
+  await settle();
+  assert.equal(neighbour.of("status", "pong").length, 1);
+});
+
+Deno.test("[LM2] the close waits until the client has gone quiet, but not for ever", async () => {
+  const { connect, clock } = startAgent({ perMinute: 60, burst: 1 });
+  const client = await connect();
+  for (let n = 0; n < 101; n++) client.command("ping");
+  for (let n = 0; n < 30; n++) {
+    clock.advance(40);
+    client.command("ping");
+  }
+  assert.ok(client.isOpen, "still sending");
+  for (let n = 0; n < 30; n++) {
+    clock.advance(40);
+    client.command("ping");
+  }
+  assert.equal(client.closed?.code, 1008);
+});
+
+Deno.test("[LM6] a silent session is closed with the seed's words; a running answer is no silence", async () => {
+  const { connect, clock, model, server } = startAgent();
+  const idle = await connect();
+  const busy = await connect();
+  busy.ask("long");
+  await settle();
+  const minutes = 60_000;
+  clock.advance(31 * minutes);
+  assert.ok(idle.isOpen, "swept only every five minutes");
+  clock.advance(4 * minutes);
+  await settle();
+  assert.equal(idle.only("notification", "session_timeout").content, "Session closed due to inactivity");
+  assert.deepEqual(idle.closed, { code: 1000, reason: "Session timeout" });
+  assert.ok(busy.isOpen);
+  model.last.finish("done");
+  await settle();
+  clock.advance(25 * minutes);
+  busy.command("ping");
+  await settle();
+  clock.advance(25 * minutes);
+  assert.ok(busy.isOpen);
+  clock.advance(15 * minutes);
+  await settle();
+  assert.ok(!busy.isOpen);
+  idle.vanish();
+  busy.vanish();
+  assert.equal(server.count().sessions, 0);
+  assert.equal(clock.pending, 0, "no timer runs when there is nothing to sweep");
+});
+
+Deno.test("[LM6] an expired session is unknown on resume", async () => {
+  const { connect, clock } = startAgent();
+  const client = await connect();
+  client.vanish();
+  clock.advance(36 * 60_000);
+  await settle();
+  const again = await connect(client.resumeQuery(0));
+  assert.equal((again.welcome.resumed as { reason: string }).reason, "unknown_session");
+});
+
+Deno.test("[LM7] the session that was left longest ago makes room", async () => {
+  const { connect, clock, server } = startAgent({ maxSessions: 3 });
+  const first = await connect();
+  clock.advance(1000);
+  const second = await connect();
+  clock.advance(1000);
+  const third = await connect();
+  first.command("ping");
+  first.vanish();
+  second.vanish();
+  const fourth = await connect();
+  await settle();
+  assert.equal(server.count().sessions, 3);
+  assert.equal((await connect(first.resumeQuery(0))).sessionId, first.sessionId);
+  fourth.vanish();
+  assert.notEqual((await connect(second.resumeQuery(0))).sessionId, second.sessionId);
+  assert.ok(third.isOpen);
+});
+
+Deno.test("[LM7] where all are held the newcomer is told to come back", async () => {
+  const { connect } = startAgent({ maxSessions: 1 });
+  await connect();
+  const client = await connect();
+  assert.deepEqual([client.only("error").code, client.only("error").retry_after_ms], [
+    "too_many_sessions",
+    5000,
+  ]);
+  assert.deepEqual(client.closed, { code: 1013, reason: "Try again later" });
+});
+
+Deno.test("[LM8] heartbeats come to those who asked, and their timer ends with them", async () => {
+  const { connect, clock } = startAgent();
+  const asked = await connect("heartbeat=true");
+  const other = await connect();
+  clock.advance(75_000);
+  assert.equal(asked.of("heartbeat").length, 3);
+  assert.equal(other.of("heartbeat").length, 0);
+  asked.vanish();
+  const before = clock.pending;
+  assert.equal(before, 1, "the sweep alone");
+});
+
+Deno.test("[LM9] a limit of 0 is switched off", async () => {
+  const { connect, model } = startAgent({
+    perMinute: 0,
+    maxSessions: 0,
+    settings: { maxQueue: 0 },
+    server: { maxConnections: 0, maxConnectionsPerUser: 0, heartbeatIntervalMs: 0, tokenExpiryNoticeMs: 0 },
+  });
+  const client = await connect("heartbeat=true");
+  for (let n = 0; n < 500; n++) client.ask(String(n));
+  await settle();
+  assert.equal(client.of("error").length, 0);
+  assert.equal(client.of("status", "queued").length, 499);
+  assert.equal(model.calls.length, 1);
+});
