@@ -1,7 +1,7 @@
 /** A {@linkcode LanguageModel} that says what the test tells it to, when it tells it. */
 
 import assert from "node:assert/strict";
-import { AgentError } from "../../supabase/functions/_shared/errors.ts";
+import type { AgentError } from "../../supabase/functions/_shared/errors.ts";
 import type {
   LanguageModel,
   ModelReply,

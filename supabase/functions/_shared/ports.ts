@@ -10,6 +10,7 @@ import type { LogEvent, NewLogEvent, Usage } from "./protocol/log_event.ts";
 /** Ends a timer; calling it again, or after it fired, does nothing. */
 export type CancelTimer = () => void;
 
+/** The time, and timers. */
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
@@ -17,6 +18,7 @@ export interface Clock {
   after(delayMs: number, task: () => void): CancelTimer;
 }
 
+/** Randomness, in the two forms it is needed in. */
 export interface Ids {
   /** A random UUID (version 4). */
   uuid(): string;
@@ -32,6 +34,7 @@ export interface Socket {
   close(code: number, reason: string): void;
 }
 
+/** How much a line of the log matters. */
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** One line of the log. Never user text, tokens or keys. */
@@ -42,6 +45,7 @@ export interface LogEntry {
   [field: string]: unknown;
 }
 
+/** Where lines of the log go. */
 export interface Log {
   write(entry: LogEntry): void;
 }
@@ -58,6 +62,7 @@ export interface VerifiedUser {
   expiresAt: number;
 }
 
+/** Tells who a token belongs to. */
 export interface IdentityVerifier {
   /**
    * Checks a user's access token: signature, algorithm, `exp`, `nbf`, `aud`.
@@ -67,11 +72,13 @@ export interface IdentityVerifier {
   verify(token: string): Promise<VerifiedUser>;
 }
 
+/** One message of a chat completion. */
 export interface ModelMessage {
   role: "system" | "user" | "assistant";
   content: string;
 }
 
+/** What the model is asked. */
 export interface ModelRequest {
   messages: readonly ModelMessage[];
   /** The wanted model first, then the ones to fall back to. Never empty. */
@@ -89,12 +96,14 @@ export interface ModelReply {
   usage?: Usage;
 }
 
+/** How a reply is received, and given up. */
 export interface ReplyOptions {
   /** Called with each piece of text as it arrives, several tokens at once where the provider sends them so. */
   onText(text: string): void;
   signal: AbortSignal;
 }
 
+/** Whoever writes the answers. */
 export interface LanguageModel {
   /**
    * Streams one reply. Rejects with an {@linkcode AgentError} with a `model_…` code, or with the signal's reason once
@@ -108,6 +117,7 @@ export type SessionOwner =
   | { kind: "user"; userId: string }
   | { kind: "anonymous"; tokenHash: string };
 
+/** A session as the store knows it. */
 export interface SessionRecord {
   sessionId: string;
   owner: SessionOwner;
@@ -115,6 +125,7 @@ export interface SessionRecord {
   createdAt: number;
 }
 
+/** Which sessions there are, and whose. */
 export interface SessionStore {
   /** Rejects with `store_unavailable` where the store cannot be reached: then there is no half-made session. */
   create(record: SessionRecord): Promise<void>;
@@ -138,6 +149,7 @@ export interface LogPage {
   lastSeq: number;
 }
 
+/** Which part of a session's log. */
 export interface LogRange {
   /** Only events after this `seq`. */
   afterSeq: number;
@@ -145,6 +157,7 @@ export interface LogRange {
   limit: number;
 }
 
+/** What somebody thinks of a turn. */
 export interface Feedback {
   /** The client's key for this piece of feedback: a repeat changes nothing. */
   id: string;

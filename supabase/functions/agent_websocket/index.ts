@@ -9,9 +9,11 @@ import { publishableKeyMatcher, secretKeyMatcher } from "../_shared/guard/keys.t
 import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { TokenBudget } from "../_shared/guard/token_budget.ts";
 import { problem } from "../_shared/http/problems.ts";
+import type { Upgraded } from "../_shared/http/upgrade.ts";
 import { createRoutes } from "../_shared/http/routes.ts";
 import { Metrics } from "../_shared/metrics.ts";
 import { createOpenRouter } from "../_shared/openrouter/open_router.ts";
+import { ReadPacer } from "../_shared/openrouter/read_pacer.ts";
 import { onWorkerEnding, workerLifetime } from "../_shared/platform/edge_lifetime.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
@@ -79,6 +81,7 @@ function compose(config: Config, log: Log): Handler {
           log,
           fetch,
           random: Math.random,
+          pacer: new ReadPacer({ clock }),
         }),
         budget: new TokenBudget(clock, config.DAILY_TOKEN_BUDGET),
         settings: {
@@ -133,7 +136,7 @@ function compose(config: Config, log: Log): Handler {
     allowedOrigins: config.ALLOWED_ORIGINS,
     heartbeatIntervalMs: config.HEARTBEAT_INTERVAL_MS,
     isSecretKey: secretKeyMatcher(config.secretKeys),
-    upgradeWebSocket(request, options) {
+    upgradeWebSocket(request, options): Upgraded {
       const { socket, response } = Deno.upgradeWebSocket(request, options);
       return { socket, port: wrapSocket(socket), response };
     },

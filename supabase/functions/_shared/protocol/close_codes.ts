@@ -1,10 +1,12 @@
 /** Why a connection is closed, and with which words. docs/PROTOCOL.md says what a client should do on each. */
 
+/** The code and the words of a close frame. */
 export interface Closing {
   readonly code: number;
   readonly reason: string;
 }
 
+/** Every way in which we close. */
 export const CLOSE = {
   sessionTimeout: { code: 1000, reason: "Session timeout" },
   rateLimitAbused: { code: 1008, reason: "Rate limit abused" },

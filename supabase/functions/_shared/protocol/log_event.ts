@@ -8,6 +8,7 @@
 import type { ErrorCode } from "../errors.ts";
 import type { QueryOptions } from "./client_frames.ts";
 
+/** What a reply cost, as the provider reports it. */
 export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
@@ -22,6 +23,7 @@ interface OfQuery {
   turnId: string;
 }
 
+/** A question was taken. */
 export interface QueryEvent extends OfQuery {
   kind: "query";
   content: string;
@@ -32,6 +34,7 @@ export interface QueryEvent extends OfQuery {
   feedback: readonly string[];
 }
 
+/** A turn was answered in full. */
 export interface ResponseEvent extends OfQuery {
   kind: "response";
   content: string;
@@ -40,6 +43,7 @@ export interface ResponseEvent extends OfQuery {
   usage?: Usage;
 }
 
+/** A turn failed, or was interrupted. */
 export interface ErrorEvent extends OfQuery {
   kind: "error";
   code: ErrorCode;
@@ -50,6 +54,7 @@ export interface ErrorEvent extends OfQuery {
   partial: string;
 }
 
+/** A turn was stopped on somebody's wish. */
 export interface CancelledEvent extends OfQuery {
   kind: "cancelled";
   reason: "cancelled" | "interrupted" | "superseded";
@@ -67,6 +72,7 @@ export interface ClearedEvent {
 export type TerminalEvent = ResponseEvent | ErrorEvent | CancelledEvent;
 export type NewLogEvent = QueryEvent | TerminalEvent | ClearedEvent;
 
+/** What an event has once it is committed. */
 export interface Logged {
   /** 1, 2, 3 … within the session, without holes. */
   seq: number;

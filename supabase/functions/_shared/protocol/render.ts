@@ -88,6 +88,7 @@ export function renderError(error: AgentError, at: number, inReplyTo?: string): 
 
 export type StatusFields = Omit<StatusFrame, "type" | "content" | "timestamp" | "code">;
 
+/** A `status` frame that is no durable event, unless `fields` has its `seq`. */
 export function renderStatus(
   code: string,
   content: string,

@@ -1,0 +1,29 @@
+/** The environment that a function finds: the platform's variables over the user's own. */
+
+import type { LocalKeys } from "./keys.ts";
+
+export interface FunctionsEnvOptions {
+  /** The user's environment, `.env` included. */
+  env: Readonly<Record<string, string>>;
+  /** The stack's own address, such as `http://127.0.0.1:54321`. */
+  url: string;
+  keys: LocalKeys;
+  /** Where the mock model listens, if it is the one to be asked. */
+  modelUrl?: string;
+}
+
+export function functionsEnv({ env, url, keys, modelUrl }: FunctionsEnvOptions): Record<string, string> {
+  return {
+    // Anyone may try the demo, and sign-in works too. The platform's own default is stricter.
+    AUTH_MODE: "optional",
+    SB_REGION: "local",
+    ...Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")),
+    ...(modelUrl === undefined ? {} : { OPENROUTER_BASE_URL: modelUrl }),
+    SUPABASE_URL: url,
+    SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishableKey }),
+    SUPABASE_SECRET_KEYS: JSON.stringify({ default: keys.secretKey }),
+    SUPABASE_ANON_KEY: keys.anonKey,
+    SUPABASE_SERVICE_ROLE_KEY: keys.serviceRoleKey,
+    SUPABASE_JWKS: JSON.stringify({ keys: [keys.es256.publicJwk] }),
+  };
+}

@@ -1,0 +1,236 @@
+/**
+ * The one port of the stack. It reads the head of a request, asks where that goes, and joins the two connections; what
+ * the bytes mean is between the client and the worker.
+ */
+
+import {
+  type ByteSource,
+  encodeHead,
+  type Head,
+  HeadError,
+  headerValue,
+  readHead,
+  withHeaders,
+} from "./http_head.ts";
+import { close, linger, relay, writeAll } from "./relay.ts";
+
+/** How long a client may take to send the head of its request. */
+const HEAD_TIMEOUT_MS = 10_000;
+const CONNECT_ATTEMPTS = 3;
+
+/** An answer of the gateway's own, in the platform's shape. */
+export interface Refusal {
+  status: number;
+  /** The platform's word, such as `WORKER_ERROR`. */
+  code: string;
+  message: string;
+}
+
+/** A loopback server that takes this request. */
+export interface Upstream {
+  kind: "upstream";
+  port: number;
+  /** The path and query that it is to see. */
+  target: string;
+  /** Whether a WebSocket may be opened there. */
+  upgrades: boolean;
+  /** Called with the first byte of the answer. */
+  onAnswer?(): void;
+  /** What to tell the client when the server went away without an answer. */
+  onSilence?(): Promise<Refusal>;
+}
+
+export type Destination = Upstream | ({ kind: "refusal" } & Refusal);
+
+/** Where a request for `path` (with its query) goes. Must not reject. */
+export type Router = (path: string) => Promise<Destination>;
+
+export interface GatewayOptions {
+  hostname: string;
+  /** 0 for a free one. */
+  port: number;
+  router: Router;
+}
+
+export interface Gateway {
+  port: number;
+  /** No more connections; those that are open go on. */
+  refuse(): void;
+  /** Closes what is open, and resolves when all of it has ended. */
+  stop(): Promise<void>;
+}
+
+/** Listens at once. Throws `Deno.errors.AddrInUse`, and whatever else `Deno.listen` throws. */
+export function openGateway({ hostname, port, router }: GatewayOptions): Gateway {
+  const listener = Deno.listen({ hostname, port, transport: "tcp" });
+  const clients = new Set<Deno.Conn>();
+  const serving = new Set<Promise<void>>();
+  const accepting = (async () => {
+    for await (const client of listener) {
+      client.setNoDelay();
+      clients.add(client);
+      const served = serve(client, router, listener.addr.port).finally(() => {
+        close(client);
+        clients.delete(client);
+        serving.delete(served);
+      });
+      serving.add(served);
+    }
+  })();
+  let open = true;
+  const refuse = (): void => {
+    if (open) listener.close();
+    open = false;
+  };
+  return {
+    port: listener.addr.port,
+    refuse,
+    stop: async () => {
+      refuse();
+      await accepting;
+      clients.forEach(close);
+      await Promise.all(serving);
+    },
+  };
+}
+
+async function serve(client: Deno.TcpConn, router: Router, gatewayPort: number): Promise<void> {
+  const request = await readRequest(client);
+  if (request === undefined) return;
+  for (let attempt = 1;; attempt++) {
+    const destination = await router(request.target);
+    if (destination.kind === "refusal") return await refuse(client, destination);
+    let server: Deno.TcpConn;
+    try {
+      server = await Deno.connect({ hostname: "127.0.0.1", port: destination.port });
+    } catch {
+      destination.onAnswer?.();
+      // The worker died this very moment: nothing was sent, so another one may as well have the request.
+      if (attempt < CONNECT_ATTEMPTS) continue;
+      return await refuse(client, WORKER_GONE);
+    }
+    return await join(client, server, { request, destination, gatewayPort });
+  }
+}
+
+const WORKER_GONE: Refusal = {
+  status: 502,
+  code: "UPSTREAM_ERROR",
+  message: "The server behind this path cannot be reached (please check logs)",
+};
+
+interface Request {
+  head: Head;
+  method: string;
+  /** Path and query, as the client sent them. */
+  target: string;
+}
+
+/** The client's request; undefined once it was refused, or where there is none. */
+async function readRequest(client: Deno.TcpConn): Promise<Request | undefined> {
+  const timer = setTimeout(() => close(client), HEAD_TIMEOUT_MS);
+  try {
+    const head = await readHead(client);
+    const [method = "", target = "", version = ""] = head.startLine.split(" ");
+    if (!/^HTTP\/1\.[01]$/.test(version) || !target.startsWith("/")) {
+      throw new HeadError("malformed", "the request line is not `METHOD /path HTTP/1.1`");
+    }
+    return { head, method, target };
+  } catch (error) {
+    if (error instanceof HeadError && error.kind === "too_large") {
+      await refuse(client, { status: 431, code: "REQUEST_HEADER_FIELDS_TOO_LARGE", message: error.message });
+    } else if (error instanceof HeadError && error.kind === "malformed") {
+      await refuse(client, { status: 400, code: "BAD_REQUEST", message: error.message });
+    }
+    // Otherwise the client has gone, or was too slow.
+    return undefined;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+interface Joining {
+  request: Request;
+  destination: Upstream;
+  gatewayPort: number;
+}
+
+async function join(client: Deno.TcpConn, server: Deno.TcpConn, joining: Joining): Promise<void> {
+  const { request, destination, gatewayPort } = joining;
+  server.setNoDelay();
+  const upgrading = destination.upgrades && headerValue(request.head, "upgrade") !== "";
+  const head = forwardedHead(request, { client, destination, gatewayPort, upgrading });
+  await writeAll(server, encodeHead(head));
+  await relay(client, server, {
+    readAnswer: async (source) => {
+      const answer = upgrading ? await readUpgradeAnswer(source) : await readSome(source);
+      destination.onAnswer?.();
+      return answer;
+    },
+    onSilence: async () => {
+      destination.onAnswer?.();
+      return encodeRefusal(await destination.onSilence?.() ?? WORKER_GONE);
+    },
+  });
+}
+
+interface Forwarding {
+  client: Deno.TcpConn;
+  destination: Upstream;
+  gatewayPort: number;
+  upgrading: boolean;
+}
+
+function forwardedHead(
+  { head, method }: Request,
+  { client, destination, gatewayPort, upgrading }: Forwarding,
+): Head {
+  const { hostname } = client.remoteAddr;
+  const known = headerValue(head, "x-forwarded-for");
+  // One request a connection: the next one may be for another worker. A client that upgrades keeps its words.
+  const connection = upgrading ? `${headerValue(head, "connection")}, close` : "close";
+  const dropped = ["connection", "keep-alive", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port"];
+  return {
+    ...withHeaders(head, [...dropped, "x-forwarded-proto", ...(upgrading ? [] : ["upgrade"])], [
+      ["Connection", connection],
+      ["X-Forwarded-For", known === "" ? hostname : `${known}, ${hostname}`],
+      ["X-Forwarded-Host", headerValue(head, "host")],
+      ["X-Forwarded-Port", String(gatewayPort)],
+      ["X-Forwarded-Proto", "http"],
+    ]),
+    startLine: `${method} ${destination.target} HTTP/1.1`,
+  };
+}
+
+/** The head of the answer to an upgrade, without the `close` that was asked for in case it is refused. */
+async function readUpgradeAnswer(server: ByteSource): Promise<Uint8Array> {
+  const head = await readHead(server);
+  if (!head.startLine.startsWith("HTTP/1.1 101")) return encodeHead(head);
+  const headers = head.headers.filter(([name, value]) =>
+    name.toLowerCase() !== "connection" || value.toLowerCase() !== "close"
+  );
+  return encodeHead({ ...head, headers });
+}
+
+async function readSome(server: ByteSource): Promise<Uint8Array> {
+  const buffer = new Uint8Array(16 * 1024);
+  return buffer.subarray(0, await server.read(buffer) ?? 0);
+}
+
+async function refuse(client: Deno.Conn, refusal: Refusal): Promise<void> {
+  if (await writeAll(client, encodeRefusal(refusal))) await linger(client);
+}
+
+function encodeRefusal({ status, code, message }: Refusal): Uint8Array {
+  const body = new TextEncoder().encode(JSON.stringify({ code, message }));
+  return encodeHead({
+    startLine: `HTTP/1.1 ${status} ${code}`,
+    headers: [
+      ["Content-Type", "application/json"],
+      ["Content-Length", String(body.length)],
+      ["Access-Control-Allow-Origin", "*"],
+      ["Connection", "close"],
+    ],
+    rest: body,
+  });
+}

@@ -1,0 +1,70 @@
+/** `deno task dev`: the whole stack on this machine, until Ctrl+C. */
+
+import { readSettings, SettingsError, withDotEnv } from "./settings.ts";
+import { type LocalStack, startLocalStack } from "./stack.ts";
+import { wscatLine } from "./status_page.ts";
+
+function print(line: string, stream: "stdout" | "stderr" = "stdout"): void {
+  Deno[stream].writeSync(new TextEncoder().encode(`${line}\n`));
+}
+
+async function start(): Promise<LocalStack> {
+  const env = await withDotEnv(Deno.env.toObject(), new URL("../.env", import.meta.url));
+  const settings = readSettings(env);
+  try {
+    const stack = await startLocalStack({
+      env,
+      port: settings.PORT,
+      hostname: settings.LOCAL_HOST,
+      workers: settings.LOCAL_WORKERS,
+      wallClockMs: settings.LOCAL_WALL_CLOCK_MS,
+      testHooks: settings.LOCAL_TEST_HOOKS === "1",
+      onLog: print,
+      ...(settings.LOCAL_DENO === undefined ? {} : { denoPath: settings.LOCAL_DENO }),
+    });
+    welcome(stack, env);
+    return stack;
+  } catch (error) {
+    if (error instanceof Deno.errors.AddrInUse) {
+      const other = settings.PORT === 54_321 ? 54_322 : 54_321;
+      throw new SettingsError(
+        `Cannot start: port ${settings.PORT} is taken. Choose another one: PORT=${other} deno task dev`,
+      );
+    }
+    throw error;
+  }
+}
+
+function welcome({ url, keys, model, authMode }: LocalStack, env: Readonly<Record<string, string>>): void {
+  const why = env.AUTH_MODE ? "set by you" : "the local default: anyone may connect, signed in or not";
+  print(`Agent WebSocket, local stack. For this machine only: the keys below are known to everyone.
+
+  model            ${model}
+  AUTH_MODE        ${authMode} (${why})
+  publishable key  ${keys.publishableKey}
+  secret key       ${keys.secretKey}
+  JWT secret       ${keys.jwtSecret}
+`);
+  print(`ready ${url}`);
+  print(`\nTalk to the agent: ${wscatLine(url)}`);
+}
+
+/** Ends the process by itself once everything has ended, so that nothing of it is cut off. */
+async function main(): Promise<void> {
+  const interrupted = Promise.withResolvers<void>();
+  // `deno task` passes a signal on that the terminal has sent to everyone already: repeats mean nothing.
+  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM", "SIGHUP"];
+  for (const signal of signals) Deno.addSignalListener(signal, () => interrupted.resolve());
+  try {
+    const stack = await start();
+    await interrupted.promise;
+    await stack.stop();
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error;
+    print(error.message, "stderr");
+    Deno.exit(1);
+  }
+  Deno.exit(0);
+}
+
+await main();

@@ -1,0 +1,58 @@
+/** What the environment and `.env` say about the stack, checked before anything starts. */
+
+import { parseEnv } from "node:util";
+import * as z from "zod";
+
+/** A setting is wrong, or the stack cannot start with it; the message is for the person at the terminal. */
+export class SettingsError extends Error {
+  override readonly name = "SettingsError";
+}
+
+function whole(min: number, max: number, fallback: number): z.ZodType<number, string | undefined> {
+  const message = `must be a whole number from ${min} to ${max}`;
+  return z.string().regex(/^\d+$/, message).transform(Number)
+    .pipe(z.number().min(min, message).max(max, message))
+    .optional().transform((value) => value ?? fallback);
+}
+
+const schema = z.object({
+  PORT: whole(0, 65_535, 54_321),
+  LOCAL_HOST: z.string().default("127.0.0.1"),
+  LOCAL_WORKERS: whole(1, 32, 1),
+  LOCAL_WALL_CLOCK_MS: whole(0, 86_400_000, 0),
+  LOCAL_TEST_HOOKS: z.enum(["0", "1"], "must be 0 or 1").default("0"),
+  LOCAL_DENO: z.string().optional(),
+});
+
+export type Settings = z.output<typeof schema>;
+
+/**
+ * Reads the stack's own settings; an empty value counts as not set.
+ * Throws {@linkcode SettingsError} naming every mistake.
+ */
+export function readSettings(env: Readonly<Record<string, string>>): Settings {
+  const parsed = schema.safeParse(
+    Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")),
+  );
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(({ path, message }) => {
+    const name = path.join(".");
+    return `${name} ${message}, not ${JSON.stringify(env[name])}`;
+  });
+  throw new SettingsError(`Cannot start: ${problems.join("; ")}`);
+}
+
+/** The environment with what the `.env` file at `path` adds: what is set outside of the file wins. */
+export async function withDotEnv(
+  env: Readonly<Record<string, string>>,
+  path: string | URL,
+): Promise<Record<string, string>> {
+  const text = await Deno.readTextFile(path).catch((error) => {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
+  });
+  const fromFile = Object.entries(parseEnv(text)).filter((entry): entry is [string, string] =>
+    entry[1] !== undefined
+  );
+  return { ...Object.fromEntries(fromFile), ...env };
+}

@@ -1,0 +1,155 @@
+/** What tests and the playground may ask of the stack over HTTP, with `LOCAL_TEST_HOOKS=1` only. */
+
+import { base64url, type CryptoKey, exportSPKI, SignJWT } from "jose";
+import * as z from "zod";
+import { createSigningKey, type LocalKeys, type SigningKey } from "./keys.ts";
+import { UNLOAD_REASONS } from "./worker_messages.ts";
+import type { WorkerPool } from "./worker_pool.ts";
+
+/** How long a token lasts unless its claims say otherwise, in seconds. */
+const TOKEN_LIFETIME_S = 3600;
+
+const tokenRequest = z.strictObject({
+  /** The algorithm in the header, and of the signature. */
+  alg: z.enum(["ES256", "RS256", "HS256", "none"]).default("ES256"),
+  /** Over the default claims; null leaves one out. */
+  claims: z.record(z.string(), z.unknown()).default({}),
+  /** The key's id in the header. Default: that of the key; HS256 has none. null leaves it out. */
+  kid: z.string().nullable().optional(),
+  /**
+   * `stack`: the one that verifies. `wrong`: another of the same kind. For HS256 also the classic confusion: the bytes
+   * of the public ES256 key, as PEM, as JWK text or as the raw point, for the secret.
+   */
+  key: z.enum(["stack", "wrong", "public_pem", "public_jwk", "public_raw"]).default("stack"),
+});
+/** What `POST /__local/token` takes. Every field may be left out. */
+export type TokenRequest = z.input<typeof tokenRequest>;
+
+const workerRequest = z.strictObject({
+  function: z.string(),
+  /** Its number, as listed; default: the oldest that takes requests. */
+  worker: z.int().optional(),
+  action: z.enum(["beforeunload", "kill"]),
+  reason: z.enum(UNLOAD_REASONS).default("wall_clock"),
+});
+/** What `POST /__local/worker` takes. */
+export type WorkerRequest = z.input<typeof workerRequest>;
+
+export interface TestHooksOptions {
+  keys: LocalKeys;
+  /** The stack's own address. */
+  url: string;
+  pools: ReadonlyMap<string, WorkerPool>;
+}
+
+export class TestHooks {
+  readonly #options: TestHooksOptions;
+  /** The pair behind RS256 tokens: made when first asked for, and in the key set from then on. */
+  #rs256: Promise<SigningKey> | undefined;
+
+  constructor(options: TestHooksOptions) {
+    this.#options = options;
+  }
+
+  /** The keys that verify, beside the stack's own ES256 one. */
+  async publicKeys(): Promise<readonly SigningKey[]> {
+    return this.#rs256 === undefined ? [] : [await this.#rs256];
+  }
+
+  /** Signs a user's token. Rejects with a `ZodError` for a request of another shape. */
+  async token(request: TokenRequest): Promise<string> {
+    const { alg, claims, kid, key } = tokenRequest.parse(request);
+    const now = Math.floor(Date.now() / 1000);
+    const payload = Object.fromEntries(
+      Object.entries({
+        iss: `${this.#options.url}/auth/v1`,
+        sub: crypto.randomUUID(),
+        aud: "authenticated",
+        role: "authenticated",
+        session_id: crypto.randomUUID(),
+        iat: now,
+        exp: now + TOKEN_LIFETIME_S,
+        ...claims,
+      }).filter(([, value]) => value !== null),
+    );
+    const signing = alg === "none" ? undefined : await this.#signingKey(alg, key);
+    const keyId = kid === undefined ? signing?.kid : kid ?? undefined;
+    const header = { alg, typ: "JWT", ...(keyId === undefined ? {} : { kid: keyId }) };
+    // jose refuses to make an unsigned token with a header of one's own, and rightly so.
+    if (signing === undefined) return `${encode(header)}.${encode(payload)}.`;
+    return await new SignJWT(payload).setProtectedHeader(header).sign(signing.key);
+  }
+
+  /** Answers a request below `/__local/`; undefined where there is no such hook. */
+  async handle(request: Request): Promise<Response | undefined> {
+    const { pathname } = new URL(request.url);
+    const { pools } = this.#options;
+    try {
+      switch (`${request.method} ${pathname}`) {
+        case "POST /__local/token":
+          return Response.json({ token: await this.token(tokenRequest.parse(await body(request))) });
+        case "GET /__local/workers":
+          return Response.json([...pools.values()].flatMap((pool) => pool.status()));
+        case "POST /__local/worker": {
+          const { function: name, worker, action, reason } = workerRequest.parse(await body(request));
+          const found = pools.get(name)?.disturb(action, {
+            reason,
+            ...(worker === undefined ? {} : { number: worker }),
+          });
+          return found
+            ? Response.json({ done: true })
+            : Response.json({ code: "NOT_FOUND", message: `There is no such worker of ${name}` }, {
+              status: 404,
+            });
+        }
+        default:
+          return undefined;
+      }
+    } catch (error) {
+      if (!(error instanceof z.ZodError) && !(error instanceof SyntaxError)) throw error;
+      const message = error instanceof z.ZodError ? z.prettifyError(error) : "The body must be JSON";
+      return Response.json({ code: "BAD_REQUEST", message }, { status: 400 });
+    }
+  }
+
+  async #signingKey(
+    alg: Exclude<z.output<typeof tokenRequest>["alg"], "none">,
+    key: z.output<typeof tokenRequest>["key"],
+  ): Promise<{ key: CryptoKey | Uint8Array; kid?: string }> {
+    const { keys } = this.#options;
+    if (alg === "HS256") {
+      return { key: await secretBytes(key, keys) };
+    }
+    if (alg === "RS256") this.#rs256 ??= createSigningKey("RS256");
+    const right = alg === "RS256" && this.#rs256 !== undefined ? await this.#rs256 : keys.es256;
+    // A wrong key under the right key's id: a forged signature, not an unknown key.
+    const used = key === "stack" ? right : await createSigningKey(alg);
+    return { key: used.privateKey, kid: right.kid };
+  }
+}
+
+async function secretBytes(key: z.output<typeof tokenRequest>["key"], keys: LocalKeys): Promise<Uint8Array> {
+  const { publicKey, publicJwk } = keys.es256;
+  switch (key) {
+    case "stack":
+      return new TextEncoder().encode(keys.jwtSecret);
+    case "wrong":
+      return new TextEncoder().encode(`not ${keys.jwtSecret}`);
+    case "public_pem":
+      return new TextEncoder().encode(await exportSPKI(publicKey));
+    case "public_jwk":
+      return new TextEncoder().encode(JSON.stringify(publicJwk));
+    case "public_raw":
+      return new Uint8Array(await crypto.subtle.exportKey("raw", publicKey));
+  }
+}
+
+/** The JSON of a request; `{}` where there is no body. Rejects with `SyntaxError`. */
+async function body(request: Request): Promise<unknown> {
+  const text = await request.text();
+  return text === "" ? {} : JSON.parse(text);
+}
+
+function encode(part: unknown): string {
+  return base64url.encode(JSON.stringify(part));
+}

@@ -1,0 +1,275 @@
+/** The workers of one function: which one gets the next request, and when each begins and ends, as on the platform. */
+
+import { type Death, describe, type FunctionSource, WorkerProcess } from "./worker_process.ts";
+import type { UnloadReason } from "./worker_messages.ts";
+
+const FIRST_RESTART_DELAY_MS = 100;
+const MAX_RESTART_DELAY_MS = 5000;
+/** A worker that lived this long did not die of its boot: the next restart is quick again. */
+const STABLE_AFTER_MS = 10_000;
+/** What a retired worker's `beforeunload` handlers may still hold it for. */
+const EARLY_DROP_GRACE_MS = 1000;
+
+/**
+ * `booting` → `live` → `retired` (gets no new requests) → `ending` → gone. A worker of a crashed process goes at once.
+ */
+export type WorkerState = "booting" | "live" | "retired" | "ending";
+
+/** What `GET /__local/workers` lists. */
+export interface WorkerStatus {
+  function: string;
+  /** Counts from 1 in each function, and is never given twice. */
+  worker: number;
+  state: WorkerState;
+  pid: number;
+  /** Milliseconds since its process was started. */
+  ageMs: number;
+}
+
+export interface WorkerPoolOptions {
+  source: FunctionSource;
+  denoPath: string;
+  /** The environment of each worker; `SB_EXECUTION_ID` is added. */
+  env: Readonly<Record<string, string>>;
+  /** How many take requests at a time. */
+  size: number;
+  /** How long a worker lives, in milliseconds; 0 for as long as the stack. */
+  wallClockMs: number;
+  /** What a function printed, or what became of a worker: one line, marked with its name and number. */
+  onLog(line: string, stream: "stdout" | "stderr"): void;
+}
+
+/** A request's hold on the worker that was chosen for it. */
+export interface WorkerLease {
+  port: number;
+  /** The worker has answered: from here on it counts its open requests itself. Calling it again does nothing. */
+  answered(): void;
+  /** How the process ended, if it does within `waitMs` milliseconds. */
+  death(waitMs: number): Promise<WorkerDeath | undefined>;
+}
+
+/** `limit`: ended by a limit of the platform (memory, wall clock); `error`: by a mistake of its own. */
+export type WorkerDeath = "error" | "limit";
+
+/** No worker could be started for a request. */
+export class BootError extends Error {
+  override readonly name = "BootError";
+}
+
+type Timer = ReturnType<typeof setTimeout>;
+
+interface Worker {
+  number: number;
+  process: WorkerProcess;
+  state: WorkerState;
+  startedAt: number;
+  port: number;
+  /** Requests sent to it that it has not answered yet: it may not even have seen them. */
+  unanswered: number;
+  quiet: boolean;
+  /** Why it is expected to die, if it is. */
+  expected?: string;
+  died: Promise<WorkerDeath>;
+  timers: Timer[];
+}
+
+export class WorkerPool {
+  readonly #options: WorkerPoolOptions;
+  readonly #workers = new Set<Worker>();
+  #started = 0;
+  #turn = 0;
+  #restartDelayMs = FIRST_RESTART_DELAY_MS;
+  #restartTimer: Timer | undefined;
+  #stopping = false;
+
+  constructor(options: WorkerPoolOptions) {
+    this.#options = options;
+  }
+
+  /** Starts the first workers. Rejects with {@linkcode BootError} if none can boot. */
+  async start(): Promise<void> {
+    this.#fill();
+    await this.#readyWorker();
+  }
+
+  /** The next worker in turn, started if need be. Rejects with {@linkcode BootError}. */
+  async lease(): Promise<WorkerLease> {
+    const worker = await this.#readyWorker();
+    let waiting = true;
+    worker.unanswered++;
+    return {
+      port: worker.port,
+      answered: () => {
+        if (!waiting) return;
+        waiting = false;
+        worker.unanswered--;
+        this.#dropIfDone(worker);
+      },
+      death: async (waitMs) => {
+        let timer: Timer | undefined;
+        const tooLate = new Promise<undefined>((resolve) =>
+          timer = setTimeout(() => resolve(undefined), waitMs)
+        );
+        return await Promise.race([worker.died, tooLate]).finally(() => clearTimeout(timer));
+      },
+    };
+  }
+
+  /**
+   * Makes a worker rotate, or die: `beforeunload` retires it and tells it `reason`, `kill` ends its process at once.
+   * Without `number`, the oldest that takes requests. Whether there was such a worker.
+   */
+  disturb(action: "beforeunload" | "kill", { number, reason = "wall_clock" }: DisturbOptions = {}): boolean {
+    const worker = [...this.#workers].find((one) =>
+      number === undefined ? one.state === "live" : one.number === number
+    );
+    if (worker === undefined) return false;
+    if (action === "kill") {
+      worker.process.kill();
+    } else {
+      this.#retire(worker);
+      worker.process.tell({ type: "beforeunload", reason });
+    }
+    return true;
+  }
+
+  status(): WorkerStatus[] {
+    return [...this.#workers].map(({ number, state, process, startedAt }) => ({
+      function: this.#options.source.name,
+      worker: number,
+      state,
+      pid: process.pid,
+      ageMs: Math.round(performance.now() - startedAt),
+    }));
+  }
+
+  /** Tells every worker `termination`, and kills what is left after `graceMs` milliseconds. */
+  async stop(graceMs: number): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#restartTimer);
+    const workers = [...this.#workers];
+    for (const worker of workers) this.#end(worker, "termination", graceMs);
+    // The worker keeps the same time itself; a moment more, so that it is not killed on its way out.
+    const timer = setTimeout(() => workers.forEach((worker) => worker.process.kill()), graceMs + 500);
+    await Promise.all(workers.map(({ process }) => process.ended));
+    clearTimeout(timer);
+  }
+
+  async #readyWorker(): Promise<Worker> {
+    while (!this.#stopping) {
+      const live = [...this.#workers].filter(({ state }) => state === "live");
+      const next = live[this.#turn++ % live.length];
+      if (next !== undefined) return next;
+      // Whoever asks does not wait for the restart delay: perhaps the mistake was mended just now.
+      const booting = [...this.#workers].find(({ state }) => state === "booting") ?? this.#spawn();
+      try {
+        await booting.process.listening;
+      } catch (cause) {
+        throw new BootError(`Cannot boot a worker of ${this.#options.source.name}`, { cause });
+      }
+    }
+    throw new BootError(`Cannot boot a worker of ${this.#options.source.name}: the stack is stopping`);
+  }
+
+  #fill(): void {
+    clearTimeout(this.#restartTimer);
+    this.#restartTimer = undefined;
+    const taking = [...this.#workers].filter(({ state }) => state === "live" || state === "booting");
+    for (let count = taking.length; count < this.#options.size; count++) this.#spawn();
+  }
+
+  #spawn(): Worker {
+    const { source, denoPath, env, onLog } = this.#options;
+    const number = ++this.#started;
+    const process = new WorkerProcess(source, {
+      denoPath,
+      env: { ...env, SB_EXECUTION_ID: crypto.randomUUID() },
+      onOutput: (line, stream) => onLog(this.#mark(number, line), stream),
+      onQuiet: (quiet) => {
+        worker.quiet = quiet;
+        this.#dropIfDone(worker);
+      },
+    });
+    const worker: Worker = {
+      number,
+      process,
+      state: "booting",
+      startedAt: performance.now(),
+      port: 0,
+      unanswered: 0,
+      quiet: false,
+      died: process.ended.then((death) => this.#bury(worker, death)),
+      timers: [],
+    };
+    this.#workers.add(worker);
+    process.listening.then((port) => {
+      worker.port = port;
+      if (worker.state === "booting") worker.state = "live";
+    }, () => {});
+    this.#scheduleEnd(worker);
+    return worker;
+  }
+
+  #scheduleEnd(worker: Worker): void {
+    const { wallClockMs } = this.#options;
+    if (wallClockMs === 0) return;
+    worker.timers = [
+      setTimeout(() => this.#retire(worker), wallClockMs * 0.5),
+      setTimeout(
+        () => worker.process.tell({ type: "beforeunload", reason: "wall_clock" }),
+        wallClockMs * 0.9,
+      ),
+      setTimeout(() => {
+        worker.expected = "killed: wall clock";
+        worker.process.kill();
+      }, wallClockMs),
+    ];
+  }
+
+  #retire(worker: Worker): void {
+    if (worker.state !== "live" && worker.state !== "booting") return;
+    worker.state = "retired";
+    worker.process.tell({ type: "retire" });
+    if (!this.#stopping) this.#fill();
+  }
+
+  #dropIfDone(worker: Worker): void {
+    if (worker.state !== "retired" || !worker.quiet || worker.unanswered > 0) return;
+    this.#end(worker, "early_drop", EARLY_DROP_GRACE_MS);
+  }
+
+  #end(worker: Worker, reason: UnloadReason, graceMs: number): void {
+    worker.state = "ending";
+    worker.expected = `ended: ${reason}`;
+    worker.process.tell({ type: "end", reason, graceMs });
+  }
+
+  #bury(worker: Worker, death: Death): WorkerDeath {
+    const { onLog } = this.#options;
+    this.#workers.delete(worker);
+    worker.timers.forEach(clearTimeout);
+    const booted = worker.port !== 0;
+    if (worker.expected === undefined) {
+      const what = booted ? "crashed" : "could not boot";
+      onLog(this.#mark(worker.number, `${what}: ${describe(death)}`), "stderr");
+    } else if (!this.#stopping) {
+      onLog(this.#mark(worker.number, worker.expected), "stdout");
+    }
+    if (performance.now() - worker.startedAt > STABLE_AFTER_MS) this.#restartDelayMs = FIRST_RESTART_DELAY_MS;
+    // One that cannot boot is tried again by the next request, not for ever by itself.
+    if (booted && !this.#stopping && this.#restartTimer === undefined) {
+      this.#restartTimer = setTimeout(() => this.#fill(), this.#restartDelayMs);
+      this.#restartDelayMs = Math.min(this.#restartDelayMs * 2, MAX_RESTART_DELAY_MS);
+    }
+    return death.signal === null ? "error" : "limit";
+  }
+
+  #mark(number: number, line: string): string {
+    return `[${this.#options.source.name}#${number}] ${line}`;
+  }
+}
+
+export interface DisturbOptions {
+  number?: number;
+  reason?: UnloadReason;
+}

@@ -1,0 +1,114 @@
+/** One worker process, as the stack sees it. */
+
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { type FromWorker, RECORD_SEPARATOR, type ToWorker } from "./worker_messages.ts";
+
+/** V8's heap in a worker, as on the platform. */
+const HEAP_MB = 256;
+const WORKER_SCRIPT = new URL("./worker.ts", import.meta.url);
+
+export interface FunctionSource {
+  /** The last part of its URL. */
+  name: string;
+  /** The folder with its `index.ts` and `deno.json`. */
+  directory: URL;
+}
+
+export interface WorkerProcessOptions {
+  /** The Deno to run it with. */
+  denoPath: string;
+  /** The whole environment of the process: nothing is inherited. */
+  env: Readonly<Record<string, string>>;
+  /** A line that the function printed. */
+  onOutput(line: string, stream: "stdout" | "stderr"): void;
+  onQuiet(quiet: boolean): void;
+}
+
+/** How a process ended: by itself with a code, or by a signal. */
+export interface Death {
+  code: number;
+  signal: Deno.Signal | null;
+}
+
+/** Starts at once; {@linkcode listening} tells when it serves. */
+export class WorkerProcess {
+  readonly #child: Deno.ChildProcess;
+  readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #listening = Promise.withResolvers<number>();
+  /** The loopback port that the function serves on. Rejects if the process ends before that. */
+  readonly listening: Promise<number> = this.#listening.promise;
+  /** Resolves when the process has gone and its last output was read. */
+  readonly ended: Promise<Death>;
+
+  constructor(source: FunctionSource, options: WorkerProcessOptions) {
+    const { directory } = source;
+    const child = new Deno.Command(options.denoPath, {
+      args: [
+        "run",
+        "--quiet",
+        "--no-lock",
+        "--no-prompt",
+        // The function's own import map, not the project's: what is deployed must not lean on it.
+        `--config=${fileURLToPath(new URL("deno.json", directory))}`,
+        "--allow-net",
+        "--allow-env",
+        `--allow-read=${fileURLToPath(new URL("../", directory))}`,
+        `--v8-flags=--max-old-space-size=${HEAP_MB}`,
+        WORKER_SCRIPT.href,
+        new URL("index.ts", directory).href,
+      ],
+      env: { ...options.env },
+      clearEnv: true,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const stdin = child.stdin.getWriter();
+    this.#child = child;
+    this.#stdin = stdin;
+    // Who asks for the port handles the failure; nobody may have asked yet.
+    this.listening.catch(() => {});
+    const stdout = readLines(child.stdout, (line) => {
+      const at = line.indexOf(RECORD_SEPARATOR);
+      if (at < 0) return options.onOutput(line, "stdout");
+      if (at > 0) options.onOutput(line.slice(0, at), "stdout");
+      const message: FromWorker = JSON.parse(line.slice(at + 1));
+      if (message.type === "listening") this.#listening.resolve(message.port);
+      else options.onQuiet(message.quiet);
+    });
+    const stderr = readLines(child.stderr, (line) => options.onOutput(line, "stderr"));
+    this.ended = (async () => {
+      const { code, signal } = await child.status;
+      await Promise.all([stdout, stderr, stdin.close().catch(() => {})]);
+      this.#listening.reject(new Error(`Cannot boot ${source.name}: ${describe({ code, signal })}`));
+      return { code, signal };
+    })();
+  }
+
+  get pid(): number {
+    return this.#child.pid;
+  }
+
+  tell(message: ToWorker): void {
+    // A worker that has gone hears nothing: `ended` says so to whoever cares.
+    this.#stdin.write(new TextEncoder().encode(`${JSON.stringify(message)}\n`)).catch(() => {});
+  }
+
+  kill(): void {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch {
+      // It had gone already.
+    }
+  }
+}
+
+export function describe({ code, signal }: Death): string {
+  return signal === null ? `exit code ${code}` : `killed by ${signal}`;
+}
+
+async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void): Promise<void> {
+  for await (const line of createInterface({ input: Readable.fromWeb(stream) })) onLine(line);
+}

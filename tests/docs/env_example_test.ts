@@ -1,0 +1,74 @@
+import assert from "node:assert/strict";
+import { environment } from "../../supabase/functions/_shared/config.ts";
+import { read } from "../support/source_files.ts";
+
+const CONFIG = "supabase/functions/_shared/config.ts";
+/** Names that `supabase secrets set` refuses: they stand in comments. */
+const RESERVED = /^SUPABASE_/;
+
+interface Entry {
+  name: string;
+  value: string;
+  isComment: boolean;
+  explanation: string;
+  heading: string;
+}
+
+function entriesOf(example: string): Entry[] {
+  const entries: Entry[] = [];
+  let heading = "";
+  let previous = "";
+  for (const line of example.split("\n")) {
+    heading = /^# --- (.*) ---$/.exec(line)?.[1] ?? heading;
+    const [, hash, name, value] = /^(# )?([A-Z][A-Z0-9_]*)=(.*)$/.exec(line) ?? [];
+    if (name !== undefined && value !== undefined) {
+      entries.push({ name, value, isComment: hash !== undefined, explanation: previous, heading });
+    }
+    previous = line;
+  }
+  return entries;
+}
+
+const ENTRIES = entriesOf(read(".env.example"));
+
+/** The names of config.ts with the comment that heads their group. */
+function groupsOf(source: string): [name: string, heading: string][] {
+  const start = source.indexOf("export const environment");
+  const schema = source.slice(start, source.indexOf("\n});", start));
+  const groups: [string, string][] = [];
+  let heading = "";
+  for (const line of schema.split("\n")) {
+    heading = /^ {2}\/\/ (.*)$/.exec(line)?.[1] ?? heading;
+    const name = /^ {2}([A-Z][A-Z0-9_]*):/.exec(line)?.[1];
+    if (name !== undefined) groups.push([name, heading]);
+  }
+  return groups;
+}
+
+Deno.test(".env.example has every name of config.ts, in the same order and groups", () => {
+  assert.deepEqual(ENTRIES.map(({ name, heading }) => [name, heading]), groupsOf(read(CONFIG)));
+  assert.deepEqual(ENTRIES.map(({ name }) => name), Object.keys(environment.shape));
+});
+
+Deno.test(".env.example has every default", () => {
+  for (const [name, schema] of Object.entries(environment.shape)) {
+    const { value = "" } = ENTRIES.find((entry) => entry.name === name) ?? {};
+    const written = value === "" ? schema.parse(undefined) : schema.parse(value);
+    assert.deepEqual(written, schema.parse(undefined), name);
+    // A default that is not written would be the reader's to look up.
+    const hasDefault = !["undefined", ""].includes(String(schema.parse(undefined)));
+    assert.equal(value !== "", hasDefault, name);
+  }
+});
+
+Deno.test(".env.example explains every name in the line before it", () => {
+  for (const { name, explanation } of ENTRIES) {
+    assert.match(explanation, /^# [A-Z].{10,110}\.?$/, name);
+    if (name.endsWith("_MS")) assert.match(explanation, /milliseconds/, name);
+    if (name.endsWith("_BYTES")) assert.match(explanation, /[Bb]ytes/, name);
+  }
+});
+
+Deno.test(".env.example sets nothing that Supabase sets", () => {
+  for (const { name, isComment } of ENTRIES) assert.equal(isComment, RESERVED.test(name), name);
+});

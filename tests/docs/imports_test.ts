@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { findCycle, importGraph, importsOf } from "../support/import_graph.ts";
+import { placeOf, ROOMS } from "../support/lint/layers.ts";
+import { filesUnder, read, urlOf } from "../support/source_files.ts";
+
+const DEPLOYED = filesUnder("supabase/functions", ".ts");
+
+/**
+ * How `supabase functions deploy` finds the files to upload: not a parser, so it reads comments and strings too.
+ * Source: `importPathPattern` of the Supabase CLI.
+ */
+const DEPLOY_WALKER =
+  /(?:import|export)\s+(?:type\s+)?(?:{[^{}]+}|.*?)\s*(?:from)?\s*['"](.*?)['"]|import\(\s*['"](.*?)['"]\)/gi;
+
+Deno.test("findCycle finds a way round, and says which", () => {
+  const graph = new Map([["a", ["b", "c"]], ["b", ["d"]], ["c", ["b"]], ["d", []]]);
+  assert.equal(findCycle(graph), undefined);
+  assert.deepEqual(findCycle(new Map([...graph, ["d", ["c"]]])), ["b", "d", "c", "b"]);
+  assert.deepEqual(findCycle(new Map([["a", ["a"]]])), ["a", "a"]);
+});
+
+Deno.test("CONTRIBUTING.md shows the layers that the linter holds", () => {
+  const shown = new Map<string, string>();
+  for (
+    const [, layer = "", rooms = ""] of read("CONTRIBUTING.md").matchAll(/^\| ([0-4]|side) \| (`.*`) \|/gm)
+  ) {
+    for (const [, room = ""] of rooms.matchAll(/`([^`/]+)\/?`/g)) shown.set(room, layer);
+  }
+  assert.deepEqual(shown, new Map([...ROOMS].map(([room, layer]) => [room, String(layer)])));
+});
+
+Deno.test("layer 0 has no cycles, not even of types", () => {
+  const layer0 = DEPLOYED.filter((file) => {
+    const place = placeOf(`/${file}`);
+    return place.kind === "room" && ROOMS.get(place.room) === 0;
+  });
+  assert.ok(layer0.length > 5);
+  assert.equal(findCycle(importGraph(layer0, ["static", "type", "dynamic"])), undefined);
+});
+
+Deno.test("nothing deployed is in a cycle at run time", () => {
+  assert.equal(findCycle(importGraph(DEPLOYED, ["static", "dynamic"])), undefined);
+});
+
+Deno.test("`supabase functions deploy` finds the same imports as the compiler", () => {
+  for (const file of DEPLOYED) {
+    const source = read(file);
+    const uploaded = [...source.matchAll(DEPLOY_WALKER)]
+      .map(([, from, dynamic]) => from || dynamic || "")
+      .filter((specifier) => /^[./]/.test(specifier) && /\.\w+$/.test(specifier));
+    const imported = importsOf(source).map(({ specifier }) => specifier).filter((one) => one.startsWith("."));
+    assert.deepEqual(new Set(uploaded), new Set(imported), file);
+  }
+});
+
+/** What a module would have to call to do something while it is imported. */
+const TRAPPED: readonly [holder: object, name: string][] = [
+  [globalThis, "fetch"],
+  [globalThis, "setTimeout"],
+  [globalThis, "setInterval"],
+  [globalThis, "queueMicrotask"],
+  [globalThis, "addEventListener"],
+  [globalThis, "WebSocket"],
+  [Date, "now"],
+  [Math, "random"],
+  [performance, "now"],
+  [crypto, "randomUUID"],
+  [crypto, "getRandomValues"],
+  [crypto.subtle, "digest"],
+  [crypto.subtle, "importKey"],
+  [Deno, "serve"],
+  [Deno, "connect"],
+  [Deno.env, "get"],
+  [Deno.env, "has"],
+  [Deno.env, "toObject"],
+  [console, "log"],
+  [console, "warn"],
+  [console, "error"],
+];
+
+Deno.test("callsDuring sees calls, and leaves things as they were", async () => {
+  const { now } = Date;
+  const calls = await callsDuring(() => {
+    Date.now();
+    return Promise.resolve(crypto.getRandomValues(new Uint8Array(1)));
+  });
+  assert.deepEqual(calls, ["now", "getRandomValues"]);
+  assert.equal(Date.now, now);
+  assert.ok(!Object.hasOwn(crypto, "getRandomValues"));
+});
+
+Deno.test("importing a module of _shared does nothing", async () => {
+  // What the packages do while they load is theirs.
+  await import("zod");
+  await import("eventsource-parser");
+  for (const file of DEPLOYED.filter((path) => path.includes("/_shared/"))) {
+    assert.deepEqual(await callsDuring(() => import(urlOf(file).href)), [], file);
+  }
+});
+
+async function callsDuring(act: () => Promise<unknown>): Promise<string[]> {
+  const calls: string[] = [];
+  const restore = TRAPPED.map(([holder, name]) => trap(holder, name, () => calls.push(name)));
+  try {
+    await act();
+  } finally {
+    restore.forEach((one) => one());
+  }
+  return calls;
+}
+
+/** Has `called` run at each call of a method, until the function that it returns is called. */
+function trap(holder: object, name: string, called: () => void): () => void {
+  const own = Object.getOwnPropertyDescriptor(holder, name);
+  const original: unknown = Reflect.get(holder, name);
+  assert.ok(typeof original === "function", name);
+  const value = new Proxy(original, {
+    apply(target, self, args): unknown {
+      called();
+      return Reflect.apply(target, self, args);
+    },
+    construct(target, args): object {
+      called();
+      return Reflect.construct(target, args);
+    },
+  });
+  Object.defineProperty(holder, name, { configurable: true, writable: true, value });
+  return () => {
+    if (own === undefined) Reflect.deleteProperty(holder, name);
+    else Object.defineProperty(holder, name, own);
+  };
+}

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import * as z from "zod";
+import { importsOf } from "../support/import_graph.ts";
+import { filesUnder, read } from "../support/source_files.ts";
+
+const manifest = z.object({ imports: z.record(z.string(), z.string()) });
+const importsIn = (path: string): Record<string, string> => manifest.parse(JSON.parse(read(path))).imports;
+
+const ROOT = importsIn("deno.json");
+const FUNCTIONS = filesUnder("supabase/functions", "deno.json");
+
+Deno.test("every dependency is from npm, at one exact version, named as npm names it", () => {
+  for (const [name, specifier] of Object.entries(ROOT)) {
+    assert.match(specifier, /^npm:(@[\w-]+\/)?[\w.-]+@\d+\.\d+\.\d+$/);
+    assert.equal(specifier.slice("npm:".length, specifier.lastIndexOf("@")), name);
+  }
+});
+
+Deno.test("a function deploys the versions that are tested", () => {
+  assert.ok(FUNCTIONS.length > 0);
+  for (const path of FUNCTIONS) {
+    for (const [name, specifier] of Object.entries(importsIn(path))) {
+      assert.equal(specifier, ROOT[name], path);
+    }
+  }
+});
+
+Deno.test("a function's deno.json has the packages that _shared imports, and no others", () => {
+  const used = filesUnder("supabase/functions/_shared", ".ts")
+    .flatMap((file) => importsOf(read(file)))
+    .filter(({ specifier }) => !specifier.startsWith("."))
+    .map(({ specifier }) => specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/"));
+  for (const path of FUNCTIONS) {
+    assert.deepEqual(Object.keys(importsIn(path)).sort(), [...new Set(used)].sort(), path);
+  }
+});
+
+Deno.test("every function is in config.toml with verify_jwt = false", () => {
+  const config = read("supabase/config.toml");
+  for (const path of FUNCTIONS) {
+    const name = path.split("/")[2] ?? "";
+    assert.match(config, new RegExp(`^\\[functions\\.${name}\\]\\nverify_jwt = false$`, "m"));
+  }
+});
+
+Deno.test("CI runs the README's test command, with the Deno that the README names", () => {
+  const command = /^exec (npx -y deno@\d+\.\d+\.\d+ task ok) <\/dev\/null$/m.exec(read(".ci/run"))?.[1];
+  assert.ok(command !== undefined);
+  const readme = read("README.md");
+  assert.ok(readme.includes(command), `README.md does not say: ${command}`);
+  const version = /deno@[\d.]+/.exec(command)?.[0] ?? "";
+  const others = [...readme.matchAll(/npx -y (deno@[\d.]+\d)/g)].map(([, one]) => one).filter((one) =>
+    one !== version
+  );
+  assert.deepEqual(others, []);
+});

@@ -1,0 +1,37 @@
+/** An {@linkcode IdentityVerifier} that knows its tokens by heart. tests/contract/identity_verifier_test.ts holds it. */
+
+import { AgentError } from "../../supabase/functions/_shared/errors.ts";
+import type { Clock, IdentityVerifier, VerifiedUser } from "../../supabase/functions/_shared/ports.ts";
+
+export class FakeVerifier implements IdentityVerifier {
+  /** While it is set nothing can be verified. */
+  down = false;
+  readonly #clock: Pick<Clock, "now">;
+  readonly #users = new Map<string, VerifiedUser>();
+
+  constructor(clock: Pick<Clock, "now">) {
+    this.#clock = clock;
+  }
+
+  /** Makes `token` stand for a user, for an hour unless told otherwise, and answers with it. */
+  admit(token: string, userId: string, expiresAt: number = this.#clock.now() + 3_600_000): string {
+    this.#users.set(token, { userId, expiresAt });
+    return token;
+  }
+
+  // Answers in a later microtask, as everything does that really checks.
+  async verify(token: string): Promise<VerifiedUser> {
+    await Promise.resolve();
+    if (this.down) {
+      throw new AgentError("store_unavailable", "Cannot check the token: the auth server did not answer", {
+        retryable: true,
+      });
+    }
+    const user = this.#users.get(token);
+    if (user === undefined) throw new AgentError("unauthorized", "Cannot accept the token: it is not known");
+    if (user.expiresAt <= this.#clock.now()) {
+      throw new AgentError("unauthorized", "Cannot accept the token: it has expired");
+    }
+    return user;
+  }
+}

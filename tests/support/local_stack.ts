@@ -1,0 +1,120 @@
+/** The local stack for wire tests: free ports, a bare environment, everything ended when the test ends. */
+
+import assert from "node:assert/strict";
+import { type LocalStack, type LocalStackOptions, startLocalStack } from "../../local/stack.ts";
+
+/** Functions that exist for the tests of the stack itself. */
+export const FIXTURE_FUNCTIONS = new URL("../fixtures/functions/", import.meta.url);
+
+/** Nothing listens here. */
+const NOWHERE = "http://127.0.0.1:9/api/v1";
+
+export interface TestStackOptions extends Omit<LocalStackOptions, "env" | "onLog"> {
+  /** Over the bare environment; see {@linkcode bareEnv}. */
+  env?: Readonly<Record<string, string>>;
+}
+
+export interface TestStack extends LocalStack {
+  /** What the workers printed and what became of them, one line each, marked `[function#worker]`. */
+  readonly workerLogs: readonly string[];
+  /** The same, as it stands on the two streams of the terminal. */
+  readonly stderr: readonly string[];
+}
+
+/**
+ * Runs `body` with a stack of its own, and ends the stack. The defaults of a test are those of a start in under a
+ * second: no Supabase Lite, no mock model (`model: "mock"` brings it), one worker of each function. `LOCAL_DENO` names
+ * another Deno for the workers. If `body` fails, what the workers printed is printed.
+ */
+export async function withLocalStack<T>(
+  options: TestStackOptions,
+  body: (stack: TestStack) => Promise<T>,
+): Promise<T> {
+  const workerLogs: string[] = [];
+  const stderr: string[] = [];
+  const denoPath = Deno.env.get("LOCAL_DENO");
+  const stack = await startLocalStack({
+    lite: false,
+    model: { baseUrl: NOWHERE },
+    ...(denoPath === undefined ? {} : { denoPath }),
+    ...options,
+    env: { ...bareEnv(), ...options.env },
+    onLog: (line, stream) => {
+      workerLogs.push(line);
+      if (stream === "stderr") stderr.push(line);
+    },
+  });
+  try {
+    return await body({ ...stack, workerLogs, stderr });
+  } catch (error) {
+    Deno.stderr.writeSync(new TextEncoder().encode(`${workerLogs.join("\n")}\n`));
+    throw error;
+  } finally {
+    await stack.stop();
+  }
+}
+
+/**
+ * What a Deno process needs from the environment to find its cache and its registry, and nothing that could change
+ * what is tested.
+ */
+export function bareEnv(): Record<string, string> {
+  const needed =
+    /^(PATH|HOME|TMPDIR|DENO_DIR|XDG_CACHE_HOME|LD_LIBRARY_PATH|SSL_CERT_\w+|DENO_CERT|DENO_TLS_CA_STORE|npm_config_\w+|https?_proxy|no_proxy|USERPROFILE|LOCALAPPDATA|SystemRoot)$/i;
+  return Object.fromEntries(Object.entries(Deno.env.toObject()).filter(([name]) => needed.test(name)));
+}
+
+/** Polls until `check` gives something, and gives that. Fails after `withinMs` milliseconds, saying `what` was missing. */
+export async function eventually<T>(
+  what: string,
+  check: () => T | undefined | false | Promise<T | undefined | false>,
+  withinMs = 5000,
+): Promise<T> {
+  const deadline = performance.now() + withinMs;
+  while (performance.now() < deadline) {
+    const found = await check();
+    if (found !== undefined && found !== false) return found;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.fail(`Not within ${withinMs} ms: ${what}`);
+}
+
+/** A WebSocket whose messages wait to be read. */
+export class WireClient {
+  readonly socket: WebSocket;
+  readonly messages: string[] = [];
+  closed: { code: number; reason: string } | undefined;
+  readonly #ended: Promise<void>;
+
+  constructor(url: string, protocols: string[] = []) {
+    this.socket = new WebSocket(url, protocols);
+    this.socket.onmessage = ({ data }) => this.messages.push(String(data));
+    this.socket.onerror = () => {};
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#ended = promise;
+    this.socket.onclose = ({ code, reason }) => {
+      this.closed ??= { code, reason };
+      resolve();
+    };
+  }
+
+  /** Takes the oldest message that matches out of those that came, waiting for it if need be. */
+  async next(matching: RegExp = /^/, withinMs = 5000): Promise<string> {
+    const found = await eventually(`a message like ${matching} (got ${this.messages.length} others)`, () => {
+      const index = this.messages.findIndex((message) => matching.test(message));
+      return index < 0 ? undefined : { index };
+    }, withinMs);
+    const [message = ""] = this.messages.splice(found.index, 1);
+    return message;
+  }
+
+  /** How the other side closed it, or it was lost. */
+  async end(withinMs = 5000): Promise<{ code: number; reason: string }> {
+    return await eventually("the socket's close", () => this.closed, withinMs);
+  }
+
+  async close(): Promise<void> {
+    this.socket.close();
+    await this.#ended;
+  }
+}

@@ -1,0 +1,50 @@
+/** The numbered rules of docs/PROTOCOL.md and the tests whose titles begin with their numbers. */
+
+import { filesUnder, read } from "./source_files.ts";
+
+const BEGIN = "<!-- rules:begin -->";
+const END = "<!-- rules:end -->";
+
+/** Numbers of the rules of a page, in its order: lines that begin like `- **HS1** …`. Throws where one comes twice. */
+export function parseRules(markdown: string): string[] {
+  const ids = [...markdown.matchAll(/^(?:[-*] )?\*\*([A-Z]{2,3}\d+)\*\*/gm)].map(([, id = ""]) => id);
+  const twice = ids.find((id, index) => ids.indexOf(id) !== index);
+  if (twice !== undefined) throw new Error(`Cannot read the rules: there are two with number ${twice}`);
+  return ids;
+}
+
+/** Numbers that the titles in a test file begin with: string literals such as `"[HS1] [HS4] the welcome …"`. */
+export function rulesTested(source: string): string[] {
+  const titles = source.matchAll(/(["'`])((?:\[[A-Z]{2,3}\d+\] )+)/g);
+  return [...titles].flatMap(([, , ids = ""]) => ids.trim().split(" ").map((id) => id.slice(1, -1)));
+}
+
+/** The test files of each rule, for files given with their text. */
+export function testsByRule(files: ReadonlyMap<string, string>): Map<string, string[]> {
+  const tests = new Map<string, string[]>();
+  for (const [file, source] of files) {
+    for (const id of new Set(rulesTested(source))) tests.set(id, [...tests.get(id) ?? [], file]);
+  }
+  return tests;
+}
+
+/** The test files of the project with their text, but for the one about this module. */
+export function projectTests(): Map<string, string> {
+  const files = filesUnder("tests", "_test.ts").filter((file) => !file.endsWith("protocol_rules_test.ts"));
+  return new Map(files.map((file) => [file, read(file)]));
+}
+
+/** The page with its table of which test holds which rule written anew. Throws where its markers are missing. */
+export function withTable(markdown: string, tests: ReadonlyMap<string, readonly string[]>): string {
+  const begin = markdown.indexOf(BEGIN);
+  const end = markdown.indexOf(END);
+  if (begin < 0 || end < begin) {
+    throw new Error(`Cannot write the table of rules: ${BEGIN} … ${END} is missing`);
+  }
+  const rows = parseRules(markdown).map((id) => {
+    const links = (tests.get(id) ?? []).map((file) => `[${file.replace(/^tests\//, "")}](../${file})`);
+    return `| ${id} | ${links.join(" · ")} |`;
+  });
+  const table = ["| rule | tests |", "|---|---|", ...rows].join("\n");
+  return `${markdown.slice(0, begin + BEGIN.length)}\n\n${table}\n\n${markdown.slice(end)}`;
+}

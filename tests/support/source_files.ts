@@ -1,0 +1,24 @@
+/** The project's own files, for tests that read them. Paths are relative to its root, with `/` between folders. */
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** Where a file of the project is. */
+export function urlOf(path: string): URL {
+  return new URL(path, ROOT);
+}
+
+/** A file's text. Needs read permission. */
+export function read(path: string): string {
+  return Deno.readTextFileSync(urlOf(path));
+}
+
+/** Every file under `folder` whose name ends with `suffix`, sorted. Throws where there is no such folder. */
+export function filesUnder(folder: string, suffix: string): string[] {
+  const found: string[] = [];
+  for (const { name, isDirectory } of Deno.readDirSync(urlOf(folder))) {
+    const path = `${folder}/${name}`;
+    if (isDirectory) found.push(...filesUnder(path, suffix));
+    else if (name.endsWith(suffix)) found.push(path);
+  }
+  return found.sort();
+}

@@ -1,0 +1,55 @@
+/** What the gate checks before any test runs. */
+
+import { filesUnder } from "./source_files.ts";
+
+/** The runtime that Supabase's platform is compatible with. */
+const PLATFORM_DENO = "deno@2.1.4";
+const DOCUMENTED = ["supabase/functions/_shared/ports.ts", "supabase/functions/_shared/protocol"];
+
+export interface Check {
+  name: string;
+  command: string;
+  args: readonly string[];
+  /** Beside the environment of the run itself. */
+  env?: Record<string, string>;
+  /** Says what is wrong, if anything is, where the exit code alone does not tell. */
+  judge?: (run: { output: string; success: boolean }) => string;
+}
+
+/** Every check of the gate, for a project as it is on disk. */
+export function staticChecks(): Check[] {
+  const deno = Deno.execPath();
+  const documented = DOCUMENTED.flatMap((path) => path.endsWith(".ts") ? [path] : filesUnder(path, ".ts"));
+  const entries = filesUnder("supabase/functions", "deno.json")
+    .map((config) => ({ config, entry: config.replace(/deno\.json$/, "index.ts") }));
+  return [
+    { name: "format", command: deno, args: ["fmt", "--check"] },
+    { name: "lint", command: deno, args: ["lint"] },
+    { name: "types", command: deno, args: ["check", "--quiet", "--frozen", "."] },
+    { name: "examples in docstrings", command: deno, args: ["check", "--quiet", "--doc", ...documented] },
+    { name: "docstrings", command: deno, args: ["doc", "--lint", ...documented], judge: judgeDocLint },
+    ...entries.map(({ config, entry }) => ({
+      name: `types of ${entry} under ${PLATFORM_DENO}`,
+      command: "npx",
+      args: ["-y", PLATFORM_DENO, "check", "--quiet", "--no-lock", "--config", config, entry],
+      // Unlike later ones it does not look at the system's certificates by itself, which a proxy may need.
+      env: { DENO_TLS_CA_STORE: "mozilla,system" },
+    })),
+  ];
+}
+
+/**
+ * What of `deno doc --lint`'s findings we mend. Everything exported is to be documented, but a member whose name and
+ * type say it all need not be, nor an alias of what a schema infers; and the types of schemas are inferred, which is
+ * what zod is for.
+ */
+export function judgeDocLint({ output, success }: { output: string; success: boolean }): string {
+  // deno-lint-ignore no-control-regex -- colours
+  const findings = output.replace(/\x1b\[[0-9;]*m/g, "").split(/^(?=error\[)/m);
+  if (!success && findings.length < 2) return output;
+  return findings.filter((finding) => {
+    const code = /^error\[([\w-]+)\]/.exec(finding)?.[1];
+    if (code === undefined || code === "missing-explicit-type" || code === "private-type-ref") return false;
+    return code !== "missing-jsdoc" || /^ *\d+ \| export (?!type )/m.test(finding);
+  }).join("");
+}

@@ -1,0 +1,22 @@
+/** `deno task schema`: writes what docs/ has of the schemas and of the tests. `tests/docs` tells when it is to be run. */
+
+import { projectTests, testsByRule, withTable } from "./protocol_rules.ts";
+import { read, urlOf } from "./source_files.ts";
+import { asyncApi, jsonSchema } from "./wire_documents.ts";
+
+/** Each document that is written, with its text as it is to be. */
+export function documents(): Map<string, string> {
+  return new Map([
+    ["docs/schema.json", asText(jsonSchema())],
+    ["docs/asyncapi.json", asText(asyncApi())],
+    ["docs/PROTOCOL.md", withTable(read("docs/PROTOCOL.md"), testsByRule(projectTests()))],
+  ]);
+}
+
+function asText(value: object): string {
+  return JSON.stringify(value, null, 2) + "\n";
+}
+
+if (import.meta.main) {
+  for (const [path, text] of documents()) Deno.writeTextFileSync(urlOf(path), text);
+}

@@ -1,0 +1,231 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  type Config,
+  ConfigError,
+  environment,
+  parseConfig,
+} from "../../supabase/functions/_shared/config.ts";
+
+/** The least that starts. */
+const LEAST = { OPENROUTER_API_KEY: "sk-or-1", SUPABASE_URL: "https://project.supabase.co" };
+
+function problemsOf(env: Record<string, string>): readonly string[] {
+  try {
+    parseConfig(env);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.problems;
+  }
+  return [];
+}
+
+Deno.test("parseConfig: the seed's names and defaults", () => {
+  const config = parseConfig(LEAST);
+  assert.equal(config.MODEL, "openai/gpt-4-turbo");
+  assert.equal(config.AGENT_NAME, "agent_websocket");
+  assert.equal(config.SESSION_TIMEOUT, 30);
+  assert.equal(config.MAX_HISTORY, 50);
+  assert.equal(config.TEMPERATURE, 0.7);
+  assert.equal(config.MAX_TOKENS, 1500);
+  assert.equal(
+    config.SYSTEM_PROMPT,
+    "You are agent_websocket, an AI assistant communicating via WebSocket.",
+  );
+});
+
+Deno.test("parseConfig: the other defaults", () => {
+  const config = parseConfig(LEAST);
+  const expected: Partial<Config> = {
+    CLEANUP_INTERVAL_MS: 300_000,
+    STALL_TIMEOUT_MS: 30_000,
+    FIRST_TOKEN_TIMEOUT_MS: 120_000,
+    DRAIN_TIMEOUT_MS: 10_000,
+    HEARTBEAT_INTERVAL_MS: 25_000,
+    AUTH_TIMEOUT_MS: 5000,
+    TOKEN_EXPIRY_NOTICE_MS: 60_000,
+    MAX_CONNECTIONS: 1000,
+    MAX_CONNECTIONS_PER_USER: 10,
+    MAX_SESSIONS: 5000,
+    MAX_QUEUE: 20,
+    MAX_MESSAGE_BYTES: 65_536,
+    MAX_BUFFERED_BYTES: 1_048_576,
+    MAX_EVENTS: 1000,
+    MAX_RETRIES: 2,
+    RATE_LIMIT_PER_MINUTE: 60,
+    RATE_LIMIT_BURST: 20,
+    DAILY_TOKEN_BUDGET: 0,
+    AUTH_MODE: "required",
+    QUEUE_POLICY: "queue",
+    ALLOWED_ORIGINS: [],
+    MODEL_FALLBACKS: [],
+    OPENROUTER_BASE_URL: "https://openrouter.ai/api/v1",
+    OPENROUTER_REFERER: undefined,
+    OPENROUTER_TITLE: undefined,
+    models: ["openai/gpt-4-turbo"],
+    allowedModels: ["openai/gpt-4-turbo"],
+    sessionTimeoutMs: 1_800_000,
+    publishableKeys: [],
+    secretKeys: [],
+  };
+  for (const [name, value] of Object.entries(expected)) {
+    assert.deepEqual(Reflect.get(config, name), value, name);
+  }
+});
+
+Deno.test("parseConfig: an empty value is not set", () => {
+  const empty = Object.fromEntries(Object.keys(environment.shape).map((name) => [name, ""]));
+  assert.deepEqual(parseConfig({ ...empty, ...LEAST }), parseConfig(LEAST));
+  assert.equal(problemsOf(empty).length, 2);
+});
+
+Deno.test("parseConfig: names that are not ours do no harm", () => {
+  assert.deepEqual(parseConfig({ ...LEAST, PATH: "/bin", MAX_TOKENZ: "x" }), parseConfig(LEAST));
+});
+
+Deno.test("parseConfig: lists are comma-separated, and the models follow from them", () => {
+  const config = parseConfig({ ...LEAST, MODEL: "a/one", MODEL_FALLBACKS: " b/two ,,c/three, " });
+  assert.deepEqual(config.models, ["a/one", "b/two", "c/three"]);
+  assert.deepEqual(config.allowedModels, config.models);
+  const chosen = parseConfig({ ...LEAST, ALLOWED_MODELS: "d/four" });
+  assert.deepEqual(chosen.allowedModels, ["d/four"]);
+});
+
+Deno.test("parseConfig: SESSION_TIMEOUT is in minutes, and a fraction is never rounded to 0, which means never", () => {
+  for (
+    const [minutes, ms] of [["30", 1_800_000], ["0.5", 30_000], ["0.001", 60], ["0.0000001", 1], ["0", 0]]
+  ) {
+    assert.equal(parseConfig({ ...LEAST, SESSION_TIMEOUT: String(minutes) }).sessionTimeoutMs, ms);
+  }
+});
+
+Deno.test("parseConfig: keys of both kinds are put together", () => {
+  const config = parseConfig({
+    ...LEAST,
+    SUPABASE_PUBLISHABLE_KEYS: '{"default":"sb_publishable_1","web":"sb_publishable_2"}',
+    SUPABASE_ANON_KEY: "eyAnon",
+    SUPABASE_SECRET_KEYS: '{"default":"sb_secret_1"}',
+    SUPABASE_SERVICE_ROLE_KEY: "eyService",
+  });
+  assert.deepEqual(config.publishableKeys, ["sb_publishable_1", "sb_publishable_2", "eyAnon"]);
+  assert.deepEqual(config.secretKeys, ["sb_secret_1", "eyService"]);
+});
+
+Deno.test("parseConfig: a key or another server, a project or AUTH_MODE=none", () => {
+  assert.deepEqual(problemsOf({}), [
+    "OPENROUTER_API_KEY: must be set (or OPENROUTER_BASE_URL, for a server that needs no key)",
+    "SUPABASE_URL: must be set, to check tokens with (or AUTH_MODE=none, to let everyone in)",
+  ]);
+  const local = parseConfig({ OPENROUTER_BASE_URL: "http://localhost:11434/v1", AUTH_MODE: "none" });
+  assert.equal(local.OPENROUTER_API_KEY, undefined);
+  assert.equal(local.OPENROUTER_BASE_URL, "http://localhost:11434/v1");
+  assert.equal(problemsOf({ OPENROUTER_API_KEY: "sk-or-1", AUTH_MODE: "optional" }).length, 1);
+});
+
+/** One value of every wrong kind for each name, and what is said of it. */
+const WRONG: Record<string, readonly [value: string, problem: string][]> = {
+  OPENROUTER_API_KEY: [["  ", "must not be empty"]],
+  OPENROUTER_BASE_URL: [
+    ["localhost:11434", "must be an http or https URL"],
+    ["ftp://models", "must be an http or https URL"],
+    ["/v1", "must be an http or https URL"],
+  ],
+  TEMPERATURE: [
+    ["warm", "must be a number"],
+    ["2.1", "must be 2 or less"],
+    ["-0.1", "must be 0 or more"],
+    ["NaN", "must be a number"],
+    ["1e0", "must be a number"],
+    [".5", "must be a number"],
+    ["9".repeat(400), "must be 2 or less"],
+  ],
+  MAX_TOKENS: [
+    ["0", "must be 1 or more"],
+    ["1.5", "must be a whole number"],
+    ["0x10", "must be a whole number"],
+    [" 5", "must be a whole number"],
+    ["1_000", "must be a whole number"],
+    ["Infinity", "must be a whole number"],
+    ["9".repeat(400), "must be 9007199254740991 or less"],
+  ],
+  MAX_RETRIES: [["11", "must be 10 or less"], ["-1", "must be 0 or more"]],
+  SESSION_TIMEOUT: [["35001", "must be 35000 or less"], ["30m", "must be a number"]],
+  CLEANUP_INTERVAL_MS: [["9", "must be 10 or more"], ["2147483648", "must be 2147483647 or less"]],
+  QUEUE_POLICY: [["Queue", "must be queue, reject, interrupt or latest"]],
+  AUTH_MODE: [["off", "must be required, optional or none"]],
+  SUPABASE_SECRET_KEYS: [
+    ["sb_secret_1", "must be a JSON object of named keys"],
+    ['["sb_secret_1"]', "must be a JSON object of named keys"],
+    ['{"default":1}', "must be a JSON object of named keys"],
+    ['{"default":""}', "must be a JSON object of named keys"],
+    ["null", "must be a JSON object of named keys"],
+  ],
+};
+
+for (const [name, cases] of Object.entries(WRONG)) {
+  Deno.test(`parseConfig: mistakes in ${name}`, () => {
+    for (const [value, problem] of cases) {
+      assert.deepEqual(problemsOf({ ...LEAST, [name]: value }), [`${name}: ${problem}`]);
+    }
+  });
+}
+
+Deno.test("parseConfig: every mistake is named at once, and no value is repeated", () => {
+  const env = Object.fromEntries(Object.keys(environment.shape).map((name) => [name, "\u0000§secret§"]));
+  const { OPENROUTER_API_KEY: _, ...wrong } = env;
+  const problems = problemsOf(wrong);
+  const texts = [
+    "OPENROUTER_REFERER",
+    "OPENROUTER_TITLE",
+    "MODEL",
+    "MODEL_FALLBACKS",
+    "ALLOWED_MODELS",
+    "SYSTEM_PROMPT",
+    "AGENT_NAME",
+    "ALLOWED_ORIGINS",
+    "SUPABASE_ANON_KEY",
+    "SUPABASE_SERVICE_ROLE_KEY",
+  ];
+  const expected = Object.keys(wrong).filter((name) => !texts.includes(name));
+  assert.deepEqual(problems.map((problem) => problem.split(":")[0]), expected);
+  assert.doesNotMatch(problems.join(), /secret§/);
+  const { message } = new ConfigError(problems);
+  assert.equal(message, `Cannot start: ${problems.join("; ")}`);
+});
+
+const anyValue = fc.oneof(
+  fc.string({ unit: "binary" }),
+  fc.integer().map(String),
+  fc.double().map(String),
+  fc.json(),
+  fc.webUrl(),
+  fc.stringMatching(/^-?\d{1,400}(\.\d{1,40})?$/),
+  fc.constantFrom("", " ", "-0", "0", "none", "required", "latest", "{}", '{"__proto__":"x"}', "true"),
+);
+const anyEnvironment = fc.dictionary(
+  fc.constantFrom(...Object.keys(environment.shape), "__proto__"),
+  anyValue,
+);
+
+Deno.test("parseConfig: any environment gives a whole configuration or a ConfigError", () => {
+  let good = 0;
+  fc.assert(
+    fc.property(anyEnvironment, fc.boolean(), (env, able) => {
+      let config: Config;
+      try {
+        config = parseConfig(able ? { ...env, ...LEAST, AUTH_MODE: "none" } : env);
+      } catch (error) {
+        assert.ok(error instanceof ConfigError, String(error));
+        assert.ok(error.problems.length > 0);
+        return;
+      }
+      good++;
+      for (const [name, value] of Object.entries(config)) {
+        if (typeof value === "number") assert.ok(Number.isFinite(value) && value >= 0, `${name}: ${value}`);
+      }
+      assert.ok(!config.secretKeys.includes("") && !config.publishableKeys.includes(""));
+    }),
+    { numRuns: 3000 },
+  );
+  assert.ok(good > 50, `${good} were good`);
+});

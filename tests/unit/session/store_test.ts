@@ -1,0 +1,111 @@
+/** How a session behaves on a store that takes its time, or fails: as one over the network will. */
+
+import assert from "node:assert/strict";
+import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
+import type { LogEvent, NewLogEvent } from "../../../supabase/functions/_shared/protocol/log_event.ts";
+import { MemoryStore } from "../../../supabase/functions/_shared/session/memory_store.ts";
+import { startAgent } from "../../support/agent_harness.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+
+/** A memory store whose appends wait to be let through, in order, or fail. */
+class GatedStore extends MemoryStore {
+  isOpen = true;
+  isDown = false;
+  readonly #waiting: (() => void)[] = [];
+
+  constructor() {
+    super({ clock: new ManualClock(), maxEvents: 1000 });
+  }
+
+  override async append(sessionId: string, events: readonly NewLogEvent[]): Promise<readonly LogEvent[]> {
+    if (!this.isOpen) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.isDown) throw new AgentError("store_unavailable", "Cannot reach the store", { retryable: true });
+    return await super.append(sessionId, events);
+  }
+
+  override create(...args: Parameters<MemoryStore["create"]>): Promise<void> {
+    if (this.isDown) {
+      return Promise.reject(
+        new AgentError("store_unavailable", "Cannot reach the store", { retryable: true }),
+      );
+    }
+    return super.create(...args);
+  }
+
+  open(): void {
+    this.isOpen = true;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}
+
+Deno.test("[QU1] the model is asked and heard before the store answers; what is durable is shown after its commit", async () => {
+  const store = new GatedStore();
+  const { connect, model } = startAgent({ store });
+  const client = await connect("stream=true");
+  const other = await connect(client.resumeQuery(0));
+  store.isOpen = false;
+  client.ask("x", { id: "a" });
+  assert.equal(model.calls.length, 1, "asked in the same turn of the event loop");
+  model.last.text("first");
+  assert.equal(client.only("delta").content, "first");
+  model.last.finish(" last");
+  await settle();
+  assert.deepEqual(client.seqs, []);
+  store.open();
+  await settle();
+  assert.deepEqual(client.seqs, [1, 2]);
+  assert.deepEqual(other.seqs, [1, 2]);
+  assert.equal(client.only("response").content, "first last");
+});
+
+Deno.test("[QU2] a query whose event cannot be committed ends with one error, and the id may be used again", async () => {
+  const store = new GatedStore();
+  const { connect, model } = startAgent({ store });
+  const client = await connect();
+  store.isDown = true;
+  client.ask("x", { id: "a" });
+  client.ask("y", { id: "b" });
+  await settle();
+  assert.deepEqual(
+    client.of("error").map(({ code, in_reply_to, retryable }) => [code, in_reply_to, retryable]).sort(),
+    [
+      ["store_unavailable", "a", true],
+      ["store_unavailable", "b", true],
+    ],
+  );
+  assert.equal(model.calls[0]?.signal.aborted, true);
+  store.isDown = false;
+  client.ask("x", { id: "a" });
+  await settle();
+  assert.equal(client.only("status", "thinking").in_reply_to, "a");
+});
+
+Deno.test("[QU2] an answer that cannot be committed is told to be lost, and the session goes on", async () => {
+  const store = new GatedStore();
+  const { connect, model } = startAgent({ store });
+  const client = await connect();
+  client.ask("x", { id: "a" });
+  await settle();
+  store.isDown = true;
+  model.last.finish("lost");
+  await settle();
+  assert.deepEqual([client.only("error").code, client.only("error").in_reply_to], ["store_unavailable", "a"]);
+  store.isDown = false;
+  client.ask("y");
+  await settle();
+  model.last.finish("kept");
+  await settle();
+  assert.equal(client.only("response").content, "kept");
+});
+
+Deno.test("[HS3] where no session can be made there is none, and the client is told to come back", async () => {
+  const store = new GatedStore();
+  const { connect, server } = startAgent({ store });
+  store.isDown = true;
+  const client = await connect();
+  assert.deepEqual(client.frames.map(({ type, code, retryable }) => [type, code, retryable]), [
+    ["error", "store_unavailable", true],
+  ]);
+  assert.equal(client.closed?.code, 1013);
+  assert.equal(server.count().sessions, 0);
+});

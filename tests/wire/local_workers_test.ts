@@ -1,0 +1,199 @@
+/** The workers of the local stack live and die as the platform's do. */
+
+import assert from "node:assert/strict";
+import {
+  eventually,
+  FIXTURE_FUNCTIONS,
+  type TestStack,
+  WireClient,
+  withLocalStack,
+} from "../support/local_stack.ts";
+
+const functions = FIXTURE_FUNCTIONS;
+
+interface Seen {
+  worker: string;
+  path: string;
+  headers: Record<string, string>;
+}
+
+async function ask(stack: TestStack, path = "request"): Promise<Seen> {
+  const response = await fetch(`${stack.url}/functions/v1/probe/${path}`);
+  assert.equal(response.status, 200);
+  return await response.json();
+}
+
+async function text(stack: TestStack, path: string): Promise<{ status: number; body: string }> {
+  const response = await fetch(`${stack.url}/functions/v1/${path}`);
+  return { status: response.status, body: await response.text() };
+}
+
+const live = (stack: TestStack): number[] =>
+  stack.workers().filter((one) => one.function === "probe" && one.state === "live").map(({ worker }) =>
+    worker
+  );
+
+Deno.test("local workers: requests go round two of them, sockets too", async () => {
+  await withLocalStack({ functions, workers: 2 }, async (stack) => {
+    await eventually("two live workers", () => live(stack).length === 2);
+    const seen: string[] = [];
+    for (let count = 0; count < 6; count++) seen.push((await ask(stack)).worker);
+    assert.equal(new Set(seen).size, 2);
+    assert.ok(seen.every((worker, index) => worker === seen[index % 2]), `in turn: ${seen}`);
+    const [one, two] = [0, 1].map(() => new WireClient(`${stack.wsUrl}/functions/v1/probe/socket`));
+    assert.ok(one && two);
+    assert.notEqual(await one.next(/^worker/), await two.next(/^worker/));
+    await Promise.all([one.close(), two.close()]);
+  });
+});
+
+Deno.test("local workers: a function finds the platform's environment and the user's, and no other", async () => {
+  const env = { MODEL: "a/b", SUPABASE_SECRET_KEY: "sb_secret_mine", UNSET: "" };
+  await withLocalStack({ functions, env }, async (stack) => {
+    const { body } = await text(stack, "probe/env");
+    const found: Record<string, string> = JSON.parse(body);
+    assert.equal(found.SUPABASE_URL, stack.url);
+    assert.deepEqual(JSON.parse(found.SUPABASE_PUBLISHABLE_KEYS ?? ""), {
+      default: stack.keys.publishableKey,
+    });
+    assert.deepEqual(JSON.parse(found.SUPABASE_SECRET_KEYS ?? ""), { default: "sb_secret_mine" });
+    assert.equal(found.SUPABASE_ANON_KEY, stack.keys.anonKey);
+    assert.equal(found.AUTH_MODE, "optional");
+    assert.equal(found.SB_REGION, "local");
+    assert.equal(found.MODEL, "a/b");
+    assert.equal(found.UNSET, undefined);
+    assert.match(found.SB_EXECUTION_ID ?? "", /^[0-9a-f-]{36}$/);
+  });
+});
+
+Deno.test("local workers: what the platform lacks is missing, and Deno.exit does nothing", async () => {
+  await withLocalStack({ functions }, async (stack) => {
+    const { body } = await text(stack, "probe/globals");
+    assert.deepEqual(JSON.parse(body), { present: [], listenTls: false, thenable: true });
+    assert.equal((await text(stack, "default_export/a")).body, "fetched /default_export/a");
+  });
+});
+
+Deno.test("local workers: one that cannot boot is 503 BOOT_ERROR, and harms no other", async () => {
+  await withLocalStack({ functions }, async (stack) => {
+    assert.ok(stack.stderr.some((line) => /^\[broken#1\] .*broken on purpose/.test(line)));
+    assert.ok(stack.stderr.includes("[broken#1] could not boot: exit code 1"));
+    const { status, body } = await text(stack, "broken");
+    assert.equal(status, 503);
+    assert.equal(JSON.parse(body).code, "BOOT_ERROR");
+    assert.equal((await text(stack, "probe/request")).status, 200);
+  });
+});
+
+Deno.test("local workers: a crash answers 500 WORKER_ERROR, and the worker is replaced", async () => {
+  await withLocalStack({ functions }, async (stack) => {
+    const { status, body } = await text(stack, "probe/crash");
+    assert.equal(status, 500);
+    assert.equal(JSON.parse(body).code, "WORKER_ERROR");
+    assert.ok(stack.stderr.includes("[probe#1] crashed: exit code 1"), stack.workerLogs.join("\n"));
+    await eventually("a new worker", () => live(stack).includes(2));
+    assert.equal((await text(stack, "probe/request")).status, 200);
+  });
+});
+
+Deno.test("local workers: over 256 MB of heap is 546 WORKER_LIMIT", async () => {
+  await withLocalStack({ functions }, async (stack) => {
+    const { status, body } = await text(stack, "probe/memory");
+    assert.equal(status, 546, stack.workerLogs.join("\n"));
+    assert.equal(JSON.parse(body).code, "WORKER_LIMIT");
+  });
+});
+
+Deno.test("local workers: at half the wall clock a worker retires, and without work it is dropped early", async () => {
+  await withLocalStack({ functions, wallClockMs: 2400 }, async (stack) => {
+    const first = await ask(stack);
+    // An upgraded socket is a finished request: it does not keep the worker.
+    const socket = new WireClient(`${stack.wsUrl}/functions/v1/probe/socket`);
+    await socket.next(/^worker/);
+    await eventually("the next worker", () => live(stack).includes(2), 2300);
+    assert.equal(await socket.next(/^unload/), "unload early_drop");
+    await socket.end();
+    assert.notEqual((await ask(stack)).worker, first.worker);
+    await eventually("its end", () => stack.workerLogs.includes("[probe#1] ended: early_drop"));
+  });
+});
+
+Deno.test("local workers: waitUntil keeps a retired worker to 90 %, where beforeunload comes, and to 100 %", async () => {
+  await withLocalStack({ functions, wallClockMs: 1500 }, async (stack) => {
+    const started = performance.now();
+    const socket = new WireClient(`${stack.wsUrl}/functions/v1/probe/socket?hold`);
+    const mine = (await socket.next(/^worker/)).slice("worker ".length);
+    await eventually("the next worker", () => live(stack).includes(2));
+    assert.notEqual((await ask(stack)).worker, mine);
+    assert.equal(await socket.next(/^unload/), "unload wall_clock");
+    assert.ok(performance.now() - started > 1100);
+    // No close frame: the process was killed.
+    assert.equal((await socket.end()).code, 1006);
+    await eventually("its end", () => stack.workerLogs.includes("[probe#1] killed: wall clock"));
+  });
+});
+
+Deno.test("local workers: a retired worker goes when its waitUntil promise is settled", async () => {
+  await withLocalStack({ functions }, async (stack) => {
+    assert.deepEqual(await text(stack, "probe/hold?ms=500"), { status: 200, body: "held" });
+    const slow = text(stack, "probe/slow?ms=300");
+    await eventually("a request that runs", () => text(stack, "probe/request"));
+    assert.ok(stack.disturb("probe", "beforeunload", { reason: "cpu" }));
+    assert.equal(
+      stack.workers().find(({ worker, function: name }) => name === "probe" && worker === 1)?.state,
+      "retired",
+    );
+    assert.equal((await slow).body, "slow");
+    await eventually("its end", () => stack.workerLogs.includes("[probe#1] ended: early_drop"));
+    assert.deepEqual(
+      stack.workerLogs.filter((line) => line.startsWith("[probe#1]")),
+      ["[probe#1] unload cpu", "[probe#1] unload early_drop", "[probe#1] ended: early_drop"],
+    );
+  });
+});
+
+Deno.test("local workers: the end of the stack is beforeunload termination, and waits for waitUntil", async () => {
+  const { socket, logs } = await withLocalStack({ functions }, async (stack) => {
+    const socket = new WireClient(`${stack.wsUrl}/functions/v1/probe/socket`);
+    await socket.next(/^worker/);
+    assert.equal((await text(stack, "probe/hold?ms=700")).body, "held");
+    const before = performance.now();
+    await stack.stop();
+    const took = performance.now() - before;
+    assert.ok(took > 400 && took < 3000, `${took} ms`);
+    return { socket, logs: stack.workerLogs };
+  });
+  assert.equal(await socket.next(/^unload/), "unload termination");
+  await socket.end();
+  assert.ok(logs.includes("[probe#1] unload termination"));
+});
+
+Deno.test("local workers: hooks over HTTP list, rotate and kill them", async () => {
+  await withLocalStack({ functions, testHooks: true }, async (stack) => {
+    const post = async (body: unknown): Promise<number> => {
+      const response = await fetch(`${stack.url}/__local/worker`, {
+        method: "POST",
+        body: JSON.stringify(body),
+      });
+      await response.body?.cancel();
+      return response.status;
+    };
+    const listed: { function: string; worker: number; state: string }[] =
+      await (await fetch(`${stack.url}/__local/workers`)).json();
+    assert.ok(listed.some((one) => one.function === "probe" && one.worker === 1 && one.state === "live"));
+    assert.equal(await post({ function: "probe", worker: 1, action: "beforeunload", reason: "memory" }), 200);
+    await eventually("the reason", () => stack.workerLogs.includes("[probe#1] unload memory"));
+    await eventually("the next worker", () => live(stack).includes(2));
+    assert.equal(await post({ function: "probe", worker: 2, action: "kill" }), 200);
+    await eventually("the one after", () => live(stack).includes(3));
+    assert.equal(await post({ function: "probe", worker: 99, action: "kill" }), 404);
+    assert.equal(await post({ function: "probe", action: "dance" }), 400);
+  });
+  await withLocalStack({ functions }, async (stack) => {
+    assert.equal(
+      (await fetch(`${stack.url}/__local/workers`).then((response) => response.text().then(() => response)))
+        .status,
+      404,
+    );
+  });
+});
