@@ -1,33 +1,11 @@
 import assert from "node:assert/strict";
 import { environment } from "../../supabase/functions/_shared/config.ts";
+import { entriesOf } from "../support/env_example.ts";
 import { read } from "../support/source_files.ts";
 
 const CONFIG = "supabase/functions/_shared/config.ts";
 /** Names that `supabase secrets set` refuses: they stand in comments. */
 const RESERVED = /^SUPABASE_/;
-
-interface Entry {
-  name: string;
-  value: string;
-  isComment: boolean;
-  explanation: string;
-  heading: string;
-}
-
-function entriesOf(example: string): Entry[] {
-  const entries: Entry[] = [];
-  let heading = "";
-  let previous = "";
-  for (const line of example.split("\n")) {
-    heading = /^# --- (.*) ---$/.exec(line)?.[1] ?? heading;
-    const [, hash, name, value] = /^(# )?([A-Z][A-Z0-9_]*)=(.*)$/.exec(line) ?? [];
-    if (name !== undefined && value !== undefined) {
-      entries.push({ name, value, isComment: hash !== undefined, explanation: previous, heading });
-    }
-    previous = line;
-  }
-  return entries;
-}
 
 const ENTRIES = entriesOf(read(".env.example"));
 

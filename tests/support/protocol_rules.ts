@@ -1,9 +1,7 @@
 /** The numbered rules of docs/PROTOCOL.md and the tests whose titles begin with their numbers. */
 
+import { withSection } from "./section.ts";
 import { filesUnder, read } from "./source_files.ts";
-
-const BEGIN = "<!-- rules:begin -->";
-const END = "<!-- rules:end -->";
 
 /** Numbers of the rules of a page, in its order: lines that begin like `- **HS1** …`. Throws where one comes twice. */
 export function parseRules(markdown: string): string[] {
@@ -34,17 +32,14 @@ export function projectTests(): Map<string, string> {
   return new Map(files.map((file) => [file, read(file)]));
 }
 
-/** The page with its table of which test holds which rule written anew. Throws where its markers are missing. */
+/** The page with its table of which test holds which rule written anew. */
 export function withTable(markdown: string, tests: ReadonlyMap<string, readonly string[]>): string {
-  const begin = markdown.indexOf(BEGIN);
-  const end = markdown.indexOf(END);
-  if (begin < 0 || end < begin) {
-    throw new Error(`Cannot write the table of rules: ${BEGIN} … ${END} is missing`);
-  }
   const rows = parseRules(markdown).map((id) => {
     const links = (tests.get(id) ?? []).map((file) => `[${file.replace(/^tests\//, "")}](../${file})`);
     return `| ${id} | ${links.join(" · ")} |`;
   });
-  const table = ["| rule | tests |", "|---|---|", ...rows].join("\n");
-  return `${markdown.slice(0, begin + BEGIN.length)}\n\n${table}\n\n${markdown.slice(end)}`;
+  return withSection(markdown, {
+    name: "rules",
+    text: ["| rule | tests |", "|---|---|", ...rows].join("\n"),
+  });
 }

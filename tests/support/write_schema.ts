@@ -1,6 +1,8 @@
 /** `deno task schema`: writes what docs/ has of the schemas and of the tests. `tests/docs` tells when it is to be run. */
 
 import { projectTests, testsByRule, withTable } from "./protocol_rules.ts";
+import { settingsTable } from "./env_example.ts";
+import { withSection } from "./section.ts";
 import { read, urlOf } from "./source_files.ts";
 import { asyncApi, jsonSchema } from "./wire_documents.ts";
 
@@ -10,6 +12,10 @@ export function documents(): Map<string, string> {
     ["docs/schema.json", asText(jsonSchema())],
     ["docs/asyncapi.json", asText(asyncApi())],
     ["docs/PROTOCOL.md", withTable(read("docs/PROTOCOL.md"), testsByRule(projectTests()))],
+    [
+      "README.md",
+      withSection(read("README.md"), { name: "settings", text: settingsTable(read(".env.example")) }),
+    ],
   ]);
 }
 

@@ -1,0 +1,71 @@
+/** One question over one socket, timed, and the answer checked. */
+
+import { answerTo, type Script, toQuestion } from "../model/script.ts";
+import { invalid } from "../report/invalid.ts";
+import type { RawSocket } from "./raw_socket.ts";
+
+const TYPE_AT = '{"type":"'.length;
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+export interface Answer {
+  frames: readonly Uint8Array[];
+  /** From the question to the first delta, in milliseconds. */
+  firstDeltaMs: number;
+}
+
+/** Settles with the frame that ends the turn. Nothing is decoded on the way: the clock is running. */
+export async function ask(socket: RawSocket, script: Script): Promise<Answer> {
+  const before = socket.frames.length;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let firstDeltaMs = NaN;
+  socket.onFrame = (payload) => {
+    if (isOfType(payload, "delta")) {
+      if (Number.isNaN(firstDeltaMs)) firstDeltaMs = performance.now() - startedAt;
+    } else if (isOfType(payload, "response") || isOfType(payload, "error")) resolve();
+  };
+  const timer = setTimeout(resolve, timeoutMs(script));
+  const startedAt = performance.now();
+  await socket.send({ type: "query", content: toQuestion(script) });
+  await promise;
+  clearTimeout(timer);
+  return { frames: socket.frames.slice(before), firstDeltaMs };
+}
+
+/** Throws where the deltas, or the response, are not what the model said. Answers with how many deltas there were. */
+export function check({ frames }: Answer, script: Script): number {
+  const expected = answerTo(script);
+  let text = "";
+  let deltas = 0;
+  for (const payload of frames) {
+    const frame = JSON.parse(decoder.decode(payload));
+    if (frame.type === "delta") {
+      // The floor says no offset: its deltas follow each other.
+      text = text.slice(0, frame.offset ?? text.length) + frame.content;
+      deltas++;
+    }
+    if (frame.type === "error") throw invalid(`a turn ended with ${JSON.stringify(frame)}`);
+    if (frame.type !== "response") continue;
+    if (frame.content !== expected) throw invalid(difference("the response", frame.content, expected));
+    // Deltas that were held back for a slow reader are not sent any more once the response is.
+    if (!expected.startsWith(text)) throw invalid(difference("the deltas", text, expected));
+    return deltas;
+  }
+  throw invalid(`an answer did not come to its end: ${deltas} deltas of ${script.tokens} tokens`);
+}
+
+function isOfType(payload: Uint8Array, type: "delta" | "response" | "error"): boolean {
+  for (let index = 0; index < type.length; index++) {
+    if (payload[TYPE_AT + index] !== type.charCodeAt(index)) return false;
+  }
+  return true;
+}
+
+function timeoutMs({ tokens, perSecond }: Script): number {
+  return 30_000 + (perSecond === 0 ? 0 : 2000 * tokens / perSecond);
+}
+
+function difference(what: string, got: string, expected: string): string {
+  let at = 0;
+  while (at < expected.length && got[at] === expected[at]) at++;
+  return `${what} has ${got.length} characters of ${expected.length} and differs at ${at}`;
+}

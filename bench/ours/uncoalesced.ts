@@ -1,0 +1,35 @@
+/**
+ * Our build with coalescing off: every token is handed on by itself, as if each had come in a read of its own.
+ *
+ * There is no setting for that, so the model that a turn is given is wrapped here, before the function is loaded.
+ */
+
+import { Turn } from "../../supabase/functions/_shared/agent/turn.ts";
+import type { LanguageModel } from "../../supabase/functions/_shared/ports.ts";
+import { tokenAt } from "../model/script.ts";
+
+const { run } = Turn.prototype;
+
+Turn.prototype.run = function (model, request, onText): ReturnType<typeof run> {
+  return run.call(this, tokenByToken(model), request, onText);
+};
+
+function tokenByToken(model: LanguageModel): LanguageModel {
+  return {
+    reply(request, { onText, signal }) {
+      let index = 0;
+      return model.reply(request, {
+        signal,
+        onText(text): void {
+          for (let from = 0; from < text.length;) {
+            const until = from + tokenAt(index++).length;
+            onText(text.slice(from, until));
+            from = until;
+          }
+        },
+      });
+    },
+  };
+}
+
+await import("../../supabase/functions/agent_websocket/index.ts");

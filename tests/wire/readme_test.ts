@@ -1,0 +1,14 @@
+import assert from "node:assert/strict";
+import { sectionOf } from "../support/section.ts";
+import { read } from "../support/source_files.ts";
+import { transcript } from "../support/transcript.ts";
+
+Deno.test({
+  name: "README.md shows the conversation that a newcomer has (deno task transcript writes it)",
+  // aimock leaves two intervals of its own running when it is stopped.
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    assert.equal(sectionOf(read("README.md"), "transcript"), await transcript());
+  },
+});
