@@ -163,7 +163,7 @@ async function join(client: Deno.TcpConn, server: Deno.TcpConn, joining: Joining
   await writeAll(server, encodeHead(head));
   await relay(client, server, {
     readAnswer: async (source) => {
-      const answer = upgrading ? await readUpgradeAnswer(source) : await readSome(source);
+      const answer = await readAnswer(source);
       destination.onAnswer?.();
       return answer;
     },
@@ -202,19 +202,17 @@ function forwardedHead(
   };
 }
 
-/** The head of the answer to an upgrade, without the `close` that was asked for in case it is refused. */
-async function readUpgradeAnswer(server: ByteSource): Promise<Uint8Array> {
+/** The beginning of the answer, which says what is true of the connection: that it ends, or that it is a WebSocket. */
+async function readAnswer(server: ByteSource): Promise<Uint8Array> {
   const head = await readHead(server);
-  if (!head.startLine.startsWith("HTTP/1.1 101")) return encodeHead(head);
+  if (!head.startLine.startsWith("HTTP/1.1 101")) {
+    // Not every Deno says so by itself, and a client would send its next request to a connection that is closing.
+    return encodeHead(withHeaders(head, ["connection", "keep-alive"], [["Connection", "close"]]));
+  }
   const headers = head.headers.filter(([name, value]) =>
     name.toLowerCase() !== "connection" || value.toLowerCase() !== "close"
   );
   return encodeHead({ ...head, headers });
-}
-
-async function readSome(server: ByteSource): Promise<Uint8Array> {
-  const buffer = new Uint8Array(16 * 1024);
-  return buffer.subarray(0, await server.read(buffer) ?? 0);
 }
 
 async function refuse(client: Deno.Conn, refusal: Refusal): Promise<void> {

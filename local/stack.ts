@@ -5,8 +5,9 @@ import { functionsEnv } from "./functions_env.ts";
 import { type Destination, type Gateway, openGateway, type Refusal } from "./gateway.ts";
 import { createKeys, type LocalKeys } from "./keys.ts";
 import { renderStatusPage } from "./status_page.ts";
-import { startSupabaseLite, type SupabaseLite } from "./supabase_lite.ts";
+import { startSupabaseLite } from "./supabase_lite.ts";
 import { TestHooks, type TokenRequest } from "./test_hooks.ts";
+import { startThread, type Thread } from "./thread.ts";
 import { BootError, type DisturbOptions, WorkerPool, type WorkerStatus } from "./worker_pool.ts";
 import type { FunctionSource } from "./worker_process.ts";
 
@@ -83,7 +84,7 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   const url = `http://127.0.0.1:${gateway.port}`;
   if (options.lite !== false) {
     const migrations = new URL("supabase/migrations/", PROJECT_ROOT);
-    parts.lite = startSupabaseLite({ keys, migrations, url });
+    parts.lite = await startSupabaseLite({ keys, migrations, url });
     parts.lite.port.catch((error) => onLog(error.message, "stderr"));
   }
   const model = await chooseModel(options);
@@ -141,7 +142,7 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
 /** Where requests go. What is not there yet, or not wanted, is missing. */
 interface Parts {
   pools: ReadonlyMap<string, WorkerPool>;
-  lite?: SupabaseLite;
+  lite?: Thread;
   desk?: Desk;
 }
 
@@ -155,7 +156,8 @@ async function stopAll(
   await Promise.all([...pools.values()].map((pool) => pool.stop(STOP_GRACE_MS)));
   lite?.stop();
   await gateway.stop();
-  await Promise.all([desk?.stop(), model.stop()]);
+  model.stop();
+  await desk?.stop();
 }
 
 async function route(target: string, { pools, lite, desk }: Parts): Promise<Destination> {
@@ -229,11 +231,11 @@ const STARTING: Refusal = { status: 503, code: "STARTING", message: "The local s
 interface ChosenModel {
   description: string;
   baseUrl?: string;
-  stop(): Promise<void>;
+  stop(): void;
 }
 
 async function chooseModel({ env, model }: LocalStackOptions): Promise<ChosenModel> {
-  const stop = (): Promise<void> => Promise.resolve();
+  const stop = (): void => {};
   if (typeof model === "object") {
     return { description: `the server at ${model.baseUrl}`, baseUrl: model.baseUrl, stop };
   }
@@ -243,12 +245,13 @@ async function chooseModel({ env, model }: LocalStackOptions): Promise<ChosenMod
       : "OpenRouter (OPENROUTER_API_KEY)";
     return { description, stop };
   }
-  // Imported where it is needed: it is the larger part of a start.
-  const { startMockModel } = await import("./model.ts");
-  const mock = await startMockModel();
+  const mock = startThread(new URL("./mock_model_thread.ts", import.meta.url), {
+    name: "the mock model",
+    setup: {},
+  });
   return {
     description: "the local mock, with demo answers (set OPENROUTER_API_KEY for a real one)",
-    baseUrl: mock.baseUrl,
+    baseUrl: `http://127.0.0.1:${await mock.port}/api/v1`,
     stop: mock.stop,
   };
 }

@@ -1,9 +1,9 @@
-/// <reference lib="deno.worker" />
 /** The thread that Supabase Lite runs on: told its setup once, answers with its port or with what went wrong. */
 
 import { App } from "@supabase/lite";
 import { createPgliteConnection } from "@supabase/lite/pglite";
-import type { LiteReport, LiteSetup } from "./supabase_lite.ts";
+import type { LiteSetup } from "./supabase_lite.ts";
+import { serveThread } from "./thread.ts";
 
 async function start(setup: LiteSetup): Promise<number> {
   const connection = await createPgliteConnection({});
@@ -24,7 +24,8 @@ async function start(setup: LiteSetup): Promise<number> {
     try {
       await connection.exec(sql);
     } catch (cause) {
-      throw new Error(`Cannot apply supabase/migrations/${name}: ${messageOf(cause)}`, { cause });
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`supabase/migrations/${name} cannot be applied: ${why}`, { cause });
     }
   }
   const server = Deno.serve(
@@ -55,14 +56,4 @@ function preflight(request: Request): Response {
   });
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}
-
-function report(message: LiteReport): void {
-  self.postMessage(message);
-}
-
-self.onmessage = ({ data }: MessageEvent<LiteSetup>) => {
-  start(data).then((port) => report({ port }), (error) => report({ problem: messageOf(error) }));
-};
+serveThread(start);

@@ -23,7 +23,7 @@ async function answer(socket: WebSocket, question: string): Promise<void> {
   });
   let text = "";
   const parser = createParser({
-    onEvent({ data }) {
+    onEvent({ data }): void {
       if (data === "[DONE]") return;
       const content = JSON.parse(data).choices[0]?.delta.content;
       if (!content) return;

@@ -26,7 +26,7 @@ await import(new URL(Deno.args[0] ?? "", import.meta.url).href);
 await tell();
 const question = new Uint8Array(1);
 while (await control.read(question) !== null) {
-  if (question[0] === "h".charCodeAt(0)) collect();
+  if (question[0] === "c".charCodeAt(0)) collect();
   await tell();
 }
 

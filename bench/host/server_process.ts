@@ -1,6 +1,7 @@
 /** A server in a process of its own, and what it has used. */
 
 import { invalid } from "../report/invalid.ts";
+import { Control } from "./control.ts";
 import type { Used } from "./host.ts";
 
 const HOST = new URL("host.ts", import.meta.url);
@@ -31,19 +32,20 @@ export class ServerProcess {
   readonly atStart: Used;
   readonly atImport: Used;
   readonly #child: Deno.ChildProcess;
-  readonly #control: Deno.Conn;
-  readonly #lines: () => Promise<Used>;
+  get pid(): number {
+    return this.#child.pid;
+  }
+  readonly #control: Control;
 
   private constructor(
     port: number,
     child: Deno.ChildProcess,
-    control: { connection: Deno.Conn; lines: () => Promise<Used> },
+    control: Control,
     [atStart, atImport]: readonly [Used, Used],
   ) {
     this.port = port;
     this.#child = child;
-    this.#control = control.connection;
-    this.#lines = control.lines;
+    this.#control = control;
     this.atStart = atStart;
     this.atImport = atImport;
   }
@@ -63,40 +65,34 @@ export class ServerProcess {
       stderr: "inherit",
     }).spawn();
     const timer = setTimeout(() => child.kill("SIGKILL"), START_TIMEOUT_MS);
-    void child.status.then(() => listener.close()).catch(() => {});
-    try {
-      const connection = await listener.accept();
-      const lines = reader(connection);
-      return new ServerProcess(port, child, { connection, lines }, [await lines(), await lines()]);
-    } catch {
-      throw invalid(`${entry} did not start`);
-    } finally {
-      clearTimeout(timer);
-    }
+    const connection = await Promise.race([
+      listener.accept().catch(() => undefined),
+      child.status.then(() => undefined),
+    ]);
+    if (connection === undefined) throw invalid(`${entry} did not start`);
+    const control = new Control(connection);
+    const server = new ServerProcess(port, child, control, [await control.next(), await control.next()]);
+    clearTimeout(timer);
+    return server;
   }
 
-  async used(): Promise<Used> {
-    return await this.#ask("c");
+  used(): Promise<Used> {
+    return this.#control.ask("u");
   }
 
   /** The same, after a collection. */
-  async usedAfterCollection(): Promise<Used> {
-    return await this.#ask("h");
+  usedAfterCollection(): Promise<Used> {
+    return this.#control.ask("c");
   }
 
   async stop(): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#child.status;
-    this.#control.close();
-  }
-
-  async #ask(what: "c" | "h"): Promise<Used> {
-    await this.#control.write(new TextEncoder().encode(what));
-    return await this.#lines();
+    await this.#control.close();
   }
 }
 
-export function serverEnv(modelPort: number, port: number): Record<string, string> {
+function serverEnv(modelPort: number, port: number): Record<string, string> {
   const inherited = INHERITED.flatMap((name): [string, string][] => {
     const value = Deno.env.get(name);
     return value === undefined ? [] : [[name, value]];
@@ -111,23 +107,7 @@ export function serverEnv(modelPort: number, port: number): Record<string, strin
 }
 
 /** One that was free a moment ago. */
-export function freePort(): number {
+function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
-}
-
-function reader(connection: Deno.Conn): () => Promise<Used> {
-  const chunks = connection.readable.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  return async () => {
-    let end: number;
-    while ((end = text.indexOf("\n")) < 0) {
-      const { done, value } = await chunks.read();
-      if (done) throw invalid("a server has died");
-      text += value;
-    }
-    const line = text.slice(0, end);
-    text = text.slice(end + 1);
-    return JSON.parse(line);
-  };
 }

@@ -22,7 +22,7 @@ function paced({ tokens, perSecond, perWrite }: Script): ReadableStream<Uint8Arr
   const intervalMs = 1000 * perWrite / perSecond;
   const startedAt = performance.now();
   let sent = 0;
-  let timer = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   return new ReadableStream({
     start(controller): void {
       const writeLater = (): void => {

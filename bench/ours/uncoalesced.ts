@@ -5,7 +5,7 @@
  */
 
 import { Turn } from "../../supabase/functions/_shared/agent/turn.ts";
-import type { LanguageModel } from "../../supabase/functions/_shared/ports.ts";
+import type { LanguageModel, ModelReply } from "../../supabase/functions/_shared/ports.ts";
 import { tokenAt } from "../model/script.ts";
 
 const { run } = Turn.prototype;
@@ -16,7 +16,7 @@ Turn.prototype.run = function (model, request, onText): ReturnType<typeof run> {
 
 function tokenByToken(model: LanguageModel): LanguageModel {
   return {
-    reply(request, { onText, signal }) {
+    reply(request, { onText, signal }): Promise<ModelReply> {
       let index = 0;
       return model.reply(request, {
         signal,

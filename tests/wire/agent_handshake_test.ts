@@ -91,7 +91,7 @@ for (const { name, path } of RUNTIMES) {
     });
   });
 
-  Deno.test(`[HS3] ${name}: the welcome is the first frame, and not in the same breath as the 101`, async () => {
+  Deno.test(`[HS3] ${name}: the welcome is the first frame, and comes after the 101`, async () => {
     await withAgent({ deno: await path() }, async ({ port, wsUrl }) => {
       using socket = await RawSocket.open(port, { target: PATH });
       const { status } = await socket.answer();

@@ -14,7 +14,7 @@ export type CancelTimer = () => void;
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
-  /** Runs `task` once, `delayMs` milliseconds from now. */
+  /** Runs `task` once, `delayMs` milliseconds from now: any number of them, also more than `setTimeout` can hold. */
   after(delayMs: number, task: () => void): CancelTimer;
 }
 

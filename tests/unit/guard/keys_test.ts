@@ -21,6 +21,7 @@ Deno.test("every byte of a digest counts", async () => {
 
 Deno.test("where a project has no secret key none is right, not even an empty one", async () => {
   assert.equal(await secretKeyMatcher([])(""), false);
+  assert.equal(await secretKeyMatcher([""])(""), false);
 });
 
 Deno.test("a publishable key is one that is listed, or has the form of one", () => {

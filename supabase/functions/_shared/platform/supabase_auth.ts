@@ -53,7 +53,7 @@ class SupabaseVerifier implements IdentityVerifier {
     const { supabaseUrl, apiKey, clock, timeoutMs = 5000, load = () => import("@supabase/supabase-js") } =
       options;
     this.#authUrl = `${supabaseUrl.replace(/\/+$/, "")}/auth/v1`;
-    this.#headers = apiKey === undefined ? {} : { apikey: apiKey };
+    this.#headers = apiKey ? { apikey: apiKey } : {};
     this.#clock = clock;
     this.#fetch = deadlineFetch(clock, timeoutMs);
     this.#load = load;

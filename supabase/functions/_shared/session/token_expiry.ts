@@ -6,9 +6,6 @@ import { CLOSE } from "../protocol/close_codes.ts";
 import { stamp } from "../protocol/render.ts";
 import type { Connection } from "./connection.ts";
 
-/** The longest that a timer can be. */
-const MAX_TIMER_MS = 2_147_483_647;
-
 export class TokenExpiry {
   readonly #clock: Clock;
   readonly #noticeMs: number;
@@ -33,24 +30,20 @@ export class TokenExpiry {
 
   #arm(connection: Connection, { expiresAt, isNoticed }: { expiresAt: number; isNoticed: boolean }): void {
     const due = isNoticed ? expiresAt : expiresAt - this.#noticeMs;
-    const waitMs = Math.min(Math.max(0, due - this.#clock.now()), MAX_TIMER_MS);
-    this.#timers.set(
-      connection,
-      this.#clock.after(waitMs, () => {
-        const now = this.#clock.now();
-        if (now < due) return this.#arm(connection, { expiresAt, isNoticed });
-        if (isNoticed) return this.#end(connection);
-        connection.send({
-          type: "notification",
-          code: "token_expiring",
-          content:
-            'The token ends soon: send {"type":"command","content":"auth","args":{"token":"…"}} to renew it',
-          timestamp: stamp(now),
-          data: { expires_at: stamp(expiresAt) },
-        });
-        this.#arm(connection, { expiresAt, isNoticed: true });
-      }),
-    );
+    const fire = (): void => isNoticed ? this.#end(connection) : this.#notice(connection, expiresAt);
+    this.#timers.set(connection, this.#clock.after(Math.max(0, due - this.#clock.now()), fire));
+  }
+
+  #notice(connection: Connection, expiresAt: number): void {
+    connection.send({
+      type: "notification",
+      code: "token_expiring",
+      content:
+        'The token ends soon: send {"type":"command","content":"auth","args":{"token":"…"}} to renew it',
+      timestamp: stamp(this.#clock.now()),
+      data: { expires_at: stamp(expiresAt) },
+    });
+    this.#arm(connection, { expiresAt, isNoticed: true });
   }
 
   #end(connection: Connection): void {
