@@ -17,6 +17,7 @@ import { close, linger, relay, writeAll } from "./relay.ts";
 /** How long a client may take to send the head of its request. */
 const HEAD_TIMEOUT_MS = 10_000;
 const CONNECT_ATTEMPTS = 3;
+const ACCEPT_PAUSE_MS = 50;
 
 /** An answer of the gateway's own, in the platform's shape. */
 export interface Refusal {
@@ -42,7 +43,7 @@ export interface Upstream {
 
 export type Destination = Upstream | ({ kind: "refusal" } & Refusal);
 
-/** Where a request for `path` (with its query) goes. Must not reject. */
+/** Where a request for `path` (with its query) goes. */
 export type Router = (path: string) => Promise<Destination>;
 
 export interface GatewayOptions {
@@ -50,6 +51,8 @@ export interface GatewayOptions {
   /** 0 for a free one. */
   port: number;
   router: Router;
+  /** A mistake of ours, which has cost one connection. */
+  onError(error: unknown): void;
 }
 
 export interface Gateway {
@@ -61,15 +64,26 @@ export interface Gateway {
 }
 
 /** Listens at once. Throws `Deno.errors.AddrInUse`, and whatever else `Deno.listen` throws. */
-export function openGateway({ hostname, port, router }: GatewayOptions): Gateway {
+export function openGateway({ hostname, port, router, onError }: GatewayOptions): Gateway {
   const listener = Deno.listen({ hostname, port, transport: "tcp" });
   const clients = new Set<Deno.Conn>();
   const serving = new Set<Promise<void>>();
+  const address = listener.addr;
+  let isOpen = true;
+  const refuse = (): void => {
+    if (isOpen) listener.close();
+    isOpen = false;
+  };
   const accepting = (async () => {
-    for await (const client of listener) {
-      client.setNoDelay();
+    while (isOpen) {
+      const client = await listener.accept().catch(() => undefined);
+      if (client === undefined) {
+        // Closed, or out of file descriptors, which others give back.
+        if (isOpen) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));
+        continue;
+      }
       clients.add(client);
-      const served = serve(client, router, listener.addr.port).finally(() => {
+      const served = serve(client, router, address.port).catch(onError).finally(() => {
         close(client);
         clients.delete(client);
         serving.delete(served);
@@ -77,13 +91,8 @@ export function openGateway({ hostname, port, router }: GatewayOptions): Gateway
       serving.add(served);
     }
   })();
-  let open = true;
-  const refuse = (): void => {
-    if (open) listener.close();
-    open = false;
-  };
   return {
-    port: listener.addr.port,
+    port: address.port,
     refuse,
     stop: async () => {
       refuse();
@@ -97,6 +106,7 @@ export function openGateway({ hostname, port, router }: GatewayOptions): Gateway
 async function serve(client: Deno.TcpConn, router: Router, gatewayPort: number): Promise<void> {
   const request = await readRequest(client);
   if (request === undefined) return;
+  client.setNoDelay();
   for (let attempt = 1;; attempt++) {
     const destination = await router(request.target);
     if (destination.kind === "refusal") return await refuse(client, destination);
@@ -124,6 +134,8 @@ interface Request {
   method: string;
   /** Path and query, as the client sent them. */
   target: string;
+  /** `HTTP/1.1`, or `HTTP/1.0`. */
+  version: string;
 }
 
 /** The client's request; undefined once it was refused, or where there is none. */
@@ -135,7 +147,7 @@ async function readRequest(client: Deno.TcpConn): Promise<Request | undefined> {
     if (!/^HTTP\/1\.[01]$/.test(version) || !target.startsWith("/")) {
       throw new HeadError("malformed", "the request line is not `METHOD /path HTTP/1.1`");
     }
-    return { head, method, target };
+    return { head, method, target, version };
   } catch (error) {
     if (error instanceof HeadError && error.kind === "too_large") {
       await refuse(client, { status: 431, code: "REQUEST_HEADER_FIELDS_TOO_LARGE", message: error.message });
@@ -182,23 +194,23 @@ interface Forwarding {
 }
 
 function forwardedHead(
-  { head, method }: Request,
+  { head, method, version }: Request,
   { client, destination, gatewayPort, upgrading }: Forwarding,
 ): Head {
   const { hostname } = client.remoteAddr;
   const known = headerValue(head, "x-forwarded-for");
   // One request a connection: the next one may be for another worker. A client that upgrades keeps its words.
-  const connection = upgrading ? `${headerValue(head, "connection")}, close` : "close";
+  const words = upgrading ? [headerValue(head, "connection"), "close"] : ["close"];
   const dropped = ["connection", "keep-alive", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port"];
   return {
     ...withHeaders(head, [...dropped, "x-forwarded-proto", ...(upgrading ? [] : ["upgrade"])], [
-      ["Connection", connection],
+      ["Connection", words.filter((word) => word !== "").join(", ")],
       ["X-Forwarded-For", known === "" ? hostname : `${known}, ${hostname}`],
       ["X-Forwarded-Host", headerValue(head, "host")],
       ["X-Forwarded-Port", String(gatewayPort)],
       ["X-Forwarded-Proto", "http"],
     ]),
-    startLine: `${method} ${destination.target} HTTP/1.1`,
+    startLine: `${method} ${destination.target} ${version}`,
   };
 }
 

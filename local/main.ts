@@ -13,7 +13,8 @@ async function start(): Promise<LocalStack> {
   const settings = readSettings(env);
   try {
     const stack = await startLocalStack({
-      env,
+      // Deno colours its messages wherever they go; into a file they go without.
+      env: Deno.stdout.isTerminal() ? env : { NO_COLOR: "1", ...env },
       port: settings.PORT,
       hostname: settings.LOCAL_HOST,
       workers: settings.LOCAL_WORKERS,

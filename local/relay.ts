@@ -5,7 +5,8 @@
 
 import type { ByteSource } from "./http_head.ts";
 
-const CHUNK_BYTES = 64 * 1024;
+/** Each connection has two such buffers for as long as it lives, and there may be thousands. */
+const CHUNK_BYTES = 16 * 1024;
 /** How long a client may keep sending to a worker that has said its last word. */
 const LINGER_MS = 2000;
 

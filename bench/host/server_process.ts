@@ -55,7 +55,7 @@ export class ServerProcess {
     const port = freePort();
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", ...flags, HOST.href, entry],
+      args: ["run", "-A", "--quiet", ...flags, HOST.href, entry],
       clearEnv: true,
       env: {
         ...serverEnv(modelPort, port),

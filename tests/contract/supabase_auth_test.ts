@@ -55,7 +55,7 @@ const REFUSED_BY_SIGNATURE: Readonly<Record<string, MakeToken>> = {
   ...await keyAsSecret(rs256),
 };
 
-Deno.test("what is wrong at sight costs no request, does not load supabase-js, and is not logged", async () => {
+Deno.test("[AU3] what is wrong at sight costs no request, does not load supabase-js, and is not logged", async () => {
   using captured = captureConsole();
   let loads = 0;
   const { server, verifier } = world({
@@ -75,7 +75,7 @@ Deno.test("what is wrong at sight costs no request, does not load supabase-js, a
   assert.deepEqual(captured.lines, []);
 });
 
-Deno.test("a wrong signature is refused, and not logged", async (t) => {
+Deno.test("[AU3] a wrong signature is refused, and not logged", async (t) => {
   using captured = captureConsole();
   const { server, verifier } = world();
   await using _ = server;
@@ -132,7 +132,7 @@ Deno.test("a new key is found, and one that was revoked is forgotten", async () 
 });
 
 for (const mode of ["down", "silent", "stalling", "busy", "odd"] satisfies AuthServerMode[]) {
-  Deno.test(`an auth server that is ${mode} makes it unavailable, within the deadline`, async () => {
+  Deno.test(`[AU3] an auth server that is ${mode} makes it unavailable, within the deadline`, async () => {
     using captured = captureConsole();
     await using server = startAuthServer({ keys: [es256], secret: SECRET });
     const verifier = createSupabaseVerifier({

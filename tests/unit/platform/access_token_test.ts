@@ -115,7 +115,7 @@ const REFUSED: Readonly<Record<string, Readonly<Record<string, MakeToken>>>> = {
 
 for (const [why, cases] of Object.entries(REFUSED)) {
   for (const [name, make] of Object.entries(cases)) {
-    Deno.test(`a token is refused because ${why}: ${name}`, async () => {
+    Deno.test(`[AU3] a token is refused because ${why}: ${name}`, async () => {
       const token = await make();
       assert.throws(() => readAccessToken(token, NOW), (error) => {
         assert.ok(error instanceof AgentError);

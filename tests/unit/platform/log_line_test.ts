@@ -25,7 +25,7 @@ Deno.test("a line begins with its time, and its head cannot be replaced by a fie
   );
 });
 
-Deno.test("a line is one line, whatever a field holds", () => {
+Deno.test("[OP4] a line is one line, whatever a field holds", () => {
   const written = logLine({ level: "info", event: "tried", text: "a\nb\r\u2028\u0000" }, 0);
   assert.equal(written.includes("\n") || written.includes("\r"), false);
 });
@@ -48,7 +48,7 @@ const SECRETS: Readonly<Record<string, string>> = {
 const FORBIDDEN = /eyJ|ewog|N7UND|ACJWl|0123456789|abc|dXNlcjpwYXNz|hunter22|[\w-]{43}/;
 
 for (const [name, text] of Object.entries(SECRETS)) {
-  Deno.test(`masked in the log wherever it stands: ${name}`, () => {
+  Deno.test(`[OP4] masked in the log wherever it stands: ${name}`, () => {
     const error = new Error(text, { cause: new TypeError(text) });
     const fields = { text, list: [text], error, nested: { deep: { text } }, set: new Set([text]), [text]: 1 };
     assert.doesNotMatch(JSON.stringify(line(fields)), FORBIDDEN);

@@ -141,7 +141,7 @@ class OpenRouter implements LanguageModel {
     } catch (thrown) {
       throw unreachable(describe(thrown));
     }
-    watchdog.heard();
+    watchdog.heard(clock.now());
     const isStream = /^\s*text\/event-stream\b/i.test(
       response.headers.get("content-type") ?? "text/event-stream",
     );

@@ -2,54 +2,50 @@
  * Wakes a busy worker less often.
  *
  * With many streams it is waking up that costs, not reading: twenty streams of 100 tokens/s wake a worker 2,000 times
- * a second. So once enough streams are being written, none of them is read until a tick that they share; then each
- * reads what has gathered in the meantime, and hands it on as one piece of text.
+ * a second. So while enough fast streams are being written, none of them is read until a tick that they share; then
+ * each reads what has gathered in the meantime, and hands it on as one piece of text.
  */
 
 import type { CancelTimer, Clock } from "../ports.ts";
 
 export interface ReadPacerOptions {
   clock: Clock;
-  /** From one tick to the next, and so the most that a piece of text is kept back. Default 50. */
-  intervalMs?: number;
-  /** How long after a tick reading goes on. Chunks come one by one, a few microseconds apart. Default 2. */
-  windowMs?: number;
-  /** Streams from which pacing pays. Default 8. */
+  /** Fast streams from which the pace is kept: with few, smooth text is worth more than CPU time. Default 8. */
   minStreams?: number;
+  /** What makes a stream fast. One that seldom brings two reads a tick only pays for the waiting. Default 2. */
+  minReadsPerTick?: number;
+  /** From one tick to the next, in milliseconds, and so the most that text is kept back. Default 50. */
+  intervalMs?: number;
+  /** How long after a tick reading goes on: chunks come one by one, a few microseconds apart. Default 2. */
+  windowMs?: number;
 }
 
-/** One stream's place in the pace. */
-export interface PacedLane {
-  /** Text should wait for `flush` instead of being handed on at once. */
-  readonly gathers: boolean;
-  /** Reading should wait for {@linkcode turn}. */
-  readonly closed: boolean;
-  /** Settles with the next tick, or once the lane has left. */
-  turn(): Promise<void>;
-  /** Out of the pace for good: `flush` is not called any more. Leaving again does nothing. */
-  leave(): void;
-}
+/** How many ticks a stream is watched before it counts as fast, or as not fast any more. */
+const SAMPLE_TICKS = 10;
+/** A stream stays fast down to this part of what made it so, lest it come and go. */
+const STAY_FAST = 0.75;
 
-interface Lane {
-  readonly flush: () => void;
-  resume: (() => void) | undefined;
-}
+/** `off`: everyone reads as it comes. Otherwise reading is allowed, or has to wait. */
+type Pace = "off" | "open" | "closed";
 
 export class ReadPacer {
   readonly #clock: Clock;
+  readonly #minStreams: number;
   readonly #intervalMs: number;
   readonly #windowMs: number;
-  readonly #minStreams: number;
-  readonly #lanes = new Set<Lane>();
-  /** `off`: everyone reads as it comes. Otherwise the pace is kept, and reading is allowed or not. */
-  #state: "off" | "open" | "closed" = "off";
+  readonly #minReads: number;
+  readonly #fast = new Set<PacedLane>();
+  #pace: Pace = "off";
   #cancelTimer: CancelTimer | undefined;
 
-  constructor({ clock, intervalMs = 50, windowMs = 2, minStreams = 8 }: ReadPacerOptions) {
+  constructor(
+    { clock, minStreams = 8, minReadsPerTick = 2, intervalMs = 50, windowMs = 2 }: ReadPacerOptions,
+  ) {
     this.#clock = clock;
+    this.#minStreams = minStreams;
+    this.#minReads = minReadsPerTick * SAMPLE_TICKS;
     this.#intervalMs = intervalMs;
     this.#windowMs = windowMs;
-    this.#minStreams = minStreams;
   }
 
   /**
@@ -57,54 +53,117 @@ export class ReadPacer {
    * throw.
    */
   join(flush: () => void): PacedLane {
-    const lane: Lane = { flush, resume: undefined };
-    this.#lanes.add(lane);
-    if (this.#state === "off" && this.#lanes.size >= this.#minStreams) this.#close();
-    const isClosed = (): boolean => this.#state === "closed" && this.#lanes.has(lane);
-    const gathers = (): boolean => this.#state !== "off" && this.#lanes.has(lane);
-    return {
-      get gathers() {
-        return gathers();
-      },
-      get closed() {
-        return isClosed();
-      },
-      turn: () => new Promise((resolve) => isClosed() ? lane.resume = resolve : resolve()),
-      leave: () => this.#leave(lane),
-    };
+    return new PacedLane(flush, {
+      now: this.#clock.now(),
+      sampleMs: SAMPLE_TICKS * this.#intervalMs,
+      minReads: this.#minReads,
+      pace: () => this.#pace,
+      setFast: (lane, fast) => fast ? this.#add(lane) : this.#remove(lane),
+    });
   }
 
-  #leave(lane: Lane): void {
-    if (!this.#lanes.delete(lane)) return;
-    resume(lane);
-    if (this.#state !== "off" && this.#lanes.size < this.#minStreams) this.#stop();
+  #add(lane: PacedLane): void {
+    this.#fast.add(lane);
+    if (this.#pace === "off" && this.#fast.size >= this.#minStreams) this.#close();
+  }
+
+  #remove(lane: PacedLane): void {
+    this.#fast.delete(lane);
+    if (this.#pace === "off" || this.#fast.size >= this.#minStreams) return;
+    this.#pace = "off";
+    this.#cancelTimer?.();
+    for (const other of this.#fast) {
+      other.flush();
+      other.resume();
+    }
   }
 
   /** Reading goes on. */
   readonly #open = (): void => {
-    this.#state = "open";
+    this.#pace = "open";
     this.#cancelTimer = this.#clock.after(this.#windowMs, this.#close);
-    for (const lane of this.#lanes) resume(lane);
+    for (const lane of this.#fast) lane.resume();
   };
 
   /** Reading is over; what it brought goes out. */
   readonly #close = (): void => {
-    this.#state = "closed";
+    this.#pace = "closed";
     this.#cancelTimer = this.#clock.after(this.#intervalMs - this.#windowMs, this.#open);
-    for (const lane of this.#lanes) lane.flush();
+    for (const lane of this.#fast) lane.flush();
   };
-
-  #stop(): void {
-    this.#state = "off";
-    this.#cancelTimer?.();
-    for (const lane of this.#lanes) {
-      lane.flush();
-      resume(lane);
-    }
-  }
 }
 
-function resume(lane: Lane): void {
-  lane.resume?.();
-  lane.resume = undefined;
+interface LaneOptions {
+  now: number;
+  sampleMs: number;
+  minReads: number;
+  pace(): Pace;
+  setFast(lane: PacedLane, fast: boolean): void;
+}
+
+/** One stream's place in the pace. */
+export class PacedLane {
+  /** Hands on what the stream has gathered. */
+  readonly flush: () => void;
+  readonly #options: LaneOptions;
+  #fast = false;
+  #left = false;
+  #reads = 0;
+  #sampledAt: number;
+  #resume: (() => void) | undefined;
+
+  constructor(flush: () => void, options: LaneOptions) {
+    this.flush = flush;
+    this.#options = options;
+    this.#sampledAt = options.now;
+  }
+
+  /** Text should wait for `flush` instead of being handed on at once. */
+  get gathers(): boolean {
+    return this.#fast && this.#options.pace() !== "off";
+  }
+
+  /** Reading should wait for {@linkcode turn}. */
+  get closed(): boolean {
+    return this.#fast && this.#options.pace() === "closed";
+  }
+
+  /** Something was read at `now`. */
+  noteRead(now: number): void {
+    this.#reads++;
+    const { sampleMs, minReads } = this.#options;
+    const ms = now - this.#sampledAt;
+    if (ms < sampleMs || this.#left) return;
+    const reads = this.#reads * sampleMs / ms;
+    this.#reads = 0;
+    this.#sampledAt = now;
+    const fast = reads >= (this.#fast ? minReads * STAY_FAST : minReads);
+    if (fast !== this.#fast) this.#setFast(fast);
+  }
+
+  /** Settles as soon as reading may go on. */
+  turn(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.closed) this.#resume = resolve;
+      else resolve();
+    });
+  }
+
+  /** Lets {@linkcode turn} settle. */
+  resume(): void {
+    this.#resume?.();
+    this.#resume = undefined;
+  }
+
+  /** Out of the pace for good: `flush` is not called any more. Leaving again does nothing. */
+  leave(): void {
+    this.#left = true;
+    if (this.#fast) this.#setFast(false);
+  }
+
+  #setFast(fast: boolean): void {
+    this.#fast = fast;
+    this.#options.setFast(this, fast);
+    if (!fast) this.resume();
+  }
 }

@@ -100,7 +100,7 @@ class ReplyStream {
   }
 
   async #readAll(): Promise<void> {
-    const { abort: { signal }, watchdog } = this.#options;
+    const { abort: { signal }, watchdog, clock } = this.#options;
     for (;;) {
       let result: ReadableStreamReadResult<Uint8Array>;
       try {
@@ -113,7 +113,9 @@ class ReplyStream {
       }
       if (signal.aborted) throw signal.reason;
       if (result.done) return;
-      watchdog.heard();
+      const now = clock.now();
+      watchdog.heard(now);
+      this.#lane?.noteRead(now);
       this.#parser.feed(this.#decoder.decode(result.value, STREAMING));
       this.#reader.release(result.value);
       if (this.#reply.begun) watchdog.begun();
@@ -124,9 +126,10 @@ class ReplyStream {
   }
 
   async #turn(lane: PacedLane): Promise<void> {
-    this.#options.watchdog.hold();
+    const { watchdog, clock } = this.#options;
+    watchdog.hold();
     await lane.turn();
-    this.#options.watchdog.heard();
+    watchdog.heard(clock.now());
   }
 
   readonly #flush = (): void => {

@@ -34,8 +34,8 @@ export class Watchdog {
   }
 
   /** Something came, if only a comment. */
-  heard(): void {
-    this.#heardAt = this.#options.clock.now();
+  heard(now: number): void {
+    this.#heardAt = now;
     this.#held = false;
   }
 

@@ -1,0 +1,54 @@
+/** What the command line asks for. */
+
+import { parseArgs } from "node:util";
+import { coldStart } from "./scenarios/cold_start.ts";
+import { batched, flood, light, paced } from "./scenarios/cpu_per_token.ts";
+import { firstDelta } from "./scenarios/first_delta.ts";
+import { idleConnections } from "./scenarios/idle_connections.ts";
+import type { Scenario } from "./scenarios/scenario.ts";
+
+const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  light,
+  paced,
+  batched,
+  flood,
+  "first-delta": firstDelta,
+  "idle": idleConnections,
+  "cold-start": coldStart,
+};
+
+export const USAGE = `deno task bench [--only ${
+  Object.keys(SCENARIOS).join("|")
+}] [--rounds N] [--quick] [--json FILE]
+`;
+
+export interface BenchOptions {
+  scenarios: readonly (readonly [name: string, run: Scenario])[];
+  rounds: number;
+  isQuick: boolean;
+  jsonFile: string | undefined;
+}
+
+/** Throws where the arguments make no sense. */
+export function parseOptions(args: string[]): BenchOptions {
+  const { values } = parseArgs({
+    args,
+    options: {
+      only: { type: "string", multiple: true },
+      rounds: { type: "string" },
+      quick: { type: "boolean", default: false },
+      json: { type: "string" },
+    },
+  });
+  const rounds = Number(values.rounds ?? (values.quick ? 2 : 5));
+  if (!Number.isSafeInteger(rounds) || rounds < 1) {
+    throw new Error("--rounds must be a whole number from 1 up");
+  }
+  const names = values.only?.flatMap((value) => value.split(",")) ?? Object.keys(SCENARIOS);
+  const scenarios = names.map((name) => {
+    const run = SCENARIOS[name];
+    if (run === undefined) throw new Error(`--only knows no ${name}`);
+    return [name, run] as const;
+  });
+  return { scenarios, rounds, isQuick: values.quick, jsonFile: values.json };
+}

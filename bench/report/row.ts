@@ -1,0 +1,42 @@
+/** One line of the table. */
+
+import { median } from "./statistics.ts";
+
+export interface Row {
+  what: string;
+  unit: string;
+  floor: number | undefined;
+  ours: number | undefined;
+  /** What is held against the goal: a ratio, or a difference in `unit`. */
+  result: number;
+  resultText: string;
+  /** The most that `result` may be; undefined for what is only told. */
+  goal: number | undefined;
+}
+
+/** A ratio of two series measured in turn: the median of the ratios of each pair, as the machine drifts between them. */
+export function ratioRow(
+  what: string,
+  series: { floor: readonly number[]; ours: readonly number[]; unit: string; goal: number | undefined },
+): Row {
+  const { floor, ours, unit, goal } = series;
+  const ratios = ours.map((value, index) => value / (floor[index] ?? NaN));
+  const result = median(ratios);
+  const spread = `${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)}`;
+  const resultText = `${result.toFixed(2)} (${spread})`;
+  return { what, unit, floor: median(floor), ours: median(ours), result, resultText, goal };
+}
+
+export function differenceRow(
+  what: string,
+  values: { floor: number; ours: number; unit: string; goal: number | undefined },
+): Row {
+  const { floor, ours, unit, goal } = values;
+  const result = ours - floor;
+  const resultText = `${result < 0 ? "" : "+"}${result.toFixed(2)} ${unit}`;
+  return { what, unit, floor, ours, result, resultText, goal };
+}
+
+export function isMissed({ result, goal }: Row): boolean {
+  return goal !== undefined && !(result <= goal);
+}

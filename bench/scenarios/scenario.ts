@@ -1,0 +1,42 @@
+/** What every scenario is given, and what it answers with. */
+
+import type { Row } from "../report/row.ts";
+
+export interface ScenarioOptions {
+  modelPort: number;
+  /** Times that each side is measured. */
+  rounds: number;
+  /** Less of everything, for a first look. */
+  isQuick: boolean;
+  /** Called with what is being done. */
+  onProgress(text: string): void;
+}
+
+export type Scenario = (options: ScenarioOptions) => Promise<readonly Row[]>;
+
+/** Paths from `bench/host/`. */
+export const ENTRIES = {
+  floor: "../floor/agent.ts",
+  bareSocket: "../floor/bare_socket.ts",
+  emptyFunction: "../floor/empty_function.ts",
+  ours: "../../supabase/functions/agent_websocket/index.ts",
+  oursUncoalesced: "../ours/uncoalesced.ts",
+} as const;
+
+/** Closes what it was given in any case. */
+export async function withAll<T extends { stop(): Promise<void> }, R>(
+  started: readonly Promise<T>[],
+  use: (all: readonly T[]) => Promise<R>,
+): Promise<R> {
+  const settled = await Promise.allSettled(started);
+  try {
+    return await use(
+      settled.map((each) => {
+        if (each.status === "rejected") throw each.reason;
+        return each.value;
+      }),
+    );
+  } finally {
+    await Promise.all(settled.map((each) => each.status === "fulfilled" ? each.value.stop() : undefined));
+  }
+}

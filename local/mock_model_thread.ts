@@ -1,0 +1,61 @@
+/** The thread that the mock model runs on: aimock, which speaks as OpenRouter does, with answers that make a demo. */
+
+import { type ChatCompletionRequest, type Fixture, LLMock } from "@copilotkit/aimock";
+import { type DemoMessage, demoReply } from "./demo_reply.ts";
+import { serveThread } from "./thread.ts";
+
+/** Characters in one piece of a streamed answer: about a token. */
+const CHUNK_CHARS = 4;
+/** US dollars a token, so that `usage.cost` is not nothing. Made up. */
+const PRICE = { prompt: 0.000_001, completion: 0.000_003 };
+
+async function start(): Promise<number> {
+  const mock = new LLMock({ port: 0, host: "127.0.0.1", logLevel: "silent", journalMaxEntries: 100 });
+  mock.addFixtures([
+    fixture((messages) => demoReply(messages).slow, { ttft: 400, tps: 30, jitter: 0.4 }),
+    fixture(() => true, { ttft: 300, tps: 60, jitter: 0.3 }),
+  ]);
+  await mock.start();
+  return mock.port;
+}
+
+function fixture(
+  applies: (messages: readonly DemoMessage[]) => boolean,
+  streamingProfile: NonNullable<Fixture["streamingProfile"]>,
+): Fixture {
+  return {
+    match: { endpoint: "chat", predicate: (request) => applies(demoMessages(request)) },
+    response: (request) => {
+      const messages = demoMessages(request);
+      const { text } = demoReply(messages);
+      const prompt = messages.reduce((sum, { content }) => sum + tokens(content), 0);
+      const completion = tokens(text);
+      return {
+        content: text,
+        usage: {
+          prompt_tokens: prompt,
+          completion_tokens: completion,
+          total_tokens: prompt + completion,
+          cost: Number((prompt * PRICE.prompt + completion * PRICE.completion).toFixed(6)),
+        },
+      };
+    },
+    chunkSize: CHUNK_CHARS,
+    openRouterProcessing: true,
+    streamingProfile,
+  };
+}
+
+function demoMessages({ messages }: ChatCompletionRequest): readonly DemoMessage[] {
+  return messages.map(({ role, content }) => ({
+    role,
+    content: typeof content === "string" ? content : (content ?? []).map(({ text }) => text ?? "").join(""),
+  }));
+}
+
+/** About four characters a token, as English has it. */
+function tokens(text: string): number {
+  return Math.ceil(text.length / CHUNK_CHARS);
+}
+
+serveThread(start);

@@ -1,0 +1,89 @@
+/** Where each path goes, and what is said in the platform's words where it can go nowhere. */
+
+import { JWKS_PATH } from "./desk.ts";
+import type { Destination, Refusal } from "./gateway.ts";
+import { BootError, type WorkerPool } from "./worker_pool.ts";
+
+const FUNCTIONS_PREFIX = "/functions/v1/";
+/** A worker's end may become known a little after its connections broke. */
+const DEATH_NOTICE_MS = 1000;
+
+/** The servers behind the gateway. What is not there yet, or not wanted, is missing. */
+export interface Parts {
+  pools: ReadonlyMap<string, WorkerPool>;
+  lite?: { port: Promise<number> };
+  desk?: { port: number };
+}
+
+/** Never rejects but for a mistake of ours. `target` is path and query. */
+export async function route(target: string, { pools, lite, desk }: Parts): Promise<Destination> {
+  const path = target.split("?", 1)[0] ?? target;
+  if (path.startsWith(FUNCTIONS_PREFIX)) {
+    const name = path.slice(FUNCTIONS_PREFIX.length).split("/", 1)[0] ?? "";
+    const pool = pools.get(name);
+    if (pool === undefined) return refusal(desk === undefined ? STARTING : FUNCTION_NOT_FOUND);
+    // The platform, too, leaves the function's name in the path, and nothing before it.
+    return await toFunction(pool, target.slice(FUNCTIONS_PREFIX.length - 1));
+  }
+  if (path !== JWKS_PATH && (path.startsWith("/auth/v1/") || path.startsWith("/rest/v1/"))) {
+    if (lite === undefined) return refusal(LITE_OFF);
+    try {
+      return { kind: "upstream", port: await lite.port, target, upgrades: false };
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      return refusal({ status: 503, code: "LITE_ERROR", message });
+    }
+  }
+  if (desk === undefined) return refusal(STARTING);
+  return { kind: "upstream", port: desk.port, target, upgrades: false };
+}
+
+async function toFunction(pool: WorkerPool, target: string): Promise<Destination> {
+  try {
+    const lease = await pool.lease();
+    return {
+      kind: "upstream",
+      port: lease.port,
+      target,
+      upgrades: true,
+      onAnswer: lease.answered,
+      onSilence: async () => await lease.death(DEATH_NOTICE_MS) === "limit" ? WORKER_LIMIT : WORKER_ERROR,
+    };
+  } catch (error) {
+    if (error instanceof BootError) return refusal(BOOT_ERROR);
+    throw error;
+  }
+}
+
+function refusal(words: Refusal): Destination {
+  return { kind: "refusal", ...words };
+}
+
+// In the platform's words.
+const FUNCTION_NOT_FOUND: Refusal = {
+  status: 404,
+  code: "NOT_FOUND",
+  message: "Requested function was not found",
+};
+const BOOT_ERROR: Refusal = {
+  status: 503,
+  code: "BOOT_ERROR",
+  message: "Function failed to start (please check logs)",
+};
+const WORKER_ERROR: Refusal = {
+  status: 500,
+  code: "WORKER_ERROR",
+  message: "Function exited due to an error (please check logs)",
+};
+const WORKER_LIMIT: Refusal = {
+  status: 546,
+  code: "WORKER_LIMIT",
+  message: "Function failed due to not having enough compute resources (please check logs)",
+};
+// In our own.
+const LITE_OFF: Refusal = {
+  status: 503,
+  code: "LITE_OFF",
+  message: "Auth and REST are switched off in this stack",
+};
+const STARTING: Refusal = { status: 503, code: "STARTING", message: "The local stack is still starting" };

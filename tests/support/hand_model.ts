@@ -1,0 +1,108 @@
+/**
+ * A model provider over real HTTP whose answers a test writes by hand, word by word: it decides when a word comes, and
+ * sees when nobody listens any more. What is said is always well-formed.
+ */
+
+import { eventually } from "./local_stack.ts";
+
+export interface ModelMessage {
+  role: string;
+  content: string;
+}
+
+/** One request of the function, and the answer to it. */
+export class Exchange {
+  readonly messages: readonly ModelMessage[];
+  /** The answer as a stream of server-sent events. */
+  readonly body: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** When the function gave the request up, by the clock of `performance.now()`. */
+  abortedAt: number | undefined;
+  #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined;
+
+  constructor(messages: readonly ModelMessage[]) {
+    this.messages = messages;
+    this.body = new ReadableStream({
+      start: (controller) => void (this.#controller = controller),
+      cancel: () => void (this.abortedAt = performance.now()),
+    });
+  }
+
+  /** What was asked: the last message. */
+  get question(): string {
+    return this.messages.at(-1)?.content ?? "";
+  }
+
+  /** How much the reader is behind: negative when chunks wait to be taken. */
+  get appetite(): number {
+    return this.#controller?.desiredSize ?? 0;
+  }
+
+  /** Says a piece of the answer. Nobody hears it once the request was given up. */
+  say(text: string): void {
+    this.#write({ choices: [{ index: 0, delta: { content: text } }] });
+  }
+
+  /** Ends the answer: finish reason, usage, `[DONE]`. */
+  finish(): void {
+    this.#write({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] });
+    this.#write({
+      choices: [],
+      usage: { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8, cost: 0.0001 },
+    });
+    this.#enqueue("data: [DONE]\n\n");
+    if (this.abortedAt === undefined) this.#controller?.close();
+  }
+
+  #write(fields: Readonly<Record<string, unknown>>): void {
+    this.#enqueue(`data: ${JSON.stringify({ id: "gen-1", model: "test/hand", ...fields })}\n\n`);
+  }
+
+  #enqueue(text: string): void {
+    if (this.abortedAt === undefined) this.#controller?.enqueue(new TextEncoder().encode(text));
+  }
+}
+
+export interface HandModelOptions {
+  /** Answers each request; without it they wait for {@linkcode HandModel.next}. */
+  respond?(exchange: Exchange): void;
+}
+
+export class HandModel implements AsyncDisposable {
+  /** Every request that came, oldest first. */
+  readonly exchanges: Exchange[] = [];
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  #taken = 0;
+
+  constructor({ respond }: HandModelOptions = {}) {
+    this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+      const { messages } = await request.json();
+      const exchange = new Exchange(messages);
+      this.exchanges.push(exchange);
+      respond?.(exchange);
+      return new Response(exchange.body, { headers: { "content-type": "text/event-stream" } });
+    });
+  }
+
+  /** For `OPENROUTER_BASE_URL`. */
+  get baseUrl(): string {
+    return `http://127.0.0.1:${this.#server.addr.port}/api/v1`;
+  }
+
+  /** The next request that nobody has asked for yet. */
+  async next(): Promise<Exchange> {
+    const index = this.#taken++;
+    return await eventually("a request to the model", () => this.exchanges[index]);
+  }
+
+  /** Ends every answer that is still open, and the server. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const exchange of this.exchanges) if (!exchange.body.locked) await exchange.body.cancel();
+    await this.#server.shutdown();
+  }
+}
+
+/** Answers at once with what was asked. */
+export function echo(exchange: Exchange): void {
+  exchange.say(`You said: ${exchange.question}`);
+  exchange.finish();
+}

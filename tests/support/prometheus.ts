@@ -1,0 +1,60 @@
+/** Reads Prometheus' text format 0.0.4, as strictly as Prometheus does. */
+
+import assert from "node:assert/strict";
+
+export interface Sample {
+  name: string;
+  labels: Readonly<Record<string, string>>;
+  value: number;
+}
+
+export interface Family {
+  name: string;
+  type: string;
+  help: string;
+  samples: Sample[];
+}
+
+const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (-?\d+(?:\.\d+)?(?:e[+-]?\d+)?|NaN|[+-]Inf)$/;
+const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\\n]|\\["\\n])*)"(?:,|$)/y;
+
+/**
+ * The families of a page by name. Throws where a line is of no known form, a sample comes before its HELP and TYPE, a
+ * family is torn apart, or a series comes twice.
+ */
+export function parsePrometheus(text: string): Map<string, Family> {
+  assert.ok(text.endsWith("\n"), "the last line has no end");
+  const families = new Map<string, Family>();
+  const series = new Set<string>();
+  let current: Family | undefined;
+  for (const line of text.slice(0, -1).split("\n")) {
+    const [, keyword, about = "", rest = ""] = /^# (HELP|TYPE) (\S+) (.+)$/.exec(line) ?? [];
+    if (keyword === "HELP") {
+      assert.ok(!families.has(about), `${about} comes twice`);
+      current = { name: about, type: "", help: rest, samples: [] };
+      families.set(about, current);
+    } else if (keyword === "TYPE") {
+      assert.ok(current !== undefined && current.name === about && current.type === "", line);
+      assert.match(rest, /^(counter|gauge|histogram|summary|untyped)$/);
+      current.type = rest;
+    } else {
+      const [, name = "", labels = "", value = ""] = SAMPLE.exec(line) ?? [];
+      assert.ok(current !== undefined && name === current.name && current.type !== "", line);
+      assert.ok(!series.has(`${name}{${labels}}`), `${line} comes twice`);
+      series.add(`${name}{${labels}}`);
+      current.samples.push({ name, labels: parseLabels(labels), value: Number(value) });
+    }
+  }
+  return families;
+}
+
+function parseLabels(text: string): Record<string, string> {
+  const labels: Record<string, string> = {};
+  LABEL.lastIndex = 0;
+  while (LABEL.lastIndex < text.length) {
+    const [whole, name = "", value = ""] = LABEL.exec(text) ?? [];
+    assert.ok(whole !== undefined, `no labels: ${text}`);
+    labels[name] = value.replaceAll(/\\(.)/g, (_, character) => character === "n" ? "\n" : character);
+  }
+  return labels;
+}
