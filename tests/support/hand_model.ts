@@ -94,9 +94,8 @@ export class HandModel implements AsyncDisposable {
     return await eventually("a request to the model", () => this.exchanges[index]);
   }
 
-  /** Ends every answer that is still open, and the server. */
+  /** Waits until nobody listens to an answer any more: the function has to end before it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const exchange of this.exchanges) if (!exchange.body.locked) await exchange.body.cancel();
     await this.#server.shutdown();
   }
 }

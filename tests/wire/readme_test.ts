@@ -8,7 +8,7 @@ Deno.test({
   // aimock leaves two intervals of its own running when it is stopped.
   sanitizeOps: false,
   sanitizeResources: false,
-  async fn() {
+  async fn(): Promise<void> {
     assert.equal(sectionOf(read("README.md"), "transcript"), await transcript());
   },
 });
