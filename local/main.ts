@@ -57,9 +57,10 @@ async function main(): Promise<void> {
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM", "SIGHUP"];
   for (const signal of signals) Deno.addSignalListener(signal, () => interrupted.resolve());
   try {
-    const stack = await start();
+    // A first start downloads for minutes, perhaps: without a stack to stop, what was begun ends with this process.
+    const stack = await Promise.race([start(), interrupted.promise]);
     await interrupted.promise;
-    await stack.stop();
+    await stack?.stop();
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;
     print(error.message, "stderr");

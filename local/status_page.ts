@@ -17,7 +17,7 @@ export function renderStatusPage(options: StatusPageOptions): string {
   const base = `${url}/functions/v1`;
   const rows = [
     ...functions.map((name) => [`Function ${name}`, link(`${base}/${name}/health`)] as const),
-    ...(lite ? [["Auth", link(`${url}/auth/v1/health`)], ["REST", link(`${url}/rest/v1/`)]] as const : []),
+    ...(lite ? [["Auth", code(`${url}/auth/v1`)], ["REST", code(`${url}/rest/v1`)]] as const : []),
     ["Signing keys", link(`${url}/auth/v1/.well-known/jwks.json`)] as const,
     ["Model", escapeHtml(model)] as const,
     ["AUTH_MODE", code(authMode)] as const,

@@ -1,6 +1,18 @@
-/** A {@linkcode LanguageModel} that says what the test tells it to, when it tells it. */
+/**
+ * A language model that says what a test tells it to. No network, no timers.
+ *
+ * ```ts
+ * const model = new ScriptedModel();
+ * model.answer(["Hel", "lo"]); // the next reply, all at once
+ * model.fail(new AgentError("model_timeout", "…")); // the one after that
+ * const call = await model.nextCall(); // one without a script is led by hand
+ * call.say("Once upon");
+ * call.end();
+ * ```
+ *
+ * An abort rejects the reply with the signal's reason, as with the real one; it is noted in {@linkcode ScriptedCall.aborted}.
+ */
 
-import assert from "node:assert/strict";
 import type { AgentError } from "../../supabase/functions/_shared/errors.ts";
 import type {
   LanguageModel,
@@ -9,60 +21,104 @@ import type {
   ReplyOptions,
 } from "../../supabase/functions/_shared/ports.ts";
 
-/** One reply that was asked for, worked by hand. */
-export class ScriptedCall {
-  readonly request: ModelRequest;
-  readonly signal: AbortSignal;
-  readonly #options: ReplyOptions;
-  readonly #outcome = Promise.withResolvers<ModelReply>();
+/** What a reply ends with: `stop`, the model that was asked first, and no usage, but for what is given. */
+export type ReplyEnd = Partial<ModelReply>;
 
-  constructor(request: ModelRequest, options: ReplyOptions) {
-    this.request = request;
-    this.signal = options.signal;
-    this.#options = options;
-    options.signal.addEventListener("abort", () => this.#outcome.reject(options.signal.reason), {
-      once: true,
+type Script = (call: ScriptedCall) => void;
+
+export class ScriptedModel implements LanguageModel {
+  /** Every call so far, oldest first. */
+  readonly calls: ScriptedCall[] = [];
+  readonly #scripts: Script[] = [];
+  readonly #waiting: ((call: ScriptedCall) => void)[] = [];
+  #awaited = 0;
+
+  /** Scripts the next unscripted call: says `pieces`, one `onText` each, and ends. */
+  answer(pieces: readonly string[], end: ReplyEnd = {}): void {
+    this.#scripts.push((call) => {
+      for (const piece of pieces) call.say(piece);
+      call.end(end);
     });
-    if (options.signal.aborted) this.#outcome.reject(options.signal.reason);
   }
 
-  get outcome(): Promise<ModelReply> {
-    return this.#outcome.promise;
+  /** Scripts the next unscripted call: says `pieces`, and fails. */
+  fail(error: AgentError, pieces: readonly string[] = []): void {
+    this.#scripts.push((call) => {
+      for (const piece of pieces) call.say(piece);
+      call.fail(error);
+    });
   }
 
-  /** Streams a piece of text. After an abort it goes nowhere. */
-  text(text: string): void {
-    if (text !== "" && !this.signal.aborted) this.#options.onText(text);
+  /** The first call not yet answered from here, as soon as it is made: the first time the first, then the second … */
+  nextCall(): Promise<ScriptedCall> {
+    const made = this.calls[this.#awaited++];
+    return made === undefined ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve(made);
   }
 
-  /** Ends the reply, with a last piece of text if one is given. */
-  finish(text = "", reply: Partial<ModelReply> = {}): void {
-    this.text(text);
-    this.#outcome.resolve({ finishReason: "stop", model: this.request.models[0] ?? "", ...reply });
-  }
-
-  fail(error: AgentError): void {
-    this.#outcome.reject(error);
+  reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply> {
+    const call = new ScriptedCall(request, options);
+    this.calls.push(call);
+    this.#waiting.shift()?.(call);
+    const script = this.#scripts.shift();
+    // Never before `reply` has returned: the real one cannot do that either.
+    if (script !== undefined) queueMicrotask(() => script(call));
+    return call.reply;
   }
 }
 
-export class ScriptedModel implements LanguageModel {
-  /** Every reply that was asked for, oldest first. */
-  readonly calls: ScriptedCall[] = [];
-  /** Set, it answers every call at once; otherwise calls wait for the test. */
-  onCall: ((call: ScriptedCall) => void) | undefined;
+/** One reply under way. Whatever comes after its end is ignored. */
+export class ScriptedCall {
+  readonly request: ModelRequest;
+  readonly signal: AbortSignal;
+  readonly reply: Promise<ModelReply>;
+  readonly #onText: (text: string) => void;
+  readonly #resolve: (reply: ModelReply) => void;
+  readonly #reject: (reason: unknown) => void;
+  readonly #onAbort = (): void => this.#settle(() => this.#reject(this.signal.reason));
+  #open = true;
 
-  async reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply> {
-    const call = new ScriptedCall(request, options);
-    this.calls.push(call);
-    this.onCall?.(call);
-    return await call.outcome;
+  constructor(request: ModelRequest, { onText, signal }: ReplyOptions) {
+    const { promise, resolve, reject } = Promise.withResolvers<ModelReply>();
+    this.request = request;
+    this.signal = signal;
+    this.reply = promise;
+    this.#onText = onText;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    signal.addEventListener("abort", this.#onAbort);
+    if (signal.aborted) this.#onAbort();
   }
 
-  /** The reply asked for last. */
-  get last(): ScriptedCall {
-    const call = this.calls.at(-1);
-    assert.ok(call, "the model was not asked");
-    return call;
+  /** Whether the reply is still awaited. */
+  get open(): boolean {
+    return this.#open;
+  }
+
+  /** Whether the caller gave the reply up before it had ended. */
+  get aborted(): boolean {
+    return this.#aborted;
+  }
+  #aborted = false;
+
+  /** Hands `text` to `onText`; an empty one is not handed on. */
+  say(text: string): void {
+    if (this.#open && text !== "") this.#onText(text);
+  }
+
+  end({ finishReason = "stop", model = this.request.models[0] ?? "", usage }: ReplyEnd = {}): void {
+    const reply = usage === undefined ? { finishReason, model } : { finishReason, model, usage };
+    this.#settle(() => this.#resolve(reply));
+  }
+
+  fail(error: AgentError): void {
+    this.#settle(() => this.#reject(error));
+  }
+
+  #settle(settle: () => void): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#aborted = this.signal.aborted;
+    this.signal.removeEventListener("abort", this.#onAbort);
+    settle();
   }
 }

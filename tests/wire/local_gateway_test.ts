@@ -129,6 +129,38 @@ Deno.test("local gateway: a client that vanishes is noticed by the function", as
   });
 });
 
+Deno.test("local gateway: no connection is left behind, however it ended", async () => {
+  await withLocalStack({ functions }, async (stack) => {
+    const open = (): number => [...Deno.readDirSync("/proc/self/fd")].length;
+    const before = open();
+    const sockets = Array.from(
+      { length: 20 },
+      () => new WireClient(`${stack.wsUrl}/functions/v1/probe/socket`),
+    );
+    await Promise.all(sockets.map((socket) => socket.next(/^worker/)));
+    const [closed, cut] = [sockets.slice(0, 10), sockets.slice(10)];
+    await Promise.all(closed.map((socket) => socket.close()));
+    for (let count = 0; count < 10; count++) {
+      using connection = await connect(stack);
+      await connection.write(encoder.encode(upgradeRequest("probe/socket")));
+    }
+    assert.ok(stack.disturb("probe", "kill"));
+    await Promise.all(cut.map((socket) => socket.end()));
+    await eventually("as many open files as before", () => open() <= before);
+  });
+});
+
+Deno.test("local gateway: a head may come byte by byte", async () => {
+  await withLocalStack({ functions }, async (stack) => {
+    using connection = await connect(stack);
+    connection.setNoDelay();
+    for (const byte of encoder.encode("GET /functions/v1/probe/request?slowly HTTP/1.1\r\nHost: a\r\n\r\n")) {
+      await connection.write(new Uint8Array([byte]));
+    }
+    assert.match(await readAll(connection), /^HTTP\/1\.1 200 [^]*"\/probe\/request\?slowly"/);
+  });
+});
+
 Deno.test("local gateway: a refused upgrade ends its connection", async () => {
   await withLocalStack({ functions }, async (stack) => {
     using connection = await connect(stack);

@@ -104,6 +104,13 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   }
 }
 
+Deno.test("deno task dev: it can be ended while it starts", async () => {
+  await using task = new DevTask({});
+  await eventually("the stack's process", async () => (await task.processes()).length > 1, 30_000);
+  Deno.kill(task.pid, "SIGTERM");
+  await eventually("the end of every process", async () => (await task.processes()).length === 0, 5000);
+});
+
 Deno.test("deno task dev: says what it runs, with which keys, and how to talk to it", async () => {
   await using task = new DevTask({});
   const url = await task.ready();

@@ -1,0 +1,216 @@
+/**
+ * A model server on 127.0.0.1 that sends exactly the bytes a test tells it to, for what no well-behaved mock does.
+ *
+ * ```ts
+ * await using server = await RawModelServer.start();
+ * server.answer({ steps: [sse({ choices: [{ delta: { content: "Hi" } }] }), HOLD] }); // then silence
+ * server.answer({ status: 429, headers: { "retry-after": "1" } });
+ * createOpenRouter({ baseUrl: server.baseUrl, … });
+ * (await server.request(0)).body; // what was asked
+ * await (await server.request(0)).disconnected; // the client gave up
+ * ```
+ *
+ * Answers are given in the order of {@linkcode RawModelServer.answer}, one a request, whatever its path; the last one
+ * goes on for ever. Each connection serves one request. It speaks HTTP/1.1 over `node:net`, whose sockets can be reset.
+ */
+
+import { createServer, type Server, type Socket } from "node:net";
+
+/** Bytes, one HTTP chunk each time; or something to wait for; or an end without the body's end. */
+export type RawStep =
+  | string
+  | Uint8Array
+  | Promise<unknown>
+  | { readonly waitMs: number }
+  | typeof HOLD
+  | typeof CUT
+  | typeof RESET;
+
+/** Sends nothing more until the client goes away. */
+export const HOLD = Symbol("hold");
+/** Closes the connection in mid-body. */
+export const CUT = Symbol("cut");
+/** Resets the connection (TCP RST); on Deno 2.1.4, which cannot, the same as {@linkcode CUT}. */
+export const RESET = Symbol("reset");
+
+export interface RawAnswer {
+  /** Default 200. */
+  status?: number;
+  /** Beside `transfer-encoding` and `connection`. Default `content-type: text/event-stream`; `{}` sends none. */
+  headers?: Readonly<Record<string, string>>;
+  /** The body. Default: none. */
+  steps?: readonly RawStep[];
+}
+
+export interface RawRequest {
+  method: string;
+  /** With the query. */
+  path: string;
+  /** By name, in lower case. */
+  headers: ReadonlyMap<string, string>;
+  /** The body, read as JSON; undefined if it is none. */
+  body: unknown;
+  /** Settles with whether the client went away before it had the whole answer, once either has happened. */
+  disconnected: Promise<boolean>;
+}
+
+export class RawModelServer implements AsyncDisposable {
+  /** Requests so far, oldest first. */
+  readonly requests: RawRequest[] = [];
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #answers: RawAnswer[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #port = 0;
+
+  private constructor() {
+    this.#server = createServer((socket) => void this.#serve(socket));
+  }
+
+  static async start(): Promise<RawModelServer> {
+    const raw = new RawModelServer();
+    await new Promise<void>((resolve) => raw.#server.listen(0, "127.0.0.1", resolve));
+    const address = raw.#server.address();
+    if (address === null || typeof address === "string") {
+      throw new Error("Cannot start server: it has no port");
+    }
+    raw.#port = address.port;
+    return raw;
+  }
+
+  /** For `OPENROUTER_BASE_URL`: `http://127.0.0.1:<port>/api/v1`. */
+  get baseUrl(): string {
+    return `http://127.0.0.1:${this.#port}/api/v1`;
+  }
+
+  /** Adds an answer for the next request that has none. */
+  answer(answer: RawAnswer): void {
+    this.#answers.push(answer);
+  }
+
+  /** The request with this index, 0 for the first, as soon as it is there. */
+  async request(index: number): Promise<RawRequest> {
+    for (;;) {
+      const request = this.requests[index];
+      if (request !== undefined) return request;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  /** Cuts every connection, and listens no more. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #serve(socket: Socket): Promise<void> {
+    this.#sockets.add(socket);
+    const gone = new Promise<void>((resolve) => socket.once("close", resolve));
+    socket.once("close", () => this.#sockets.delete(socket));
+    // An error is followed by "close", which says all there is to say.
+    socket.on("error", () => {});
+    const received = await Promise.race([receive(socket), gone]);
+    if (received === undefined) return;
+    const outcome = Promise.withResolvers<boolean>();
+    const answer = this.#answers.length > 1 ? this.#answers.shift() : this.#answers[0];
+    this.requests.push({ ...received, disconnected: outcome.promise });
+    for (const resolve of this.#waiting.splice(0)) resolve();
+    const ended = send(socket, answer ?? { status: 500 }, gone).then(() => false);
+    outcome.resolve(await Promise.race([ended, gone.then(() => true)]));
+  }
+}
+
+/** One event of a stream: `data: <JSON>` and a blank line. A string goes as it is, as `[DONE]` does. */
+export function sse(data: unknown): string {
+  return `data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`;
+}
+
+/** The event with a piece of text. */
+export function delta(content: string): string {
+  return sse({ model: "test/model", choices: [{ index: 0, delta: { content }, finish_reason: null }] });
+}
+
+/** A whole ending: the finish reason, the usage and `[DONE]`. */
+export function ending(finishReason = "stop"): string {
+  return sse({ model: "test/model", choices: [{ index: 0, delta: {}, finish_reason: finishReason }] }) +
+    sse({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8, cost: 0.0001 } }) +
+    sse("[DONE]");
+}
+
+async function send(socket: Socket, answer: RawAnswer, gone: Promise<void>): Promise<void> {
+  const { status = 200, headers = { "content-type": "text/event-stream" }, steps = [] } = answer;
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  socket.write(
+    `HTTP/1.1 ${status} Scripted\r\n${lines}transfer-encoding: chunked\r\nconnection: close\r\n\r\n`,
+  );
+  for (const step of steps) {
+    if (step === HOLD) return await new Promise(() => {});
+    if (step === CUT) return void socket.destroy();
+    if (step === RESET) return void reset(socket);
+    if (step instanceof Promise) await Promise.race([step, gone]);
+    else if (typeof step === "object" && "waitMs" in step) await wait(step.waitMs, gone);
+    else await write(socket, typeof step === "string" ? new TextEncoder().encode(step) : step, gone);
+    if (socket.destroyed) return;
+  }
+  socket.end("0\r\n\r\n");
+}
+
+/** One chunk, once the client has room for it: a body of megabytes shall not pile up here. */
+async function write(socket: Socket, bytes: Uint8Array, gone: Promise<void>): Promise<void> {
+  if (bytes.length === 0) return;
+  socket.write(`${bytes.length.toString(16)}\r\n`);
+  socket.write(bytes);
+  if (!socket.write("\r\n")) {
+    await Promise.race([new Promise<void>((resolve) => socket.once("drain", resolve)), gone]);
+  }
+}
+
+async function wait(ms: number, gone: Promise<void>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([new Promise<void>((resolve) => timer = setTimeout(resolve, ms)), gone]);
+  clearTimeout(timer);
+}
+
+function reset(socket: Socket): void {
+  if (typeof socket.resetAndDestroy === "function") socket.resetAndDestroy();
+  else socket.destroy();
+}
+
+/** Reads one request. */
+function receive(socket: Socket): Promise<Omit<RawRequest, "disconnected">> {
+  return new Promise((resolve) => {
+    let text = "";
+    // One character a byte, so that lengths are lengths in bytes.
+    const onData = (bytes: Uint8Array): void => {
+      text += new TextDecoder("latin1").decode(bytes);
+      const headEnd = text.indexOf("\r\n\r\n");
+      if (headEnd === -1) return;
+      const [start = "", ...lines] = text.slice(0, headEnd).split("\r\n");
+      const headers = new Map(lines.map((line): [string, string] => {
+        const colon = line.indexOf(":");
+        return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+      }));
+      const body = text.slice(headEnd + 4);
+      if (body.length < Number(headers.get("content-length") ?? 0)) return;
+      socket.off("data", onData);
+      // Keeps reading, or the client's leaving would go unnoticed.
+      socket.resume();
+      const [method = "", path = ""] = start.split(" ");
+      resolve({ method, path, headers, body: parseJson(body) });
+    };
+    socket.on("data", onData);
+  });
+}
+
+function parseJson(latin1: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(Uint8Array.from(latin1, (char) => char.charCodeAt(0))));
+  } catch {
+    return undefined;
+  }
+}

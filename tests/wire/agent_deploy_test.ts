@@ -1,0 +1,94 @@
+/** What would be deployed, alone in a folder outside of the project, on the platform's Deno. */
+
+import assert from "node:assert/strict";
+import { pathToFileURL } from "node:url";
+import { withAgent } from "../support/agent_process.ts";
+import { bundledFiles, copyFiles } from "../support/deploy_bundle.ts";
+import { echo, HandModel } from "../support/hand_model.ts";
+import { bareEnv } from "../support/local_stack.ts";
+import { startAuthServer } from "../support/jwks_server.ts";
+import { platformDeno } from "../support/runtimes.ts";
+import { filesUnder } from "../support/source_files.ts";
+import { signingKey, userClaims } from "../support/tokens.ts";
+import { connect } from "../support/wire_client.ts";
+
+const FUNCTION = "agent_websocket";
+const FUNCTIONS = filesUnder("supabase/functions", "deno.json").map((file) => file.split("/")[2] ?? "");
+/** The platform's limit of a bundle. */
+const MAX_BUNDLE_BYTES = 20_000_000;
+
+Deno.test("`supabase functions deploy` uploads no file of the project but the function's and what it needs of _shared", () => {
+  const uploaded = FUNCTIONS.map((name) => bundledFiles(name));
+  for (const [index, files] of uploaded.entries()) {
+    for (const file of files) {
+      assert.match(file, new RegExp(`^supabase/functions/(${FUNCTIONS[index]}|_shared)/`));
+    }
+  }
+  const sources = filesUnder("supabase/functions", ".ts");
+  assert.deepEqual(sources.filter((file) => !uploaded.flat().includes(file)), [], "files that nothing needs");
+});
+
+Deno.test("[AU2] [HS4] what is uploaded of agent_websocket runs alone on the platform's Deno: a user, one turn", async () => {
+  const deno = await platformDeno();
+  const folder = pathToFileURL(`${await Deno.makeTempDir()}/`);
+  const key = await signingKey("ES256", "key-of-this-test");
+  try {
+    await copyFiles(bundledFiles(FUNCTION), folder);
+    const directory = new URL(`supabase/functions/${FUNCTION}/`, folder);
+    await using model = new HandModel({ respond: echo });
+    await using auth = startAuthServer({ keys: [key] });
+    const env = { AUTH_MODE: "required", SUPABASE_URL: auth.url, OPENROUTER_BASE_URL: model.baseUrl };
+    await withAgent({ deno, directory, env }, async ({ wsUrl }) => {
+      const token = await key.sign(userClaims(Date.now()));
+      await using client = await connect(`${wsUrl}?stream=true`, {
+        protocols: ["agent-websocket.v1", `jwt-${token}`],
+      });
+      assert.equal(client.socket.protocol, "agent-websocket.v1");
+      assert.equal(client.welcome.resume_token, undefined, "taken for a user");
+      assert.equal((await client.answer("Are you there?")).content, "You said: Are you there?");
+      assert.ok(client.frames.some(({ type }) => type === "delta"));
+    });
+    const bytes = await bundleBytes(deno, directory);
+    
+    assert.ok(bytes < MAX_BUNDLE_BYTES, `${bytes} bytes`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+interface ModuleGraph {
+  modules: readonly { size?: number }[];
+  npmPackages: Readonly<Record<string, { name: string; version: string }>>;
+}
+
+/** Source files and whole npm packages, unpacked: more than a bundle of them can have. */
+async function bundleBytes(deno: string, directory: URL): Promise<number> {
+  const info = async <T>(...args: string[]): Promise<T> => {
+    const { success, stdout, stderr } = await new Deno.Command(deno, {
+      args: ["info", "--json", ...args],
+      clearEnv: true,
+      env: { ...bareEnv(), DENO_TLS_CA_STORE: "mozilla,system" },
+      cwd: directory,
+      stdin: "null",
+    }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+    return JSON.parse(new TextDecoder().decode(stdout));
+  };
+  const { npmCache } = await info<{ npmCache: string }>();
+  const { modules, npmPackages } = await info<ModuleGraph>("--config=deno.json", "index.ts");
+  let bytes = modules.reduce((sum, { size = 0 }) => sum + size, 0);
+  for (const { name, version } of Object.values(npmPackages)) {
+    bytes += await folderBytes(pathToFileURL(`${npmCache}/registry.npmjs.org/${name}/${version}/`));
+  }
+  return bytes;
+}
+
+async function folderBytes(folder: URL): Promise<number> {
+  let bytes = 0;
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    bytes += isDirectory
+      ? await folderBytes(new URL(`${name}/`, folder))
+      : (await Deno.stat(new URL(name, folder))).size;
+  }
+  return bytes;
+}
