@@ -29,6 +29,8 @@ while (await control.read(question) !== null) {
   if (question[0] === "c".charCodeAt(0)) collect();
   await tell();
 }
+// Whoever asks is gone.
+Deno.exit();
 
 async function tell(): Promise<void> {
   const { user, system } = process.cpuUsage();

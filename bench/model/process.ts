@@ -14,6 +14,7 @@ export class ModelProcess {
   static async start(): Promise<ModelProcess> {
     const child = new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", new URL("server.ts", import.meta.url).href],
+      stdin: "piped",
       stdout: "piped",
       stderr: "inherit",
     }).spawn();

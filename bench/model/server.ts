@@ -1,7 +1,7 @@
 /**
  * A model for both sides, in a process of its own: OpenRouter's stream, at the pace that the question asks for.
  *
- * `deno run -A bench/model/server.ts` prints its port.
+ * `deno run -A bench/model/server.ts` prints its port, and ends with its standard input.
  */
 
 import { fromQuestion, type Script, tokenAt } from "./script.ts";
@@ -16,6 +16,9 @@ const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }
   return new Response(script.perSecond === 0 ? flood(script) : paced(script), { headers });
 });
 await Deno.stdout.write(encoder.encode(`${server.addr.port}\n`));
+
+// Whoever started it is gone when its standard input ends.
+void Deno.stdin.readable.pipeTo(new WritableStream()).then(() => Deno.exit());
 
 /** One write in each interval, at a moment of its own: streams of real models are not in step either. */
 function paced({ tokens, perSecond, perWrite }: Script): ReadableStream<Uint8Array> {

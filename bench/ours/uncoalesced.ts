@@ -1,12 +1,22 @@
 /**
- * Our build with coalescing off: every token is handed on by itself, as if each had come in a read of its own.
+ * Our build with coalescing off: nothing is gathered for a tick, and every token is handed on by itself, as if each had
+ * come in a read of its own.
  *
- * There is no setting for that, so the model that a turn is given is wrapped here, before the function is loaded.
+ * There is no setting for that, so the two places where text is gathered are put out of action here, before the function
+ * is loaded.
  */
 
 import { Turn } from "../../supabase/functions/_shared/agent/turn.ts";
 import type { LanguageModel, ModelReply } from "../../supabase/functions/_shared/ports.ts";
+import { ReadPacer } from "../../supabase/functions/_shared/openrouter/read_pacer.ts";
 import { tokenAt } from "../model/script.ts";
+
+ReadPacer.prototype.join = () => ({
+  gathers: false,
+  closed: false,
+  turn: () => Promise.resolve(),
+  leave() {},
+});
 
 const { run } = Turn.prototype;
 
