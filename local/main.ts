@@ -1,5 +1,6 @@
 /** `deno task dev`: the whole stack on this machine, until Ctrl+C. */
 
+import { watchLauncher } from "./launcher.ts";
 import { readSettings, SettingsError, withDotEnv } from "./settings.ts";
 import { type LocalStack, startLocalStack } from "./stack.ts";
 import { wscatLine } from "./status_page.ts";
@@ -59,7 +60,9 @@ async function main(): Promise<void> {
   try {
     // A first start downloads for minutes, perhaps: without a stack to stop, what was begun ends with this process.
     const stack = await Promise.race([start(), interrupted.promise]);
+    const unwatch = watchLauncher(Deno.env.toObject(), interrupted.resolve);
     await interrupted.promise;
+    unwatch();
     await stack?.stop();
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error;

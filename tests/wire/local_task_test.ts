@@ -16,10 +16,11 @@ class DevTask implements AsyncDisposable {
   /** The exit code, once both streams were read to their end. */
   readonly ended: Promise<number>;
 
-  constructor(env: Record<string, string>) {
+  constructor(env: Record<string, string>, command: readonly string[] = [Deno.execPath()]) {
     const [name = "", value = ""] = this.#mark.split("=");
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["task", "dev"],
+    const [program = "", ...args] = command;
+    const child = new Deno.Command(program, {
+      args: [...args, "task", "dev"],
       cwd: PROJECT_ROOT,
       clearEnv: true,
       // Set but empty: whatever the developer's own `.env` says does not count.
@@ -103,6 +104,17 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     });
   }
 }
+
+Deno.test("deno task dev: SIGTERM to the npx that started it ends everything", async () => {
+  await using task = new DevTask({}, ["npx", "-y", "deno@2.9.6"]);
+  await task.ready();
+  assert.ok((await task.processes()).length >= 5, "npx, its shell, deno task, the stack, a worker");
+  const before = performance.now();
+  Deno.kill(task.pid, "SIGTERM");
+  await task.ended;
+  await eventually("the end of every process", async () => (await task.processes()).length === 0);
+  assert.ok(performance.now() - before < 5000);
+});
 
 Deno.test("deno task dev: it can be ended while it starts", async () => {
   await using task = new DevTask({});
