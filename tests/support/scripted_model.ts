@@ -13,6 +13,7 @@
  * An abort rejects the reply with the signal's reason, as with the real one; it is noted in {@linkcode ScriptedCall.aborted}.
  */
 
+import assert from "node:assert/strict";
 import type { AgentError } from "../../supabase/functions/_shared/errors.ts";
 import type {
   LanguageModel,
@@ -29,9 +30,18 @@ type Script = (call: ScriptedCall) => void;
 export class ScriptedModel implements LanguageModel {
   /** Every call so far, oldest first. */
   readonly calls: ScriptedCall[] = [];
+  /** Set, it leads every call from the moment it is made. */
+  onCall: ((call: ScriptedCall) => void) | undefined;
   readonly #scripts: Script[] = [];
   readonly #waiting: ((call: ScriptedCall) => void)[] = [];
   #awaited = 0;
+
+  /** The call made last. */
+  get last(): ScriptedCall {
+    const call = this.calls.at(-1);
+    assert.ok(call, "the model was not asked");
+    return call;
+  }
 
   /** Scripts the next unscripted call: says `pieces`, one `onText` each, and ends. */
   answer(pieces: readonly string[], end: ReplyEnd = {}): void {
@@ -59,6 +69,7 @@ export class ScriptedModel implements LanguageModel {
     const call = new ScriptedCall(request, options);
     this.calls.push(call);
     this.#waiting.shift()?.(call);
+    this.onCall?.(call);
     const script = this.#scripts.shift();
     // Never before `reply` has returned: the real one cannot do that either.
     if (script !== undefined) queueMicrotask(() => script(call));
@@ -108,6 +119,12 @@ export class ScriptedCall {
   end({ finishReason = "stop", model = this.request.models[0] ?? "", usage }: ReplyEnd = {}): void {
     const reply = usage === undefined ? { finishReason, model } : { finishReason, model, usage };
     this.#settle(() => this.#resolve(reply));
+  }
+
+  /** Says a last piece, and ends. */
+  finish(text = "", end: ReplyEnd = {}): void {
+    this.say(text);
+    this.end(end);
   }
 
   fail(error: AgentError): void {

@@ -81,7 +81,7 @@ Deno.test("[QU2] [SQ1] [SQ2] [SQ3] [DL2] [DL3] [RS7] any interleaving of two sea
         const { client } = seatOf(each.who ?? 0);
         if (each.do === "ask") {
           client.ask(`question ${each.id}`, { id: each.id, policy: each.policy, priority: each.priority });
-        } else if (each.do === "text") model.calls.at(-1)?.text(each.text);
+        } else if (each.do === "text") model.calls.at(-1)?.say(each.text);
         else if (each.do === "finish") model.calls.at(-1)?.finish();
         else if (each.do === "fail") {
           model.calls.at(-1)?.fail(new AgentError("model_unavailable", "gone", { retryable: true }));

@@ -8,7 +8,7 @@ Deno.test("[DL1] deltas go to those who asked for them", async () => {
   const streaming = await connect(`stream=true&${plain.resumeQuery(0)}`);
   plain.ask("one");
   await settle();
-  model.last.text("a");
+  model.last.say("a");
   model.last.finish("b");
   await settle();
   assert.equal(plain.of("delta").length, 0);
@@ -36,7 +36,7 @@ Deno.test("[DL2] [DL3] the deltas of a turn build the response's content", async
   const client = await connect("stream=true");
   client.ask("x");
   await settle();
-  for (const piece of ["Grüße, ", "🙂\ud83d", "\ude00 ", '\u0000"\\\n', "end"]) model.last.text(piece);
+  for (const piece of ["Grüße, ", "🙂\ud83d", "\ude00 ", '\u0000"\\\n', "end"]) model.last.say(piece);
   model.last.finish();
   await settle();
   const response = client.only("response");
@@ -50,9 +50,9 @@ Deno.test("[DL4] for a reader that is behind deltas are merged, and dropped when
   const client = await connect("stream=true");
   client.ask("x");
   await settle();
-  model.last.text("a");
+  model.last.say("a");
   client.bufferedAmount = 20_000;
-  for (const piece of ["b", "c", "d"]) model.last.text(piece);
+  for (const piece of ["b", "c", "d"]) model.last.say(piece);
   assert.equal(client.of("delta").length, 1);
   client.bufferedAmount = 0;
   clock.advance(10);
@@ -61,7 +61,7 @@ Deno.test("[DL4] for a reader that is behind deltas are merged, and dropped when
     "bcd",
   ]]);
   client.bufferedAmount = 20_000;
-  model.last.text("e");
+  model.last.say("e");
   model.last.finish("f");
   await settle();
   client.bufferedAmount = 0;
@@ -79,7 +79,7 @@ Deno.test("[LM4] a reader that does not read is closed 3008, and its neighbour n
   stuck.stuffing = 1;
   stuck.bufferedAmount = 20_000;
   for (let n = 0; n < 40; n++) {
-    model.last.text("y".repeat(1000));
+    model.last.say("y".repeat(1000));
     assert.equal(good.of("delta").length, n + 1);
   }
   assert.deepEqual(stuck.closed, { code: 3008, reason: "Slow consumer" });

@@ -37,7 +37,7 @@ Deno.test("[CL1] an answer that takes too long ends interrupted, with what was w
   const client = await connect();
   client.ask("long", { id: "a" });
   await settle();
-  model.last.text("So far");
+  model.last.say("So far");
   const drained = server.drain("wall_clock");
   clock.advance(9999);
   await settle();

@@ -172,7 +172,7 @@ Deno.test("[QU6] policy interrupt ends the running turn and goes next", async ()
   client.ask("one", { id: "a" });
   client.ask("waiting", { id: "w", priority: "high" });
   await settle();
-  model.last.text("So far");
+  model.last.say("So far");
   client.ask("now", { id: "b", policy: "interrupt", priority: "low" });
   await settle();
   const cancelled = client.only("status", "cancelled");
@@ -263,7 +263,7 @@ Deno.test("[QU9] a turn outlives its socket, and its end is there on resume", as
   const client = await connect("stream=true");
   client.ask("long", { id: "a" });
   await settle();
-  model.last.text("Half ");
+  model.last.say("Half ");
   client.vanish();
   assert.equal(model.last.signal.aborted, false);
   model.last.finish("done.");
@@ -278,7 +278,7 @@ Deno.test("[QU10] cancel gives up the model's request and keeps what was written
   const client = await connect();
   client.ask("long", { id: "a" });
   await settle();
-  model.last.text("Once upon");
+  model.last.say("Once upon");
   client.command("cancel", undefined, "c");
   await settle();
   assert.equal(model.last.signal.aborted, true);
@@ -334,7 +334,7 @@ Deno.test("[QU11] a failed turn leaves no trace in what the model sees; a cancel
   await settle();
   client.ask("stopped");
   await settle();
-  model.last.text("Half");
+  model.last.say("Half");
   client.command("cancel");
   await settle();
   client.ask("stopped early");
@@ -366,7 +366,7 @@ Deno.test("[MD1] a failing model ends the turn with one error in our words", asy
   const client = await connect();
   client.ask("x", { id: "a" });
   await settle();
-  model.last.text("Half");
+  model.last.say("Half");
   const cause = new Error("secret body");
   model.last.fail(
     new AgentError("model_rate_limited", "the model provider is busy", {

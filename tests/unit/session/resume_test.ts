@@ -110,13 +110,13 @@ Deno.test("[RS6] a running turn is announced by its text so far, after the repla
   const client = await agent.connect();
   client.ask("long", { id: "a" });
   await settle();
-  agent.model.last.text("One, ");
-  agent.model.last.text("two, ");
+  agent.model.last.say("One, ");
+  agent.model.last.say("two, ");
   const watcher = await agent.connect(`stream=true&${client.resumeQuery(0)}`);
   const silent = await agent.connect(client.resumeQuery(0));
   assert.deepEqual(watcher.frames.map(({ type }) => type), ["notification", "query", "delta"]);
   assert.deepEqual([watcher.only("delta").offset, watcher.only("delta").content], [0, "One, two, "]);
-  agent.model.last.text("three.");
+  agent.model.last.say("three.");
   assert.deepEqual(watcher.of("delta").at(-1)?.offset, 10);
   assert.equal(watcher.textOf(watcher.only("query").turn_id), "One, two, three.");
   assert.equal(silent.of("delta").length, 0);

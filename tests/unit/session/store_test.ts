@@ -46,7 +46,7 @@ Deno.test("[QU1] the model is asked and heard before the store answers; what is 
   store.isOpen = false;
   client.ask("x", { id: "a" });
   assert.equal(model.calls.length, 1, "asked in the same turn of the event loop");
-  model.last.text("first");
+  model.last.say("first");
   assert.equal(client.only("delta").content, "first");
   model.last.finish(" last");
   await settle();
