@@ -20,6 +20,8 @@ export interface AgentProcessOptions {
   deno?: string;
   /** The folder with `index.ts` and `deno.json`. Default: that of the project. */
   directory?: URL;
+  /** V8's old space, in MiB; a process that needs more dies. Default: that of a worker on the platform. */
+  heapMib?: number;
   /** Runs `index.ts` itself as the main module, with nothing of the tests in its process. Needs Deno 2.2 or later. */
   plain?: boolean;
 }
@@ -54,7 +56,9 @@ export class AgentProcess {
   readonly #told: Record<string, unknown>[] = [];
   #port = 0;
 
-  constructor({ env = {}, deno = Deno.execPath(), directory, plain = false }: AgentProcessOptions) {
+  constructor(
+    { env = {}, deno = Deno.execPath(), directory, heapMib = 256, plain = false }: AgentProcessOptions,
+  ) {
     const folder = directory ?? urlOf("supabase/functions/agent_websocket/");
     const entry = new URL("index.ts", folder);
     this.#child = new Deno.Command(deno, {
@@ -69,7 +73,7 @@ export class AgentProcess {
         ...(plain ? [entry.href] : [
           // An import that is not written down in the main module needs it.
           `--allow-read=${fileURLToPath(new URL("../", folder))}`,
-          "--v8-flags=--expose-gc",
+          `--v8-flags=--expose-gc,--max-old-space-size=${heapMib}`,
           SERVE_FUNCTION.href,
           entry.href,
         ]),

@@ -4,6 +4,7 @@
  */
 
 import { eventually } from "./local_stack.ts";
+import { delta, ending } from "./model_stream.ts";
 
 export interface ModelMessage {
   role: string;
@@ -39,26 +40,17 @@ export class Exchange {
 
   /** Says a piece of the answer. Nobody hears it once the request was given up. */
   say(text: string): void {
-    this.#write({ choices: [{ index: 0, delta: { content: text } }] });
+    this.#write(delta(text));
   }
 
   /** Ends the answer: finish reason, usage, `[DONE]`. */
   finish(): void {
-    this.#write({ choices: [{ index: 0, delta: {}, finish_reason: "stop" }] });
-    this.#write({
-      choices: [],
-      usage: { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8, cost: 0.0001 },
-    });
-    this.#enqueue("data: [DONE]\n\n");
+    this.#write(ending());
     if (this.abortedAt === undefined) this.#controller?.close();
   }
 
-  #write(fields: Readonly<Record<string, unknown>>): void {
-    this.#enqueue(`data: ${JSON.stringify({ id: "gen-1", model: "test/hand", ...fields })}\n\n`);
-  }
-
-  #enqueue(text: string): void {
-    if (this.abortedAt === undefined) this.#controller?.enqueue(new TextEncoder().encode(text));
+  #write(events: string): void {
+    if (this.abortedAt === undefined) this.#controller?.enqueue(new TextEncoder().encode(events));
   }
 }
 
@@ -75,7 +67,10 @@ export class HandModel implements AsyncDisposable {
 
   constructor({ respond }: HandModelOptions = {}) {
     this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
-      const { messages } = await request.json();
+      // One that was given up while it came.
+      const asked = await request.json().catch(() => undefined);
+      if (asked === undefined) return new Response(null, { status: 499 });
+      const { messages } = asked;
       const exchange = new Exchange(messages);
       this.exchanges.push(exchange);
       respond?.(exchange);

@@ -3,7 +3,7 @@
  *
  * ```ts
  * await using server = await RawModelServer.start();
- * server.answer({ steps: [sse({ choices: [{ delta: { content: "Hi" } }] }), HOLD] }); // then silence
+ * server.answer({ steps: [delta("Hi"), HOLD] }); // one word (model_stream.ts), then silence
  * server.answer({ status: 429, headers: { "retry-after": "1" } });
  * createOpenRouter({ baseUrl: server.baseUrl, … });
  * (await server.request(0)).body; // what was asked
@@ -58,8 +58,9 @@ export class RawModelServer implements AsyncDisposable {
   /** Requests so far, oldest first. */
   readonly requests: RawRequest[] = [];
   readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-  readonly #answers: RawAnswer[] = [];
+  /** Each with what settles once it is closed. */
+  readonly #sockets = new Map<Socket, Promise<void>>();
+  readonly #answers: (RawAnswer | ((request: RawRequest) => RawAnswer))[] = [];
   readonly #waiting: (() => void)[] = [];
   #port = 0;
 
@@ -83,8 +84,8 @@ export class RawModelServer implements AsyncDisposable {
     return `http://127.0.0.1:${this.#port}/api/v1`;
   }
 
-  /** Adds an answer for the next request that has none. */
-  answer(answer: RawAnswer): void {
+  /** Adds an answer for the next request that has none, or a function that looks at the request first. */
+  answer(answer: RawAnswer | ((request: RawRequest) => RawAnswer)): void {
     this.#answers.push(answer);
   }
 
@@ -99,9 +100,11 @@ export class RawModelServer implements AsyncDisposable {
 
   /** Cuts every connection, and listens no more. */
   async close(): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const socket of this.#sockets) socket.destroy();
-    await closed;
+    // Not its callback, which Deno 2.1.4 never calls once there was a connection.
+    this.#server.close();
+    const closed = [...this.#sockets.values()];
+    for (const socket of this.#sockets.keys()) socket.destroy();
+    await Promise.all(closed);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -109,37 +112,22 @@ export class RawModelServer implements AsyncDisposable {
   }
 
   async #serve(socket: Socket): Promise<void> {
-    this.#sockets.add(socket);
-    const gone = new Promise<void>((resolve) => socket.once("close", resolve));
+    const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+    this.#sockets.set(socket, gone);
     socket.once("close", () => this.#sockets.delete(socket));
     // An error is followed by "close", which says all there is to say.
     socket.on("error", () => {});
     const received = await Promise.race([receive(socket), gone]);
     if (received === undefined) return;
     const outcome = Promise.withResolvers<boolean>();
-    const answer = this.#answers.length > 1 ? this.#answers.shift() : this.#answers[0];
-    this.requests.push({ ...received, disconnected: outcome.promise });
+    const request = { ...received, disconnected: outcome.promise };
+    const next = this.#answers.length > 1 ? this.#answers.shift() : this.#answers[0];
+    const answer = typeof next === "function" ? next(request) : next ?? { status: 500 };
+    this.requests.push(request);
     for (const resolve of this.#waiting.splice(0)) resolve();
-    const ended = send(socket, answer ?? { status: 500 }, gone).then(() => false);
+    const ended = send(socket, answer, gone).then(() => false);
     outcome.resolve(await Promise.race([ended, gone.then(() => true)]));
   }
-}
-
-/** One event of a stream: `data: <JSON>` and a blank line. A string goes as it is, as `[DONE]` does. */
-export function sse(data: unknown): string {
-  return `data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`;
-}
-
-/** The event with a piece of text. */
-export function delta(content: string): string {
-  return sse({ model: "test/model", choices: [{ index: 0, delta: { content }, finish_reason: null }] });
-}
-
-/** A whole ending: the finish reason, the usage and `[DONE]`. */
-export function ending(finishReason = "stop"): string {
-  return sse({ model: "test/model", choices: [{ index: 0, delta: {}, finish_reason: finishReason }] }) +
-    sse({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8, cost: 0.0001 } }) +
-    sse("[DONE]");
 }
 
 async function send(socket: Socket, answer: RawAnswer, gone: Promise<void>): Promise<void> {
@@ -184,32 +172,39 @@ function reset(socket: Socket): void {
 /** Reads one request. */
 function receive(socket: Socket): Promise<Omit<RawRequest, "disconnected">> {
   return new Promise((resolve) => {
-    let text = "";
-    // One character a byte, so that lengths are lengths in bytes.
+    let received = new Uint8Array(0);
     const onData = (bytes: Uint8Array): void => {
-      text += new TextDecoder("latin1").decode(bytes);
+      received = concat(received, bytes);
+      const text = new TextDecoder().decode(received);
       const headEnd = text.indexOf("\r\n\r\n");
       if (headEnd === -1) return;
+      // A head is ASCII: its length in characters is its length in bytes.
       const [start = "", ...lines] = text.slice(0, headEnd).split("\r\n");
       const headers = new Map(lines.map((line): [string, string] => {
         const colon = line.indexOf(":");
         return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
       }));
-      const body = text.slice(headEnd + 4);
-      if (body.length < Number(headers.get("content-length") ?? 0)) return;
+      if (received.length - headEnd - 4 < Number(headers.get("content-length") ?? 0)) return;
       socket.off("data", onData);
       // Keeps reading, or the client's leaving would go unnoticed.
       socket.resume();
       const [method = "", path = ""] = start.split(" ");
-      resolve({ method, path, headers, body: parseJson(body) });
+      resolve({ method, path, headers, body: parseJson(text.slice(headEnd + 4)) });
     };
     socket.on("data", onData);
   });
 }
 
-function parseJson(latin1: string): unknown {
+function concat(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
+}
+
+function parseJson(text: string): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(Uint8Array.from(latin1, (char) => char.charCodeAt(0))));
+    return JSON.parse(text);
   } catch {
     return undefined;
   }

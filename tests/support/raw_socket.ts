@@ -85,15 +85,23 @@ export class RawSocket implements Disposable {
     await this.write(clientFrame(1, new TextEncoder().encode(text)));
   }
 
-  /** Reads on until the server ends the connection, and answers with how many bytes came. */
-  async drain(): Promise<number> {
+  /** Reads on until the server ends the connection, and answers with how many bytes came. Fails if it does not. */
+  async drain({ withinMs = ANSWER_TIMEOUT_MS } = {}): Promise<number> {
     let count = this.#received.length;
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      this[Symbol.dispose]();
+    }, withinMs);
     const buffer = new Uint8Array(65_536);
     for (;;) {
       const read = await this.#connection.read(buffer).catch(() => null);
-      if (read === null) return count;
+      if (read === null) break;
       count += read;
     }
+    clearTimeout(timer);
+    assert.ok(!isLate, `the server did not hang up within ${withinMs} ms, after ${count} bytes`);
+    return count;
   }
 
   /** Cuts the connection without a word of goodbye. */

@@ -49,7 +49,7 @@ Deno.test("[AU2] [HS4] what is uploaded of agent_websocket runs alone on the pla
       assert.ok(client.frames.some(({ type }) => type === "delta"));
     });
     const bytes = await bundleBytes(deno, directory);
-    
+
     assert.ok(bytes < MAX_BUNDLE_BYTES, `${bytes} bytes`);
   } finally {
     await Deno.remove(folder, { recursive: true });

@@ -39,7 +39,7 @@ for (const { name, path } of RUNTIMES) {
       assert.equal(response.content, said);
       assert.equal(response.seq, 2);
       assert.equal(response.finish_reason, "stop");
-      assert.equal(response.model, "test/hand");
+      assert.equal(response.model, "test/model");
       assert.deepEqual(response.usage, {
         prompt_tokens: 3,
         completion_tokens: 5,

@@ -39,7 +39,7 @@ export class AttemptFailure extends Error {
  * The failure that an HTTP status stands for, or the `code` of an error within the stream: OpenRouter numbers those
  * alike (https://openrouter.ai/docs/api-reference/errors).
  */
-export function statusError(
+export function statusFailure(
   status: number,
   options: { detail: string; retryAfterMs?: number | undefined },
 ): AttemptFailure {

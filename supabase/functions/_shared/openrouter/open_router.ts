@@ -2,7 +2,7 @@
 
 import { AgentError } from "../errors.ts";
 import type { Clock, LanguageModel, Log, ModelReply, ModelRequest, ReplyOptions } from "../ports.ts";
-import { AttemptFailure, notAStream, statusError, unreachable } from "./attempt_failure.ts";
+import { AttemptFailure, notAStream, statusFailure, unreachable } from "./attempt_failure.ts";
 import { readStart } from "./body_reader.ts";
 import { describe, mask } from "./mask.ts";
 import type { ReadPacer } from "./read_pacer.ts";
@@ -132,7 +132,7 @@ class OpenRouter implements LanguageModel {
     request: ModelRequest,
     signal: AbortSignal,
     watchdog: Watchdog,
-  ): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
+  ): Promise<ReadableStream<Uint8Array>> {
     const { fetch, clock } = this.#options;
     const body = requestBody(request);
     let response: Response;
@@ -152,7 +152,7 @@ class OpenRouter implements LanguageModel {
       clock,
     });
     if (response.ok) throw notAStream(detail);
-    throw statusError(response.status, {
+    throw statusFailure(response.status, {
       detail,
       retryAfterMs: parseRetryAfter(response.headers.get("retry-after"), clock),
     });

@@ -109,6 +109,9 @@ export class PacedLane {
   #fast = false;
   #left = false;
   #reads = 0;
+  #bytes = 0;
+  /** Before the lane was fast: at rest, the network may put several chunks into one read. */
+  #bytesPerRead = 1;
   #sampledAt: number;
   #resume: (() => void) | undefined;
 
@@ -128,16 +131,18 @@ export class PacedLane {
     return this.#fast && this.#options.pace() === "closed";
   }
 
-  /** Something was read at `now`. */
-  noteRead(now: number): void {
+  /** So many bytes were read at `now`. */
+  noteRead(now: number, bytes: number): void {
     this.#reads++;
+    this.#bytes += bytes;
     const { sampleMs, minReads } = this.#options;
     const ms = now - this.#sampledAt;
     if (ms < sampleMs || this.#left) return;
-    const reads = this.#reads * sampleMs / ms;
-    this.#reads = 0;
-    this.#sampledAt = now;
+    if (!this.#fast) this.#bytesPerRead = this.#bytes / this.#reads;
+    const reads = this.#bytes / this.#bytesPerRead * sampleMs / ms;
     const fast = reads >= (this.#fast ? minReads * STAY_FAST : minReads);
+    this.#reads = this.#bytes = 0;
+    this.#sampledAt = now;
     if (fast !== this.#fast) this.#setFast(fast);
   }
 

@@ -2,7 +2,7 @@
 
 import type { ModelReply } from "../ports.ts";
 import type { Usage } from "../protocol/log_event.ts";
-import { AttemptFailure, brokenStream, statusError } from "./attempt_failure.ts";
+import { AttemptFailure, brokenStream, statusFailure } from "./attempt_failure.ts";
 
 export class ReplyAssembler {
   #text = "";
@@ -102,7 +102,7 @@ export class ReplyAssembler {
 /** An error that the provider reports under HTTP 200: its code is a status, if it is a number. */
 function reportedError(error: unknown, data: string): AttemptFailure {
   const code = isRecord(error) ? Number(error.code) : NaN;
-  if (Number.isInteger(code) && code >= 400 && code < 600) return statusError(code, { detail: data });
+  if (Number.isInteger(code) && code >= 400 && code < 600) return statusFailure(code, { detail: data });
   return new AttemptFailure("model_unavailable", "the model provider failed while answering", {
     detail: data,
   });

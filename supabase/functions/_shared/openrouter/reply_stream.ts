@@ -31,10 +31,10 @@ export interface ReplyStreamOptions {
 
 /**
  * Hands the text of a stream on as it comes, all of one read at once, and answers with how it ended.
- * Rejects with an {@linkcode AttemptFailure}, or with the reason that `abort` was given.
+ * Rejects with an {@linkcode AttemptFailure}, and as soon as `abort` is aborted: with whatever, then.
  */
 export async function readReply(
-  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+  body: ReadableStream<Uint8Array>,
   options: ReplyStreamOptions,
 ): Promise<ModelReply> {
   const stream = new ReplyStream(body, options);
@@ -63,7 +63,7 @@ class ReplyStream {
   #cancelGrace: CancelTimer | undefined;
   #graceMs = Infinity;
 
-  constructor(body: ReadableStream<Uint8Array<ArrayBuffer>>, options: ReplyStreamOptions) {
+  constructor(body: ReadableStream<Uint8Array>, options: ReplyStreamOptions) {
     this.#options = options;
     this.#reader = readBody(body);
     const reply = this.#reply = new ReplyAssembler(options.model);
@@ -100,22 +100,20 @@ class ReplyStream {
   }
 
   async #readAll(): Promise<void> {
-    const { abort: { signal }, watchdog, clock } = this.#options;
+    const { watchdog, clock } = this.#options;
     for (;;) {
       let result: ReadableStreamReadResult<Uint8Array>;
       try {
         result = await this.#reader.read();
       } catch (thrown) {
-        if (signal.aborted) throw signal.reason;
         // After the end of the answer it does not matter how the stream ended.
         if (this.#reply.finished) return;
         throw brokenStream(describe(thrown));
       }
-      if (signal.aborted) throw signal.reason;
       if (result.done) return;
       const now = clock.now();
       watchdog.heard(now);
-      this.#lane?.noteRead(now);
+      this.#lane?.noteRead(now, result.value.length);
       this.#parser.feed(this.#decoder.decode(result.value, STREAMING));
       this.#reader.release(result.value);
       if (this.#reply.begun) watchdog.begun();

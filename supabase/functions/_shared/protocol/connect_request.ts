@@ -27,7 +27,8 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
   const offered = (headers.get("sec-websocket-protocol") ?? "").split(",").map((name) => name.trim());
   const fromProtocol = (prefix: string): string | undefined =>
     offered.find((name) => name.startsWith(prefix))?.slice(prefix.length);
-  const bearer = /^bearer +(.+)$/i.exec(headers.get("authorization") ?? "")?.[1]?.trim();
+  // With nothing behind it, it is an empty token and not none.
+  const bearer = /^bearer( .*|)$/i.exec(headers.get("authorization") ?? "")?.[1]?.trim();
   const sessionId = query.get("session_id") ?? undefined;
   const lastSeq = parseCursor(query.get("last_seq"));
   return {

@@ -8,11 +8,11 @@ import { AgentError, toAgentError } from "../errors.ts";
 import type { Identity } from "../guard/identity.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Clock, Log, Socket } from "../ports.ts";
+import type { CancelTimer, Clock, Log, Socket } from "../ports.ts";
 import type { ClientFrame } from "../protocol/client_frames.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";
-import { decode } from "../protocol/decode.ts";
+import { decode, type Decoded } from "../protocol/decode.ts";
 import { renderError } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import { type ConnectionSignal, type ConnectionState, stepConnection } from "./connection_machine.ts";
@@ -29,6 +29,9 @@ const MAX_REFUSED_PER_MINUTE = 100;
  */
 const QUIET_MS = 50;
 const MAX_LINGER_MS = 2000;
+/** How long a peer may take to answer a close. One that reads nothing never does, and the runtime waits for ever. */
+const CLOSE_TIMEOUT_MS = 5000;
+const NO_CLOSE_FRAME = 1006;
 
 export interface ConnectionDeps {
   clock: Clock;
@@ -67,6 +70,7 @@ export class Connection {
   #refusedCount = 0;
   #refusedSince = 0;
   #heardAt = 0;
+  #cancelCloseTimeout: CancelTimer | undefined;
 
   constructor(id: string, socket: Socket, request: ConnectRequest, deps: ConnectionDeps) {
     this.id = id;
@@ -107,9 +111,14 @@ export class Connection {
     metrics.count("frames_received_total");
     const bytes = sizeOf(data, maxMessageBytes);
     if (bytes > FAR_OVER * maxMessageBytes) return this.close(CLOSE.frameTooLarge);
-    const refusal = this.#checkRate() ?? checkSize(bytes, maxMessageBytes);
-    if (refusal !== undefined) return this.sendError(refusal);
-    const decoded = decode(data);
+    const limited = this.#checkRate();
+    // One that is too large is not looked into, not even for its id.
+    const decoded = bytes > maxMessageBytes ? tooLarge(maxMessageBytes) : decode(data);
+    if (limited !== undefined) {
+      this.sendError(limited, "frame" in decoded ? decoded.frame.id : decoded.problem.inReplyTo);
+      if (this.#refusedCount >= MAX_REFUSED_PER_MINUTE) this.close(CLOSE.rateLimitAbused);
+      return;
+    }
     if ("problem" in decoded) {
       const { code, message, inReplyTo } = decoded.problem;
       return this.sendError(new AgentError(code, message), inReplyTo);
@@ -208,15 +217,12 @@ export class Connection {
       this.#refusedCount = 0;
     }
     const { retryAfterMs, limit, remaining } = verdict;
-    const error = new AgentError("rate_limited", `Cannot take frame: more than ${limit} a minute`, {
+    this.#refusedCount++;
+    return new AgentError("rate_limited", `Cannot take frame: more than ${limit} a minute`, {
       retryable: true,
       retryAfterMs,
       data: { limit, remaining },
     });
-    if (++this.#refusedCount < MAX_REFUSED_PER_MINUTE) return error;
-    this.sendError(error);
-    this.close(CLOSE.rateLimitAbused);
-    return error;
   }
 
   #step(signal: ConnectionSignal): void {
@@ -233,6 +239,7 @@ export class Connection {
           break;
         case "release":
           this.#outbox.close();
+          this.#cancelCloseTimeout?.();
           this.#deps.onReleased(this);
           break;
       }
@@ -245,23 +252,28 @@ export class Connection {
     const { code, reason } = this.#closing ?? CLOSE.workerReplaced;
     const since = clock.now();
     if (code !== CLOSE.rateLimitAbused.code && code !== CLOSE.frameTooLarge.code) {
-      return this.#socket.close(code, reason);
+      return this.#closeNow(code, reason);
     }
     const closeWhenQuiet = (): void => {
       if (this.#state === "closed") return;
       const now = clock.now();
       if (now - this.#heardAt >= QUIET_MS || now - since >= MAX_LINGER_MS) {
-        return this.#socket.close(code, reason);
+        return this.#closeNow(code, reason);
       }
       clock.after(QUIET_MS, closeWhenQuiet);
     };
     clock.after(QUIET_MS, closeWhenQuiet);
   }
+
+  #closeNow(code: number, reason: string): void {
+    this.#socket.close(code, reason);
+    this.#cancelCloseTimeout = this.#deps.clock.after(CLOSE_TIMEOUT_MS, () => this.lost(NO_CLOSE_FRAME));
+  }
 }
 
-function checkSize(bytes: number, maxBytes: number): AgentError | undefined {
-  if (bytes <= maxBytes) return undefined;
-  return new AgentError("message_too_large", `Cannot take frame: it must have at most ${maxBytes} bytes`);
+function tooLarge(maxBytes: number): Decoded {
+  const message = `Cannot take frame: it must have at most ${maxBytes} bytes`;
+  return { problem: { code: "message_too_large", message } };
 }
 
 /** The bytes of a frame; for a text that is surely over `maxBytes`, or surely not, its length will do. */

@@ -1,0 +1,50 @@
+/**
+ * aimock in a thread of its own: it leaves timers behind, for which Deno's test sanitizers would blame the test.
+ * Answers each message with another one, in order.
+ */
+
+import { LLMock } from "@copilotkit/aimock";
+import type { Usage } from "../../supabase/functions/_shared/protocol/log_event.ts";
+
+export type AimockMessage =
+  | { do: "start" }
+  | {
+    do: "answer";
+    question: string;
+    text: string;
+    usage: Usage | undefined;
+    pieceMs: number;
+    pieceChars: number;
+  }
+  | { do: "fail"; question: string; status: number }
+  | { do: "count" };
+
+/** The URL to `start`, the number of requests so far to everything else. */
+export type AimockAnswer = string | number;
+
+declare const self: {
+  onmessage: (event: MessageEvent<AimockMessage>) => void;
+  postMessage(answer: AimockAnswer): void;
+};
+
+const mock = new LLMock({ port: 0, host: "127.0.0.1" });
+
+self.onmessage = async ({ data }): Promise<void> => {
+  switch (data.do) {
+    case "start":
+      await mock.start();
+      return self.postMessage(mock.url);
+    case "answer": {
+      const { question, text, usage, pieceMs, pieceChars } = data;
+      const response = usage === undefined ? { content: text } : { content: text, usage: { ...usage } };
+      mock.onMessage(question, response, { latency: pieceMs, chunkSize: pieceChars });
+      break;
+    }
+    case "fail":
+      mock.onMessage(data.question, { error: { message: "it failed" }, status: data.status });
+      break;
+    case "count":
+      break;
+  }
+  self.postMessage(mock.getRequests().length);
+};

@@ -1,0 +1,109 @@
+/** The {@linkcode LanguageModel} port: the test double and the client over real HTTP have to agree. */
+
+import assert from "node:assert/strict";
+import { AgentError } from "../../supabase/functions/_shared/errors.ts";
+import type { ModelReply } from "../../supabase/functions/_shared/ports.ts";
+import { AimockProvider, type ModelProvider, RawProvider, ScriptedProvider } from "./model_providers.ts";
+
+const PROVIDERS: readonly (new () => ModelProvider)[] = [ScriptedProvider, AimockProvider, RawProvider];
+
+/** A reply under way, with the pieces of its text. */
+function ask(provider: ModelProvider, question: string, signal = new AbortController().signal): {
+  reply: Promise<ModelReply>;
+  pieces: string[];
+} {
+  const pieces: string[] = [];
+  const reply = provider.model.reply(
+    {
+      messages: [{ role: "user", content: question }],
+      models: ["test/model"],
+      temperature: 0.7,
+      maxTokens: 100,
+    },
+    { onText: (text) => void pieces.push(text), signal },
+  );
+  // Whether it is awaited, and when, is up to the test.
+  reply.catch(() => {});
+  return { reply, pieces };
+}
+
+for (const Provider of PROVIDERS) {
+  const test = (name: string, body: (provider: ModelProvider) => Promise<void>): void =>
+    Deno.test(`LanguageModel, ${Provider.name}: ${name}`, async () => {
+      const provider = new Provider();
+      await provider.start();
+      try {
+        await body(provider);
+      } finally {
+        await provider.stop();
+      }
+    });
+
+  test("text comes in order, whole, and never empty; then how it ended", async (provider) => {
+    const text = "Grüße, 世界! " + "All work and no play makes Jack a dull boy. ".repeat(20);
+    await provider.answer("tell", {
+      text,
+      usage: { prompt_tokens: 7, completion_tokens: 9, total_tokens: 16, cost: 0.25 },
+    });
+    const { reply, pieces } = ask(provider, "tell");
+    assert.deepEqual(await reply, {
+      finishReason: "stop",
+      model: "test/model",
+      usage: { prompt_tokens: 7, completion_tokens: 9, total_tokens: 16, cost: 0.25 },
+    });
+    assert.equal(pieces.join(""), text);
+    assert.ok(!pieces.includes(""));
+  });
+
+  test("an abort rejects with its reason within a second, and the provider sees it", async (provider) => {
+    await provider.answer("talk on", { text: "On and on. ".repeat(40), pieceMs: 50 });
+    const abort = new AbortController();
+    const { reply, pieces } = ask(provider, "talk on", abort.signal);
+    await provider.begun("talk on");
+    while (pieces.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    const reason = new Error("cancelled");
+    const abortedAt = performance.now();
+    abort.abort(reason);
+    await assert.rejects(reply, (thrown) => thrown === reason);
+    await provider.gaveUp();
+    assert.ok(performance.now() - abortedAt < 1000);
+    const { length } = pieces;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(pieces.length, length);
+  });
+
+  test("an abort before the first text, and one before the call", async (provider) => {
+    await provider.answer("wait", { text: "never", pieceMs: 5000 });
+    const abort = new AbortController();
+    const { reply } = ask(provider, "wait", abort.signal);
+    await provider.begun("wait");
+    abort.abort();
+    await assert.rejects(reply, { name: "AbortError" });
+    await assert.rejects(ask(provider, "wait", abort.signal).reply, { name: "AbortError" });
+  });
+
+  test("a failure is an AgentError with a code of the model's", async (provider) => {
+    const failures = [
+      [400, "model_rejected", false],
+      [401, "model_unauthorized", false],
+      [402, "model_unauthorized", false],
+      [429, "model_rate_limited", true],
+      [500, "model_unavailable", true],
+    ] as const;
+    for (const [status, code, retryable] of failures) {
+      const question = `fail with ${status}`;
+      await provider.fail(question, status);
+      const thrown = await ask(provider, question).reply.catch((reason: unknown) => reason);
+      assert.ok(thrown instanceof AgentError, String(thrown));
+      assert.deepEqual([thrown.code, thrown.retryable], [code, retryable]);
+    }
+  });
+
+  test("replies at the same time do not mix", async (provider) => {
+    const names = Array.from({ length: 12 }, (_, index) => `question ${String.fromCharCode(97 + index)}`);
+    for (const name of names) await provider.answer(name, { text: `${name} `.repeat(30), pieceMs: 2 });
+    const asked = names.map((name) => ask(provider, name));
+    await Promise.all(asked.map(({ reply }) => reply));
+    assert.deepEqual(asked.map(({ pieces }) => pieces.join("")), names.map((name) => `${name} `.repeat(30)));
+  });
+}

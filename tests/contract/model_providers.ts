@@ -1,0 +1,239 @@
+/** Three ways to have a language model: the double, and the client with either of two servers behind it. */
+
+import assert from "node:assert/strict";
+import * as z from "zod";
+import { AgentError, type ErrorCode } from "../../supabase/functions/_shared/errors.ts";
+import { createOpenRouter } from "../../supabase/functions/_shared/openrouter/open_router.ts";
+import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
+import type { CancelTimer, LanguageModel } from "../../supabase/functions/_shared/ports.ts";
+import type { Usage } from "../../supabase/functions/_shared/protocol/log_event.ts";
+import { delta, finish, sse } from "../support/model_stream.ts";
+import {
+  type RawAnswer,
+  RawModelServer,
+  type RawRequest,
+  type RawStep,
+} from "../support/raw_model_server.ts";
+import { type ScriptedCall, ScriptedModel } from "../support/scripted_model.ts";
+
+import type { AimockAnswer, AimockMessage } from "./aimock_thread.ts";
+
+export interface Answer {
+  text: string;
+  usage?: Usage;
+  /** Before each piece of 20 characters. Default 0. */
+  pieceMs?: number;
+}
+
+/** A model, and what it is to say to which question. */
+export interface ModelProvider {
+  readonly model: LanguageModel;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  answer(question: string, answer: Answer): Promise<void>;
+  /** Fails as a provider does that answers with this HTTP status. */
+  fail(question: string, status: number): Promise<void>;
+  /** Settles once the question has been asked. */
+  begun(question: string): Promise<void>;
+  /** Settles once the provider sees that nobody waits for its first answer any more, if it can see that. */
+  gaveUp(): Promise<void>;
+}
+
+const PIECE_CHARS = 20;
+
+function pieces(text: string): string[] {
+  const characters = Array.from(text);
+  return Array.from(
+    { length: Math.ceil(characters.length / PIECE_CHARS) },
+    (_, index) => characters.slice(index * PIECE_CHARS, (index + 1) * PIECE_CHARS).join(""),
+  );
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+async function eventually(holds: () => boolean): Promise<void> {
+  while (!holds()) await pause(5);
+}
+
+/** The test double. */
+export class ScriptedProvider implements ModelProvider {
+  readonly model = new ScriptedModel();
+  readonly #scripts = new Map<string, Answer | AgentError>();
+  readonly #clock = systemClock();
+  readonly #timers = new Set<CancelTimer>();
+
+  start(): Promise<void> {
+    void this.#lead();
+    return Promise.resolve();
+  }
+
+  stop(): Promise<void> {
+    for (const cancel of this.#timers) cancel();
+    return Promise.resolve();
+  }
+
+  answer(question: string, answer: Answer): Promise<void> {
+    this.#scripts.set(question, answer);
+    return Promise.resolve();
+  }
+
+  fail(question: string, status: number): Promise<void> {
+    const codes: Record<number, ErrorCode> = {
+      400: "model_rejected",
+      401: "model_unauthorized",
+      402: "model_unauthorized",
+      429: "model_rate_limited",
+      500: "model_unavailable",
+    };
+    const retryable = status === 429 || status >= 500;
+    this.#scripts.set(question, new AgentError(codes[status] ?? "internal", "it failed", { retryable }));
+    return Promise.resolve();
+  }
+
+  begun(question: string): Promise<void> {
+    return eventually(() =>
+      this.model.calls.some(({ request }) => request.messages[0]?.content === question)
+    );
+  }
+
+  gaveUp(): Promise<void> {
+    return eventually(() => this.model.calls[0]?.aborted === true);
+  }
+
+  /** Leads every call by hand, each in its own time. */
+  async #lead(): Promise<void> {
+    for (;;) {
+      const call = await this.model.nextCall();
+      const script = this.#scripts.get(call.request.messages[0]?.content ?? "");
+      if (script instanceof AgentError) call.fail(script);
+      else if (script !== undefined) this.#say(call, script, 0);
+    }
+  }
+
+  #say(call: ScriptedCall, answer: Answer, index: number): void {
+    const cancel = this.#clock.after(answer.pieceMs ?? 0, () => {
+      this.#timers.delete(cancel);
+      const piece = pieces(answer.text)[index];
+      if (piece === undefined) return call.end(answer.usage === undefined ? {} : { usage: answer.usage });
+      call.say(piece);
+      this.#say(call, answer, index + 1);
+    });
+    this.#timers.add(cancel);
+  }
+}
+
+/** The client that is deployed, with a key that no server checks. */
+function clientOf(baseUrl: string): LanguageModel {
+  return createOpenRouter({
+    baseUrl,
+    apiKey: "sk-or-test",
+    maxRetries: 0,
+    firstTokenTimeoutMs: 10_000,
+    stallTimeoutMs: 10_000,
+    clock: systemClock(),
+    random: Math.random,
+    fetch,
+    log: { write: () => {} },
+  });
+}
+
+/** The client, and aimock in OpenRouter's shape. */
+export class AimockProvider implements ModelProvider {
+  #worker: Worker | undefined;
+  #model: LanguageModel | undefined;
+
+  get model(): LanguageModel {
+    if (this.#model === undefined) throw new Error("Cannot ask: start() was not called");
+    return this.#model;
+  }
+
+  async start(): Promise<void> {
+    this.#worker = new Worker(import.meta.resolve("./aimock_thread.ts"), { type: "module" });
+    this.#model = clientOf(`${await this.#tell({ do: "start" })}/api/v1`);
+  }
+
+  stop(): Promise<void> {
+    this.#worker?.terminate();
+    return Promise.resolve();
+  }
+
+  async answer(question: string, { text, usage, pieceMs = 0 }: Answer): Promise<void> {
+    await this.#tell({ do: "answer", question, text, usage, pieceMs, pieceChars: PIECE_CHARS });
+  }
+
+  async fail(question: string, status: number): Promise<void> {
+    await this.#tell({ do: "fail", question, status });
+  }
+
+  async begun(): Promise<void> {
+    while (await this.#tell({ do: "count" }) === 0) await pause(5);
+  }
+
+  // It does not look.
+  gaveUp(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #tell(message: AimockMessage): Promise<AimockAnswer> {
+    const worker = this.#worker;
+    return new Promise((resolve, reject) => {
+      if (worker === undefined) return reject(new Error("Cannot ask: start() was not called"));
+      worker.onmessage = ({ data }): void => resolve(data);
+      worker.onerror = reject;
+      worker.postMessage(message);
+    });
+  }
+}
+
+/** The client, and a server of scripted bytes. */
+export class RawProvider implements ModelProvider {
+  readonly #answers = new Map<string, RawAnswer>();
+  #server: RawModelServer | undefined;
+  #model: LanguageModel | undefined;
+
+  get model(): LanguageModel {
+    return this.#model ??= clientOf(this.#started.baseUrl);
+  }
+
+  async start(): Promise<void> {
+    this.#server = await RawModelServer.start();
+    this.#server.answer((request) => this.#answers.get(asked(request)) ?? { status: 404 });
+  }
+
+  async stop(): Promise<void> {
+    await this.#started.close();
+  }
+
+  answer(question: string, { text, usage, pieceMs = 0 }: Answer): Promise<void> {
+    const steps = pieces(text).flatMap((piece): RawStep[] => [{ waitMs: pieceMs }, delta(piece)]);
+    const end = finish() + (usage === undefined ? "" : sse({ choices: [], usage })) + sse("[DONE]");
+    this.#answers.set(question, { steps: [...steps, end] });
+    return Promise.resolve();
+  }
+
+  fail(question: string, status: number): Promise<void> {
+    this.#answers.set(question, { status, headers: {}, steps: ["it failed"] });
+    return Promise.resolve();
+  }
+
+  begun(question: string): Promise<void> {
+    return eventually(() => this.#started.requests.some((request) => asked(request) === question));
+  }
+
+  async gaveUp(): Promise<void> {
+    assert.ok(await (await this.#started.request(0)).disconnected);
+  }
+
+  get #started(): RawModelServer {
+    if (this.#server === undefined) throw new Error("Cannot ask: start() was not called");
+    return this.#server;
+  }
+}
+
+/** What a request's last message says. */
+function asked({ body }: RawRequest): string {
+  return z.object({ messages: z.array(z.object({ content: z.string() })) }).parse(body).messages.at(-1)
+    ?.content ?? "";
+}
