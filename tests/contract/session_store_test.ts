@@ -29,7 +29,7 @@ function query(id: string, content = "?"): NewLogEvent {
 }
 
 const IMPLEMENTATIONS: Readonly<Record<string, MakeStore>> = {
-  MemoryStore(options) {
+  MemoryStore(options): Promise<StoreUnderTest> {
     const clock = new ManualClock();
     return Promise.resolve({ clock, store: new MemoryStore({ clock, ...options }) });
   },

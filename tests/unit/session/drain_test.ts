@@ -55,6 +55,7 @@ Deno.test("[CL1] an answer that takes too long ends interrupted, with what was w
   assert.equal(client.closed?.code, 1012);
   clock.advance(1000);
   await drained;
+  client.vanish();
   assert.equal(clock.pending, 0);
 });
 

@@ -5,6 +5,7 @@ import { AgentError } from "../errors.ts";
 /** The one subprotocol that the server names in its answer: a browser that offers any wants one of them back. */
 export const SUBPROTOCOL = "agent-websocket.v1";
 
+/** What one upgrade asks for, checked. */
 export interface ConnectRequest {
   /** The user's token; the header counts before the subprotocol, and that before the query. */
   token: string | undefined;

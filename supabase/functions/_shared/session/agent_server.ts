@@ -12,7 +12,7 @@ import { CLOSE } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";
 import { renderStatus, stamp } from "../protocol/render.ts";
 import { runCommand, type SessionCommand } from "./commands.ts";
-import { Connection, type ConnectionDeps } from "./connection.ts";
+import { Connection, type ConnectionDeps, NO_CLOSE_FRAME } from "./connection.ts";
 import { Handshake, tooManyConnections } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
@@ -100,7 +100,7 @@ export class AgentServer {
 
   /**
    * Takes no more turns and lets every connection go: idle ones now, the others when their answer is out, or after
-   * `drainTimeoutMs`. Settles when the last socket has closed, or has had {@linkcode CLOSE_TIMEOUT_MS} to.
+   * `drainTimeoutMs`. Settles when the last socket has closed, or had {@linkcode CLOSE_TIMEOUT_MS} to and counts as gone.
    */
   async drain(reason: string): Promise<void> {
     if (this.#isDraining) return;
@@ -118,14 +118,16 @@ export class AgentServer {
     }));
     this.#registry.stop();
     await this.#allClosed();
-    log.write({ level: "info", event: "drained", reason, connections: this.#connections.size });
+    log.write({ level: "info", event: "drained", reason });
   }
 
   async #allClosed(): Promise<void> {
     if (this.#connections.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onAllClosed = resolve;
-    const cancelTimer = this.#options.connection.clock.after(CLOSE_TIMEOUT_MS, resolve);
+    const cancelTimer = this.#options.connection.clock.after(CLOSE_TIMEOUT_MS, () => {
+      for (const connection of [...this.#connections.keys()]) connection.lost(NO_CLOSE_FRAME);
+    });
     await promise;
     cancelTimer();
   }

@@ -31,7 +31,8 @@ const QUIET_MS = 50;
 const MAX_LINGER_MS = 2000;
 /** How long a peer may take to answer a close. One that reads nothing never does, and the runtime waits for ever. */
 const CLOSE_TIMEOUT_MS = 5000;
-const NO_CLOSE_FRAME = 1006;
+/** For a peer that is gone without having closed. */
+export const NO_CLOSE_FRAME = 1006;
 
 export interface ConnectionDeps {
   clock: Clock;
