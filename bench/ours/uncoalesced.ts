@@ -8,15 +8,11 @@
 
 import { Turn } from "../../supabase/functions/_shared/agent/turn.ts";
 import type { LanguageModel, ModelReply } from "../../supabase/functions/_shared/ports.ts";
-import { ReadPacer } from "../../supabase/functions/_shared/openrouter/read_pacer.ts";
+import { PacedLane } from "../../supabase/functions/_shared/openrouter/read_pacer.ts";
 import { tokenAt } from "../model/script.ts";
 
-ReadPacer.prototype.join = () => ({
-  gathers: false,
-  closed: false,
-  turn: () => Promise.resolve(),
-  leave() {},
-});
+// Never fast, never in the pace.
+PacedLane.prototype.noteRead = () => {};
 
 const { run } = Turn.prototype;
 
