@@ -40,7 +40,7 @@ export function parseOptions(args: string[]): BenchOptions {
       json: { type: "string" },
     },
   });
-  const rounds = Number(values.rounds ?? (values.quick ? 2 : 5));
+  const rounds = Number(values.rounds ?? (values.quick ? 3 : 5));
   if (!Number.isSafeInteger(rounds) || rounds < 1) {
     throw new Error("--rounds must be a whole number from 1 up");
   }

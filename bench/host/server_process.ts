@@ -65,15 +65,17 @@ export class ServerProcess {
       stderr: "inherit",
     }).spawn();
     const timer = setTimeout(() => child.kill("SIGKILL"), START_TIMEOUT_MS);
-    const connection = await Promise.race([
-      listener.accept().catch(() => undefined),
-      child.status.then(() => undefined),
-    ]);
-    if (connection === undefined) throw invalid(`${entry} did not start`);
-    const control = new Control(connection);
-    const server = new ServerProcess(port, child, control, [await control.next(), await control.next()]);
-    clearTimeout(timer);
-    return server;
+    try {
+      const connection = await Promise.race([
+        listener.accept().catch(() => undefined),
+        child.status.then(() => undefined),
+      ]);
+      if (connection === undefined) throw invalid(`${entry} did not start`);
+      const control = new Control(connection);
+      return new ServerProcess(port, child, control, [await control.next(), await control.next()]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   used(): Promise<Used> {

@@ -53,21 +53,26 @@ function measureInTurn(
   load: Load,
   options: ScenarioOptions,
 ): Promise<number[][]> {
-  const { modelPort, rounds, onProgress } = options;
+  const { modelPort, rounds, isQuick, onProgress } = options;
+  const factor = isQuick ? 0.5 : 1;
   const servers = entries.map((entry) => ServerProcess.start(entry, { modelPort }));
   return withAll(servers, async (servers) => {
     const series = entries.map((): number[] => []);
-    for (const server of servers) await measure(server, WARM_UP);
+    for (const server of servers) await measure(server, shortened(WARM_UP, factor));
     for (let round = 0; round < rounds; round++) {
       const order = [...servers.entries()];
       for (const [index, server] of round % 2 === 0 ? order : order.reverse()) {
-        const cpuUs = await measure(server, load);
+        const cpuUs = await measure(server, shortened(load, factor));
         series[index]?.push(cpuUs);
         onProgress(`round ${round + 1}, ${entries[index]}: ${cpuUs.toFixed(1)} µs a token`);
       }
     }
     return series;
   });
+}
+
+function shortened({ streams, script }: Load, factor: number): Load {
+  return { streams, script: { ...script, tokens: script.tokens * factor } };
 }
 
 async function measure(server: ServerProcess, { streams, script }: Load): Promise<number> {

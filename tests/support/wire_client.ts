@@ -111,27 +111,32 @@ export class AgentClient implements AsyncDisposable {
 
   /** Sends a query and waits for the frame that ends it. */
   async answer(content: string, fields: Readonly<Record<string, unknown>> = {}): Promise<SeenFrame> {
-    return await this.waitFor(terminal(this.ask(content, fields)));
+    const from = this.frames.length;
+    return await this.waitFor(terminal(this.ask(content, fields)), { from });
   }
 
   /** Sends a command and waits for its answer. */
   async command(verb: string, args?: Readonly<Record<string, unknown>>): Promise<SeenFrame> {
     const id = crypto.randomUUID();
+    const from = this.frames.length;
     this.send({ type: "command", content: verb, id, ...(args && { args }) });
-    return await this.waitFor((frame) => frame.in_reply_to === id);
+    return await this.waitFor((frame) => frame.in_reply_to === id, { from });
   }
 
   /**
-   * The first frame that satisfies `predicate`, of those that came and those to come. Fails after `withinMs`
-   * milliseconds, or when the socket closes first, with what did come.
+   * The first frame that satisfies `predicate`, of those that came (from index `from` on) and those to come. Fails
+   * after `withinMs` milliseconds, or when the socket closes first, with what did come.
    */
-  waitFor(predicate: (frame: SeenFrame) => boolean, { withinMs = 10_000 } = {}): Promise<SeenFrame> {
+  waitFor(
+    predicate: (frame: SeenFrame) => boolean,
+    { withinMs = 10_000, from = 0 } = {},
+  ): Promise<SeenFrame> {
     const { promise, resolve, reject } = Promise.withResolvers<SeenFrame>();
     const end = (): void => {
       this.#waiters.delete(waiter);
       clearTimeout(timer);
     };
-    let seen = 0;
+    let seen = from;
     const waiter: Waiter = {
       look: () => {
         for (; seen < this.frames.length; seen++) {

@@ -54,7 +54,6 @@ async function bounded(agent: AgentProcess, body: () => Promise<void>): Promise<
   const after = await agent.memory();
   const heap = after.heapUsed + after.external - before.heapUsed - before.external;
   assert.ok(heap < MAX_HEAP_GROWTH_BYTES, `the heap has grown by ${heap} bytes`);
-
   assert.ok(after.rss < MAX_RSS_BYTES, `${after.rss} bytes resident`);
 }
 
@@ -123,11 +122,11 @@ const DECODER_CODES = new Set([
 
 /** Sends frames, waits until all are dealt with, and compares what came back with what had to. */
 async function sendAll(client: AgentClient, frames: readonly WireFrame[]): Promise<void> {
-  const since = client.frames.length;
+  const from = client.frames.length;
   frames.forEach((frame) => client.send(frame));
   const pong = await client.command("ping");
   assert.equal(pong.code, "pong");
-  const came = (): SeenFrame[] => client.frames.slice(since);
+  const came = (): SeenFrame[] => client.frames.slice(from);
   const refusals: string[] = [];
   for (const [index, frame] of frames.entries()) {
     const expected = expectedOf(frame);
@@ -143,7 +142,7 @@ async function sendAll(client: AgentClient, frames: readonly WireFrame[]): Promi
       // A query may be refused as well: then that is its only answer.
       const isAnswer = (one: SeenFrame): boolean =>
         one.in_reply_to === id && (kind === "answer" || terminal()(one) || one.type === "error");
-      await client.waitFor(isAnswer);
+      await client.waitFor(isAnswer, { from });
     }
   }
   const told = came().filter((one) => one.type === "error" && DECODER_CODES.has(one.code));
@@ -168,8 +167,8 @@ Deno.test("[FR1] [FR7] [FR8] [FR11] [FR12] [QU2] 11,000 frames of any kind on a 
         assert.ok(batches * BATCH >= 10_000);
         for (const client of [first, second]) {
           assert.equal(client.closed, undefined);
-          const fresh = client.seqs.filter((seq, at) => client.seqs.indexOf(seq) === at);
-          assert.deepEqual(fresh, [...fresh].sort((a, b) => a - b), "durable events in order");
+          const fresh = [...new Set(client.seqs)];
+          assert.deepEqual(fresh, fresh.toSorted((a, b) => a - b), "durable events in order");
         }
       }));
     assert.ok(!agent.log.some(({ level }) => level === "error"));
