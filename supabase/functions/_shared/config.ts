@@ -121,7 +121,8 @@ export interface Config extends Omit<Environment, "OPENROUTER_BASE_URL" | "SYSTE
  */
 export function parseConfig(env: Readonly<Record<string, string>>): Config {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
-  const parsed = environment.safeParse(set);
+  // Used once: compiling the schema would cost more than it saves.
+  const parsed = environment.safeParse(set, { jitless: true });
   const problems = parsed.success
     ? []
     : parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);

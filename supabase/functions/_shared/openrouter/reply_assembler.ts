@@ -4,8 +4,13 @@ import type { ModelReply } from "../ports.ts";
 import type { Usage } from "../protocol/log_event.ts";
 import { AttemptFailure, brokenStream, statusFailure } from "./attempt_failure.ts";
 
+/** Longest answer, in characters: a provider that never ends must not fill the worker's memory. */
+export const MAX_REPLY_CHARS = 2_000_000;
+
 export class ReplyAssembler {
   #text = "";
+  /** Of the whole answer so far. */
+  #chars = 0;
   #begun = false;
   #finishReason: string | undefined;
   #model: string;
@@ -78,6 +83,10 @@ export class ReplyAssembler {
   #addDelta({ content, reasoning, reasoning_content: reasoningContent }: Record<string, unknown>): void {
     // null or missing with reasoning and tool calls, neither of which is the answer's text.
     if (typeof content === "string" && content !== "") {
+      this.#chars += content.length;
+      if (this.#chars > MAX_REPLY_CHARS) {
+        throw brokenStream(`the answer has more than ${MAX_REPLY_CHARS} characters`);
+      }
       this.#text += content;
       this.#begun = true;
     } else if (reasoning || reasoningContent) {

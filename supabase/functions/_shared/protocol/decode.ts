@@ -51,7 +51,7 @@ export function decode(data: string | ArrayBuffer): Decoded {
 }
 
 function decodeObject(value: Record<string, unknown>): Decoded {
-  const id = frameId.safeParse(value.id).data;
+  const id = value.id === undefined ? undefined : frameId.safeParse(value.id).data;
   const type = value.type ?? "query";
   switch (type) {
     case "query":

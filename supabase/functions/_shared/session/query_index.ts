@@ -17,8 +17,13 @@ export interface KnownQuery {
   terminalSeq: number | undefined;
 }
 
+/** UTF-16 units of questions that are kept to tell a repeat from a conflict; the oldest go past it. */
+const MAX_KNOWN_CHARS = 4_000_000;
+
 export class QueryIndex {
   readonly #byId = new Map<string, KnownQuery>();
+  /** Of all questions that are kept. */
+  #chars = 0;
   #lastTurnId: string | undefined;
 
   /** The turn that ended or started last; undefined before the first. */
@@ -38,21 +43,13 @@ export class QueryIndex {
   /** A query that was accepted, before its event is committed. */
   accept(turn: Turn): void {
     const { queryId, turnId, content, options } = turn.query;
-    this.#byId.set(queryId, {
-      queryId,
-      turnId,
-      content,
-      options,
-      turn,
-      seq: undefined,
-      terminalSeq: undefined,
-    });
+    this.#add({ queryId, turnId, content, options, turn, seq: undefined, terminalSeq: undefined });
     this.#lastTurnId = turnId;
   }
 
   /** Takes back what was accepted: its event could not be committed. */
   forget(queryId: string): void {
-    this.#byId.delete(queryId);
+    this.#delete(queryId);
   }
 
   /** Takes an event of the log in, and forgets the queries whose events are no longer kept. */
@@ -61,15 +58,7 @@ export class QueryIndex {
       const { queryId, turnId, content, options, seq } = event;
       const known = this.#byId.get(queryId);
       if (known !== undefined) known.seq = seq;
-      else {this.#byId.set(queryId, {
-          queryId,
-          turnId,
-          content,
-          options,
-          turn: undefined,
-          seq,
-          terminalSeq: undefined,
-        });}
+      else this.#add({ queryId, turnId, content, options, turn: undefined, seq, terminalSeq: undefined });
     } else if (event.kind !== "cleared") {
       const known = this.#byId.get(event.queryId);
       if (known !== undefined) {
@@ -79,8 +68,19 @@ export class QueryIndex {
       }
     }
     for (const [queryId, known] of this.#byId) {
-      if (known.terminalSeq === undefined || known.terminalSeq >= oldestSeq) break;
-      this.#byId.delete(queryId);
+      if (known.terminalSeq === undefined) break;
+      if (known.terminalSeq >= oldestSeq && this.#chars <= MAX_KNOWN_CHARS) break;
+      this.#delete(queryId);
     }
+  }
+
+  #add(known: KnownQuery): void {
+    this.#chars += known.content.length;
+    this.#byId.set(known.queryId, known);
+  }
+
+  #delete(queryId: string): void {
+    this.#chars -= this.#byId.get(queryId)?.content.length ?? 0;
+    this.#byId.delete(queryId);
   }
 }

@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import type { LogEvent } from "../../../supabase/functions/_shared/protocol/log_event.ts";
+import { QueryIndex } from "../../../supabase/functions/_shared/session/query_index.ts";
+
+/** A query and its response, as the log has them. */
+function turn(n: number, content: string): LogEvent[] {
+  const ids = { queryId: `q${n}`, turnId: `t${n}` };
+  return [
+    { kind: "query", ...ids, content, options: {}, connectionId: "c", feedback: [], seq: 2 * n + 1, at: 0 },
+    { kind: "response", ...ids, content: "ok", finishReason: "stop", model: "m", seq: 2 * n + 2, at: 0 },
+  ];
+}
+
+Deno.test("[QU4] QueryIndex: queries are forgotten with their events", () => {
+  const index = new QueryIndex();
+  for (let n = 0; n < 10; n++) for (const event of turn(n, "?")) index.apply(event, event.seq - 5);
+  assert.equal(index.get("q6"), undefined);
+  assert.equal(index.get("q7")?.terminalSeq, 16);
+  assert.ok(index.hasTurn("t9"));
+});
+
+Deno.test("[QU4] QueryIndex: what it keeps of long questions is bounded", () => {
+  const index = new QueryIndex();
+  for (let n = 0; n < 100; n++) for (const event of turn(n, "x".repeat(100_000))) index.apply(event, 0);
+  const kept = Array.from({ length: 100 }, (_, n) => index.get(`q${n}`)).filter((known) =>
+    known !== undefined
+  );
+  assert.equal(kept.length, 40);
+  assert.equal(kept.at(-1)?.queryId, "q99");
+});
