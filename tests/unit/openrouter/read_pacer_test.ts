@@ -80,7 +80,7 @@ Deno.test("ReadPacer: no text is kept back for longer than a tick", async () => 
 });
 
 Deno.test("ReadPacer: few streams, or slow ones, are read as it comes", async () => {
-  for (const [count, everyMs] of [[2, 10], [6, 30]] as const) {
+  for (const [count, everyMs] of [[2, 10], [6, 40]] as const) {
     const provider = new FakeProvider();
     const streams = await start(provider, count);
     await say(provider, streams, { everyMs, times: 100 });
@@ -144,13 +144,22 @@ Deno.test("ReadPacer: the last text does not wait for the end of the stream", as
   }
 });
 
-Deno.test("ReadPacer: a fast stream may become somewhat slower and keeps the pace", async () => {
+Deno.test("ReadPacer: streams that are slow each, but many, are read on the tick", async () => {
+  const provider = new FakeProvider();
+  const streams = await start(provider, 6);
+  await say(provider, streams, { everyMs: 25, times: 40 });
+  for (const { asked } of streams) asked.pieces.length = 0;
+  await say(provider, streams, { everyMs: 25, times: 40 });
+  for (const { asked } of streams) assert.ok(asked.pieces.length <= 21, String(asked.pieces.length));
+});
+
+Deno.test("ReadPacer: streams may become somewhat slower and keep the pace", async () => {
   const provider = new FakeProvider();
   const streams = await start(provider, 3);
-  await say(provider, streams, { everyMs: 28, times: 40 });
+  await say(provider, streams, { everyMs: 16, times: 40 });
   for (const { asked } of streams) assert.equal(asked.pieces.length, 41);
   await speedUp(provider, streams);
-  await say(provider, streams, { everyMs: 28, times: 80 });
+  await say(provider, streams, { everyMs: 16, times: 80 });
   for (const { asked } of streams) assert.ok(asked.pieces.length < 50, String(asked.pieces.length));
 });
 

@@ -12,7 +12,10 @@ export interface ReadPacerOptions {
   clock: Clock;
   /** Fast streams from which the pace is kept: with few, smooth text is worth more than CPU time. Default 8. */
   minStreams?: number;
-  /** What makes a stream fast. One that seldom brings two reads a tick only pays for the waiting. Default 2. */
+  /**
+   * What those streams have to bring together, in reads a tick: it costs two wake-ups itself, so at 8 (8 streams of 20
+   * tokens/s) it saves nothing. Default 10.
+   */
   minReadsPerTick?: number;
   /** From one tick to the next, in milliseconds, and so the most that text is kept back. Default 50. */
   intervalMs?: number;
@@ -22,8 +25,10 @@ export interface ReadPacerOptions {
 
 /** How many ticks a stream is watched before it counts as fast, or as not fast any more. */
 const SAMPLE_TICKS = 10;
-/** A stream stays fast down to this part of what made it so, lest it come and go. */
-const STAY_FAST = 0.75;
+/** What makes a stream fast, in reads a tick: a slower one would only be kept waiting. */
+const FAST_READS = 0.5;
+/** A stream stays fast, and the pace is kept, down to this part of what it took, lest they come and go. */
+const STAY = 0.75;
 
 /** `off`: everyone reads as it comes. Otherwise reading is allowed, or has to wait. */
 type Pace = "off" | "open" | "closed";
@@ -39,7 +44,7 @@ export class ReadPacer {
   #cancelTimer: CancelTimer | undefined;
 
   constructor(
-    { clock, minStreams = 8, minReadsPerTick = 2, intervalMs = 50, windowMs = 2 }: ReadPacerOptions,
+    { clock, minStreams = 8, minReadsPerTick = 10, intervalMs = 50, windowMs = 2 }: ReadPacerOptions,
   ) {
     this.#clock = clock;
     this.#minStreams = minStreams;
@@ -56,20 +61,20 @@ export class ReadPacer {
     return new PacedLane(flush, {
       now: this.#clock.now(),
       sampleMs: SAMPLE_TICKS * this.#intervalMs,
-      minReads: this.#minReads,
       pace: () => this.#pace,
-      setFast: (lane, fast) => fast ? this.#add(lane) : this.#remove(lane),
+      onSampled: (lane) => this.#weigh(lane),
     });
   }
 
-  #add(lane: PacedLane): void {
-    this.#fast.add(lane);
-    if (this.#pace === "off" && this.#fast.size >= this.#minStreams) this.#close();
-  }
-
-  #remove(lane: PacedLane): void {
-    this.#fast.delete(lane);
-    if (this.#pace === "off" || this.#fast.size >= this.#minStreams) return;
+  #weigh(lane: PacedLane): void {
+    if (lane.isFast) this.#fast.add(lane);
+    else this.#fast.delete(lane);
+    let reads = 0;
+    for (const fast of this.#fast) reads += fast.readsPerSample;
+    const isOn = this.#pace !== "off";
+    const pays = this.#fast.size >= this.#minStreams && reads >= this.#minReads * (isOn ? STAY : 1);
+    if (pays === isOn) return;
+    if (pays) return this.#close();
     this.#pace = "off";
     this.#cancelTimer?.();
     for (const other of this.#fast) {
@@ -96,9 +101,9 @@ export class ReadPacer {
 interface LaneOptions {
   now: number;
   sampleMs: number;
-  minReads: number;
   pace(): Pace;
-  setFast(lane: PacedLane, fast: boolean): void;
+  /** Called when it is known anew how fast the stream is. */
+  onSampled(lane: PacedLane): void;
 }
 
 /** One stream's place in the pace. */
@@ -106,7 +111,10 @@ export class PacedLane {
   /** Hands on what the stream has gathered. */
   readonly flush: () => void;
   readonly #options: LaneOptions;
-  #fast = false;
+  /** Whether its reads would gain by waiting for the tick. */
+  isFast = false;
+  /** How much it reads, as far as is known. */
+  readsPerSample = 0;
   #left = false;
   #reads = 0;
   #bytes = 0;
@@ -123,27 +131,25 @@ export class PacedLane {
 
   /** Text should wait for `flush` instead of being handed on at once. */
   get gathers(): boolean {
-    return this.#fast && this.#options.pace() !== "off";
+    return this.isFast && this.#options.pace() !== "off";
   }
 
   /** Reading should wait for {@linkcode turn}. */
   get closed(): boolean {
-    return this.#fast && this.#options.pace() === "closed";
+    return this.isFast && this.#options.pace() === "closed";
   }
 
   /** So many bytes were read at `now`. */
   noteRead(now: number, bytes: number): void {
     this.#reads++;
     this.#bytes += bytes;
-    const { sampleMs, minReads } = this.#options;
+    const { sampleMs } = this.#options;
     const ms = now - this.#sampledAt;
     if (ms < sampleMs || this.#left) return;
-    if (!this.#fast) this.#bytesPerRead = this.#bytes / this.#reads;
-    const reads = this.#bytes / this.#bytesPerRead * sampleMs / ms;
-    const fast = reads >= (this.#fast ? minReads * STAY_FAST : minReads);
+    if (!this.isFast) this.#bytesPerRead = this.#bytes / this.#reads;
+    this.#setReads(this.#bytes / this.#bytesPerRead * sampleMs / ms);
     this.#reads = this.#bytes = 0;
     this.#sampledAt = now;
-    if (fast !== this.#fast) this.#setFast(fast);
   }
 
   /** Settles as soon as reading may go on. */
@@ -163,12 +169,13 @@ export class PacedLane {
   /** Out of the pace for good: `flush` is not called any more. Leaving again does nothing. */
   leave(): void {
     this.#left = true;
-    if (this.#fast) this.#setFast(false);
+    if (this.isFast) this.#setReads(0);
   }
 
-  #setFast(fast: boolean): void {
-    this.#fast = fast;
-    this.#options.setFast(this, fast);
-    if (!fast) this.resume();
+  #setReads(reads: number): void {
+    this.readsPerSample = reads;
+    this.isFast = reads >= FAST_READS * SAMPLE_TICKS * (this.isFast ? STAY : 1);
+    this.#options.onSampled(this);
+    if (!this.isFast) this.resume();
   }
 }
