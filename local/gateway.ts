@@ -35,6 +35,8 @@ export interface Upstream {
   target: string;
   /** Whether a WebSocket may be opened there. */
   upgrades: boolean;
+  /** When it aborts, both connections are cut off without a goodbye. */
+  cutSignal?: AbortSignal;
   /** Called with the first byte of the answer. */
   onAnswer?(): void;
   /** What to tell the client when the server went away without an answer. */
@@ -172,6 +174,8 @@ async function join(client: Deno.TcpConn, server: Deno.TcpConn, joining: Joining
   server.setNoDelay();
   const upgrading = destination.upgrades && headerValue(request.head, "upgrade") !== "";
   const head = forwardedHead(request, { client, destination, gatewayPort, upgrading });
+  const cutOff = (): void => [client, server].forEach(close);
+  destination.cutSignal?.addEventListener("abort", cutOff);
   await writeAll(server, encodeHead(head));
   await relay(client, server, {
     readAnswer: async (source) => {
@@ -184,6 +188,7 @@ async function join(client: Deno.TcpConn, server: Deno.TcpConn, joining: Joining
       return encodeRefusal(await destination.onSilence?.() ?? WORKER_GONE);
     },
   });
+  destination.cutSignal?.removeEventListener("abort", cutOff);
 }
 
 interface Forwarding {

@@ -2,6 +2,8 @@
 
 import { JWKS_PATH } from "./desk.ts";
 import type { Destination, Refusal } from "./gateway.ts";
+import { REALTIME_PATH } from "./realtime/realtime.ts";
+import type { RealtimeServer } from "./realtime/server.ts";
 import { BootError, type WorkerPool } from "./worker_pool.ts";
 
 const FUNCTIONS_PREFIX = "/functions/v1/";
@@ -12,11 +14,12 @@ const DEATH_NOTICE_MS = 1000;
 export interface Parts {
   pools: ReadonlyMap<string, WorkerPool>;
   lite?: { port: Promise<number> };
+  realtime?: RealtimeServer;
   desk?: { port: number };
 }
 
 /** Never rejects but for a mistake of ours. `target` is path and query. */
-export async function route(target: string, { pools, lite, desk }: Parts): Promise<Destination> {
+export async function route(target: string, { pools, lite, realtime, desk }: Parts): Promise<Destination> {
   const path = target.split("?", 1)[0] ?? target;
   if (path.startsWith(FUNCTIONS_PREFIX)) {
     const name = path.slice(FUNCTIONS_PREFIX.length).split("/", 1)[0] ?? "";
@@ -33,6 +36,10 @@ export async function route(target: string, { pools, lite, desk }: Parts): Promi
       const message = error instanceof Error ? error.message : String(error);
       return refusal({ status: 503, code: "LITE_ERROR", message });
     }
+  }
+  if (realtime !== undefined && path.startsWith(`${REALTIME_PATH}/`)) {
+    const { port, realtime: { cutSignal } } = realtime;
+    return { kind: "upstream", port, target, upgrades: true, cutSignal };
   }
   if (desk === undefined) return refusal(STARTING);
   return { kind: "upstream", port: desk.port, target, upgrades: false };

@@ -5,6 +5,9 @@ import { functionsEnv } from "./functions_env.ts";
 import { type Gateway, openGateway } from "./gateway.ts";
 import { createKeys, type LocalKeys } from "./keys.ts";
 import { chooseModel, type Model, type ModelChoice } from "./model.ts";
+import type { RealtimeControl } from "./realtime/realtime.ts";
+import { openRealtime, type RealtimeServer } from "./realtime/server.ts";
+import type { RealtimeOptions } from "./realtime/settings.ts";
 import { route } from "./router.ts";
 import { renderStatusPage } from "./status_page.ts";
 import { startSupabaseLite } from "./supabase_lite.ts";
@@ -32,6 +35,8 @@ export interface LocalStackOptions {
   wallClockMs?: number;
   /** Whether `/auth/v1` and `/rest/v1` are served. Default: true. */
   lite?: boolean;
+  /** What `/realtime/v1` is like. */
+  realtime?: Omit<RealtimeOptions, "keys" | "publicKeys">;
   /** Default: what `env` says, else the mock. */
   model?: ModelChoice;
   /** Whether `/__local/…` is served. Default: false. */
@@ -55,6 +60,8 @@ export interface LocalStack {
   workers(): WorkerStatus[];
   /** Makes a worker of the function `name` rotate or die; see {@linkcode WorkerPool.disturb}. */
   disturb(name: string, action: "beforeunload" | "kill", options?: DisturbOptions): boolean;
+  /** Plays an outage of Realtime, and tells who is connected to it. */
+  realtime: RealtimeControl;
   /** Signs a token as `POST /__local/token` does. */
   token(request?: TokenRequest): Promise<string>;
   /** Ends everything, within five seconds. Calling it again waits for the same end. */
@@ -66,6 +73,7 @@ interface Running {
   pools: Map<string, WorkerPool>;
   gateway?: Gateway;
   lite?: Thread;
+  realtime?: RealtimeServer;
   model?: Model;
   desk?: Desk;
 }
@@ -123,7 +131,13 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     pools.set(source.name, pool);
   }
   const authMode = workerEnv.AUTH_MODE ?? "";
-  const hooks = new TestHooks({ keys, url, pools });
+  const { realtime } = running.realtime = openRealtime({
+    onError: (error) => onLog(`[realtime] ${error instanceof Error ? error.stack : error}`, "stderr"),
+    ...options.realtime,
+    keys,
+    publicKeys: async () => [keys.es256, ...await hooks.publicKeys()],
+  });
+  const hooks: TestHooks = new TestHooks({ keys, url, pools, realtime });
   running.desk = openDesk({
     keys,
     ...(options.testHooks ? { hooks } : {}),
@@ -149,18 +163,20 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     authMode,
     workers: () => [...pools.values()].flatMap((pool) => pool.status()),
     disturb: (name, action, disturbance) => pools.get(name)?.disturb(action, disturbance) ?? false,
+    realtime,
     token: (request = {}) => hooks.token(request),
     stop: () => stopped ??= stopAll(running),
   };
 }
 
-async function stopAll({ pools, gateway, lite, model, desk }: Running): Promise<void> {
+async function stopAll({ pools, gateway, lite, realtime, model, desk }: Running): Promise<void> {
   gateway?.refuse();
   // Connections stay open meanwhile: the workers' last frames go through them.
   await Promise.all([...pools.values()].map((pool) => pool.stop(STOP_GRACE_MS)));
   lite?.stop();
   await gateway?.stop();
   model?.stop();
+  await realtime?.stop();
   await desk?.stop();
 }
 

@@ -3,6 +3,7 @@
 import { base64url, type CryptoKey, exportSPKI, SignJWT } from "jose";
 import * as z from "zod";
 import { createSigningKey, type LocalKeys, type SigningKey } from "./keys.ts";
+import type { RealtimeControl } from "./realtime/realtime.ts";
 import { UNLOAD_REASONS } from "./worker_messages.ts";
 import type { WorkerPool } from "./worker_pool.ts";
 
@@ -35,11 +36,17 @@ const workerRequest = z.strictObject({
 /** What `POST /__local/worker` takes. */
 export type WorkerRequest = z.input<typeof workerRequest>;
 
+const realtimeRequest = z.strictObject({
+  /** `cut` drops every connection; `pause` refuses new ones until `resume`. */
+  action: z.enum(["cut", "pause", "resume"]),
+});
+
 export interface TestHooksOptions {
   keys: LocalKeys;
   /** The stack's own address. */
   url: string;
   pools: ReadonlyMap<string, WorkerPool>;
+  realtime: RealtimeControl;
 }
 
 export class TestHooks {
@@ -83,7 +90,7 @@ export class TestHooks {
   /** Answers a request below `/__local/`; undefined where there is no such hook. */
   async handle(request: Request): Promise<Response | undefined> {
     const { pathname } = new URL(request.url);
-    const { pools } = this.#options;
+    const { pools, realtime } = this.#options;
     try {
       switch (`${request.method} ${pathname}`) {
         case "POST /__local/token":
@@ -102,6 +109,11 @@ export class TestHooks {
               status: 404,
             });
         }
+        case "GET /__local/realtime":
+          return Response.json(realtime.stats());
+        case "POST /__local/realtime":
+          realtime[realtimeRequest.parse(await body(request)).action]();
+          return Response.json({ done: true });
         default:
           return undefined;
       }

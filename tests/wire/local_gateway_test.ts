@@ -191,7 +191,7 @@ Deno.test("local gateway: unknown paths are 404, unknown functions too", async (
         "functions/v1/none",
         "functions/v1/",
         "functions/v1/_shared/x",
-        "realtime/v1/websocket",
+        "storage/v1/object",
         "x",
       ]
     ) {
