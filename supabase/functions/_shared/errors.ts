@@ -43,6 +43,7 @@ export const ERROR_CODES = [
   "interrupted",
   // Ours
   "store_unavailable",
+  "relay_unavailable",
   "internal",
 ] as const;
 

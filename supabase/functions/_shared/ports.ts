@@ -60,6 +60,8 @@ export interface VerifiedUser {
   userId: string;
   /** When the token ends, in milliseconds since the epoch. */
   expiresAt: number;
+  /** The claim `app_metadata`, which only the project's own server can set. */
+  appMetadata?: Readonly<Record<string, unknown>>;
 }
 
 /** Tells who a token belongs to. */
@@ -176,4 +178,50 @@ export interface EventLog {
   append(sessionId: string, events: readonly NewLogEvent[]): Promise<readonly LogEvent[]>;
   read(sessionId: string, range: LogRange): Promise<LogPage>;
   recordFeedback(sessionId: string, feedback: Feedback): Promise<{ repeated: boolean }>;
+}
+
+/** A message from another worker, or from another function. */
+export interface RelayMessage {
+  /** Its name. `relay_batch` is taken. */
+  event: string;
+  /** An object that JSON can hold, and that is not changed any more. On arrival it is not checked yet. */
+  payload: unknown;
+}
+
+/**
+ * How listening stands: every topic that somebody listens to is joined; not yet, or not any more; nobody listens.
+ * Sending does not depend on it.
+ */
+export type RelayStatus = "ok" | "connecting" | "idle";
+
+/**
+ * Carries messages between the workers of a project: best effort, and nothing after the fact. Within a topic a message
+ * comes after those that `publish` had resolved for when it was called; else in any order.
+ */
+export interface Relay {
+  /** For `/health`, and for telling callers the truth. */
+  readonly status: RelayStatus;
+  /**
+   * Joins a topic for as long as anyone listens to it, and hands on what anyone publishes there, this worker too.
+   * Answers what ends this listener; ending it again does nothing. Never throws; a closed relay does nothing.
+   */
+  subscribe(topic: string, listener: RelayListener): () => void;
+  /**
+   * Resolves when the message was taken: whether it arrives, nobody knows. Rejects with an {@linkcode AgentError}
+   * `relay_unavailable` (retryable) where it was not, or no answer came; with `message_too_large` above 250,000 bytes; with
+   * a `TypeError` where the payload is no object.
+   */
+  publish(topic: string, message: RelayMessage): Promise<void>;
+  /** Leaves everything, and resolves when what was being sent has been, or has failed. */
+  close(): Promise<void>;
+}
+
+/** Who listens to a topic. Neither function may throw. */
+export interface RelayListener {
+  onMessage(message: RelayMessage): void;
+  /**
+   * Messages may have been missed until now: the topic has just been joined, for the first time since this listener came
+   * or again after trouble. A listener of a topic that is joined already has missed nothing.
+   */
+  onGap?(): void;
 }

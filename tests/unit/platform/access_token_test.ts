@@ -145,6 +145,7 @@ for (const [name, make] of Object.entries(ACCEPTED)) {
       kid: "key-1",
       userId: "11111111-1111-4111-8111-111111111111",
       expiresAt: NOW + 3_600_000,
+      appMetadata: {},
     });
   });
 }

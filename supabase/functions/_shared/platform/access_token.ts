@@ -19,6 +19,8 @@ export type ClaimedToken =
     userId: string;
     /** Milliseconds since the epoch. */
     expiresAt: number;
+    /** The claim `app_metadata`. */
+    appMetadata: Readonly<Record<string, unknown>>;
   }
   & (
     | { alg: "ES256" | "RS256"; /** Which of the project's keys signed it. */ kid: string }
@@ -45,7 +47,7 @@ export function readAccessToken(token: string, nowMs: number): ClaimedToken {
   // RFC 7515, 4.1.11: an extension that must be understood, and none is.
   if (Object.hasOwn(header, "crit")) throw refused("it needs an extension that is not known");
 
-  const { sub, exp, nbf, iat, aud, role } = payload;
+  const { sub, exp, nbf, iat, aud, role, app_metadata: appMetadata } = payload;
   const now = nowMs / 1000;
   if (!isDate(exp)) throw refused("it has no time of expiry");
   if (exp <= now) throw refused("it has expired");
@@ -61,7 +63,11 @@ export function readAccessToken(token: string, nowMs: number): ClaimedToken {
   if (role !== "authenticated") throw refused("it is not a user's");
   if (typeof sub !== "string" || sub === "") throw refused("it names no user");
 
-  const claimed = { userId: sub, expiresAt: exp * 1000 };
+  const claimed = {
+    userId: sub,
+    expiresAt: exp * 1000,
+    appMetadata: isObject(appMetadata) ? appMetadata : {},
+  };
   if (alg === "HS256") return { alg, ...claimed };
   if (typeof header.kid !== "string" || header.kid === "") throw refused("it names no signing key");
   return { alg, kid: header.kid, ...claimed };

@@ -73,7 +73,8 @@ class SupabaseVerifier implements IdentityVerifier {
     } else {
       await this.#checkSignature(token, claimed.kid);
     }
-    return { userId: claimed.userId, expiresAt: claimed.expiresAt };
+    const { userId, expiresAt, appMetadata } = claimed;
+    return { userId, expiresAt, appMetadata };
   }
 
   async #checkSignature(token: string, kid: string): Promise<void> {

@@ -1,0 +1,92 @@
+/**
+ * Broadcasts over HTTP: whoever only sends needs no connection and joins nothing.
+ *
+ * `httpSend` sends the key as `apikey`; the gateway makes the Bearer token of it (supabase/cli, kong.yml). Facts of
+ * supabase-js 2.119.1 that this is built around, read in its source (realtime-js, RealtimeChannel.ts):
+ * - a request that fails leaves the timer of its time limit behind, and a 202 its body unread: hence a `fetch` that always
+ *   answers, and has read all;
+ * - what `removeChannel` sends for a channel that never joined waits for a connection for ever, and the last one sets
+ *   timers: hence one channel for each topic, kept.
+ */
+
+import { AgentError } from "../errors.ts";
+import type { Clock, RelayMessage } from "../ports.ts";
+import { encodeRelayPayload } from "../protocol/relay_payload.ts";
+import { deadlineFetch, type Fetch } from "./deadline_fetch.ts";
+import { type RealtimeJs, realtimeUrl } from "./realtime_connection.ts";
+
+type RealtimeClient = InstanceType<RealtimeJs["RealtimeClient"]>;
+
+/** As many as a connection may have. There are fewer topics, unless somebody makes them up. */
+const MAX_CHANNELS = 100;
+/** Of what Realtime says when it refuses. */
+const MAX_REASON_CHARS = 200;
+
+export interface RealtimePublisherOptions {
+  supabaseUrl: string;
+  secretKey: string;
+  clock: Clock;
+  /** How long Realtime may take to answer. */
+  timeoutMs: number;
+  load(): Promise<RealtimeJs>;
+}
+
+export class RealtimePublisher {
+  readonly #options: RealtimePublisherOptions;
+  readonly #fetch: Fetch;
+  #client: RealtimeClient | undefined;
+
+  constructor(options: RealtimePublisherOptions) {
+    this.#options = options;
+    this.#fetch = answeringFetch(deadlineFetch(options.clock, options.timeoutMs));
+  }
+
+  /**
+   * Resolves once Realtime has taken it, which is no more than that: an older server says the same of a message to a
+   * private topic that the key may not write, and drops it.
+   */
+  async publish(topic: string, { event, payload }: RelayMessage): Promise<void> {
+    encodeRelayPayload(payload);
+    try {
+      const channel = (await this.#connected()).channel(topic, { config: { private: true } });
+      // Its own time limit, which must never come first.
+      await channel.httpSend(event, payload, { timeout: this.#options.timeoutMs * 2 });
+    } catch (cause) {
+      throw new AgentError("relay_unavailable", "Cannot relay the message: Realtime did not take it", {
+        retryable: true,
+        cause,
+      });
+    }
+  }
+
+  /** A client that never connects has no timers, so that it need not be ended. */
+  async #connected(): Promise<RealtimeClient> {
+    const { load, supabaseUrl, secretKey } = this.#options;
+    const { RealtimeClient } = await load();
+    if (this.#client === undefined || this.#client.getChannels().length >= MAX_CHANNELS) {
+      this.#client = new RealtimeClient(realtimeUrl(supabaseUrl), {
+        params: { apikey: secretKey },
+        fetch: this.#fetch,
+      });
+    }
+    return this.#client;
+  }
+}
+
+/** Makes an answer of every failure, with what is to be logged as the `error` that `httpSend` looks for. */
+function answeringFetch(fetch: Fetch): Fetch {
+  return async (input, init) => {
+    try {
+      const response = await fetch(input, init);
+      if (response.status === 202 || response.status === 404) return response;
+      const reason = (await response.text()).slice(0, MAX_REASON_CHARS);
+      return refusal(`HTTP ${response.status}: ${reason}`);
+    } catch (error) {
+      return refusal(error instanceof Error ? error.message : "The request failed");
+    }
+  };
+}
+
+function refusal(error: string): Response {
+  return Response.json({ error }, { status: 503 });
+}

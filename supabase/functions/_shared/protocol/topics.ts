@@ -1,0 +1,36 @@
+/**
+ * The relay's topics.
+ *
+ * Realtime allows 100 channels a connection and, on the smallest plan, 100 joins a second: a channel per session cannot
+ * scale. So the sessions share a few topics, and every worker and function of a project must use the same number.
+ */
+
+/** How many topics the sessions share where nothing else was said. */
+export const DEFAULT_RELAY_SHARDS = 8;
+
+/** One less than Realtime's channels per connection: the last is {@linkcode EVERYONE_TOPIC}. */
+export const MAX_RELAY_SHARDS = 99;
+
+/** What is not for one session: notifications to a user or to everyone, and activity. */
+export const EVERYONE_TOPIC = "agent_websocket:all";
+
+const FNV_OFFSET_BASIS = 0x811c9dc5;
+const FNV_PRIME = 0x01000193;
+
+/** The topic of a session's messages: `agent_websocket:0` … `agent_websocket:<shards - 1>`. */
+export function sessionTopic(sessionId: string, shards: number = DEFAULT_RELAY_SHARDS): string {
+  return `agent_websocket:${fnv1a(sessionId) % shards}`;
+}
+
+/**
+ * FNV-1a in 32 bits (http://www.isthe.com/chongo/tech/comp/fnv, "FNV-1a alternate algorithm"), over UTF-16 units, which
+ * for ASCII are the bytes. Five lines rather than a package: nothing else in a deployed function would use it.
+ */
+export function fnv1a(text: string): number {
+  let hash = FNV_OFFSET_BASIS;
+  for (let index = 0; index < text.length; index++) {
+    hash = Math.imul(hash ^ text.charCodeAt(index), FNV_PRIME);
+  }
+  // Bitwise operators of JavaScript are signed.
+  return hash >>> 0;
+}
