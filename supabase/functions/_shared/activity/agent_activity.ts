@@ -1,0 +1,102 @@
+/**
+ * How the agent tells what it does. Where nobody watches, telling costs a look and nothing else: no event is made, no
+ * time is read.
+ */
+
+import type { Clock } from "../ports.ts";
+import { type ActivityEvent, ANONYMOUS, type SystemEventData } from "../protocol/activity_events.ts";
+import { activityEventHelpers } from "./event_helpers.ts";
+import { Progress } from "./progress.ts";
+import type {
+  ActivityReporter,
+  ActivitySink,
+  MemoryAccess,
+  MemoryOutcome,
+  ReportedSession,
+  ReportedTurn,
+  TurnStage,
+} from "./reporter.ts";
+
+export class AgentActivity implements ActivityReporter {
+  readonly #sink: ActivitySink;
+  readonly #clock: Pick<Clock, "now">;
+  readonly #create: ReturnType<typeof activityEventHelpers>;
+  readonly #progress: Progress;
+  #commits = 0;
+
+  constructor(sink: ActivitySink, clock: Pick<Clock, "now">) {
+    this.#sink = sink;
+    this.#clock = clock;
+    this.#create = activityEventHelpers(clock);
+    this.#progress = new Progress(clock);
+  }
+
+  /** How often anything was stored or deleted while somebody watched: the load's commits a second come from it. */
+  get commits(): number {
+    return this.#commits;
+  }
+
+  session(session: ReportedSession, event: "created" | "updated" | "deleted"): void {
+    if (!this.#sink.isWatched) return;
+    const { sessionId } = session;
+    const data = { event, sessionId, userId: ownerId(session) ?? ANONYMOUS };
+    this.#emit(session, this.#create.createSessionEvent(data));
+  }
+
+  reasoning(session: ReportedSession, turn: ReportedTurn, stage: TurnStage): void {
+    if (this.#sink.isWatched) this.#reason(session, turn, stage, this.#progress.at(stage));
+  }
+
+  streaming(session: ReportedSession, turn: ReportedTurn, maxTokens: number): void {
+    if (!this.#sink.isWatched) return;
+    const progress = this.#progress.streamed(turn, maxTokens);
+    if (progress !== undefined) this.#reason(session, turn, "streaming", progress);
+  }
+
+  memory(session: ReportedSession, { operation, sector }: MemoryAccess, outcome: MemoryOutcome): void {
+    if (!this.#sink.isWatched) return;
+    if (operation !== "recall" && outcome.success) this.#commits++;
+    const event = this.#create.createMemoryOperationEvent({
+      operation,
+      memoryId: session.sessionId,
+      userId: ownerId(session) ?? ANONYMOUS,
+      sector,
+      success: outcome.success,
+      duration: outcome.durationMs,
+    });
+    this.#emit(session, event);
+  }
+
+  timed<T>(session: ReportedSession, access: MemoryAccess, work: () => Promise<T>): Promise<T> {
+    if (!this.#sink.isWatched) return work();
+    const startedAt = this.#clock.now();
+    const tell = (success: boolean): void =>
+      this.memory(session, access, { success, durationMs: this.#clock.now() - startedAt });
+    const working = work();
+    // Beside the caller's own waiting, not before it: being watched changes the order of nothing.
+    working.then(() => tell(true), () => tell(false));
+    return working;
+  }
+
+  system(event: SystemEventData["event"], words: Omit<SystemEventData, "event"> = {}): void {
+    if (this.#sink.isWatched) this.#sink.broadcast(this.#create.createSystemEvent({ event, ...words }));
+  }
+
+  #reason(session: ReportedSession, turn: ReportedTurn, stage: string, progress: number): void {
+    const { sessionId } = session;
+    const activeStreams = [turn.query.turnId];
+    this.#emit(
+      session,
+      this.#create.createReasoningUpdateEvent({ sessionId, stage, progress, activeStreams }),
+    );
+  }
+
+  #emit(session: ReportedSession, event: ActivityEvent): void {
+    this.#sink.broadcast(event, { userId: ownerId(session) });
+  }
+}
+
+/** Undefined for an anonymous session: it is shown only to those who see everything. */
+function ownerId({ owner }: ReportedSession): string | undefined {
+  return owner.kind === "user" ? owner.userId : undefined;
+}

@@ -1,0 +1,45 @@
+/** How far a turn has come, as a number that only grows, told seldom enough. */
+
+import type { Clock } from "../ports.ts";
+import type { ReportedTurn, TurnStage } from "./reporter.ts";
+
+/** A turn's text is told of at most once in so long. */
+export const STREAMING_INTERVAL_MS = 250;
+const THINKING = 0.1;
+/** What is not written yet may be one token: only an end is 1. */
+const MAX_STREAMING = 0.99;
+/** About so many UTF-16 units are a token. */
+const CHARS_PER_TOKEN = 4;
+
+interface Told {
+  at: number;
+  progress: number;
+}
+
+export class Progress {
+  readonly #clock: Pick<Clock, "now">;
+  // By the turn itself, so that there is nothing to forget when it ends or when the last watcher leaves meanwhile.
+  readonly #told = new WeakMap<ReportedTurn, Told>();
+
+  constructor(clock: Pick<Clock, "now">) {
+    this.#clock = clock;
+  }
+
+  /** 0 for a turn that waits, a beginning for one that has started, 1 for one that has ended, however it did. */
+  at(stage: TurnStage): number {
+    if (stage === "queued") return 0;
+    return stage === "thinking" ? THINKING : 1;
+  }
+
+  /** The part of `maxTokens` that is written; undefined where it was told a moment ago. */
+  streamed(turn: ReportedTurn, maxTokens: number): number | undefined {
+    const told = this.#told.get(turn);
+    const now = this.#clock.now();
+    if (told !== undefined && now - told.at < STREAMING_INTERVAL_MS) return undefined;
+    const written = turn.text.length / (CHARS_PER_TOKEN * maxTokens);
+    const estimate = THINKING + (MAX_STREAMING - THINKING) * Math.min(1, written);
+    const progress = Math.max(estimate, told?.progress ?? THINKING);
+    this.#told.set(turn, { at: now, progress });
+    return progress;
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * The live-activity stream: what happens in the agent, and the frames in which a watcher is told.
+ *
+ * Names, fields and words are those of the handler that this stands in for; a watcher written for that one works
+ * unchanged. `batch` and `subscribed` come only to those who ask for them.
+ */
+
+import * as z from "zod";
+import type { Closing } from "./close_codes.ts";
+
+/** Every type of event, in the order in which docs list them. */
+export const ACTIVITY_EVENT_TYPES = [
+  "memory_operation",
+  "reasoning_update",
+  "load_change",
+  "session_event",
+  "system_event",
+  "heartbeat",
+  "connection_established",
+] as const;
+
+export type ActivityEventType = (typeof ACTIVITY_EVENT_TYPES)[number];
+
+/** In place of a user's id where nobody is signed in. */
+export const ANONYMOUS = "anonymous";
+
+const text = z.string("must be a string");
+const userId = text.describe(`Whose it is; "${ANONYMOUS}" where nobody is signed in`);
+const fraction = z.number("must be a number").min(0, "must be 0 or more").max(1, "must be 1 or less");
+const count = z.number("must be a number").min(0, "must be 0 or more");
+const flag = z.boolean("must be true or false");
+
+function oneOf<const Words extends readonly [string, ...string[]]>(
+  words: Words,
+): z.ZodEnum<{ [Word in Words[number]]: Word }> {
+  return z.enum(words, `must be one of ${words.join(", ")}`);
+}
+
+/** What was done to a memory. */
+export const memoryOperationData = z.object({
+  operation: oneOf(["store", "recall", "update", "delete", "search"]),
+  memoryId: text.exactOptional(),
+  userId,
+  sector: text.exactOptional(),
+  success: flag,
+  duration: count.exactOptional().describe("Milliseconds"),
+}, "must be an object");
+
+/** How far a turn has come. */
+export const reasoningUpdateData = z.object({
+  sessionId: text,
+  stage: text,
+  progress: fraction,
+  activeStreams: z.array(text, "must be a list of strings").exactOptional(),
+  mode: text.exactOptional(),
+}, "must be an object");
+
+/** How busy a worker is. */
+export const loadChangeData = z.object({
+  loadLevel: fraction,
+  activeProcesses: count,
+  memoryOpsPerSecond: count,
+  reasoningSessions: count,
+  visualIntensity: oneOf(["low", "medium", "high"]),
+}, "must be an object");
+
+/** What became of a session. */
+export const sessionEventData = z.object({
+  event: oneOf(["created", "updated", "deleted"]),
+  sessionId: text,
+  userId: userId.exactOptional(),
+}, "must be an object");
+
+/** What became of a worker. */
+export const systemEventData = z.object({
+  event: oneOf(["startup", "shutdown", "health_change", "config_change"]),
+  status: text.exactOptional(),
+  message: text.exactOptional(),
+}, "must be an object");
+
+export type MemoryOperationData = z.infer<typeof memoryOperationData>;
+export type ReasoningUpdateData = z.infer<typeof reasoningUpdateData>;
+export type LoadChangeData = z.infer<typeof loadChangeData>;
+export type SessionEventData = z.infer<typeof sessionEventData>;
+export type SystemEventData = z.infer<typeof systemEventData>;
+
+/** One event, as it goes over the wire. */
+export interface ActivityEvent {
+  type: ActivityEventType;
+  /** ISO 8601. */
+  timestamp: string;
+  data:
+    | MemoryOperationData
+    | ReasoningUpdateData
+    | LoadChangeData
+    | SessionEventData
+    | SystemEventData
+    | { message: string };
+}
+
+const timestamp = z.iso.datetime({ error: "must be a date and time in ISO 8601, in UTC" });
+const words = z.object({ message: text });
+
+/** One event as a schema: tests hold every frame against it. */
+export const activityEvent = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("memory_operation"), timestamp, data: memoryOperationData }),
+  z.object({ type: z.literal("reasoning_update"), timestamp, data: reasoningUpdateData }),
+  z.object({ type: z.literal("load_change"), timestamp, data: loadChangeData }),
+  z.object({ type: z.literal("session_event"), timestamp, data: sessionEventData }),
+  z.object({ type: z.literal("system_event"), timestamp, data: systemEventData }),
+  z.object({ type: z.literal("heartbeat"), timestamp, data: words }),
+  z.object({ type: z.literal("connection_established"), timestamp, data: words }),
+]);
+
+/** Several events in one frame, oldest first: for a watcher that subscribed with `batch_ms`. */
+export const activityBatch = z.object({ type: z.literal("batch"), events: z.array(activityEvent).min(1) });
+
+/** Answers a `subscribe` that asked for it: what is in force now. */
+export const activitySubscribed = z.object({
+  type: z.literal("subscribed"),
+  timestamp,
+  data: z.object({
+    types: z.array(z.enum(ACTIVITY_EVENT_TYPES)).describe("All that are subscribed to; empty for every type"),
+    unknown: z.array(z.unknown()).describe("What was asked for and is no type"),
+    batch_ms: z.int().min(0),
+  }),
+});
+
+export type SubscribedFrame = z.infer<typeof activitySubscribed>;
+
+/** Every way in which a watcher is closed, beside those of `close_codes.ts`. */
+export const ACTIVITY_CLOSE = {
+  /** The original's words for whatever it drops: here a watcher that was silent for too long. */
+  stale: { code: 1000, reason: "Connection closed" },
+  shuttingDown: { code: 1001, reason: "Server shutting down" },
+  full: { code: 1013, reason: "Maximum clients reached" },
+} as const satisfies Record<string, Closing>;

@@ -1,0 +1,56 @@
+/** An activity event that another function posts: `activity` of a `notify_websocket` body. */
+
+import * as z from "zod";
+import {
+  type ActivityEvent,
+  ANONYMOUS,
+  loadChangeData,
+  memoryOperationData,
+  reasoningUpdateData,
+  sessionEventData,
+  systemEventData,
+} from "./activity_events.ts";
+import { stamp } from "./render.ts";
+
+const common = {
+  timestamp: z.iso.datetime({ error: "must be a date and time in ISO 8601, in UTC" }).optional(),
+  user_id: z.string("must be a string").min(1, "must not be empty").max(
+    128,
+    "must have at most 128 characters",
+  )
+    .optional(),
+};
+
+/** `heartbeat` and `connection_established` are the server's own. */
+export const publishedActivity = z.discriminatedUnion("type", [
+  z.object({ type: z.literal("memory_operation"), data: memoryOperationData, ...common }),
+  z.object({ type: z.literal("reasoning_update"), data: reasoningUpdateData, ...common }),
+  z.object({ type: z.literal("load_change"), data: loadChangeData, ...common }),
+  z.object({ type: z.literal("session_event"), data: sessionEventData, ...common }),
+  z.object({ type: z.literal("system_event"), data: systemEventData, ...common }),
+], "must be memory_operation, reasoning_update, load_change, session_event or system_event");
+
+/** An event and whose it is: that is kept beside it, and decides who is shown it. */
+export interface OwnedActivity {
+  event: ActivityEvent;
+  /** Undefined where it is nobody's: then only those are shown it who are shown everything. */
+  userId: string | undefined;
+}
+
+/**
+ * Checks a posted event; `at` is its time where it names none. Whose it is says `user_id`, else the `userId` of its data.
+ * A problem names the field within `activity`.
+ */
+export function parsePublishedActivity(
+  activity: unknown,
+  at: number,
+): OwnedActivity | { problem: { field: string; expected: string } } {
+  const parsed = publishedActivity.safeParse(activity);
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0] ?? { path: [], message: "has the wrong shape" };
+    return { problem: { field: ["activity", ...path].join("."), expected: message } };
+  }
+  const { user_id, timestamp = stamp(at), ...event } = parsed.data;
+  const named = user_id ?? ("userId" in event.data ? event.data.userId : undefined);
+  return { event: { ...event, timestamp }, userId: named === ANONYMOUS ? undefined : named };
+}

@@ -1,0 +1,147 @@
+/** A hub that is worked by hand: a clock, and watchers whose sockets are arrays. */
+
+import assert from "node:assert/strict";
+import * as z from "zod";
+import type {
+  ActivityClient,
+  Watcher,
+} from "../../../supabase/functions/_shared/activity/activity_client.ts";
+import {
+  type ActivityConfig,
+  type ActivityDeps,
+  ActivityHub,
+} from "../../../supabase/functions/_shared/activity/activity_hub.ts";
+import {
+  type ActivityEventHelpers,
+  activityEventHelpers,
+} from "../../../supabase/functions/_shared/activity/event_helpers.ts";
+import { Metrics } from "../../../supabase/functions/_shared/metrics.ts";
+import type { LogEntry, Socket } from "../../../supabase/functions/_shared/ports.ts";
+import {
+  activityBatch,
+  type ActivityEvent,
+  activityEvent,
+  activitySubscribed,
+} from "../../../supabase/functions/_shared/protocol/activity_events.ts";
+import { errorFrame } from "../../../supabase/functions/_shared/protocol/server_frames.ts";
+import { ManualClock } from "../../support/manual_clock.ts";
+
+const anyFrame = z.union([activityEvent, activityBatch, activitySubscribed, errorFrame]);
+
+/** A frame, with every field that a test may want to look at. */
+export interface SeenFrame {
+  type: string;
+  timestamp?: string;
+  data?: Record<string, unknown>;
+  events?: ActivityEvent[];
+  code?: string;
+}
+
+/** The far end of one watcher. Every frame it gets is checked against the schemas. */
+export class TestWatcher implements Socket {
+  /** As they came, oldest first. */
+  readonly texts: string[] = [];
+  bufferedAmount = 0;
+  /** Whether it has stopped reading. */
+  isStalled = false;
+  closed: { code: number; reason: string } | undefined;
+  #client: ActivityClient | undefined;
+
+  get client(): ActivityClient {
+    assert.ok(this.#client);
+    return this.#client;
+  }
+
+  attach(client: ActivityClient): void {
+    this.#client = client;
+  }
+
+  send(text: string): void {
+    assert.equal(this.closed, undefined, "sent after close");
+    this.texts.push(text);
+    if (this.isStalled) this.bufferedAmount += text.length;
+  }
+
+  close(code: number, reason: string): void {
+    assert.equal(this.closed, undefined, "closed twice");
+    this.closed = { code, reason };
+  }
+
+  /** Says an object, or text or bytes as they are. */
+  say(frame: string | ArrayBuffer | Record<string, unknown>): void {
+    this.client.received(
+      typeof frame === "string" || frame instanceof ArrayBuffer ? frame : JSON.stringify(frame),
+    );
+  }
+
+  /** The socket goes away without a word. */
+  vanish(): void {
+    this.client.lost(1006);
+  }
+
+  get frames(): SeenFrame[] {
+    return this.texts.map((text) => {
+      const frame: unknown = JSON.parse(text);
+      const checked = anyFrame.safeParse(frame);
+      assert.ok(checked.success, `not in the schema: ${text}`);
+      return frame as SeenFrame;
+    });
+  }
+
+  /** Everything after the first frame. */
+  get heard(): SeenFrame[] {
+    return this.frames.slice(1);
+  }
+
+  /** The types of everything after the first frame. */
+  get types(): string[] {
+    return this.heard.map(({ type }) => type);
+  }
+
+  /** Every event that came, in batches or not. */
+  get events(): ActivityEvent[] {
+    return this.heard.flatMap((frame) => frame.events ?? [frame as ActivityEvent]);
+  }
+}
+
+export interface TestHub extends ActivityEventHelpers {
+  clock: ManualClock;
+  hub: ActivityHub;
+  logged: LogEntry[];
+  metrics: Metrics;
+  /** A watcher whose socket is still coming up. */
+  dial(sees?: Watcher["sees"], expiresAt?: number): TestWatcher;
+  /** A watcher, `all`-seeing unless told otherwise. */
+  watch(sees?: Watcher["sees"], expiresAt?: number): TestWatcher;
+}
+
+/** A hub with the defaults, whose runtime pings unless told otherwise. */
+export function startHub(
+  config: { [Name in keyof ActivityConfig]?: ActivityConfig[Name] | undefined } = {},
+  deps: Partial<ActivityDeps> = {},
+): TestHub {
+  const clock = new ManualClock();
+  const logged: LogEntry[] = [];
+  const metrics = new Metrics();
+  const hub = new ActivityHub({
+    clock,
+    ids: { uuid: () => crypto.randomUUID(), secret: () => "" },
+    log: { write: (entry) => void logged.push(entry) },
+    metrics,
+    maxBufferedBytes: 1_048_576,
+    maxMessageBytes: 65_536,
+    isPinged: true,
+    ...deps,
+  }, config);
+  function dial(sees?: Watcher["sees"], expiresAt?: number): TestWatcher {
+    const watcher = new TestWatcher();
+    watcher.attach(hub.connect(watcher, { sees: sees ?? "all", expiresAt }));
+    return watcher;
+  }
+  function watch(sees?: Watcher["sees"], expiresAt?: number): TestWatcher {
+    const watcher = dial(sees, expiresAt);
+    watcher.client.opened();
+    return watcher;
+  }
+  return { clock, hub, logged, metrics, dial, watch, ...activityEventHelpers(clock) };
+}
