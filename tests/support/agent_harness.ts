@@ -1,6 +1,8 @@
 /** An agent without runtime or network: real sessions over sockets, a clock and a model that are worked by hand. */
 
 import assert from "node:assert/strict";
+import { AgentActivity } from "../../supabase/functions/_shared/activity/agent_activity.ts";
+import type { ActivityReporter } from "../../supabase/functions/_shared/activity/reporter.ts";
 import { publishableKeyMatcher } from "../../supabase/functions/_shared/guard/keys.ts";
 import { RateLimiter } from "../../supabase/functions/_shared/guard/rate_limiter.ts";
 import { TokenBudget } from "../../supabase/functions/_shared/guard/token_budget.ts";
@@ -38,6 +40,8 @@ export interface AgentOptions {
   maxSessions?: number;
   maxEvents?: number;
   tokensPerDay?: number;
+  /** Whom the agent tells what it does; nobody by default. */
+  makeActivity?: (clock: ManualClock) => ActivityReporter;
   /** In place of the memory store. */
   store?: SessionStore & EventLog;
 }
@@ -214,6 +218,8 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
         ids: new CountedIds(),
         log,
         metrics,
+        activity: options.makeActivity?.(clock) ??
+          new AgentActivity({ isWatched: false, broadcast: () => {} }, clock),
         model,
         eventLog: store,
         budget: new TokenBudget(clock, options.tokensPerDay ?? 0),

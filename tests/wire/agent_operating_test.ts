@@ -26,6 +26,7 @@ Deno.test("[OP1] /health tells what the worker holds, while it holds it", async 
       "status",
       "store",
       "version",
+      "watchers",
       "worker_age_ms",
     ]);
     assert.equal(idle.status, "ok");

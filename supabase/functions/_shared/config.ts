@@ -92,6 +92,15 @@ export const environment = z.object({
   RATE_LIMIT_PER_MINUTE: whole(0).default(60),
   RATE_LIMIT_BURST: whole(1).default(20),
   DAILY_TOKEN_BUDGET: whole(0).default(0),
+  // Notifications and live activity
+  RELAY_SHARDS: whole(1, 99).default(8),
+  NOTIFY_RATE_LIMIT_PER_MINUTE: whole(0).default(600),
+  ACTIVITY_PATH: text.regex(/^\/[\w./-]*[\w.-]$/, "must be a path such as /api/v1/activity/live").default(
+    "/api/v1/activity/live",
+  ),
+  ACTIVITY_HEARTBEAT_MS: durationMs(0).default(30_000),
+  ACTIVITY_TIMEOUT_MS: durationMs(0).default(120_000),
+  MAX_CLIENTS: whole(0).default(100),
   // What Supabase sets
   SUPABASE_URL: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
   SUPABASE_PUBLISHABLE_KEYS: namedKeys.default([]),
@@ -119,15 +128,15 @@ export interface Config extends Omit<Environment, "OPENROUTER_BASE_URL" | "SYSTE
  * Checks the whole environment.
  * Throws {@linkcode ConfigError} naming every mistake. An empty value counts as not set.
  */
-export function parseConfig(env: Readonly<Record<string, string>>): Config {
+export function parseConfig(env: Readonly<Record<string, string>>, { needsModel = true } = {}): Config {
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
   // Used once: compiling the schema would cost more than it saves.
   const parsed = environment.safeParse(set, { jitless: true });
   const problems = parsed.success
     ? []
     : parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
-  // A server of one's own may need no key; OpenRouter does.
-  if (set.OPENROUTER_API_KEY === undefined && set.OPENROUTER_BASE_URL === undefined) {
+  // A server of one's own may need no key; OpenRouter does. Who only notifies asks no model.
+  if (needsModel && set.OPENROUTER_API_KEY === undefined && set.OPENROUTER_BASE_URL === undefined) {
     problems.push("OPENROUTER_API_KEY: must be set (or OPENROUTER_BASE_URL, for a server that needs no key)");
   }
   if (set.AUTH_MODE !== "none" && set.SUPABASE_URL === undefined) {

@@ -13,6 +13,12 @@ const COUNTERS = {
   tokens_total: { label: "kind", help: "Tokens that the provider reported, by kind" },
   cost_usd_total: { help: "US dollars that the provider reported" },
   sessions_opened_total: { label: "how", help: "Sessions that were opened: created or resumed" },
+  activity_watchers_opened_total: { help: "Connections to the live-activity stream that were opened" },
+  activity_watchers_closed_total: {
+    label: "code",
+    help: "Connections to the live-activity stream that were closed, by close code",
+  },
+  activity_events_failed_total: { help: "Activity events that could not be encoded" },
 } as const satisfies Record<string, { label?: string; help: string }>;
 
 export type CounterName = keyof typeof COUNTERS;

@@ -37,6 +37,8 @@ export class History {
         // An interrupted answer is one that was cut short, like a cancelled one; any other error is no answer.
         this.#close(event.queryId, event.code === "interrupted" ? event.partial : "");
         break;
+      case "notification":
+        break;
       case "cleared":
         this.#messages = [];
         this.#notes = [];

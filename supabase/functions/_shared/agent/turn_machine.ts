@@ -34,7 +34,7 @@ export function stepTurn(state: TurnState, signal: TurnSignal): TurnState {
 }
 
 /** Whether the turn has had its terminal event. */
-export function hasEnded(state: TurnState): boolean {
+export function hasEnded(state: TurnState): state is Exclude<TurnState, "queued" | "running"> {
   return state !== "queued" && state !== "running";
 }
 

@@ -6,16 +6,13 @@ export interface Problem {
   code: string;
   /** What was expected, in words. */
   detail: string;
+  /** Which part of the request it is about. */
+  field?: string;
 }
 
-export function problem({ status, code, detail }: Problem, headers: Record<string, string> = {}): Response {
-  const body = JSON.stringify({
-    type: "about:blank",
-    title: TITLES[status] ?? "Error",
-    status,
-    code,
-    detail,
-  });
+export function problem(what: Problem, headers: Record<string, string> = {}): Response {
+  const { status } = what;
+  const body = JSON.stringify({ type: "about:blank", title: TITLES[status] ?? "Error", ...what });
   return new Response(body, { status, headers: { ...headers, "content-type": "application/problem+json" } });
 }
 
@@ -28,6 +25,12 @@ const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
   401: "Unauthorized",
   403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  409: "Conflict",
+  413: "Content Too Large",
+  415: "Unsupported Media Type",
+  429: "Too Many Requests",
   500: "Internal Server Error",
   503: "Service Unavailable",
 };

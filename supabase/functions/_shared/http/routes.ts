@@ -1,18 +1,22 @@
 /** What `agent_websocket` answers: the upgrade, `/health`, `/metrics`, and to everything else that it expected better. */
 
 import type { Metrics } from "../metrics.ts";
-import type { Clock } from "../ports.ts";
+import type { Clock, Relay } from "../ports.ts";
 import { VERSION } from "../version.ts";
 import { expectedWebSocket, problem } from "./problems.ts";
-import { upgrade, type UpgradeDeps } from "./upgrade.ts";
+import type { AgentServer } from "../session/agent_server.ts";
+import { readUpgrade, switchToWebSocket } from "./upgrade.ts";
+import { watch, type WatchDeps } from "./watch.ts";
 
-export interface RouteDeps extends UpgradeDeps {
+export interface RouteDeps extends WatchDeps {
+  server: AgentServer;
   clock: Clock;
+  /** How often a peer is pinged; 0 for never. */
+  heartbeatIntervalMs: number;
   metrics: Metrics;
-  isSecretKey(candidate: string): Promise<boolean>;
-  /** Which store and relay are in use, for `/health`. */
+  /** Which store is in use, and how the relay stands: for `/health`. */
   store: string;
-  relay: string;
+  relay: Pick<Relay, "status">;
 }
 
 /** A handler for `Deno.serve`. */
@@ -22,23 +26,36 @@ export function createRoutes(deps: RouteDeps): (request: Request) => Promise<Res
     const url = new URL(request.url);
     // The platform calls with `/agent_websocket/…`, a gateway in front of it perhaps with more before that.
     const [, path = ""] = /^(?:.*?\/agent_websocket)?(\/.*)?$/.exec(url.pathname) ?? [];
-    if (path === "" || path === "/") return upgrade(request, url, deps);
+    if (path === "" || path === "/") return connect(request, url, deps);
+    if (path === deps.hub.config.path) return await watch(request, url, deps);
     if (request.method === "GET" && path === "/health") return health(deps, startedAt);
     if (request.method === "GET" && path === "/metrics") return await metrics(request, deps, startedAt);
     return expectedWebSocket();
   };
 }
 
-function health({ server, clock, store, relay }: RouteDeps, startedAt: number): Response {
+function connect(request: Request, url: URL, deps: RouteDeps): Response {
+  const asked = readUpgrade(request, url, deps);
+  if (asked instanceof Response) return asked;
+  return switchToWebSocket(request, {
+    deps,
+    offersSubprotocol: asked.offersSubprotocol,
+    pingIntervalMs: deps.heartbeatIntervalMs,
+    own: (port) => deps.server.connect(port, asked),
+  });
+}
+
+function health({ server, clock, store, relay, hub }: RouteDeps, startedAt: number): Response {
   const { sessions, connections, runningTurns } = server.count();
   return Response.json({
     status: server.isDraining ? "draining" : "ok",
     version: VERSION,
     store,
-    relay,
+    relay: relay.status,
     sessions,
     connections,
     running_turns: runningTurns,
+    watchers: hub.getClientCount(),
     worker_age_ms: clock.now() - startedAt,
   });
 }

@@ -1,9 +1,8 @@
-/** From an HTTP request to a connection: the checks that can still be answered by a status, then the switch. */
+/** From an HTTP request to a WebSocket: the checks that can still be answered by a status, then the switch. */
 
 import { toAgentError } from "../errors.ts";
 import type { Socket } from "../ports.ts";
 import { type ConnectRequest, parseConnectRequest, SUBPROTOCOL } from "../protocol/connect_request.ts";
-import type { AgentServer } from "../session/agent_server.ts";
 import { expectedWebSocket, problem } from "./problems.ts";
 
 export interface UpgradeOptions {
@@ -21,16 +20,23 @@ export interface Upgraded {
 }
 
 export interface UpgradeDeps {
-  server: AgentServer;
   /** `Deno.upgradeWebSocket`, in effect. Throws where the request's headers are no handshake. */
   upgradeWebSocket(request: Request, options: UpgradeOptions): Upgraded;
   /** Origins that a browser may come from; empty for any. */
   allowedOrigins: readonly string[];
-  /** How often a peer is pinged; 0 for never. */
-  heartbeatIntervalMs: number;
+  /** Whether the worker takes nobody any more. */
+  isDraining(): boolean;
 }
 
-export function upgrade(request: Request, url: URL, deps: UpgradeDeps): Response {
+/** Whoever is told what becomes of a socket. */
+export interface SocketOwner {
+  opened(): void;
+  received(data: string | ArrayBuffer): void;
+  lost(code: number): void;
+}
+
+/** What a request asks for, or the status that refuses it. */
+export function readUpgrade(request: Request, url: URL, deps: UpgradeDeps): ConnectRequest | Response {
   // Real clients send `WebSocket` as well.
   if (request.method !== "GET" || request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
     return expectedWebSocket();
@@ -42,37 +48,46 @@ export function upgrade(request: Request, url: URL, deps: UpgradeDeps): Response
     const { code, message } = toAgentError(thrown);
     return problem({ status: 400, code, detail: message });
   }
-  const { server, allowedOrigins, heartbeatIntervalMs, upgradeWebSocket } = deps;
+  const { allowedOrigins } = deps;
   if (asked.origin !== undefined && allowedOrigins.length > 0 && !allowedOrigins.includes(asked.origin)) {
-    return problem({
-      status: 403,
-      code: "forbidden",
-      detail: "Cannot connect: this origin is not in ALLOWED_ORIGINS",
-    });
+    const detail = "Cannot connect: this origin is not in ALLOWED_ORIGINS";
+    return problem({ status: 403, code: "forbidden", detail });
   }
-  if (server.isDraining) {
+  if (deps.isDraining()) {
     const detail = "Cannot connect: this worker is being replaced";
     return problem({ status: 503, code: "shutting_down", detail }, { "retry-after": "1" });
   }
+  return asked;
+}
+
+export interface SwitchOptions {
+  deps: UpgradeDeps;
+  /** Whether {@linkcode SUBPROTOCOL} was offered. */
+  offersSubprotocol: boolean;
+  /** How often a peer is pinged; 0 for never. */
+  pingIntervalMs: number;
+  /** Makes the owner of the socket. Called only if there is one. */
+  own(port: Socket): SocketOwner;
+}
+
+/** Makes the switch. Deno may fire `close` twice, and with code 0; what it says in `error` it says in `close` again. */
+export function switchToWebSocket(request: Request, options: SwitchOptions): Response {
+  const { deps, offersSubprotocol, pingIntervalMs, own } = options;
   let upgraded: Upgraded;
   try {
-    upgraded = upgradeWebSocket(request, {
-      idleTimeout: Math.ceil(2 * heartbeatIntervalMs / 1000),
-      ...(asked.offersSubprotocol && { protocol: SUBPROTOCOL }),
+    upgraded = deps.upgradeWebSocket(request, {
+      idleTimeout: Math.ceil(2 * pingIntervalMs / 1000),
+      ...(offersSubprotocol && { protocol: SUBPROTOCOL }),
     });
   } catch {
     const detail = "Cannot upgrade: the headers are not those of a WebSocket handshake";
     return problem({ status: 400, code: "invalid_frame", detail });
   }
-  bind(upgraded, asked, server);
-  return upgraded.response;
-}
-
-/** Deno may fire `close` twice, and with code 0; what it says in `error` it says in `close` again. */
-function bind({ socket, port }: Upgraded, asked: ConnectRequest, server: AgentServer): void {
-  const connection = server.connect(port, asked);
+  const { socket, port, response } = upgraded;
+  const owner = own(port);
   socket.binaryType = "arraybuffer";
-  socket.onopen = () => connection.opened();
-  socket.onmessage = ({ data }) => connection.received(data);
-  socket.onclose = ({ code }) => connection.lost(code);
+  socket.onopen = () => owner.opened();
+  socket.onmessage = ({ data }) => owner.received(data);
+  socket.onclose = ({ code }) => owner.lost(code);
+  return response;
 }

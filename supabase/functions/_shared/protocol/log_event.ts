@@ -69,8 +69,20 @@ export interface ClearedEvent {
   connectionId: string;
 }
 
+/** Something was pushed in from another function. */
+export interface NotificationEvent {
+  kind: "notification";
+  /** The sender's key for it, or the one it was given: a repeat is dropped. */
+  notificationId: string;
+  type: "notification" | "status";
+  content: string;
+  code?: string;
+  data?: Record<string, unknown>;
+  source?: string;
+}
+
 export type TerminalEvent = ResponseEvent | ErrorEvent | CancelledEvent;
-export type NewLogEvent = QueryEvent | TerminalEvent | ClearedEvent;
+export type NewLogEvent = QueryEvent | TerminalEvent | ClearedEvent | NotificationEvent;
 
 /** What an event has once it is committed. */
 export interface Logged {

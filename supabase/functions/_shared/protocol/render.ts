@@ -1,8 +1,8 @@
 /** Durable events and the server's own words as frames on the wire. */
 
 import type { AgentError } from "../errors.ts";
-import type { LogEvent } from "./log_event.ts";
-import type { ErrorFrame, ServerFrame, StatusFrame } from "./server_frames.ts";
+import type { LogEvent, NotificationEvent } from "./log_event.ts";
+import type { ErrorFrame, NotificationFrame, ServerFrame, StatusFrame } from "./server_frames.ts";
 
 /** Milliseconds since the epoch as the `timestamp` of a frame. */
 export function stamp(at: number): string {
@@ -69,6 +69,8 @@ export function renderEvent(event: LogEvent): ServerFrame {
         code: "cleared",
         ...(event.commandId === undefined ? {} : { in_reply_to: event.commandId }),
       };
+    case "notification":
+      return { ...renderNotification(event, event.at), seq };
   }
 }
 
@@ -96,6 +98,16 @@ export function renderStatus(
   fields: StatusFields = {},
 ): StatusFrame {
   return { type: "status", content, timestamp: stamp(at), code, ...fields };
+}
+
+/** A notification from another function; `seq` is for the ones that are in a session's log. */
+export function renderNotification(
+  { type, notificationId: id, content, code, data, source }: Omit<NotificationEvent, "kind">,
+  at: number,
+): NotificationFrame | StatusFrame {
+  const fields = { id, ...(data && { data }), ...(source !== undefined && { source }) };
+  if (type === "status") return renderStatus(code ?? "notified", content, at, fields);
+  return { type, content, timestamp: stamp(at), ...(code !== undefined && { code }), ...fields };
 }
 
 /** That a turn has started, told apart from its question's place in the log. */

@@ -26,7 +26,8 @@ export const notificationFrame = z.object({
   timestamp: stamp,
   code: z.string().optional().describe("connected, reconnecting, token_expiring, session_timeout"),
   seq: seq.optional(),
-  source: z.string().optional(),
+  id: z.string().optional().describe("Of one that another function sent: the sender's key for it"),
+  source: z.string().optional().describe("Who sent it"),
   data: z.record(z.string(), z.unknown()).optional(),
   // Of the welcome only
   session_id: z.string().optional(),
@@ -55,6 +56,8 @@ export const statusFrame = z.object({
   replay: z.literal(true).optional(),
   reason: z.string().optional(),
   partial: z.string().optional(),
+  id: z.string().optional().describe("Of one that another function sent: the sender's key for it"),
+  source: z.string().optional(),
   data: z.record(z.string(), z.unknown()).optional(),
 });
 

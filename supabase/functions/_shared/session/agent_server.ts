@@ -16,6 +16,7 @@ import { Connection, type ConnectionDeps, NO_CLOSE_FRAME } from "./connection.ts
 import { Handshake, tooManyConnections } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
+import { Notices } from "./notices.ts";
 import { TokenExpiry } from "./token_expiry.ts";
 
 /** How long a peer may take to answer a close when the worker ends. */
@@ -41,6 +42,8 @@ export interface AgentServerOptions {
 }
 
 export class AgentServer {
+  /** Where notifications from other functions come in. */
+  readonly notices: Notices;
   readonly #options: AgentServerOptions;
   readonly #connectionDeps: ConnectionDeps;
   readonly #registry: SessionRegistry;
@@ -59,6 +62,12 @@ export class AgentServer {
     const { clock, log } = connection;
     this.#options = options;
     this.#registry = new SessionRegistry(options.registry);
+    this.notices = new Notices({
+      registry: this.#registry,
+      clock,
+      log,
+      lifetime: options.registry.session.lifetime,
+    });
     this.#heartbeats = new Heartbeats(clock, options.heartbeatIntervalMs);
     this.#tokenExpiry = new TokenExpiry(clock, options.tokenExpiryNoticeMs);
     this.#handshake = new Handshake({

@@ -53,7 +53,7 @@ export async function readConversation(
 
 function toMessage(event: LogEvent): ConversationMessage | undefined {
   const said = saidIn(event);
-  if (said === undefined || event.kind === "cleared") return undefined;
+  if (said === undefined || !("turnId" in event)) return undefined;
   return { seq: event.seq, ...said, turn_id: event.turnId, timestamp: stamp(event.at) };
 }
 
@@ -68,6 +68,7 @@ function saidIn(event: LogEvent): Pick<ConversationMessage, "role" | "content"> 
     case "error":
       return event.partial === "" ? undefined : { role: "assistant", content: event.partial };
     case "cleared":
+    case "notification":
       return undefined;
   }
 }

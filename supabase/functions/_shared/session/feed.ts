@@ -5,7 +5,8 @@
  * what is committed meanwhile reaches it through the log. So no live event overtakes the replay.
  */
 
-import type { EventLog, LogPage } from "../ports.ts";
+import type { ActivityReporter } from "../activity/reporter.ts";
+import type { EventLog, LogPage, SessionRecord } from "../ports.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import type { LogEvent, NewLogEvent } from "../protocol/log_event.ts";
 import { renderEvent } from "../protocol/render.ts";
@@ -15,8 +16,13 @@ import type { Connection } from "./connection.ts";
 /** Events read at a time in a replay. */
 const REPLAY_PAGE = 100;
 
+/** What a commit is, to those who watch. */
+const STORING = { operation: "store", sector: "log" } as const;
+const FORGETTING = { operation: "delete", sector: "history" } as const;
+
 export interface FeedOptions {
-  sessionId: string;
+  record: SessionRecord;
+  activity: ActivityReporter;
   eventLog: EventLog;
   /** Called with each committed event before anybody is shown it. */
   onCommitted(event: LogEvent): void;
@@ -42,8 +48,10 @@ export class Feed {
 
   /** Appends to the log and shows the result to everyone who is live. Rejects as the log does. */
   async commit(events: readonly NewLogEvent[]): Promise<readonly LogEvent[]> {
-    const { sessionId, eventLog, onCommitted } = this.#options;
-    const logged = await eventLog.append(sessionId, events);
+    const { record, eventLog, onCommitted, activity } = this.#options;
+    const append = (): Promise<readonly LogEvent[]> => eventLog.append(record.sessionId, events);
+    const access = events[0]?.kind === "cleared" ? FORGETTING : STORING;
+    const logged = await activity.timed(record, access, append);
     for (const event of logged) {
       this.#lastSeq = event.seq;
       onCommitted(event);
@@ -63,7 +71,7 @@ export class Feed {
 
   /** Which part of the log is there, without reading it. */
   extent(): Promise<LogPage> {
-    return this.#options.eventLog.read(this.#options.sessionId, { afterSeq: this.#lastSeq, limit: 0 });
+    return this.#options.eventLog.read(this.#options.record.sessionId, { afterSeq: this.#lastSeq, limit: 0 });
   }
 
   /**
@@ -71,7 +79,7 @@ export class Feed {
    * out of the log before a slow reader got to them would be a silent hole: it is closed instead, and told so on resume.
    */
   async replay(connection: Connection): Promise<void> {
-    const { sessionId, eventLog, onLive } = this.#options;
+    const { record: { sessionId }, eventLog, onLive } = this.#options;
     connection.isLive = false;
     while (connection.cursor < this.#lastSeq) {
       const { events } = await eventLog.read(sessionId, { afterSeq: connection.cursor, limit: REPLAY_PAGE });

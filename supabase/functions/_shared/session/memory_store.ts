@@ -122,6 +122,7 @@ function charsOf(event: LogEvent): number {
   switch (event.kind) {
     case "query":
     case "response":
+    case "notification":
       return event.content.length;
     case "error":
     case "cancelled":

@@ -59,7 +59,7 @@ export class QueryIndex {
       const known = this.#byId.get(queryId);
       if (known !== undefined) known.seq = seq;
       else this.#add({ queryId, turnId, content, options, turn: undefined, seq, terminalSeq: undefined });
-    } else if (event.kind !== "cleared") {
+    } else if (event.kind !== "cleared" && event.kind !== "notification") {
       const known = this.#byId.get(event.queryId);
       if (known !== undefined) {
         known.terminalSeq = event.seq;

@@ -18,6 +18,9 @@ export interface RegistryOptions {
   sweepIntervalMs: number;
   /** Sessions kept in memory; 0 for any number. */
   maxSessions: number;
+  /** Called when this worker holds a session, and when it no longer does. */
+  onOpened?(sessionId: string): void;
+  onClosed?(sessionId: string): void;
 }
 
 /** How a resume went; `events from_seq … to_seq` are what is replayed. */
@@ -44,6 +47,10 @@ export class SessionRegistry {
     return this.#sessions.size;
   }
 
+  get(sessionId: string): Session | undefined {
+    return this.#sessions.get(sessionId);
+  }
+
   values(): Iterable<Session> {
     return this.#sessions.values();
   }
@@ -66,10 +73,15 @@ export class SessionRegistry {
 
   /** Takes a session off the list, forgets it, and closes its connections. */
   async remove(session: Session, closing: Closing): Promise<void> {
-    this.#sessions.delete(session.record.sessionId);
+    const { store, session: { activity }, onClosed } = this.#options;
+    const { record } = session;
+    if (!this.#sessions.delete(record.sessionId)) return;
+    onClosed?.(record.sessionId);
     for (const connection of session.feed.connections) connection.close(closing);
     if (this.#sessions.size === 0) this.stop();
-    await this.#options.store.remove(session.record.sessionId);
+    const forget = (): Promise<void> => store.remove(record.sessionId);
+    await activity.timed(record, { operation: "delete", sector: "session" }, forget);
+    activity.session(record, "deleted");
   }
 
   async #find(
@@ -95,6 +107,8 @@ export class SessionRegistry {
     await store.create(record);
     const session = new Session(record, deps);
     this.#sessions.set(record.sessionId, session);
+    deps.activity.session(record, "created");
+    this.#options.onOpened?.(record.sessionId);
     this.#sweepLater();
     return { session, resumeToken };
   }

@@ -4,12 +4,14 @@
  * The model is asked before anything is announced or committed; every turn that was taken ends with one terminal event.
  */
 
+import type { ActivityReporter } from "../activity/reporter.ts";
 import type { StopReason, Turn } from "../agent/turn.ts";
 import { TurnQueue } from "../agent/turn_queue.ts";
+import { hasEnded } from "../agent/turn_machine.ts";
 import { AgentError, toAgentError } from "../errors.ts";
 import type { TokenBudget } from "../guard/token_budget.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Clock, LanguageModel, Log, ModelRequest, WorkerLifetime } from "../ports.ts";
+import type { Clock, LanguageModel, Log, ModelRequest, SessionRecord, WorkerLifetime } from "../ports.ts";
 import { deltaEncoder } from "../protocol/delta_encoder.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
 import { renderError, renderThinking } from "../protocol/render.ts";
@@ -24,10 +26,11 @@ export interface RunnerDeps {
   model: LanguageModel;
   budget: TokenBudget;
   lifetime: WorkerLifetime;
+  activity: ActivityReporter;
 }
 
 export interface RunnerOptions extends RunnerDeps {
-  sessionId: string;
+  record: SessionRecord;
   feed: Feed;
   /** What to ask the model, at the moment when the turn starts. */
   requestFor(turn: Turn): ModelRequest;
@@ -128,8 +131,14 @@ export class Runner {
 
   async #run(running: Running): Promise<void> {
     const { turn } = running;
-    const { model, feed, clock, requestFor, isCommitted } = this.#options;
-    const ending = turn.run(model, requestFor(turn), (text) => this.#sendDelta(running, text));
+    const { model, feed, clock, requestFor, isCommitted, record, activity } = this.#options;
+    const request = requestFor(turn);
+    const ending = turn.run(model, request, (text) => {
+      this.#sendDelta(running, text);
+      activity.streaming(record, turn, request.maxTokens);
+    });
+    activity.memory(record, { operation: "recall", sector: "history" }, { success: true, durationMs: 0 });
+    activity.reasoning(record, turn, "thinking");
     if (isCommitted(turn)) feed.broadcast(renderThinking(turn.query, clock.now()));
     const ended = await ending;
     for (const connection of feed.connections) connection.dropHeldDeltas();
@@ -167,7 +176,8 @@ export class Runner {
   }
 
   #account(turn: Turn, ended: TerminalEvent): void {
-    const { metrics, budget } = this.#options;
+    const { metrics, budget, activity, record } = this.#options;
+    if (hasEnded(turn.state)) activity.reasoning(record, turn, turn.state);
     const { payers } = turn.query;
     metrics.count("turns_total", turn.state);
     if (ended.kind !== "response") {
@@ -192,7 +202,7 @@ export class Runner {
   }
 
   #write(level: "info" | "error", event: string, fields: Record<string, unknown>): void {
-    this.#options.log.write({ level, event, session_id: this.#options.sessionId, ...fields });
+    this.#options.log.write({ level, event, session_id: this.#options.record.sessionId, ...fields });
   }
 }
 

@@ -58,13 +58,13 @@ export class Session {
   #refusal: AgentError | undefined;
 
   constructor(record: SessionRecord, deps: SessionDeps) {
-    const { sessionId } = record;
     this.record = record;
     this.#deps = deps;
     this.#lastActivity = deps.clock.now();
     this.#history = new History(deps.settings.maxHistory);
     this.feed = new Feed({
-      sessionId,
+      record,
+      activity: deps.activity,
       eventLog: deps.eventLog,
       onCommitted: (event) => this.#remember(event),
       renderForAsker: (event) => this.#acknowledge(event.queryId, event.at),
@@ -72,7 +72,7 @@ export class Session {
     });
     this.#runner = new Runner({
       ...deps,
-      sessionId,
+      record,
       feed: this.feed,
       requestFor: (turn) => this.#requestFor(turn),
       isCommitted: (turn) => this.#queries.get(turn.query.queryId)?.seq !== undefined,
@@ -134,6 +134,7 @@ export class Session {
     if (policy === "interrupt") queue.pushFirst(turn);
     else queue.push(turn);
     this.#commitQuery(connection, turn);
+    this.#deps.activity.reasoning(this.record, turn, "queued");
     if (policy === "interrupt") running?.stop({ signal: "cancel", reason: "interrupted" });
     if (policy === "latest") this.#supersedeAllBut(turn);
     this.#runner.startNext();
@@ -152,6 +153,7 @@ export class Session {
   async clear(connection: Connection, commandId: string | undefined): Promise<void> {
     const event = { kind: "cleared", connectionId: connection.id } as const;
     await this.feed.commit([commandId === undefined ? event : { ...event, commandId }]);
+    this.#deps.activity.session(this.record, "updated");
   }
 
   /** Sets what queries fall back on, and answers with all that is set. Throws `option_not_allowed`. */
@@ -159,6 +161,7 @@ export class Session {
     const { settings } = this.#deps;
     checkOptions(options, settings);
     this.#defaults = { ...this.#defaults, ...options };
+    this.#deps.activity.session(this.record, "updated");
     return {
       model: settings.models[0],
       temperature: settings.temperature,
@@ -267,7 +270,8 @@ export class Session {
   }
 
   #remember(event: LogEvent): void {
-    this.touch();
+    // What others push in is no sign of life.
+    if (event.kind !== "notification") this.touch();
     this.#history.apply(event);
     this.#queries.apply(event, event.seq - this.#deps.settings.maxEvents + 1);
   }

@@ -1,0 +1,120 @@
+/** What `notify_websocket` answers: one `POST`, and `/health`. */
+
+import { AgentError, toAgentError } from "../errors.ts";
+import type { RateLimiter } from "../guard/rate_limiter.ts";
+import type { Caller, Notifier } from "../notify/notifier.ts";
+import type { Clock, IdentityVerifier, Log, Relay } from "../ports.ts";
+import { parseNotifyRequest } from "../protocol/notify_request.ts";
+import { VERSION } from "../version.ts";
+import { type Body, readBody } from "./body.ts";
+import { type Problem, problem } from "./problems.ts";
+
+const MAX_BODY_BYTES = 65_536;
+
+export interface NotifyRouteDeps {
+  notifier: Notifier;
+  relay: Pick<Relay, "status">;
+  clock: Clock;
+  log: Log;
+  verifier: IdentityVerifier;
+  rateLimiter: RateLimiter;
+  isSecretKey(candidate: string): Promise<boolean>;
+  isPublishableKey(token: string): boolean;
+}
+
+/** As supabase-js asks for them in a browser. */
+const CORS = {
+  "access-control-allow-origin": "*",
+  "access-control-allow-headers": "authorization, x-client-info, apikey, content-type",
+  "access-control-allow-methods": "POST, OPTIONS",
+};
+
+const STATUS: Partial<Record<AgentError["code"], number>> = {
+  unauthorized: 401,
+  forbidden: 403,
+  id_conflict: 409,
+  invalid_frame: 400,
+  message_too_large: 413,
+  rate_limited: 429,
+  relay_unavailable: 503,
+  store_unavailable: 503,
+};
+
+/** A handler for `Deno.serve`. */
+export function createNotifyRoutes(deps: NotifyRouteDeps): (request: Request) => Promise<Response> {
+  return async (request) => {
+    if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: CORS });
+    if (request.method === "GET" && new URL(request.url).pathname.endsWith("/health")) {
+      return Response.json({ status: "ok", version: VERSION, relay: deps.relay.status });
+    }
+    try {
+      return await post(request, deps);
+    } catch (thrown) {
+      const error = toAgentError(thrown);
+      if (error.code === "internal") deps.log.write({ level: "error", event: "notify_failed", error });
+      return refuse(
+        { status: STATUS[error.code] ?? 500, code: error.code, detail: error.message },
+        retryAfter(error),
+      );
+    }
+  };
+}
+
+async function post(request: Request, deps: NotifyRouteDeps): Promise<Response> {
+  if (request.method !== "POST") {
+    return refuse({ status: 405, code: "method_not_allowed", detail: "Cannot notify: send a POST" }, {
+      allow: "POST, OPTIONS",
+    });
+  }
+  const { caller, key } = await identify(request.headers, deps);
+  const verdict = deps.rateLimiter.take([key]);
+  if (!verdict.allowed) {
+    const detail = `Cannot notify: more than ${verdict.limit} a minute`;
+    return refuse({ status: 429, code: "rate_limited", detail }, {
+      "retry-after": seconds(verdict.retryAfterMs),
+    });
+  }
+  const body: Body = await readBody(request, MAX_BODY_BYTES);
+  if ("refusal" in body) return refuse(body.refusal);
+  const parsed = parseNotifyRequest(body.json, deps.clock.now());
+  if ("problem" in parsed) {
+    const { field, expected } = parsed.problem;
+    return refuse({
+      status: 400,
+      code: "invalid_request",
+      detail: `Cannot notify: "${field}" ${expected}`,
+      field,
+    });
+  }
+  const sent = await deps.notifier.send(parsed.request, caller);
+  return Response.json(sent, { status: 202, headers: CORS });
+}
+
+/** A secret key in `apikey` or as Bearer, or a user's token as Bearer; and what the caller's rate is counted under. */
+async function identify(headers: Headers, deps: NotifyRouteDeps): Promise<{ caller: Caller; key: string }> {
+  const apiKey = headers.get("apikey") ?? undefined;
+  const bearer = /^bearer +(.+)$/i.exec(headers.get("authorization") ?? "")?.[1]?.trim();
+  for (const candidate of [apiKey, bearer]) {
+    if (candidate !== undefined && await deps.isSecretKey(candidate)) {
+      return { caller: { kind: "service" }, key: "service" };
+    }
+  }
+  if (bearer === undefined || deps.isPublishableKey(bearer)) {
+    throw new AgentError("unauthorized", "Cannot notify: send a secret key, or a user's token as Bearer");
+  }
+  const { userId } = await deps.verifier.verify(bearer);
+  return { caller: { kind: "user", userId }, key: `user:${userId}` };
+}
+
+function refuse(refusal: Problem, headers: Record<string, string> = {}): Response {
+  return problem(refusal, { ...CORS, ...headers });
+}
+
+/** Whoever may try again is told when. */
+function retryAfter({ retryable, retryAfterMs = 1000 }: AgentError): Record<string, string> {
+  return retryable ? { "retry-after": seconds(retryAfterMs) } : {};
+}
+
+function seconds(ms: number): string {
+  return String(Math.max(1, Math.ceil(ms / 1000)));
+}

@@ -1,0 +1,71 @@
+/**
+ * For your other functions: push a notification to whoever is connected.
+ *
+ * ```ts
+ * const notify = createNotifyClient({ supabaseUrl: "https://…", secretKey: "sb_secret_…", fetch });
+ * await notify({ session_id: "…", message: "Your report is ready" });
+ * ```
+ */
+
+/** The body of a post to `notify_websocket`: one target and what to say. docs/PROTOCOL.md has the rules. */
+export type Notify =
+  & { id?: string; source?: string }
+  & (
+    | ({ session_id: string } | { user_id: string } | { broadcast: true }) & {
+      message: string | {
+        content: string;
+        code?: string;
+        data?: Record<string, unknown>;
+        type?: "notification" | "status";
+      };
+    }
+    | { activity: Record<string, unknown> }
+  );
+
+/** That it is on its way. */
+export interface Notified {
+  id: string;
+  durable: boolean;
+  repeated?: true;
+}
+
+/** `notify_websocket` did not take it: `status` and `code` say why, the message in words. */
+export class NotifyError extends Error {
+  override readonly name = "NotifyError";
+  readonly status: number;
+  readonly code: string;
+
+  constructor(
+    status: number,
+    { code = "unknown", detail = "no reason given" }: { code?: string; detail?: string },
+  ) {
+    super(`Cannot notify: HTTP ${status}: ${detail}`);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export interface NotifyClientOptions {
+  /** The project's URL: `SUPABASE_URL`. */
+  supabaseUrl: string;
+  /** A secret key: one of `SUPABASE_SECRET_KEYS`, or the older `SUPABASE_SERVICE_ROLE_KEY`. */
+  secretKey: string;
+  fetch: typeof fetch;
+}
+
+/** Answers a function that sends one notification. It rejects with a {@linkcode NotifyError}, or as `fetch` does. */
+export function createNotifyClient(
+  { supabaseUrl, secretKey, fetch }: NotifyClientOptions,
+): (notify: Notify) => Promise<Notified> {
+  const url = `${supabaseUrl.replace(/\/+$/, "")}/functions/v1/notify_websocket`;
+  return async (notify) => {
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { "apikey": secretKey, "content-type": "application/json" },
+      body: JSON.stringify(notify),
+    });
+    const body = await response.json();
+    if (!response.ok) throw new NotifyError(response.status, body);
+    return body;
+  };
+}

@@ -1,0 +1,98 @@
+/**
+ * The worker's end of the relay: joins the topics of the sessions it holds, and hands on what comes.
+ *
+ * A topic is joined with its first session and left with its last, so a worker with 5,000 sessions listens to no more
+ * topics than there are shards.
+ */
+
+import type { Log, Relay, RelayMessage } from "../ports.ts";
+import type { NotificationEvent } from "../protocol/log_event.ts";
+import { NOTIFICATION_MESSAGE, readRelayedNotification } from "./relayed.ts";
+
+/** Ids of notifications that were handed on: the relay may bring one twice. */
+const MAX_SEEN = 10_000;
+
+/** Where what comes is to go. None of these may throw. */
+export interface InboxSinks {
+  toSession(sessionId: string, notification: NotificationEvent): void;
+  toUser(userId: string, notification: NotificationEvent): void;
+  toEveryone(notification: NotificationEvent): void;
+  /** Answers whether it was about activity. */
+  activity(name: string, payload: unknown): boolean;
+}
+
+export interface InboxOptions {
+  relay: Relay;
+  log: Log;
+  topicOf(sessionId: string): string;
+  everyoneTopic: string;
+  sinks: InboxSinks;
+}
+
+export class Inbox {
+  readonly #options: InboxOptions;
+  /** Joined topics: how many need it, and how to leave. */
+  readonly #topics = new Map<string, { needs: number; leave: () => void }>();
+  readonly #seen = new Set<string>();
+
+  constructor(options: InboxOptions) {
+    this.#options = options;
+  }
+
+  /** A session is here now: what is for it, its user or everyone is wanted. */
+  sessionOpened(sessionId: string): void {
+    this.#need(this.#options.topicOf(sessionId));
+    this.#need(this.#options.everyoneTopic);
+  }
+
+  /** It is gone. */
+  sessionClosed(sessionId: string): void {
+    this.#drop(this.#options.topicOf(sessionId));
+    this.#drop(this.#options.everyoneTopic);
+  }
+
+  /** Somebody watches the activity of all workers now, or no longer. */
+  watched(isWatched: boolean): void {
+    if (isWatched) this.#need(this.#options.everyoneTopic);
+    else this.#drop(this.#options.everyoneTopic);
+  }
+
+  #need(topic: string): void {
+    const joined = this.#topics.get(topic);
+    if (joined !== undefined) {
+      joined.needs++;
+      return;
+    }
+    const leave = this.#options.relay.subscribe(topic, { onMessage: (message) => this.#receive(message) });
+    this.#topics.set(topic, { needs: 1, leave });
+  }
+
+  #drop(topic: string): void {
+    const joined = this.#topics.get(topic);
+    if (joined === undefined || --joined.needs > 0) return;
+    this.#topics.delete(topic);
+    joined.leave();
+  }
+
+  #receive({ event, payload }: RelayMessage): void {
+    const { sinks, log } = this.#options;
+    if (sinks.activity(event, payload)) return;
+    const relayed = event === NOTIFICATION_MESSAGE ? readRelayedNotification(payload) : undefined;
+    if (relayed === undefined) {
+      return log.write({ level: "warn", event: "relay_message_unknown", name: event });
+    }
+    const { target, notification } = relayed;
+    if (!this.#isNew(notification.notificationId)) return;
+    if (target.kind === "session") sinks.toSession(target.sessionId, notification);
+    else if (target.kind === "user") sinks.toUser(target.userId, notification);
+    else sinks.toEveryone(notification);
+  }
+
+  #isNew(id: string): boolean {
+    if (this.#seen.has(id)) return false;
+    this.#seen.add(id);
+    const [oldest] = this.#seen;
+    if (this.#seen.size > MAX_SEEN && oldest !== undefined) this.#seen.delete(oldest);
+    return true;
+  }
+}

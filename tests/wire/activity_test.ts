@@ -1,0 +1,119 @@
+/** The live-activity stream on the whole local stack: who may watch, what is shown, across workers. */
+
+import assert from "node:assert/strict";
+import { echo, HandModel } from "../support/hand_model.ts";
+import { eventually, type TestStack, WireClient, withLocalStack } from "../support/local_stack.ts";
+import { connect } from "../support/wire_client.ts";
+
+interface Seen {
+  type: string;
+  data: Record<string, unknown>;
+}
+
+const SUBPROTOCOL = "agent-websocket.v1";
+
+function watch({ wsUrl }: TestStack, token: string): WireClient {
+  return new WireClient(`${wsUrl}/functions/v1/agent_websocket/api/v1/activity/live`, [
+    SUBPROTOCOL,
+    `jwt-${token}`,
+  ]);
+}
+
+function eventsOf(watcher: WireClient): Seen[] {
+  return watcher.messages.map((text) => JSON.parse(text));
+}
+
+async function established(watcher: WireClient): Promise<void> {
+  await eventually("connection_established", () => eventsOf(watcher)[0]?.type === "connection_established");
+}
+
+Deno.test("[AC1] [AC9] [AC10] [AC17] [AC21] a secret key sees what the agent does, a user what is her own", async () => {
+  await using model = new HandModel({ respond: echo });
+  await withLocalStack({ model: { baseUrl: model.baseUrl } }, async (stack) => {
+    const ann = await stack.token({ claims: { sub: "ann" } });
+    const all = watch(stack, stack.keys.secretKey);
+    const anns = watch(stack, ann);
+    await Promise.all([established(all), established(anns)]);
+    const url = `${stack.wsUrl}/functions/v1/agent_websocket`;
+    await using mine = await connect(`${url}?jwt=${ann}`);
+    await using visitor = await connect(url);
+    await mine.answer("Hi");
+    await visitor.answer("Hello");
+    const done = (watcher: WireClient): number =>
+      eventsOf(watcher).filter(({ data }) => data.stage === "completed").length;
+    await eventually("both turns", () => done(all) === 2);
+    await eventually("her turn", () => done(anns) === 1);
+    const users = new Set(
+      eventsOf(all).flatMap(({ data }) => data.userId === undefined ? [] : [data.userId]),
+    );
+    assert.deepEqual(users, new Set(["ann", "anonymous"]));
+    assert.ok(eventsOf(all).some(({ type, data }) => type === "system_event" && data.event === "startup"));
+    const sessions = new Set(
+      eventsOf(anns).flatMap(({ data }) => data.sessionId === undefined ? [] : [data.sessionId]),
+    );
+    assert.deepEqual(sessions, new Set([mine.welcome.session_id]));
+    await all.close();
+    await anns.close();
+  });
+});
+
+Deno.test("[AC23] [AC24] who may not watch is told after the upgrade; another path is no stream", async () => {
+  await withLocalStack({}, async (stack) => {
+    const path = `${stack.wsUrl}/functions/v1/agent_websocket/api/v1/activity/live`;
+    for (
+      const protocols of [[], [SUBPROTOCOL, "jwt-nonsense"], [
+        SUBPROTOCOL,
+        `jwt-${stack.keys.publishableKey}`,
+      ]]
+    ) {
+      const watcher = new WireClient(path, protocols);
+      assert.equal((await watcher.end()).code, 4001);
+      assert.deepEqual(watcher.messages.map((text) => JSON.parse(text).code), ["unauthorized"]);
+    }
+    for (const wrong of ["/", "x", "/more"]) {
+      const response = await fetch(`${path.replace("ws", "http")}${wrong}`);
+      assert.deepEqual([response.status, await response.text()], [400, "Expected WebSocket request"]);
+    }
+  });
+});
+
+Deno.test("[AC8] [AC14] [AC22] [AC25] events reach a watcher of another worker, and what functions publish", async () => {
+  await using model = new HandModel({ respond: echo });
+  const options = {
+    env: { RATE_LIMIT_PER_MINUTE: "0" },
+    workers: 2,
+    model: { baseUrl: model.baseUrl },
+    realtime: { limits: { eventsPerSecond: 0 } },
+  };
+  await withLocalStack(options, async (stack) => {
+    const watcher = watch(stack, stack.keys.secretKey);
+    await established(watcher);
+    // Round robin: one of the two is in the worker that is not watched.
+    const url = `${stack.wsUrl}/functions/v1/agent_websocket`;
+    await using one = await connect(url);
+    await using two = await connect(url);
+    await eventually("events of both sessions", async () => {
+      await Promise.all([one.answer("Hi"), two.answer("Hi")]);
+      const seen = new Set(eventsOf(watcher).map(({ data }) => data.sessionId));
+      return seen.has(one.welcome.session_id) && seen.has(two.welcome.session_id);
+    }, 20_000);
+    watcher.socket.send(JSON.stringify({ action: "subscribe", types: ["system_event"], batch_ms: 20 }));
+    const response = await fetch(`${stack.url}/functions/v1/notify_websocket`, {
+      method: "POST",
+      headers: { apikey: stack.keys.secretKey, "content-type": "application/json" },
+      body: JSON.stringify({
+        activity: { type: "system_event", data: { event: "config_change", status: "published" } },
+      }),
+    });
+    assert.equal(response.status, 202);
+    await response.body?.cancel();
+    const batch = JSON.parse(await watcher.next(/"batch".*"published"/));
+    assert.equal(batch.events.at(-1).data.status, "published");
+    for (const worker of stack.workers()) {
+      if (worker.function === "agent_websocket") {
+        stack.disturb("agent_websocket", "beforeunload", { number: worker.worker, reason: "wall_clock" });
+      }
+    }
+    assert.deepEqual(await watcher.end(), { code: 1001, reason: "Server shutting down" });
+  });
+});
