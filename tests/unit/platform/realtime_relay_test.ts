@@ -1,84 +1,12 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { RelayMessage } from "../../../supabase/functions/_shared/ports.ts";
-import type {
-  RealtimeConnection,
-  RealtimeEvents,
-} from "../../../supabase/functions/_shared/platform/realtime_connection.ts";
 import { RealtimeRelay } from "../../../supabase/functions/_shared/platform/realtime_relay.ts";
+import { LINGER_MS, listener, setUpRelay } from "../../support/fake_realtime.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { RecordingLog } from "../../support/recording_log.ts";
 
-const LINGER_MS = 5000;
-
-class FakeConnection implements RealtimeConnection {
-  readonly joins: string[] = [];
-  readonly topics = new Set<string>();
-  readonly events: RealtimeEvents;
-  isClosed = false;
-
-  constructor(events: RealtimeEvents) {
-    this.events = events;
-  }
-
-  join(topic: string): void {
-    assert.ok(!this.isClosed && !this.topics.has(topic));
-    this.joins.push(topic);
-    this.topics.add(topic);
-  }
-
-  leave(topic: string): void {
-    assert.ok(!this.isClosed && this.topics.delete(topic) && this.topics.size > 0);
-  }
-
-  close(): void {
-    assert.ok(!this.isClosed);
-    this.isClosed = true;
-  }
-
-  acceptAll(): void {
-    for (const topic of this.topics) this.events.joined(topic);
-  }
-}
-
-function setUp({ random = () => 1 }: { random?: () => number } = {}) {
-  const clock = new ManualClock();
-  const log = new RecordingLog();
-  const connections: FakeConnection[] = [];
-  const relay = new RealtimeRelay({
-    clock,
-    log,
-    random,
-    lingerMs: LINGER_MS,
-    connect(events) {
-      const connection = new FakeConnection(events);
-      connections.push(connection);
-      return Promise.resolve(connection);
-    },
-    publish: () => Promise.resolve(),
-  });
-  /** The connection there is; fails where there is none, or more than one. */
-  function connection(): FakeConnection {
-    const [only, ...others] = connections.filter(({ isClosed }) => !isClosed);
-    assert.ok(only !== undefined && others.length === 0);
-    return only;
-  }
-  return { clock, log, relay, connections, connection };
-}
-
-function listener() {
-  const heard: RelayMessage[] = [];
-  const counts = { gaps: 0 };
-  return {
-    heard,
-    counts,
-    onMessage: (message: RelayMessage) => void heard.push(message),
-    onGap: () => void counts.gaps++,
-  };
-}
-
 Deno.test("nothing is connected before it is needed, and one connection carries every topic", async () => {
-  const { relay, connections, connection, clock } = setUp();
+  const { relay, connections, connection, clock } = setUpRelay();
   await settle();
   assert.deepEqual([relay.status, connections.length], ["idle", 0]);
   relay.subscribe("t", listener());
@@ -98,7 +26,7 @@ Deno.test("nothing is connected before it is needed, and one connection carries 
 });
 
 Deno.test("who listened before the topic was joined has missed something; who came later has not", async () => {
-  const { relay, connection } = setUp();
+  const { relay, connection } = setUpRelay();
   const [early, late] = [listener(), listener()];
   relay.subscribe("t", early);
   await settle();
@@ -110,7 +38,7 @@ Deno.test("who listened before the topic was joined has missed something; who ca
 });
 
 Deno.test("a topic is kept for a while after its last listener, and left then", async () => {
-  const { relay, connection, clock } = setUp();
+  const { relay, connection, clock } = setUpRelay();
   relay.subscribe("other", listener());
   const end = relay.subscribe("t", listener());
   await settle();
@@ -133,7 +61,7 @@ Deno.test("a topic is kept for a while after its last listener, and left then", 
 });
 
 Deno.test("with the last topic the connection ends, and the next one makes a new one", async () => {
-  const { relay, connections, connection, clock } = setUp();
+  const { relay, connections, connection, clock } = setUpRelay();
   const end = relay.subscribe("t", listener());
   await settle();
   connection().acceptAll();
@@ -148,7 +76,7 @@ Deno.test("with the last topic the connection ends, and the next one makes a new
 });
 
 Deno.test("everybody may be gone before the connection is there", async () => {
-  const { relay, connections, clock } = setUp();
+  const { relay, connections, clock } = setUpRelay();
   relay.subscribe("t", listener())();
   clock.advance(LINGER_MS);
   await settle();
@@ -161,7 +89,7 @@ Deno.test("everybody may be gone before the connection is there", async () => {
 });
 
 Deno.test("after trouble with one topic all are joined again, by a new connection, and told of the gap", async () => {
-  const { relay, connections, connection, clock, log } = setUp();
+  const { relay, connections, connection, clock, log } = setUpRelay();
   const [t, u] = [listener(), listener()];
   relay.subscribe("t", t);
   relay.subscribe("u", u);
@@ -202,7 +130,7 @@ Deno.test("after trouble with one topic all are joined again, by a new connectio
 
 Deno.test("retries wait longer and longer, by chance, until a connection has lasted", async () => {
   const delays = async (random: number): Promise<number[]> => {
-    const { relay, connection, clock } = setUp({ random: () => random });
+    const { relay, connection, clock } = setUpRelay({ random: () => random });
     relay.subscribe("t", listener());
     const waited: number[] = [];
     for (let failure = 0; failure < 7; failure++) {
@@ -230,7 +158,7 @@ Deno.test("retries wait longer and longer, by chance, until a connection has las
 });
 
 Deno.test("topics wanted while a retry is waited for are joined with the rest; none wanted ends the wait", async () => {
-  const { relay, connections, connection, clock } = setUp();
+  const { relay, connections, connection, clock } = setUpRelay();
   const end = relay.subscribe("t", listener());
   await settle();
   connection().events.broken("gone");
@@ -240,7 +168,7 @@ Deno.test("topics wanted while a retry is waited for are joined with the rest; n
   assert.deepEqual(connection().joins, ["t", "u"]);
   await relay.close();
 
-  const lonely = setUp();
+  const lonely = setUpRelay();
   const endLonely = lonely.relay.subscribe("t", listener());
   await settle();
   lonely.connection().events.broken("gone");
@@ -283,7 +211,7 @@ Deno.test("closing waits for what is being sent, failed or not, and takes nothin
     random: () => 0,
     lingerMs: 0,
     connect: () => assert.fail(),
-    publish() {
+    publish(): Promise<void> {
       const send = Promise.withResolvers<void>();
       sends.push(send);
       return send.promise;
@@ -313,7 +241,7 @@ Deno.test("whatever happens in whatever order, there is one connection at most, 
     fc.record({ what: fc.constant("wait" as const), ms: fc.nat(6000) }),
   );
   await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-    const { relay, connections, clock } = setUp();
+    const { relay, connections, clock } = setUpRelay();
     const ends = new Map<() => void, string>();
     const open = () => connections.filter(({ isClosed }) => !isClosed);
     for (const next of steps) {

@@ -27,7 +27,7 @@ export function createRoutes(deps: RouteDeps): (request: Request) => Promise<Res
     // The platform calls with `/agent_websocket/…`, a gateway in front of it perhaps with more before that.
     const [, path = ""] = /^(?:.*?\/agent_websocket)?(\/.*)?$/.exec(url.pathname) ?? [];
     if (path === "" || path === "/") return connect(request, url, deps);
-    if (path === deps.hub.config.path) return await watch(request, url, deps);
+    if (path === deps.hub.config.path) return watch(request, url, deps);
     if (request.method === "GET" && path === "/health") return health(deps, startedAt);
     if (request.method === "GET" && path === "/metrics") return await metrics(request, deps, startedAt);
     return expectedWebSocket();

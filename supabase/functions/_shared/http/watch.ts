@@ -10,6 +10,9 @@ import type { ConnectRequest } from "../protocol/connect_request.ts";
 import { renderError } from "../protocol/render.ts";
 import { readUpgrade, type SocketOwner, switchToWebSocket, type UpgradeDeps } from "./upgrade.ts";
 
+/** Frames of a watcher that does not wait to be told who it is, kept until that is known. */
+const MAX_EARLY_FRAMES = 20;
+
 export interface WatchDeps extends UpgradeDeps {
   hub: ActivityHub;
   clock: Clock;
@@ -18,32 +21,70 @@ export interface WatchDeps extends UpgradeDeps {
   isSecretKey(candidate: string): Promise<boolean>;
 }
 
-/** The identity is checked first, but a refusal is told after the upgrade: a browser cannot read a 401. */
-export async function watch(request: Request, url: URL, deps: WatchDeps): Promise<Response> {
+/**
+ * The identity is checked after the upgrade: a browser cannot read a 401, and a client that goes away while an upgrade
+ * waits leaves Deno 2.9.6 with a socket that never tells of its end.
+ */
+export function watch(request: Request, url: URL, deps: WatchDeps): Response {
   const asked = readUpgrade(request, url, deps);
   if (asked instanceof Response) return asked;
-  const { hub, lifetime } = deps;
   const apiKey = request.headers.get("apikey") ?? undefined;
-  const watcher = await identifyWatcher(asked, apiKey, deps).catch(toAgentError);
   return switchToWebSocket(request, {
     deps,
     offersSubprotocol: asked.offersSubprotocol,
-    pingIntervalMs: hub.config.heartbeatIntervalMs,
-    own(port): SocketOwner {
-      if (watcher instanceof AgentError) return refused(port, watcher, deps.clock);
-      const client = hub.connect(port, watcher);
-      const { promise, resolve } = Promise.withResolvers<void>();
-      lifetime.hold(promise);
-      return {
-        opened: () => client.opened(),
-        received: (data) => client.received(data),
-        lost(code): void {
-          client.lost(code);
-          resolve();
-        },
-      };
-    },
+    pingIntervalMs: deps.hub.config.heartbeatIntervalMs,
+    own: (port) => new WatcherSocket(port, () => identifyWatcher(asked, apiKey, deps), deps),
   });
+}
+
+/** Stands before the hub's client until it is known what the watcher may see. */
+class WatcherSocket implements SocketOwner {
+  readonly #port: Socket;
+  readonly #identify: () => Promise<Watcher>;
+  readonly #deps: WatchDeps;
+  #client: SocketOwner | undefined;
+  #early: (string | ArrayBuffer)[] = [];
+  #isLost = false;
+  readonly #gone = Promise.withResolvers<void>();
+
+  constructor(port: Socket, identify: () => Promise<Watcher>, deps: WatchDeps) {
+    this.#port = port;
+    this.#identify = identify;
+    this.#deps = deps;
+    deps.lifetime.hold(this.#gone.promise);
+  }
+
+  opened(): void {
+    this.#deps.lifetime.hold(
+      this.#identify().then((watcher) => this.#admit(watcher), (thrown) => this.#refuse(thrown)),
+    );
+  }
+
+  received(data: string | ArrayBuffer): void {
+    if (this.#client !== undefined) this.#client.received(data);
+    else if (this.#early.length < MAX_EARLY_FRAMES) this.#early.push(data);
+  }
+
+  lost(code: number): void {
+    this.#isLost = true;
+    this.#client?.lost(code);
+    this.#gone.resolve();
+  }
+
+  #admit(watcher: Watcher): void {
+    if (this.#isLost) return;
+    const client = this.#client = this.#deps.hub.connect(this.#port, watcher);
+    client.opened();
+    for (const data of this.#early) client.received(data);
+    this.#early = [];
+  }
+
+  #refuse(thrown: unknown): void {
+    const error = toAgentError(thrown);
+    this.#port.send(JSON.stringify(renderError(error, this.#deps.clock.now())));
+    const { code, reason } = error.code === "unauthorized" ? CLOSE.unauthorized : CLOSE.tryAgainLater;
+    this.#port.close(code, reason);
+  }
 }
 
 /** A secret key sees all, a user her own, everyone all where nobody is asked who he is. Rejects with `unauthorized`. */
@@ -61,16 +102,4 @@ async function identifyWatcher(
   }
   const { userId, expiresAt, appMetadata } = await verifier.verify(token);
   return { sees: appMetadata?.agent_activity === "all" ? "all" : { userId }, expiresAt };
-}
-
-function refused(port: Socket, error: AgentError, clock: Clock): SocketOwner {
-  return {
-    opened(): void {
-      port.send(JSON.stringify(renderError(error, clock.now())));
-      const { code, reason } = error.code === "unauthorized" ? CLOSE.unauthorized : CLOSE.tryAgainLater;
-      port.close(code, reason);
-    },
-    received(): void {},
-    lost(): void {},
-  };
 }
