@@ -25,7 +25,6 @@ export const ERROR_CODES = [
   "too_many_connections",
   "too_many_sessions",
   "budget_exceeded",
-  "slow_consumer",
   // The queue
   "queue_full",
   "busy",

@@ -4,6 +4,7 @@ import { AgentError, toAgentError } from "../errors.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
 import type { Caller, Notifier } from "../notify/notifier.ts";
 import type { Clock, IdentityVerifier, Log, Relay } from "../ports.ts";
+import { bearerOf } from "../protocol/connect_request.ts";
 import { parseNotifyRequest } from "../protocol/notify_request.ts";
 import { VERSION } from "../version.ts";
 import { type Body, readBody } from "./body.ts";
@@ -93,7 +94,7 @@ async function post(request: Request, deps: NotifyRouteDeps): Promise<Response> 
 /** A secret key in `apikey` or as Bearer, or a user's token as Bearer; and what the caller's rate is counted under. */
 async function identify(headers: Headers, deps: NotifyRouteDeps): Promise<{ caller: Caller; key: string }> {
   const apiKey = headers.get("apikey") ?? undefined;
-  const bearer = /^bearer +(.+)$/i.exec(headers.get("authorization") ?? "")?.[1]?.trim();
+  const bearer = bearerOf(headers) || undefined;
   for (const candidate of [apiKey, bearer]) {
     if (candidate !== undefined && await deps.isSecretKey(candidate)) {
       return { caller: { kind: "service" }, key: "service" };

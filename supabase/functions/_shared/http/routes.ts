@@ -2,6 +2,7 @@
 
 import type { Metrics } from "../metrics.ts";
 import type { Clock, Relay } from "../ports.ts";
+import { bearerOf } from "../protocol/connect_request.ts";
 import { VERSION } from "../version.ts";
 import { expectedWebSocket, problem } from "./problems.ts";
 import type { AgentServer } from "../session/agent_server.ts";
@@ -61,8 +62,7 @@ function health({ server, clock, store, relay, hub }: RouteDeps, startedAt: numb
 }
 
 async function metrics(request: Request, deps: RouteDeps, startedAt: number): Promise<Response> {
-  const bearer = /^bearer +(.+)$/i.exec(request.headers.get("authorization") ?? "")?.[1];
-  const candidate = request.headers.get("apikey") ?? bearer;
+  const candidate = request.headers.get("apikey") ?? bearerOf(request.headers);
   if (candidate === undefined || !await deps.isSecretKey(candidate)) {
     const detail = "Cannot show metrics: send a secret key as apikey or as Bearer";
     return problem({ status: 401, code: "unauthorized", detail });

@@ -28,12 +28,10 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
   const offered = (headers.get("sec-websocket-protocol") ?? "").split(",").map((name) => name.trim());
   const fromProtocol = (prefix: string): string | undefined =>
     offered.find((name) => name.startsWith(prefix))?.slice(prefix.length);
-  // With nothing behind it, it is an empty token and not none.
-  const bearer = /^bearer( .*|)$/i.exec(headers.get("authorization") ?? "")?.[1]?.trim();
   const sessionId = query.get("session_id") ?? undefined;
   const lastSeq = parseCursor(query.get("last_seq"));
   return {
-    token: bearer ?? fromProtocol("jwt-") ?? query.get("jwt") ?? undefined,
+    token: bearerOf(headers) ?? fromProtocol("jwt-") ?? query.get("jwt") ?? undefined,
     stream: parseFlag("stream", query.get("stream")),
     heartbeat: parseFlag("heartbeat", query.get("heartbeat")),
     resume: sessionId === undefined ? undefined : {
@@ -45,6 +43,11 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
     address: headers.get("x-forwarded-for")?.split(",")[0]?.trim() || undefined,
     offersSubprotocol: offered.includes(SUBPROTOCOL),
   };
+}
+
+/** What stands behind `Bearer`: with nothing behind it, that is an empty token, and not none. */
+export function bearerOf(headers: Headers): string | undefined {
+  return /^bearer( .*|)$/i.exec(headers.get("authorization") ?? "")?.[1]?.trim();
 }
 
 function parseCursor(value: string | null): number {
