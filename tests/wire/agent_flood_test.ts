@@ -16,6 +16,11 @@ const HEAP_MIB = 48;
 const MAX_HEAP_GROWTH_BYTES = 24 * MIB;
 /** The whole process, with the runtime itself. */
 const MAX_RSS_BYTES = 256 * MIB;
+/**
+ * What a connection may have waiting: by default a client that asks faster than it reads the answers is a slow consumer,
+ * as it should be, and on a busy machine these are.
+ */
+const MAX_BUFFERED_BYTES = String(16 * MIB);
 /** How long a neighbour's stream may stand still while a flood is dealt with. */
 const MAX_GAP_MS = 1500;
 
@@ -59,8 +64,7 @@ async function bounded(agent: AgentProcess, body: () => Promise<void>): Promise<
 
 Deno.test("[FR12] [LM9] 10,000 frames at once, without a limit: each is answered", async () => {
   await using model = new HandModel(answerOthers);
-  // By default a client that asks faster than it reads the answers is a slow consumer, as it should be.
-  const env = { OPENROUTER_BASE_URL: model.baseUrl, MAX_BUFFERED_BYTES: String(16 * MIB) };
+  const env = { OPENROUTER_BASE_URL: model.baseUrl, MAX_BUFFERED_BYTES };
   await withAgent({ heapMib: HEAP_MIB, env }, async (agent) => {
     await bounded(agent, () =>
       undisturbed(agent.wsUrl, model, async () => {
@@ -152,7 +156,7 @@ async function sendAll(client: AgentClient, frames: readonly WireFrame[]): Promi
 
 Deno.test("[FR1] [FR7] [FR8] [FR11] [FR12] [QU2] 11,000 frames of any kind on a live session: each has its answer", async () => {
   await using model = new HandModel(answerOthers);
-  const env = { OPENROUTER_BASE_URL: model.baseUrl, MAX_QUEUE: "0" };
+  const env = { OPENROUTER_BASE_URL: model.baseUrl, MAX_QUEUE: "0", MAX_BUFFERED_BYTES };
   await withAgent({ env, heapMib: HEAP_MIB }, async (agent) => {
     await bounded(agent, () =>
       undisturbed(agent.wsUrl, model, async () => {
