@@ -294,6 +294,33 @@ export interface EventLog {
   recordFeedback(sessionId: string, feedback: Feedback): Promise<{ repeated: boolean }>;
 }
 
+/** What one user (or address) did here since the last report. */
+export interface UseReport {
+  /** Such as `user:<id>`. */
+  key: string;
+  /** Frames since the last report. */
+  frames: number;
+  /** Tokens of the model since the last report. */
+  tokens: number;
+  /** Connections that this worker holds now. */
+  connections: number;
+}
+
+/** What one user did at all workers together. */
+export interface Standing {
+  /** Frames left in the bucket; below 0 where the workers together let more through. */
+  framesLeft: number;
+  /** Since midnight UTC. */
+  tokensToday: number;
+  connections: number;
+}
+
+/** The accounts of what users do, kept over all workers. Approximate: a worker lets through what it has not reported. */
+export interface UseLedger {
+  /** Books the reports, each once, and answers with the standing of each key. Rejects with `store_unavailable`. */
+  settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>>;
+}
+
 /** A message from another worker, or from another function. */
 export interface RelayMessage {
   /** Its name. `relay_batch` is taken. */
