@@ -1,12 +1,12 @@
 /** The thread that Supabase Lite runs on: told its setup once, answers with its port or with what went wrong. */
 
 import { App } from "@supabase/lite";
-import { createPgliteConnection } from "@supabase/lite/pglite";
+import { openDatabase } from "./lite_database.ts";
 import type { LiteSetup } from "./supabase_lite.ts";
 import { serveThread } from "./thread.ts";
 
 async function start(setup: LiteSetup): Promise<number> {
-  const connection = await createPgliteConnection({});
+  const { connection, migrate } = await openDatabase(setup.databaseUrl);
   const app = new App({
     connection,
     auth: {
@@ -22,7 +22,7 @@ async function start(setup: LiteSetup): Promise<number> {
   await app.ensureSystemSchema();
   for (const { name, sql } of setup.migrations) {
     try {
-      await connection.exec(sql);
+      await migrate({ name, sql });
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`supabase/migrations/${name} cannot be applied: ${why}`, { cause });
