@@ -30,8 +30,8 @@ export interface LocalStackOptions {
   hostname?: string;
   /** The folder whose folders are functions. Default: `supabase/functions`. */
   functions?: URL;
-  /** Worker processes of each function. Default: 1. */
-  workers?: number;
+  /** Worker processes of each function, or by the function's name. Default: 1. */
+  workers?: number | Readonly<Record<string, number>>;
   /** How long a worker lives, in milliseconds. Default: 0, as long as the stack. */
   wallClockMs?: number;
   /** Whether `/auth/v1` and `/rest/v1` are served. Default: true. */
@@ -132,7 +132,7 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
       source,
       denoPath: options.denoPath ?? Deno.execPath(),
       env: workerEnv,
-      size: options.workers ?? 1,
+      size: (typeof options.workers === "object" ? options.workers[source.name] : options.workers) ?? 1,
       wallClockMs: options.wallClockMs ?? 0,
       onLog,
     });
