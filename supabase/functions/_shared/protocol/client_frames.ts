@@ -86,8 +86,8 @@ export const COMMANDS = {
     summary: "Sets defaults for this session's queries: {model, temperature, max_tokens, stream}",
   },
   sessions: {
-    args: z.object({ limit: pageSize.optional() }, "must be an object"),
-    summary: "Lists your sessions: {limit}",
+    args: z.object({ limit: pageSize.optional(), before: frameId.optional() }, "must be an object"),
+    summary: "Lists your sessions, newest first: {limit, before}",
   },
   delete: { args: none, summary: "Deletes this session and all it holds" },
 } as const;

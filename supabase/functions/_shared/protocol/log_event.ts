@@ -98,3 +98,24 @@ export interface Logged {
 }
 
 export type LogEvent = NewLogEvent & Logged;
+
+/** What makes two events of a session the same: the log takes each once. */
+export function keyOf(event: NewLogEvent): string {
+  switch (event.kind) {
+    case "query":
+      return `q:${event.queryId}`;
+    case "response":
+    case "error":
+    case "cancelled":
+      return `t:${event.turnId}`;
+    case "cleared":
+      return `c:${event.clearId}`;
+    case "notification":
+      return `n:${event.notificationId}`;
+  }
+}
+
+/** Whether the event ends a turn. */
+export function isTerminal<T extends NewLogEvent>(event: T): event is T & TerminalEvent {
+  return event.kind === "response" || event.kind === "error" || event.kind === "cancelled";
+}
