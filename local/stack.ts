@@ -123,6 +123,7 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     env,
     url,
     keys,
+    hasDatabase: running.lite !== undefined,
     ...(model.baseUrl === undefined ? {} : { modelUrl: model.baseUrl }),
   });
   for (
