@@ -125,6 +125,7 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
       denoPath: options.denoPath ?? Deno.execPath(),
       env: workerEnv,
       size: options.workers ?? 1,
+      testHooks: options.testHooks ?? false,
       wallClockMs: options.wallClockMs ?? 0,
       onLog,
     });
