@@ -21,6 +21,7 @@ import { createOpenRouter } from "../_shared/openrouter/open_router.ts";
 import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
 import { InProcessRelay } from "../_shared/notify/in_process_relay.ts";
 import { Inbox } from "../_shared/notify/inbox.ts";
+import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
 import { ReadPacer } from "../_shared/openrouter/read_pacer.ts";
 import { onWorkerEnding, workerLifetime } from "../_shared/platform/edge_lifetime.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
@@ -184,7 +185,7 @@ function compose(config: Config, log: Log): Handler {
     lifetime,
     clock,
     metrics,
-    relay,
+    relay: config.RELAY === "off" ? SWITCHED_OFF : relay,
     store: "memory",
     isDraining: () => server.isDraining,
     allowedOrigins: config.ALLOWED_ORIGINS,
@@ -197,10 +198,10 @@ function compose(config: Config, log: Log): Handler {
   });
 }
 
-/** Supabase Realtime where there is a project; otherwise nobody is to be reached but this worker. */
+/** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
 function createRelay(config: Config, { clock, log }: { clock: Clock; log: Log }): Relay {
   const { SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
-  const relay = supabaseUrl === undefined || secretKey === undefined
+  const relay = config.RELAY === "off" || supabaseUrl === undefined || secretKey === undefined
     ? new InProcessRelay()
     : createRealtimeRelay({ supabaseUrl, secretKey, clock, log });
   return new BatchingRelay({ relay, clock, log });

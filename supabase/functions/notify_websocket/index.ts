@@ -11,9 +11,11 @@ import { createNotifyRoutes } from "../_shared/http/notify_routes.ts";
 import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.ts";
 import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
 import { Notifier } from "../_shared/notify/notifier.ts";
+import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
+import type { Clock, Log, Relay } from "../_shared/ports.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../_shared/protocol/topics.ts";
 
 Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject(), { needsModel: false })), jsonLog));
@@ -21,18 +23,7 @@ Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject(), { needs
 function compose(config: Config): Handler {
   const clock = systemClock();
   const log = jsonLog();
-  const { SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
-  // A relay of this process alone would reach nobody, and say that it did.
-  if (supabaseUrl === undefined || secretKey === undefined) {
-    throw new ConfigError([
-      "SUPABASE_URL, SUPABASE_SECRET_KEYS: must be set, to reach the workers over Realtime",
-    ]);
-  }
-  const relay = new BatchingRelay({
-    clock,
-    log,
-    relay: createRealtimeRelay({ supabaseUrl, secretKey, clock, log }),
-  });
+  const relay = config.RELAY === "off" ? SWITCHED_OFF : createRelay(config, { clock, log });
   return createNotifyRoutes({
     clock,
     log,
@@ -46,7 +37,7 @@ function compose(config: Config): Handler {
       everyoneTopic: EVERYONE_TOPIC,
     }),
     verifier: createSupabaseVerifier({
-      supabaseUrl,
+      supabaseUrl: config.SUPABASE_URL ?? "",
       apiKey: config.publishableKeys[0],
       clock,
     }),
@@ -56,5 +47,20 @@ function compose(config: Config): Handler {
     }),
     isSecretKey: secretKeyMatcher(config.secretKeys),
     isPublishableKey: publishableKeyMatcher(config.publishableKeys),
+  });
+}
+
+/** A relay of this process alone would reach nobody, and say that it did: without a project there is none. */
+function createRelay(config: Config, { clock, log }: { clock: Clock; log: Log }): Relay {
+  const { SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
+  if (supabaseUrl === undefined || secretKey === undefined) {
+    throw new ConfigError([
+      "SUPABASE_URL, SUPABASE_SECRET_KEYS: must be set, to reach the workers over Realtime (or RELAY=off)",
+    ]);
+  }
+  return new BatchingRelay({
+    clock,
+    log,
+    relay: createRealtimeRelay({ supabaseUrl, secretKey, clock, log }),
   });
 }

@@ -15,7 +15,7 @@ export interface NotifierOptions {
   clock: Clock;
   ids: Ids;
   log: Log;
-  relay: Relay;
+  relay: Pick<Relay, "publish">;
   /** The relay's topic of a session, and that of everything that is not one session's. */
   topicOf(sessionId: string): string;
   everyoneTopic: string;
