@@ -14,7 +14,9 @@ export interface FunctionsEnvOptions {
   hasDatabase: boolean;
 }
 
-export function functionsEnv({ env, url, keys, modelUrl, hasDatabase }: FunctionsEnvOptions): Record<string, string> {
+export function functionsEnv(
+  { env, url, keys, modelUrl, hasDatabase }: FunctionsEnvOptions,
+): Record<string, string> {
   return {
     // Anyone may try the demo, and sign-in works too. The platform's own default is stricter.
     AUTH_MODE: "optional",
