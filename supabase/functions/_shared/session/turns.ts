@@ -156,6 +156,8 @@ export class Turns {
       case "tail_wanted":
         return this.tail.wanted(this.runner.running);
       case "tail":
+        // A piece may come after the end, which was read in the log.
+        if (this.queries.get(call.queryId)?.terminalSeq !== undefined) return;
         return this.tail.take(call);
       case "deleted":
         return this.#options.onGone();
