@@ -2,6 +2,7 @@
 
 import { base64url, type CryptoKey, exportSPKI, SignJWT } from "jose";
 import * as z from "zod";
+import { type DatabaseControl, DISTURBANCES } from "./database_trouble.ts";
 import { createSigningKey, type LocalKeys, type SigningKey } from "./keys.ts";
 import type { RealtimeControl } from "./realtime/realtime.ts";
 import { UNLOAD_REASONS } from "./worker_messages.ts";
@@ -41,11 +42,18 @@ const realtimeRequest = z.strictObject({
   action: z.enum(["cut", "pause", "resume"]),
 });
 
+const databaseRequest = z.strictObject({
+  mode: z.enum(DISTURBANCES),
+  forMs: z.int().min(0),
+  delayMs: z.int().min(0).exactOptional(),
+});
+
 export interface TestHooksOptions {
   keys: LocalKeys;
   /** The stack's own address. */
   url: string;
   pools: ReadonlyMap<string, WorkerPool>;
+  database: DatabaseControl;
   realtime: RealtimeControl;
 }
 
@@ -90,7 +98,7 @@ export class TestHooks {
   /** Answers a request below `/__local/`; undefined where there is no such hook. */
   async handle(request: Request): Promise<Response | undefined> {
     const { pathname } = new URL(request.url);
-    const { pools, realtime } = this.#options;
+    const { pools, database, realtime } = this.#options;
     try {
       switch (`${request.method} ${pathname}`) {
         case "POST /__local/token":
@@ -109,6 +117,9 @@ export class TestHooks {
               status: 404,
             });
         }
+        case "POST /__local/database":
+          database.disturb(databaseRequest.parse(await body(request)));
+          return Response.json({ done: true });
         case "GET /__local/realtime":
           return Response.json(realtime.stats());
         case "POST /__local/realtime":

@@ -1,8 +1,7 @@
 /** The thread that a store's database and Supabase Lite run on: PGlite leaves timers and an exit code behind. */
 
-import { App, type Connection } from "@supabase/lite";
-import { createPgliteConnection } from "@supabase/lite/pglite";
-import { createPostgresConnection } from "@supabase/lite/postgres";
+import { App } from "@supabase/lite";
+import { openDatabase } from "../../local/lite_database.ts";
 import { SUPABASE_ROLES } from "../../local/supabase_roles.ts";
 import { serveThread } from "../../local/thread.ts";
 
@@ -13,16 +12,11 @@ export interface StoreSetup {
   migrations: readonly string[];
 }
 
-/** Lite hands postgres.js the JSON of an argument as text, which that would take for a string, and encode once more. */
-const JSONB = {
-  to: 3802,
-  from: [3802],
-  serialize: (value: unknown): string => typeof value === "string" ? value : JSON.stringify(value),
-  parse: (text: string): unknown => JSON.parse(text),
-};
-
 serveThread(async ({ databaseUrl, secretKey, migrations }: StoreSetup): Promise<number> => {
-  const { connection, query } = await connect(databaseUrl);
+  const { connection } = await openDatabase(databaseUrl);
+  const { driver } = connection;
+  const query = async (text: string): Promise<unknown> =>
+    "unsafe" in driver ? await driver.unsafe(text) : (await driver.query(text)).rows;
   const app = new App({
     connection,
     auth: {
@@ -46,20 +40,3 @@ serveThread(async ({ databaseUrl, secretKey, migrations }: StoreSetup): Promise<
   });
   return server.addr.port;
 });
-
-interface Connected {
-  connection: Connection;
-  query(text: string): Promise<unknown>;
-}
-
-async function connect(url: string | undefined): Promise<Connected> {
-  if (url === undefined) {
-    const connection = await createPgliteConnection({});
-    return { connection, query: async (text) => (await connection.driver.query(text)).rows };
-  }
-  const connection = createPostgresConnection({
-    url,
-    postgresOptions: { onnotice: () => {}, max: 20, types: { jsonb: JSONB } },
-  });
-  return { connection, query: (text) => connection.driver.unsafe(text) };
-}

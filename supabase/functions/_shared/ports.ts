@@ -246,6 +246,7 @@ export interface LogWrite {
   /** The turn that begins to run now. Not taken where a claim in the same write fails. */
   startedTurnId?: string;
   checkpoint?: Checkpoint;
+  /** Concerns the turns that were open before this write. */
   stop?: StopRequest;
   /** Refused with `busy` where another worker holds the lease. */
   onlyIfIdle?: boolean;
@@ -259,7 +260,7 @@ export interface Committed {
   /** The newest `seq` after the write. */
   lastSeq: number;
   lease: Lease;
-  /** Where the lease has changed hands by this write: what its new holder has to see to, oldest first. */
+  /** Where this write has claimed the lease: what its holder has to see to, but what the write itself brought; oldest first. */
   openTurns?: readonly OpenTurn[];
   /** Open turns that somebody wants stopped, told to the holder of the lease at each write. */
   stopped: readonly { queryId: string; reason: CancelledEvent["reason"] }[];

@@ -87,6 +87,7 @@ export class MemorySession {
     }
     const isHolder = isClaimed || epoch !== undefined;
     if (isHolder) this.#leaseUntil = this.#options.clock.now() + this.#options.leaseMs;
+    const inherited = [...this.#openTurns.values()];
     const reached = stop === undefined ? [] : this.#stop(stop);
     const logged = events.map((event) => this.#append(event));
     if (checkpoint !== undefined) this.#keep(checkpoint);
@@ -98,7 +99,7 @@ export class MemorySession {
       events: logged,
       lastSeq: this.#lastSeq,
       lease,
-      ...(isClaimed && before.epoch !== lease.epoch && { openTurns: [...this.#openTurns.values()] }),
+      ...(isClaimed && { openTurns: inherited }),
       stopped: isHolder ? this.#stopped() : [],
       reached,
     };
