@@ -364,8 +364,8 @@ declare
   v_at timestamptz;
   v_other boolean;
   v_claimed boolean;
-  v_taken boolean := false;
   v_holder boolean;
+  v_open_turns jsonb;
   v_stop jsonb := p_write -> 'stop';
   v_checkpoint jsonb := p_write -> 'checkpoint';
   v_events jsonb := p_write -> 'events';
@@ -390,7 +390,6 @@ begin
   v_claimed := coalesce(p_write ->> 'lease' = 'claim' and not v_other, false);
   -- A worker whose own lease ran out, and was taken by nobody, renews it.
   if v_claimed and v_session.runner is distinct from p_worker then
-    v_taken := true;
     v_session.epoch := v_session.epoch + 1;
     v_session.runner := p_worker;
   end if;
@@ -399,6 +398,10 @@ begin
     v_session.lease_until := v_at + p_lease_ms * interval '1 millisecond';
   end if;
 
+  -- What there was before: the rest its writer knows.
+  if v_claimed then
+    v_open_turns := public.agent_open_turns(p_session);
+  end if;
   -- Before the events: a query may be there to take the place of those that wait.
   if v_stop is not null then
     with stopped as (
@@ -457,8 +460,8 @@ begin
   if v_reached is not null then
     v_answer := v_answer || jsonb_build_object('reached', v_reached);
   end if;
-  if v_taken then
-    v_answer := v_answer || jsonb_build_object('open_turns', public.agent_open_turns(p_session));
+  if v_claimed then
+    v_answer := v_answer || jsonb_build_object('open_turns', v_open_turns);
   end if;
   if v_session.runner = p_worker and v_session.lease_until > v_at or v_holder then
     v_answer := v_answer || coalesce((

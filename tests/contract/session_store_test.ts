@@ -2,7 +2,12 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { LogWrite, SessionOwner, SessionRecord } from "../../supabase/functions/_shared/ports.ts";
+import type {
+  Committed,
+  LogWrite,
+  SessionOwner,
+  SessionRecord,
+} from "../../supabase/functions/_shared/ports.ts";
 import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 import { ManualClock } from "../support/manual_clock.ts";
@@ -207,7 +212,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
 
     await advance(LEASE_MS - 2000);
     const renewed = await ann.commit(sessionId, { lease: "claim" });
-    assert.deepEqual([renewed.lease.epoch, renewed.openTurns], [1, undefined]);
+    assert.deepEqual([renewed.lease.epoch, renewed.openTurns], [1, []]);
     await advance(LEASE_MS - 2000);
     assert.equal((await bob.commit(sessionId, { lease: "claim" })).lease.holder, "other");
     await advance(LEASE_MS);
@@ -232,7 +237,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.deepEqual([written.lease.epoch, written.lease.holder, written.lastSeq], [1, "self", 1]);
     await advance(LEASE_MS * 3);
     const claimed = await ann.commit(sessionId, { lease: "claim" });
-    assert.deepEqual([claimed.lease.epoch, claimed.openTurns], [1, undefined]);
+    assert.deepEqual([claimed.lease.epoch, claimed.openTurns], [1, []]);
   });
 
   Deno.test(`[TO2] ${name}: what is written under an old epoch is refused whole`, async () => {
@@ -280,10 +285,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
       events: [query("1"), query("2"), query("3")],
       startedTurnId: "t-1",
     });
-    assert.deepEqual(
-      asked.openTurns?.map(({ query: { queryId }, starts }) => [queryId, starts]),
-      [["1", 1], ["2", 0], ["3", 0]],
-    );
+    assert.deepEqual(asked.openTurns, []);
     await ann.commit(sessionId, { epoch: 1, checkpoint: { turnId: "t-1", number: 1, text: "Once " } });
     await ann.commit(sessionId, {
       epoch: 1,
@@ -302,17 +304,23 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     await bob.commit(sessionId, { epoch: 2, startedTurnId: "t-1" });
     await advance(LEASE_MS);
     const back = await ann.commit(sessionId, { lease: "claim", startedTurnId: "t-1" });
-    assert.deepEqual(back.openTurns?.map(({ starts, partial }) => [starts, partial]), [
-      [3, "Once upon \u{1F600}"],
-      [0, ""],
-    ]);
+    const came = (turns: Committed["openTurns"]): unknown =>
+      turns?.map(({ starts, partial, stopped }) => [starts, partial, stopped]);
+    assert.deepEqual(came(back.openTurns), [[2, "Once upon \u{1F600}", undefined], [0, "", "superseded"]]);
     await ann.commit(sessionId, { epoch: 3, checkpoint: { turnId: "t-1", number: 1, text: "Twice" } });
     await ann.commit(sessionId, { epoch: 3, lease: "release" });
     const last = await bob.commit(sessionId, { lease: "claim" });
-    assert.deepEqual(last.openTurns?.map(({ starts, partial }) => [starts, partial]), [[3, "Twice"], [
-      0,
-      "",
-    ]]);
+    const both = [[3, "Twice", undefined], [0, "", "superseded"]];
+    assert.deepEqual(came(last.openTurns), both);
+    const busy = await bob.commit(sessionId, {
+      lease: "claim",
+      stop: { which: "all", reason: "cancelled" },
+      events: [failure("1"), query("4")],
+      startedTurnId: "t-4",
+    });
+    assert.deepEqual(came(busy.openTurns), both);
+    const left = await bob.commit(sessionId, { lease: "claim" });
+    assert.deepEqual(came(left.openTurns), [[0, "", "superseded"], [1, "", undefined]]);
   });
 
   Deno.test(`[TO1] ${name}: no turn begins where a claim in the same write fails; the rest is done`, async () => {
