@@ -159,8 +159,12 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
         lite: running.lite !== undefined,
       }),
   });
-  // One that cannot boot has said so in the log.
-  await Promise.all([...pools.values()].map((pool) => pool.start().catch(() => {})));
+  await Promise.all([
+    // One that cannot boot has said so in the log.
+    ...Array.from(pools.values(), (pool) => pool.start().catch(() => {})),
+    // Sessions are kept there: who connects before it is up would be told to come back.
+    env.SESSION_STORE === "memory" ? undefined : running.lite?.port.catch(() => {}),
+  ]);
 
   let stopped: Promise<void> | undefined;
   return {

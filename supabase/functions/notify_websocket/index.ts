@@ -8,9 +8,13 @@ import { type Config, ConfigError, parseConfig } from "../_shared/config.ts";
 import { publishableKeyMatcher, secretKeyMatcher } from "../_shared/guard/keys.ts";
 import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { createNotifyRoutes } from "../_shared/http/notify_routes.ts";
+import type { SessionCall } from "../_shared/protocol/session_call.ts";
 import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.ts";
 import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
+import { NotificationStoreChoice } from "../_shared/notify/notification_store_choice.ts";
 import { Notifier } from "../_shared/notify/notifier.ts";
+import { SessionCalls } from "../_shared/notify/session_calls.ts";
+import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
@@ -33,17 +37,37 @@ function compose(config: Config): Handler {
     log,
     relay: createRealtimeRelay({ supabaseUrl, secretKey, clock, log }),
   });
+  const ids = systemIds();
+  const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
+  const from = ids.uuid();
+  const store = new NotificationStoreChoice({
+    mode: config.SESSION_STORE,
+    log,
+    durable: new PostgresStore({
+      supabaseUrl,
+      secretKey,
+      clock,
+      ids,
+      workerId: from,
+      leaseMs: config.TURN_LEASE_MS,
+      idleTimeoutMs: config.sessionTimeoutMs,
+    }),
+  });
+  const calls = new SessionCalls({ relay, log, topicOf, from, isNeeded: () => true });
   return createNotifyRoutes({
     clock,
     log,
     relay,
+    store,
     notifier: new Notifier({
       clock,
       log,
       relay,
-      ids: systemIds(),
-      topicOf: (sessionId) => sessionTopic(sessionId, config.RELAY_SHARDS),
+      ids,
+      topicOf,
       everyoneTopic: EVERYONE_TOPIC,
+      store: () => store.choose(),
+      call: (sessionId: string, call: SessionCall) => calls.send(sessionId, call),
     }),
     verifier: createSupabaseVerifier({
       supabaseUrl,

@@ -16,7 +16,7 @@ export interface RouteDeps extends WatchDeps {
   heartbeatIntervalMs: number;
   metrics: Metrics;
   /** Which store is in use, and how the relay stands: for `/health`. */
-  store: string;
+  store: { readonly name: string };
   relay: Pick<Relay, "status">;
 }
 
@@ -51,7 +51,7 @@ function health({ server, clock, store, relay, hub }: RouteDeps, startedAt: numb
   return Response.json({
     status: server.isDraining ? "draining" : "ok",
     version: VERSION,
-    store,
+    store: store.name,
     relay: relay.status,
     sessions,
     connections,

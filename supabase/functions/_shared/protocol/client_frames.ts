@@ -23,6 +23,12 @@ function text(): z.ZodString {
 export const PRIORITIES = ["high", "normal", "low"] as const;
 /** What becomes of a query that comes while a turn runs. docs/PROTOCOL.md says what each does. */
 export const QUEUE_POLICIES = ["queue", "reject", "interrupt", "latest"] as const;
+/**
+ * What becomes of an answer whose worker has gone: it goes on where it was, begins anew, or ends `interrupted`.
+ * The operator's to say, not the client's.
+ */
+export const CONTINUE_POLICIES = ["continue", "restart", "interrupt"] as const;
+export type ContinuePolicy = (typeof CONTINUE_POLICIES)[number];
 export type Priority = (typeof PRIORITIES)[number];
 export type QueuePolicy = (typeof QUEUE_POLICIES)[number];
 

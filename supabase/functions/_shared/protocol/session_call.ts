@@ -9,6 +9,8 @@ import * as z from "zod";
 export const SESSION_CALL = "session_call";
 
 const sessionCall = z.object({
+  /** The worker or function that calls: it hears itself too. */
+  from: z.string(),
   sessionId: z.string(),
   call: z.discriminatedUnion("kind", [
     // There are events up to this one.

@@ -1,6 +1,7 @@
 /** The sessions of this worker: opened, resumed, swept when idle, bounded in number. */
 
 import { AgentError } from "../errors.ts";
+import { sha256Hex } from "../guard/digest.ts";
 import type { Identity } from "../guard/identity.ts";
 import type {
   CancelTimer,
@@ -113,7 +114,9 @@ export class SessionRegistry {
     const claims: SessionOwner[] = [];
     if (identity.kind === "user") claims.push({ kind: "user", userId: identity.userId });
     // Hashed whether or not the session exists, so that the time taken tells nothing.
-    if (resume.token !== undefined) claims.push({ kind: "anonymous", tokenHash: await sha256(resume.token) });
+    if (resume.token !== undefined) {
+      claims.push({ kind: "anonymous", tokenHash: await sha256Hex(resume.token) });
+    }
     const { store, session: { settings } } = this.#options;
     return await store.find(resume.sessionId, claims, { tail: 2 * settings.maxHistory + SPARE_TAIL });
   }
@@ -153,7 +156,7 @@ export class SessionRegistry {
     const resumeToken = identity.kind === "anonymous" ? deps.ids.secret() : undefined;
     const owner: SessionOwner = identity.kind === "user"
       ? { kind: "user", userId: identity.userId }
-      : { kind: "anonymous", tokenHash: await sha256(resumeToken ?? "") };
+      : { kind: "anonymous", tokenHash: await sha256Hex(resumeToken ?? "") };
     const record: SessionRecord = { sessionId: deps.ids.uuid(), owner, createdAt: deps.clock.now() };
     await store.create(record);
     const session = this.#hold(newSession(record));
@@ -247,9 +250,4 @@ function judgeResume({ oldestSeq, lastSeq: newest }: LogPage, lastSeq: number): 
     return { recovered: false, from_seq: oldestSeq, to_seq: newest, reason: "gap" };
   }
   return { recovered: true, from_seq: lastSeq + 1, to_seq: newest };
-}
-
-async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -4,6 +4,7 @@
  */
 
 import type { CancelTimer, Clock, Log, OpenTurn, WorkerLifetime } from "../ports.ts";
+import type { ContinuePolicy } from "../protocol/client_frames.ts";
 import type { Feed } from "./feed.ts";
 import type { Tenure } from "./tenure.ts";
 
@@ -13,10 +14,6 @@ const RETRY_MS = 1000;
 const MARGIN_MS = 20;
 /** A turn that was begun so often, and never ended, is what ends its workers. */
 const MAX_STARTS = 10;
-
-/** What becomes of an answer whose worker has died: it goes on where it was, begins anew, or ends `interrupted`. */
-export const CONTINUE_POLICIES = ["continue", "restart", "interrupt"] as const;
-export type ContinuePolicy = (typeof CONTINUE_POLICIES)[number];
 
 export interface TakeoverOptions {
   clock: Clock;

@@ -10,7 +10,7 @@ import { type StopReason, Turn } from "../agent/turn.ts";
 import { hasEnded } from "../agent/turn_machine.ts";
 import { AgentError, toAgentError } from "../errors.ts";
 import type { Committed, EventLog, Log, LogWrite, OpenTurn, SessionRecord, StoredSession } from "../ports.ts";
-import type { QueryOptions } from "../protocol/client_frames.ts";
+import type { ContinuePolicy, QueryOptions } from "../protocol/client_frames.ts";
 import { isTerminal, type LogEvent, type TerminalEvent } from "../protocol/log_event.ts";
 import { renderError, renderStatus, type StatusFields } from "../protocol/render.ts";
 import type { StatusFrame } from "../protocol/server_frames.ts";
@@ -23,7 +23,7 @@ import { type ModelSettings, requestFor } from "./model_request.ts";
 import { QueryIndex } from "./query_index.ts";
 import { Runner, type RunnerDeps } from "./runner.ts";
 import { Tail } from "./tail.ts";
-import { type ContinuePolicy, inherit, Takeover } from "./takeover.ts";
+import { inherit, Takeover } from "./takeover.ts";
 import { Tenure } from "./tenure.ts";
 
 export interface TurnsSettings extends ModelSettings {
