@@ -71,6 +71,8 @@ interface Worker {
   quiet: boolean;
   /** Why it is expected to die, if it is. */
   expected?: string;
+  /** Killed by a test: that is no reason to wait before the next one. */
+  isDisturbed?: true;
   died: Promise<WorkerDeath>;
   timers: Timer[];
 }
@@ -127,6 +129,7 @@ export class WorkerPool {
     );
     if (worker === undefined) return false;
     if (action === "kill") {
+      worker.isDisturbed = true;
       worker.process.kill();
     } else {
       this.#retire(worker);
@@ -277,7 +280,9 @@ export class WorkerPool {
     // One that cannot boot is tried again by the next request, not for ever by itself.
     if (booted && !this.#stopping && this.#restartTimer === undefined) {
       this.#restartTimer = setTimeout(() => this.#fill(), this.#restartDelayMs);
-      this.#restartDelayMs = Math.min(this.#restartDelayMs * 2, MAX_RESTART_DELAY_MS);
+      if (worker.isDisturbed !== true) {
+        this.#restartDelayMs = Math.min(this.#restartDelayMs * 2, MAX_RESTART_DELAY_MS);
+      }
     }
     return death.signal === null ? "error" : "limit";
   }

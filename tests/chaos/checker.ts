@@ -81,11 +81,15 @@ function checkTab(
     for (const event of visit.events) {
       const judged = step(event, cursor, { ...visit, events: before });
       before.push(event);
-      if (judged !== "news" && judged !== "known") {
-        say(judged, `${where}: ${event.kind} ${event.key} has ${event.seq}, where ${cursor} was the newest`);
-      }
       if (judged === "known") continue;
-      if (judged === "news" || judged === "lost") events.push(event);
+      if (judged !== "news") {
+        const wasSeen = events.some(({ seq }) => seq === event.seq);
+        say(
+          judged === "ahead" ? "lost" : wasSeen ? "doubled" : "reordered",
+          `${where}: ${event.kind} ${event.key} has ${event.seq}, where ${cursor} was the newest`,
+        );
+      }
+      if (judged !== "behind") events.push(event);
       cursor = Math.max(cursor, event.seq);
     }
   }

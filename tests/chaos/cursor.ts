@@ -4,9 +4,9 @@ import type { SeenEvent, Visit } from "./records.ts";
 
 /**
  * `news`: the next event. `known`: nothing new, and nothing wrong: an acknowledgement or a terminal frame that was asked
- * for again. Else what is wrong.
+ * for again. `ahead`: something is missing before it. `behind`: it comes again, or too late.
  */
-export type Step = "news" | "known" | "doubled" | "lost" | "reordered";
+export type Step = "news" | "known" | "ahead" | "behind";
 
 /** Judges one frame of a visit. `before` is what came on it before that; `cursor` the newest `seq` that is known. */
 export function step(event: SeenEvent, cursor: number, visit: Pick<Visit, "resent" | "events">): Step {
@@ -17,13 +17,13 @@ export function step(event: SeenEvent, cursor: number, visit: Pick<Visit, "resen
     if (seq <= cursor) return "known";
     if (seq === cursor + 1) return "news";
     // The present status of a query that was sent again is not bound to the replay.
-    return wasResent ? "known" : "lost";
+    return wasResent ? "known" : "ahead";
   }
   if (seq === cursor + 1) return "news";
-  if (seq > cursor + 1) return "lost";
+  if (seq > cursor + 1) return "ahead";
   // Its sender has asked where it stands, and was told before the replay came to it.
   if (event.kind === "query" && wasResent && visit.events.some((one) => one.isAck && one.seq === seq)) {
     return "known";
   }
-  return visit.events.some((one) => one.seq === seq && !one.isAck) ? "doubled" : "reordered";
+  return "behind";
 }

@@ -24,7 +24,14 @@ const encoder = new TextEncoder();
 
 function start({ seed, rates }: ModelSetup): Promise<number> {
   const report: ModelReport = { faults: {}, requests: {}, problems: [] };
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
+  const options = {
+    hostname: "127.0.0.1",
+    port: 0,
+    onListen: (): void => {},
+    // A cut of ours is told there as well.
+    onError: (): Response => new Response(null, { status: 500 }),
+  };
+  const server = Deno.serve(options, async (request) => {
     if (request.method === "GET") return Response.json(report);
     const prompt = readPrompt(await request.json());
     const problem = findProblem(prompt);

@@ -95,6 +95,7 @@ export const FAULT_KINDS = [
   "lost",
   "doubled",
   "reordered",
+  "late",
   "hung",
   "mismatched",
   "foreign",

@@ -198,6 +198,7 @@ export class Tab {
   }
 
   #takeDelta({ in_reply_to: id = "", offset = 0, content }: Frame, visit: Visit): void {
+    if (this.ended.has(id)) return this.#takeLate(`${id}: deltas after the end, first at ${offset}`, visit);
     let text = this.#texts.get(id);
     if (text === undefined) {
       const query = this.#options.conversation.queries.get(id);
@@ -208,7 +209,17 @@ export class Tab {
     if (offset === 0) text.visit = visit;
     const problem = text.assembly.apply({ offset, content });
     if (problem !== undefined) this.fault("mismatched", `${id}: ${problem}`);
-    if (this.ended.has(id)) this.fault("reordered", `${id}: a delta after the end`);
+  }
+
+  /** To apply it would cut off the end of an answer that is whole. Told once a visit and query. */
+  #takeLate(detail: string, visit: Visit): void {
+    const number = this.record.visits.indexOf(visit) + 1;
+    const where = `visit ${number}, after ${visit.lastSeq}, at ${this.cursor} now`;
+    const [id] = detail.split(":");
+    const isTold = this.record.faults.some((one) =>
+      one.detail.includes(`${id}:`) && one.detail.includes(`visit ${number},`)
+    );
+    if (!isTold) this.fault("late", `${detail}; ${where}; ${new Date().toISOString()}`);
   }
 
   #takeEnd({ key, kind, text = "", code = "" }: SeenEvent, visit: Visit): void {

@@ -3,6 +3,8 @@
 export class Tally {
   turns = 0;
   kills = 0;
+  /** Workers that stood still for a while. */
+  stalls = 0;
   cuts = 0;
   freezes = 0;
   databaseTroubles = 0;

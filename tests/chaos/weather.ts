@@ -9,6 +9,9 @@ const KILL_EVERY_MS = 4000;
 const DATABASE_EVERY_MS = 6000;
 const RELAY_EVERY_MS = 7000;
 const KILL_NOTIFIER = 0.1;
+const STALL_EVERY_MS = 9000;
+/** Of the database's outages, those that outlast a lease. */
+const LONG_OUTAGE = 0.08;
 
 /** Blows until the answer is called. */
 export function startWeather(world: World, random: Random): () => void {
@@ -39,10 +42,30 @@ export function startWeather(world: World, random: Random): () => void {
     const worker = workers[Math.floor(at * workers.length)];
     if (worker !== undefined && stack.disturb(name, "kill", { number: worker.worker })) tally.kills++;
   });
+  // Stopped in the middle of whatever it does, longer than its lease lasts, and then it goes on as if nothing were.
+  const stalled = new Set<number>();
+  const wake = (pid: number): void => {
+    stalled.delete(pid);
+    signal(pid, "SIGCONT");
+  };
+  repeat("stall", STALL_EVERY_MS, (chance) => {
+    const at = chance.next();
+    const forMs = chance.int(500, 6000);
+    const workers = stack.workers().filter((one) =>
+      one.function === "agent_websocket" && one.state === "live"
+    );
+    const pid = workers[Math.floor(at * workers.length)]?.pid;
+    // One that gets requests has to be left: the platform would start another.
+    if (pid === undefined || stalled.size > 0 || workers.length < 2) return;
+    stalled.add(pid);
+    signal(pid, "SIGSTOP");
+    tally.stalls++;
+    after(forMs, () => wake(pid));
+  });
   repeat("database", DATABASE_EVERY_MS, (chance) => {
     stack.database.disturb({
       mode: chance.pick(DISTURBANCES),
-      forMs: chance.int(300, 1500),
+      forMs: chance.chance(LONG_OUTAGE) ? chance.int(3500, 6000) : chance.int(300, 1500),
       delayMs: chance.int(50, 800),
     });
     tally.databaseTroubles++;
@@ -56,7 +79,16 @@ export function startWeather(world: World, random: Random): () => void {
   });
   return () => {
     timers.forEach(clearTimeout);
+    stalled.forEach(wake);
     stack.database.calm();
     stack.realtime.resume();
   };
+}
+
+function signal(pid: number, name: Deno.Signal): void {
+  try {
+    Deno.kill(pid, name);
+  } catch {
+    // It has ended meanwhile.
+  }
 }
