@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import postgres from "postgres";
 import type { Committed, LogWrite } from "../../supabase/functions/_shared/ports.ts";
+import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 import { isTerminal, keyOf, type NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { startPostgresStore, type StoreServer } from "../support/store_server.ts";
-import { notification, openStore, query, response } from "../support/stores_under_test.ts";
+import { LEASE_MS, notification, openStore, query, response } from "../support/stores_under_test.ts";
 
 let server: StoreServer;
 Deno.test.beforeAll(async () => {
@@ -297,6 +298,29 @@ Deno.test("[DU5] two workers whose answers get lost write the same log as two wh
       }),
       { numRuns: 60 },
     );
+  } finally {
+    globalThis.fetch = real;
+  }
+});
+
+Deno.test("[DU5] [TO1] a lease is as long as it was when it was given, however late the answer comes", async () => {
+  const [sessionId = ""] = await openSessions(1);
+  let now = 1_000_000;
+  const clock = { now: () => now, after: systemClock().after };
+  const real = globalThis.fetch;
+  let isFirst = true;
+  globalThis.fetch = async (input, init) => {
+    const response = await real(input, init);
+    if (!isFirst) return response;
+    isFirst = false;
+    await response.text();
+    now += 3000;
+    throw new TypeError("connection reset");
+  };
+  try {
+    const { lease } = await openStore(server, { clock }).commit(sessionId, { lease: "claim" });
+    assert.deepEqual([lease.holder, lease.epoch], ["self", 1]);
+    assert.ok(lease.leftMs > 0 && lease.leftMs <= LEASE_MS - 3000, `${lease.leftMs}`);
   } finally {
     globalThis.fetch = real;
   }

@@ -181,8 +181,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     await store.commit(left.sessionId, { lease: "claim", events, startedTurnId: "t-1" });
     await store.commit(left.sessionId, { epoch: 1, checkpoint: { turnId: "t-1", number: 1, text: "half" } });
     await store.commit(live.sessionId, { events: [query("1"), response("1"), query("2"), query("3")] });
-    const prune = async (): Promise<unknown> =>
-      (await server.sql("select public.agent_prune(interval '30 days') as pruned"))[0]?.pruned;
+    const prune = (): Promise<unknown> => store.prune(30 * 24 * HOUR_MS);
     await prune();
     await advanceDatabase(server, 29 * 24 * HOUR_MS);
     await store.commit(live.sessionId, { lease: "claim", startedTurnId: "t-2" });
