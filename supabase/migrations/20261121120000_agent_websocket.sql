@@ -320,7 +320,7 @@ begin
       when 'query' then 'q:' || (v_event ->> 'queryId')
       when 'cleared' then 'c:' || (v_event ->> 'clearId')
       when 'notification' then 'n:' || (v_event ->> 'notificationId')
-      else 't:' || v_turn
+      else 't:' || (v_event ->> 'queryId')
     end;
     select event into v_stored from public.agent_events where session_id = p_session and key = v_key;
     if found then

@@ -76,7 +76,7 @@ Deno.test("[SQ1] batches of many workers over the same sessions in any order: no
   }
 });
 
-Deno.test("[ST1] of many workers that claim at once exactly one has the lease", async () => {
+Deno.test("[TO1] of many workers that claim at once exactly one has the lease", async () => {
   const [session = ""] = await openSessions(1);
   await withConnections(async (commit) => {
     for (let epoch = 1; epoch <= 5; epoch++) {
@@ -97,7 +97,7 @@ Deno.test("[ST1] of many workers that claim at once exactly one has the lease", 
   });
 });
 
-Deno.test("[ST6] of many that send the same event at once one appends it, and all are told of that one", async () => {
+Deno.test("[DU2] of many that send the same event at once one appends it, and all are told of that one", async () => {
   const [session = ""] = await openSessions(1);
   await withConnections(async (commit) => {
     const sent = await Promise.all(
@@ -118,7 +118,7 @@ Deno.test("[ST6] of many that send the same event at once one appends it, and al
   });
 });
 
-Deno.test("[ST9] a numbered call is done once, however often it comes, and not at all after a later one", async () => {
+Deno.test("[DU5] a numbered call is done once, however often it comes, and not at all after a later one", async () => {
   const [session = ""] = await openSessions(1);
   const sql = postgres(server.databaseUrl ?? "", { max: CONNECTIONS, onnotice: () => {} });
   const call = async (number: number, write: object): Promise<Answer[]> => {
@@ -179,7 +179,7 @@ class Model {
   }
 }
 
-Deno.test("[ST9] two workers whose answers get lost write the same log as two whose do not", async () => {
+Deno.test("[DU5] two workers whose answers get lost write the same log as two whose do not", async () => {
   let toLose = 0;
   // The server has done the work; its answer never comes.
   const real = globalThis.fetch;
@@ -303,7 +303,7 @@ Deno.test("[ST9] two workers whose answers get lost write the same log as two wh
   }
 });
 
-Deno.test("[ST9] [ST1] a lease is as long as it was when it was given, however late the answer comes", async () => {
+Deno.test("[DU5] [TO1] a lease is as long as it was when it was given, however late the answer comes", async () => {
   const [sessionId = ""] = await openSessions(1);
   let now = 1_000_000;
   const clock = { now: () => now, after: systemClock().after };

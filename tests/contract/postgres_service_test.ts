@@ -167,7 +167,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     assert.deepEqual(many.map((settled) => settled.get(key)?.tokensToday), [8, 9, 10, 11, 12]);
   });
 
-  Deno.test(`[ST10] ${name}: agent_prune ends what nobody runs, and forgets what nobody used`, async () => {
+  Deno.test(`[DU6] ${name}: agent_prune ends what nobody runs, and forgets what nobody used`, async () => {
     const server = serverOf(name);
     const store = openStore(server);
     await server.sql("truncate public.agent_sessions cascade");
@@ -235,7 +235,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     assert.deepEqual(rows, [{ events: 0, turns: 0, ids: 0, use: 0, connections: 0 }]);
   });
 
-  Deno.test(`[ST11] ${name}: the probe tells a project without the migration from one that cannot be reached`, async () => {
+  Deno.test(`[DU7] ${name}: the probe tells a project without the migration from one that cannot be reached`, async () => {
     const server = serverOf(name);
     assert.equal(await openStore(server).probe(), "postgres");
     const unavailable = { code: "store_unavailable", retryable: true };
@@ -256,7 +256,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     }
   });
 
-  Deno.test(`[ST12] ${name}: one write that the database refuses does no harm to those that go with it`, async () => {
+  Deno.test(`[DU5] ${name}: one write that the database refuses does no harm to those that go with it`, async () => {
     const server = serverOf(name);
     const store = openStore(server);
     const sessions = [await open(server), await open(server), await open(server)];

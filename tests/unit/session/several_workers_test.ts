@@ -154,10 +154,10 @@ class World {
   async heal(): Promise<void> {
     this.workers.isRelayUp = true;
     for (const each of this.pool) Object.assign(each, { isCutOff: false, losesAnswers: false, latencyMs: 0 });
-    for (const seat of this.seats) {
-      if (!seat.isIn || !this.pool.includes(seat.at)) await this.move(seat, this.worker(0));
-    }
     for (let round = 0; round < 60; round++) {
+      for (const seat of this.seats) {
+        if (!seat.isIn || !this.pool.includes(seat.at)) await this.move(seat, this.worker(0));
+      }
       for (const { model } of this.pool) for (const call of model.calls) if (call.open) call.finish(".");
       await settle(60);
       this.workers.clock.advance(600);

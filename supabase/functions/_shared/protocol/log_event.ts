@@ -99,7 +99,7 @@ export interface Logged {
 
 export type LogEvent = NewLogEvent & Logged;
 
-/** What makes two events of a session the same: the log takes each once. */
+/** What makes two events of a session the same: the log takes each once, and so one end for each query. */
 export function keyOf(event: NewLogEvent): string {
   switch (event.kind) {
     case "query":
@@ -107,7 +107,7 @@ export function keyOf(event: NewLogEvent): string {
     case "response":
     case "error":
     case "cancelled":
-      return `t:${event.turnId}`;
+      return `t:${event.queryId}`;
     case "cleared":
       return `c:${event.clearId}`;
     case "notification":

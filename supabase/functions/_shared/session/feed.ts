@@ -101,7 +101,9 @@ export class Feed {
     const { record: { sessionId }, eventLog, onLive } = this.#options;
     connection.isLive = false;
     while (connection.cursor < this.#lastSeq) {
-      const { events } = await eventLog.read(sessionId, { afterSeq: connection.cursor, limit: PAGE });
+      const { events, lastSeq } = await eventLog.read(sessionId, { afterSeq: connection.cursor, limit: PAGE });
+      // Nobody is shown what this worker does not know itself.
+      if (lastSeq > this.#lastSeq) await this.catchUp(lastSeq);
       if (connection.isGone) return;
       if (events[0]?.seq !== connection.cursor + 1) return connection.close(CLOSE.slowConsumer);
       for (const event of events) {
@@ -148,7 +150,7 @@ export class Feed {
   #deliver(event: LogEvent): void {
     let text: string | undefined;
     for (const connection of this.connections) {
-      // A replay that is ahead of us has shown it; one that is behind will.
+      // A replay that is under way will show it.
       if (!connection.isLive || event.seq <= connection.cursor) continue;
       text = this.#show(connection, event, text);
     }
