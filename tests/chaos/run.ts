@@ -68,6 +68,7 @@ export async function runChaos(
       attacks,
       model: await world.model.report(),
       ...(logs && { logs }),
+      stalls: world.tally.stalls,
       boundMs: world.boundMs,
     };
     return { record, tally: world.tally, faults: check(record), seconds: seconds(startedAt) };
