@@ -123,6 +123,7 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     env,
     url,
     keys,
+    hasDatabase: running.lite !== undefined,
     ...(model.baseUrl === undefined ? {} : { modelUrl: model.baseUrl }),
   });
   for (
@@ -133,6 +134,7 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
       denoPath: options.denoPath ?? Deno.execPath(),
       env: workerEnv,
       size: (typeof options.workers === "object" ? options.workers[source.name] : options.workers) ?? 1,
+      testHooks: options.testHooks ?? false,
       wallClockMs: options.wallClockMs ?? 0,
       onLog,
     });

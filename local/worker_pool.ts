@@ -1,7 +1,7 @@
 /** The workers of one function: which one gets the next request, and when each begins and ends, as on the platform. */
 
 import { type Death, describe, type FunctionSource, WorkerProcess } from "./worker_process.ts";
-import type { UnloadReason } from "./worker_messages.ts";
+import type { ActivityAsk, UnloadReason, WatcherInfo } from "./worker_messages.ts";
 
 const FIRST_RESTART_DELAY_MS = 100;
 const MAX_RESTART_DELAY_MS = 5000;
@@ -33,6 +33,8 @@ export interface WorkerPoolOptions {
   env: Readonly<Record<string, string>>;
   /** How many take requests at a time. */
   size: number;
+  /** Whether the workers answer the test hooks. */
+  testHooks: boolean;
   /** How long a worker lives, in milliseconds; 0 for as long as the stack. */
   wallClockMs: number;
   /** What a function printed, or what became of a worker: one line, marked with its name and number. */
@@ -146,6 +148,21 @@ export class WorkerPool {
     }));
   }
 
+  /** Asks the live-activity hub of every worker that has one; answers with who watches each, by the worker's number. */
+  async askActivity(ask: ActivityAsk): Promise<Map<number, WatcherInfo[]>> {
+    const answers = await Promise.all(
+      [...this.#workers].map(async ({ number, process }) => ({
+        number,
+        watchers: await process.askActivity(ask),
+      })),
+    );
+    return new Map(
+      answers.flatMap(({ number, watchers }): [number, WatcherInfo[]][] =>
+        watchers === undefined ? [] : [[number, watchers]]
+      ),
+    );
+  }
+
   /** Tells every worker `termination`, and kills what is left after `graceMs` milliseconds. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
@@ -182,11 +199,12 @@ export class WorkerPool {
   }
 
   #spawn(): Worker {
-    const { source, denoPath, env, onLog } = this.#options;
+    const { source, denoPath, env, testHooks, onLog } = this.#options;
     const number = ++this.#started;
     const process = new WorkerProcess(source, {
       denoPath,
       env: { ...env, SB_EXECUTION_ID: crypto.randomUUID() },
+      testHooks,
       onOutput: (line, stream) => onLog(this.#mark(number, line), stream),
       onQuiet: (quiet) => {
         worker.quiet = quiet;

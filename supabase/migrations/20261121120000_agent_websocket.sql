@@ -83,6 +83,7 @@ create table if not exists public.agent_feedback (
 );
 
 -- The last numbered call of each worker with its answer: one that is repeated, as its answer was lost, is not done twice.
+-- As many rows as there are workers, written in place: no index but the key.
 create table if not exists public.agent_calls (
   worker text not null,
   channel text not null,
@@ -91,7 +92,6 @@ create table if not exists public.agent_calls (
   called_at timestamptz not null,
   primary key (worker, channel)
 );
-create index if not exists agent_calls_by_age on public.agent_calls using brin (called_at);
 
 -- Ids of notifications that were sent, for 24 hours.
 create table if not exists public.agent_notifications (
@@ -364,8 +364,8 @@ declare
   v_at timestamptz;
   v_other boolean;
   v_claimed boolean;
-  v_taken boolean := false;
   v_holder boolean;
+  v_open_turns jsonb;
   v_stop jsonb := p_write -> 'stop';
   v_checkpoint jsonb := p_write -> 'checkpoint';
   v_events jsonb := p_write -> 'events';
@@ -390,7 +390,6 @@ begin
   v_claimed := coalesce(p_write ->> 'lease' = 'claim' and not v_other, false);
   -- A worker whose own lease ran out, and was taken by nobody, renews it.
   if v_claimed and v_session.runner is distinct from p_worker then
-    v_taken := true;
     v_session.epoch := v_session.epoch + 1;
     v_session.runner := p_worker;
   end if;
@@ -399,6 +398,10 @@ begin
     v_session.lease_until := v_at + p_lease_ms * interval '1 millisecond';
   end if;
 
+  -- What there was before: the rest its writer knows.
+  if v_claimed then
+    v_open_turns := public.agent_open_turns(p_session);
+  end if;
   -- Before the events: a query may be there to take the place of those that wait.
   if v_stop is not null then
     with stopped as (
@@ -457,8 +460,8 @@ begin
   if v_reached is not null then
     v_answer := v_answer || jsonb_build_object('reached', v_reached);
   end if;
-  if v_taken then
-    v_answer := v_answer || jsonb_build_object('open_turns', public.agent_open_turns(p_session));
+  if v_claimed then
+    v_answer := v_answer || jsonb_build_object('open_turns', v_open_turns);
   end if;
   if v_session.runner = p_worker and v_session.lease_until > v_at or v_holder then
     v_answer := v_answer || coalesce((
@@ -692,7 +695,10 @@ declare
   v_turn public.agent_turns;
   v_turns integer := 0;
   v_sessions integer;
-  v_events integer;
+  v_events integer := 0;
+  v_count integer;
+  v_old record;
+  v_workers text[];
 begin
   with old as (
     select session_id from public.agent_sessions
@@ -702,15 +708,16 @@ begin
   delete from public.agent_sessions s using old where s.session_id = old.session_id;
   get diagnostics v_sessions = row_count;
 
-  for v_session in
-    select * from public.agent_sessions s
-    where s.last_active_at < v_abandoned and (s.lease_until is null or s.lease_until < v_abandoned)
-      and s.session_id in (
-        select t.session_id from public.agent_turns t
-        where t.ended_at is null and coalesce(t.started_at, t.created_at) < v_abandoned
-      )
-    order by s.session_id limit p_limit for no key update of s skip locked
+  for v_old in
+    select distinct session_id from public.agent_turns
+    where ended_at is null and coalesce(started_at, created_at) < v_abandoned
+    order by session_id limit p_limit
   loop
+    select * into v_session from public.agent_sessions
+    where session_id = v_old.session_id and last_active_at < v_abandoned
+      and (lease_until is null or lease_until < v_abandoned)
+    for no key update skip locked;
+    continue when not found;
     for v_turn in
       select * from public.agent_turns
       where session_id = v_session.session_id and ended_at is null
@@ -730,24 +737,24 @@ begin
   end loop;
 
   -- Up to an event that is old, so that the log has no hole; what an open turn was asked with stays.
-  with old as (
+  for v_old in
     select e.session_id, max(e.seq) as seq from public.agent_events e
     where e.created_at < v_cutoff group by e.session_id limit p_limit
-  ), ends as (
-    select old.session_id, least(old.seq, (
-      select min(t.query_seq) - 1 from public.agent_turns t
-      where t.session_id = old.session_id and t.ended_at is null
-    )) as seq from old
-  )
-  delete from public.agent_events e using ends where e.session_id = ends.session_id and e.seq <= ends.seq;
-  get diagnostics v_events = row_count;
+  loop
+    select least(v_old.seq, min(t.query_seq) - 1) into v_old.seq from public.agent_turns t
+    where t.session_id = v_old.session_id and t.ended_at is null;
+    delete from public.agent_events where session_id = v_old.session_id and seq <= v_old.seq;
+    get diagnostics v_count = row_count;
+    v_events := v_events + v_count;
+  end loop;
 
   delete from public.agent_notifications where created_at < v_now - interval '24 hours';
   delete from public.agent_use where day < (v_now at time zone 'UTC')::date - 1;
   with gone as (
-    delete from public.agent_calls where called_at < v_now - interval '1 hour' returning worker, channel
+    delete from public.agent_calls where called_at < v_now - interval '1 hour' returning worker
   )
-  delete from public.agent_connections c using gone where gone.channel = 'use' and c.worker = gone.worker;
+  select array_agg(worker) into v_workers from gone;
+  delete from public.agent_connections where worker = any (v_workers);
   return jsonb_build_object('turns', v_turns, 'sessions', v_sessions, 'events', v_events);
 end
 $$;

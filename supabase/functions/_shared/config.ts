@@ -98,6 +98,7 @@ export const environment = z.object({
   RATE_LIMIT_BURST: whole(1).default(20),
   DAILY_TOKEN_BUDGET: whole(0).default(0),
   // Notifications and live activity
+  RELAY: z.enum(["auto", "off"], "must be auto or off").default("auto"),
   RELAY_SHARDS: whole(1, 99).default(8),
   NOTIFY_RATE_LIMIT_PER_MINUTE: whole(0).default(600),
   ACTIVITY_PATH: text.regex(/^\/[\w./-]*[\w.-]$/, "must be a path such as /api/v1/activity/live").default(

@@ -18,6 +18,7 @@ import { InProcessRelay } from "../_shared/notify/in_process_relay.ts";
 import { Inbox } from "../_shared/notify/inbox.ts";
 import { SessionCalls } from "../_shared/notify/session_calls.ts";
 import { createOpenRouter } from "../_shared/openrouter/open_router.ts";
+import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
 import { ReadPacer } from "../_shared/openrouter/read_pacer.ts";
 import { onWorkerEnding, workerLifetime } from "../_shared/platform/edge_lifetime.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
@@ -164,7 +165,7 @@ function compose(config: Config, log: Log): Handler {
     lifetime,
     clock,
     metrics,
-    relay,
+    relay: config.RELAY === "off" ? SWITCHED_OFF : relay,
     store,
     isDraining: () => server.isDraining,
     allowedOrigins: config.ALLOWED_ORIGINS,
@@ -199,10 +200,10 @@ function createStore(config: Config, { clock, ids, log, workerId }: Surroundings
   });
 }
 
-/** Supabase Realtime where there is a project; otherwise nobody is to be reached but this worker. */
+/** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
 function createRelay(config: Config, { clock, log }: Surroundings): BatchingRelay {
   const { SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
-  const relay = supabaseUrl === undefined || secretKey === undefined
+  const relay = config.RELAY === "off" || supabaseUrl === undefined || secretKey === undefined
     ? new InProcessRelay()
     : createRealtimeRelay({ supabaseUrl, secretKey, clock, log });
   return new BatchingRelay({ relay, clock, log });

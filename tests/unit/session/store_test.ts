@@ -58,6 +58,31 @@ Deno.test("[QU1] the model is asked and heard before the store answers; what is 
   assert.equal(client.only("response").content, "first last");
 });
 
+Deno.test("[QU2] [QU10] all cancelled before the store has answered: each ends once, and the next is answered", async () => {
+  const store = new GatedStore();
+  const { connect, model } = startAgent({ store });
+  const client = await connect();
+  store.isOpen = false;
+  for (const id of ["1", "2", "3", "4"]) client.ask(id, { id });
+  await settle();
+  client.command("cancel", { all: true });
+  await settle();
+  store.open();
+  await settle();
+  assert.deepEqual(client.of("status", "cancelled").map(({ in_reply_to }) => in_reply_to).sort(), [
+    "1",
+    "2",
+    "3",
+    "4",
+  ]);
+  client.ask("next", { id: "5" });
+  await settle();
+  model.last.finish("5!");
+  await settle();
+  assert.equal(client.only("response").in_reply_to, "5");
+  assert.equal(model.calls.length, 2);
+});
+
 Deno.test("[QU2] a query whose event cannot be committed ends with one error, and the id may be used again", async () => {
   const store = new GatedStore();
   const { connect, model } = startAgent({ store });

@@ -167,6 +167,30 @@ Deno.test("[TO5] deltas of another worker's answer are shown while it writes, fr
   }
 });
 
+Deno.test("[TO5] [DL3] a piece that comes after the end of its answer is nobody's", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect("stream=true");
+  const other = await resumeAt(b, client, 0);
+  client.ask("count", { id: "q" });
+  await settle();
+  a.model.last.finish("one two");
+  await settle();
+  const before = other.frames.length;
+  const { turn_id: turnId } = other.only("response");
+  b.server.receive(client.sessionId, {
+    kind: "tail",
+    epoch: 1,
+    turnId: String(turnId),
+    queryId: "q",
+    offset: 0,
+    content: "one",
+  });
+  await settle();
+  assert.deepEqual(other.frames.slice(before), []);
+});
+
 Deno.test("[TO6] a query at one worker waits for the answer of another, and is run by it", async () => {
   const workers = startWorkers();
   const a = workers.start("a");

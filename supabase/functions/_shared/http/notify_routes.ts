@@ -3,7 +3,7 @@
 import { AgentError, toAgentError } from "../errors.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
 import type { Caller, Notifier } from "../notify/notifier.ts";
-import type { Clock, IdentityVerifier, Log, Relay } from "../ports.ts";
+import type { Clock, IdentityVerifier, Log, RelayStatus } from "../ports.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
 import { parseNotifyRequest } from "../protocol/notify_request.ts";
 import { VERSION } from "../version.ts";
@@ -14,7 +14,8 @@ const MAX_BODY_BYTES = 65_536;
 
 export interface NotifyRouteDeps {
   notifier: Notifier;
-  relay: Pick<Relay, "status">;
+  /** How it stands: for `/health`. */
+  relay: { readonly status: RelayStatus | "off" };
   store: { readonly name: string };
   clock: Clock;
   log: Log;

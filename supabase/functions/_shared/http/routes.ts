@@ -1,7 +1,7 @@
 /** What `agent_websocket` answers: the upgrade, `/health`, `/metrics`, and to everything else that it expected better. */
 
 import type { Metrics } from "../metrics.ts";
-import type { Clock, Relay } from "../ports.ts";
+import type { Clock, RelayStatus } from "../ports.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
 import { VERSION } from "../version.ts";
 import { expectedWebSocket, problem } from "./problems.ts";
@@ -17,7 +17,7 @@ export interface RouteDeps extends WatchDeps {
   metrics: Metrics;
   /** Which store is in use, and how the relay stands: for `/health`. */
   store: { readonly name: string };
-  relay: Pick<Relay, "status">;
+  relay: { readonly status: RelayStatus | "off" };
 }
 
 /** A handler for `Deno.serve`. */

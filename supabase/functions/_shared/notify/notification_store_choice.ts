@@ -6,8 +6,8 @@ import type { Log, NotificationStore } from "../ports.ts";
 export interface NotificationStoreChoiceOptions {
   mode: "auto" | "postgres" | "memory";
   log: Log;
-  /** Rejects where it cannot be known whether the project has the tables and functions. */
-  durable: NotificationStore & { probe(): Promise<"postgres" | "missing"> };
+  /** Undefined where there is no project to have one; `probe` rejects where it cannot be known whether it has. */
+  durable: NotificationStore & { probe(): Promise<"postgres" | "missing"> } | undefined;
 }
 
 export class NotificationStoreChoice {
@@ -16,7 +16,7 @@ export class NotificationStoreChoice {
 
   constructor(options: NotificationStoreChoiceOptions) {
     this.#options = options;
-    if (options.mode === "memory") this.#name = "memory";
+    if (options.mode === "memory" || options.durable === undefined) this.#name = "memory";
   }
 
   /** For `/health`; `unknown` before the first notification. */
@@ -27,7 +27,7 @@ export class NotificationStoreChoice {
   /** Undefined where notifications are not kept. Rejects with `store_unavailable`. */
   async choose(): Promise<NotificationStore | undefined> {
     const { mode, log, durable } = this.#options;
-    if (this.#name === "unknown") {
+    if (this.#name === "unknown" && durable !== undefined) {
       const found = await durable.probe();
       if (found === "missing" && mode === "postgres") {
         log.write({ level: "error", event: "store_missing", advice: "apply supabase/migrations" });

@@ -22,7 +22,7 @@ export interface NotifierOptions {
   clock: Clock;
   ids: Ids;
   log: Log;
-  relay: Relay;
+  relay: Pick<Relay, "publish">;
   /** Where notifications are kept; undefined where they are not. Rejects where that cannot be known. */
   store(): Promise<NotificationStore | undefined>;
   /** Tells the workers that hold a session. */

@@ -24,5 +24,10 @@ export function toJsonbText(json: string): string {
 
 /** JSON text as it was before {@linkcode toJsonbText}. */
 export function fromJsonbText(json: string): string {
-  return json.includes(MARK) ? json.replace(MARKED, "\\u$1") : json;
+  if (!json.includes(MARK)) return json;
+  // JSON takes each of them as it is, but for NUL.
+  return json.replace(
+    MARKED,
+    (_, digits: string) => digits === "0000" ? "\\u0000" : String.fromCharCode(parseInt(digits, 16)),
+  );
 }

@@ -53,9 +53,11 @@ export interface RunnerOptions extends RunnerDeps {
   onText(turn: Turn, offset: number): void;
   /** Called when a turn has ended here, before its end is in the log. */
   onEnded(turn: Turn, ended: TerminalEvent): void;
-  /** Called when a turn's end could not be brought into the log. */
+  /** Called when a turn's end could not be brought into the log: `lease_lost` where another worker runs the turns. */
   onUnwritten(ended: TerminalEvent, thrown: unknown): void;
-  /** Called when nothing runs here any more because another worker has the lease. */
+  /** Called when a write was refused because another worker has taken over. */
+  onLost(): void;
+  /** Called when what ran and waited here was dropped: it is another worker's, or nobody's. */
   onDisowned(): void;
 }
 
@@ -69,6 +71,8 @@ interface Running {
   started: Promise<unknown> | undefined;
   isStartTold: boolean;
   isWriting: boolean;
+  /** Its end is on the way to the log. */
+  isEnding: boolean;
   /** It ends here without a trace: another worker's now, or nobody's. */
   isDisowned: boolean;
 }
@@ -80,6 +84,8 @@ export class Runner {
   #renewedAt = 0;
   /** The write that gives the lease up, while it is on its way. */
   #releasing: Promise<unknown> | undefined;
+  /** Ends of turns that are not on their way to the log yet: the lease is given up with the last. */
+  #endsToWrite = 0;
   /** Nothing starts any more. */
   #isEnding = false;
 
@@ -220,6 +226,7 @@ export class Runner {
       started: undefined,
       isStartTold: false,
       isWriting: false,
+      isEnding: false,
       isDisowned: false,
     };
     this.#running = running;
@@ -256,6 +263,7 @@ export class Runner {
     const ended = await ending;
     stopCheckpoints();
     for (const connection of feed.connections) connection.dropHeldDeltas();
+    running.isEnding = true;
     if (!running.isDisowned) await this.#end(turn, ended);
     this.#running = undefined;
     this.startNext();
@@ -288,29 +296,38 @@ export class Runner {
 
   async #commitEnd(ended: TerminalEvent): Promise<void> {
     try {
-      await this.#write({ events: [ended] });
+      await this.#writeEnd(ended);
     } catch (thrown) {
       if (isLost(thrown)) this.#lose();
-      else this.#options.onUnwritten(ended, thrown);
+      this.#options.onUnwritten(ended, thrown);
     }
   }
 
   /**
-   * Writes what only the holder of the lease may, and gives it up with the last there is to run. Rejects with
-   * `lease_lost` where another worker has it.
+   * Writes the end of a turn, which only the holder of the lease may, and gives the lease up with the last there is to
+   * run. Rejects with `lease_lost` where another worker has it.
    */
-  async #write(write: LogWrite): Promise<void> {
+  async #writeEnd(ended: TerminalEvent): Promise<void> {
     const { feed, tenure } = this.#options;
-    await this.#running?.started;
-    await this.#releasing;
-    if (tenure.state.name === "nobody") await feed.commit({ lease: "claim" });
+    this.#endsToWrite++;
+    try {
+      await this.#running?.started;
+      await this.#releasing;
+      if (tenure.state.name === "nobody") await feed.commit({ lease: "claim" });
+    } finally {
+      this.#endsToWrite--;
+    }
     const { state } = tenure;
     if (state.name !== "self") {
       throw new AgentError("lease_lost", "Cannot write: another worker has taken over");
     }
-    const isLast = this.queue.size === 0 &&
-      (this.#running === undefined || hasEnded(this.#running.turn.state));
-    const writing = feed.commit({ ...write, epoch: state.epoch, ...(isLast && { lease: "release" }) });
+    const isRunning = this.#running !== undefined && !this.#running.isEnding;
+    const isLast = this.#endsToWrite === 0 && this.queue.size === 0 && !isRunning;
+    const writing = feed.commit({
+      events: [ended],
+      epoch: state.epoch,
+      ...(isLast && { lease: "release" }),
+    });
     if (isLast) this.#releasing = writing.catch(() => {}).finally(() => this.#releasing = undefined);
     await writing;
   }
@@ -354,6 +371,7 @@ export class Runner {
   #lose(): void {
     this.#options.tenure.lost();
     this.yield();
+    this.#options.onLost();
   }
 
   #disown(running: Running): void {

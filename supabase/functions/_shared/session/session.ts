@@ -121,6 +121,7 @@ export class Session {
     const { running } = runner;
     const superseded = policy === "latest" ? runner.queue.inOrder() : [];
     const stop = this.#stopElsewhere(policy);
+    activity.reasoning(this.record, turn, "queued");
     const committing = this.#turns.submit(turn, {
       ...(stop && { stop }),
       ...(policy === "reject" && { onlyIfIdle: true }),
@@ -131,7 +132,6 @@ export class Session {
         (thrown) => this.#giveUp(connection, turn, thrown),
       ),
     );
-    activity.reasoning(this.record, turn, "queued");
     if (policy === "interrupt") running?.stop({ signal: "cancel", reason: "interrupted" });
     for (const { query } of superseded) {
       runner.stop(query.queryId, { signal: "cancel", reason: "superseded" });

@@ -96,6 +96,7 @@ export class Turns {
       onText: (turn, offset) => this.tail.send(turn, offset),
       onEnded: (turn, ended) => accountFor(turn, ended, record, options),
       onUnwritten: (ended, thrown) => this.#onUnwritten(ended, thrown),
+      onLost: () => this.#takeover.look(),
       onDisowned: () => this.queries.detachAll(),
     });
     this.#takeover = new Takeover({
@@ -155,6 +156,8 @@ export class Turns {
       case "tail_wanted":
         return this.tail.wanted(this.runner.running);
       case "tail":
+        // A piece may come after the end, which was read in the log.
+        if (this.queries.get(call.queryId)?.terminalSeq !== undefined) return;
         return this.tail.take(call);
       case "deleted":
         return this.#options.onGone();
@@ -284,9 +287,22 @@ export class Turns {
 
   #onUnwritten(ended: TerminalEvent, thrown: unknown): void {
     const error = toAgentError(thrown);
+    if (error.code === "lease_lost") {
+      if (ended.kind === "cancelled") this.#passOn(ended);
+      return;
+    }
     this.#unwritten.set(ended.turnId, ended);
     this.feed.broadcast(renderError(error, this.#options.clock.now(), ended.queryId));
     this.recover(thrown);
+  }
+
+  /** Whoever runs the turns now has to stop what was to be stopped here. */
+  #passOn({ queryId, reason }: Extract<TerminalEvent, { kind: "cancelled" }>): void {
+    const { call, lifetime } = this.#options;
+    const stopping = this.feed.commit({ stop: { which: { queryId }, reason } })
+      .then(({ reached }) => call(this.#record.sessionId, { kind: "stop", queryIds: [...reached], reason }))
+      .catch((thrown) => this.recover(thrown));
+    lifetime.hold(stopping);
   }
 
   #announceTo(connection: Connection): void {
