@@ -20,7 +20,9 @@ Deno.test({
       ...["--clients", "16", "--turns", String(TURNS), "--wall-clock", "12000"],
       ...(seed === undefined ? [] : ["--seed", seed]),
     ]);
-    const result = await runChaos(options);
+    const result = await runChaos(options, (text) => {
+      Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
+    });
     const { faults, record, tally } = result;
     const again = `CHAOS_SEED=${options.seed} deno task test chaos`;
     assert.ok(faults.length === 0, `${caseFiles(faults, record)}\n\n${table(result)}\n\nAgain: ${again}`);

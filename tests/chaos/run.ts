@@ -31,9 +31,13 @@ export async function runChaos(
   const conversations: ConversationRecord[] = [];
   const attacks: AttackRecord[] = [];
   let turnsLeft = options.turns;
+  let stage = "living";
+  let alive = options.clients;
   const progress = setInterval(() => {
     const { turns, kills, cuts } = world.tally;
-    onProgress(`${seconds(startedAt)} s: ${turns} turns, ${kills} kills, ${cuts} cuts`);
+    onProgress(
+      `${seconds(startedAt)} s: ${turns} turns, ${kills} kills, ${cuts} cuts; ${stage}, ${alive} clients`,
+    );
   }, 10_000);
   const calm = options.weather ? startWeather(world, random.fork("weather")) : undefined;
   const over = new AbortController();
@@ -57,11 +61,13 @@ export async function runChaos(
           conversations,
         }),
     );
-    await Promise.all(clients);
+    await Promise.all(clients.map((client) => client.finally(() => alive--)));
+    stage = "ending";
     over.abort();
     await attacking;
     calm?.();
     world.calm();
+    stage = "reading the log";
     const logs = world.databaseUrl === undefined ? undefined : await readLogs(world.databaseUrl);
     const record: RunRecord = {
       conversations,
@@ -73,9 +79,9 @@ export async function runChaos(
     };
     return { record, tally: world.tally, faults: check(record), seconds: seconds(startedAt) };
   } finally {
-    clearInterval(progress);
     calm?.();
-    await world.stop();
+    stage = "stopping";
+    await world.stop().finally(() => clearInterval(progress));
   }
 }
 
@@ -115,7 +121,7 @@ async function attackUntil(
 ): Promise<void> {
   while (!signal.aborted) {
     await new Promise((resolve) => setTimeout(resolve, random.wait(ATTACK_EVERY_MS)));
-    const record = await attack(world, random);
+    const record = await attack(world, random, signal);
     if (record !== undefined) attacks.push(record);
   }
 }
