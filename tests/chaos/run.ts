@@ -21,9 +21,15 @@ export interface ChaosResult {
 const ATTACK_EVERY_MS = 1500;
 const MAX_QUESTIONS = 60;
 
+export interface RunHooks {
+  onProgress(text: string): void;
+  /** Ends everything; the run rejects then. */
+  signal?: AbortSignal;
+}
+
 export async function runChaos(
   options: ChaosOptions,
-  onProgress: (text: string) => void = () => {},
+  { onProgress, signal }: RunHooks,
 ): Promise<ChaosResult> {
   const startedAt = performance.now();
   const world = await openWorld(options);
@@ -61,7 +67,8 @@ export async function runChaos(
           conversations,
         }),
     );
-    await Promise.all(clients.map((client) => client.finally(() => alive--)));
+    const living = Promise.all(clients.map((client) => client.finally(() => alive--)));
+    await Promise.race([living, ...(signal === undefined ? [] : [aborted(signal)])]);
     stage = "ending";
     over.abort();
     await attacking;
@@ -128,4 +135,10 @@ async function attackUntil(
 
 function seconds(since: number): number {
   return Math.round((performance.now() - since) / 1000);
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  signal.addEventListener("abort", () => reject(signal.reason));
+  return promise;
 }
