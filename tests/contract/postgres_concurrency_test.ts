@@ -4,9 +4,10 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import postgres from "postgres";
 import type { Committed, LogWrite } from "../../supabase/functions/_shared/ports.ts";
+import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 import { isTerminal, keyOf, type NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { startPostgresStore, type StoreServer } from "../support/store_server.ts";
-import { notification, openStore, query, response } from "../support/stores_under_test.ts";
+import { LEASE_MS, notification, openStore, query, response } from "../support/stores_under_test.ts";
 
 let server: StoreServer;
 Deno.test.beforeAll(async () => {
@@ -75,7 +76,7 @@ Deno.test("[SQ1] batches of many workers over the same sessions in any order: no
   }
 });
 
-Deno.test("[TO1] of many workers that claim at once exactly one has the lease", async () => {
+Deno.test("[ST1] of many workers that claim at once exactly one has the lease", async () => {
   const [session = ""] = await openSessions(1);
   await withConnections(async (commit) => {
     for (let epoch = 1; epoch <= 5; epoch++) {
@@ -96,7 +97,7 @@ Deno.test("[TO1] of many workers that claim at once exactly one has the lease", 
   });
 });
 
-Deno.test("[DU2] of many that send the same event at once one appends it, and all are told of that one", async () => {
+Deno.test("[ST6] of many that send the same event at once one appends it, and all are told of that one", async () => {
   const [session = ""] = await openSessions(1);
   await withConnections(async (commit) => {
     const sent = await Promise.all(
@@ -117,7 +118,7 @@ Deno.test("[DU2] of many that send the same event at once one appends it, and al
   });
 });
 
-Deno.test("[DU5] a numbered call is done once, however often it comes, and not at all after a later one", async () => {
+Deno.test("[ST9] a numbered call is done once, however often it comes, and not at all after a later one", async () => {
   const [session = ""] = await openSessions(1);
   const sql = postgres(server.databaseUrl ?? "", { max: CONNECTIONS, onnotice: () => {} });
   const call = async (number: number, write: object): Promise<Answer[]> => {
@@ -178,7 +179,7 @@ class Model {
   }
 }
 
-Deno.test("[DU5] two workers whose answers get lost write the same log as two whose do not", async () => {
+Deno.test("[ST9] two workers whose answers get lost write the same log as two whose do not", async () => {
   let toLose = 0;
   // The server has done the work; its answer never comes.
   const real = globalThis.fetch;
@@ -297,6 +298,29 @@ Deno.test("[DU5] two workers whose answers get lost write the same log as two wh
       }),
       { numRuns: 60 },
     );
+  } finally {
+    globalThis.fetch = real;
+  }
+});
+
+Deno.test("[ST9] [ST1] a lease is as long as it was when it was given, however late the answer comes", async () => {
+  const [sessionId = ""] = await openSessions(1);
+  let now = 1_000_000;
+  const clock = { now: () => now, after: systemClock().after };
+  const real = globalThis.fetch;
+  let isFirst = true;
+  globalThis.fetch = async (input, init) => {
+    const response = await real(input, init);
+    if (!isFirst) return response;
+    isFirst = false;
+    await response.text();
+    now += 3000;
+    throw new TypeError("connection reset");
+  };
+  try {
+    const { lease } = await openStore(server, { clock }).commit(sessionId, { lease: "claim" });
+    assert.deepEqual([lease.holder, lease.epoch], ["self", 1]);
+    assert.ok(lease.leftMs > 0 && lease.leftMs <= LEASE_MS - 3000, `${lease.leftMs}`);
   } finally {
     globalThis.fetch = real;
   }

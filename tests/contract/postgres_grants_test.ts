@@ -31,7 +31,7 @@ const query = {
 };
 
 for (const release of ["15", "18"] satisfies PostgresRelease[]) {
-  Deno.test(`[DU4] PostgreSQL ${release}: users read their own rows; only the service role writes and executes`, async () => {
+  Deno.test(`[ST8] PostgreSQL ${release}: users read their own rows; only the service role writes and executes`, async () => {
     const server = await startPostgres(release);
     const sql = postgres(server.url, { max: 1, onnotice: () => {} });
     try {
@@ -129,7 +129,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
     }
   });
 
-  Deno.test(`[DU4] PostgreSQL ${release}: the migration needs none of Supabase's roles, and leaves nothing to everyone`, async () => {
+  Deno.test(`[ST8] PostgreSQL ${release}: the migration needs none of Supabase's roles, and leaves nothing to everyone`, async () => {
     const server = await startPostgres(release);
     const sql = postgres(server.url, { max: 1, onnotice: () => {} });
     try {

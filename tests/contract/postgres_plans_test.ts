@@ -59,7 +59,7 @@ const CALLS: Readonly<Record<string, string>> = {
 };
 
 for (const release of ["15", "18"] satisfies PostgresRelease[]) {
-  Deno.test(`[DU9] PostgreSQL ${release}: no call of the store reads a table from one end to the other`, async () => {
+  Deno.test(`[ST13] PostgreSQL ${release}: no call of the store reads a table from one end to the other`, async () => {
     const server = await startPostgres(release);
     const plans: string[] = [];
     const sql = postgres(server.url, { max: 1, onnotice: ({ message = "" }) => void plans.push(message) });

@@ -167,7 +167,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     assert.deepEqual(many.map((settled) => settled.get(key)?.tokensToday), [8, 9, 10, 11, 12]);
   });
 
-  Deno.test(`[DU6] ${name}: agent_prune ends what nobody runs, and forgets what nobody used`, async () => {
+  Deno.test(`[ST10] ${name}: agent_prune ends what nobody runs, and forgets what nobody used`, async () => {
     const server = serverOf(name);
     const store = openStore(server);
     await server.sql("truncate public.agent_sessions cascade");
@@ -181,8 +181,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     await store.commit(left.sessionId, { lease: "claim", events, startedTurnId: "t-1" });
     await store.commit(left.sessionId, { epoch: 1, checkpoint: { turnId: "t-1", number: 1, text: "half" } });
     await store.commit(live.sessionId, { events: [query("1"), response("1"), query("2"), query("3")] });
-    const prune = async (): Promise<unknown> =>
-      (await server.sql("select public.agent_prune(interval '30 days') as pruned"))[0]?.pruned;
+    const prune = (): Promise<unknown> => store.prune(30 * 24 * HOUR_MS);
     await prune();
     await advanceDatabase(server, 29 * 24 * HOUR_MS);
     await store.commit(live.sessionId, { lease: "claim", startedTurnId: "t-2" });
@@ -236,7 +235,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     assert.deepEqual(rows, [{ events: 0, turns: 0, ids: 0, use: 0, connections: 0 }]);
   });
 
-  Deno.test(`[DU7] ${name}: the probe tells a project without the migration from one that cannot be reached`, async () => {
+  Deno.test(`[ST11] ${name}: the probe tells a project without the migration from one that cannot be reached`, async () => {
     const server = serverOf(name);
     assert.equal(await openStore(server).probe(), "postgres");
     const unavailable = { code: "store_unavailable", retryable: true };
@@ -257,7 +256,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     }
   });
 
-  Deno.test(`[DU8] ${name}: one write that the database refuses does no harm to those that go with it`, async () => {
+  Deno.test(`[ST12] ${name}: one write that the database refuses does no harm to those that go with it`, async () => {
     const server = serverOf(name);
     const store = openStore(server);
     const sessions = [await open(server), await open(server), await open(server)];

@@ -88,7 +88,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     }
   });
 
-  Deno.test(`[DU1] ${name}: what one worker commits, another finds: the tail, open turns, defaults and notes`, async () => {
+  Deno.test(`[ST5] ${name}: what one worker commits, another finds: the tail, open turns, defaults and notes`, async () => {
     const { ann, bob } = make();
     const { sessionId, owner, ...record } = await open(ann);
     const empty = await bob.find(sessionId, [owner], { tail: 3 });
@@ -166,7 +166,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.deepEqual((await ann.read(sessionId, { afterSeq: 0, limit: 0 })).events, []);
   });
 
-  Deno.test(`[DU2] [QU4] ${name}: an event that is there already is answered as it is there`, async () => {
+  Deno.test(`[ST6] [QU4] ${name}: an event that is there already is answered as it is there`, async () => {
     const { ann, bob } = make();
     const { sessionId } = await open(ann);
     const all = [
@@ -198,7 +198,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.equal(again.lastSeq, 9);
   });
 
-  Deno.test(`[TO1] ${name}: one worker holds the lease, until it runs out or is given up`, async () => {
+  Deno.test(`[ST1] ${name}: one worker holds the lease, until it runs out or is given up`, async () => {
     const { ann, bob, advance } = make();
     const { sessionId } = await open(ann);
     const claimed = await ann.commit(sessionId, { lease: "claim" });
@@ -228,7 +228,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.deepEqual([back.lease.epoch, back.lease.holder], [3, "self"]);
   });
 
-  Deno.test(`[TO1] ${name}: a lease that ran out, and that nobody took, is renewed by its worker as it is`, async () => {
+  Deno.test(`[ST1] ${name}: a lease that ran out, and that nobody took, is renewed by its worker as it is`, async () => {
     const { ann, advance } = make();
     const { sessionId } = await open(ann);
     await ann.commit(sessionId, { lease: "claim" });
@@ -240,7 +240,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.deepEqual([claimed.lease.epoch, claimed.openTurns], [1, []]);
   });
 
-  Deno.test(`[TO2] ${name}: what is written under an old epoch is refused whole`, async () => {
+  Deno.test(`[ST2] ${name}: what is written under an old epoch is refused whole`, async () => {
     const { ann, bob, advance } = make();
     const { sessionId, owner } = await open(ann);
     await ann.commit(sessionId, { lease: "claim", events: [query("1")], startedTurnId: "t-1" });
@@ -266,7 +266,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     await assert.rejects(() => bob.commit(sessionId, { epoch: 2 }), { code: "lease_lost" });
   });
 
-  Deno.test(`[TO3] ${name}: onlyIfIdle is refused with busy while another worker holds the lease`, async () => {
+  Deno.test(`[ST3] ${name}: onlyIfIdle is refused with busy while another worker holds the lease`, async () => {
     const { ann, bob, advance } = make();
     const { sessionId } = await open(ann);
     const write: LogWrite = { events: [query("1")], onlyIfIdle: true, defaults: { model: "m" } };
@@ -277,7 +277,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.equal((await bob.commit(sessionId, write)).lastSeq, 1);
   });
 
-  Deno.test(`[TO4] ${name}: whoever takes over is told of the open turns, as far as they came`, async () => {
+  Deno.test(`[ST4] ${name}: whoever takes over is told of the open turns, as far as they came`, async () => {
     const { ann, bob, advance } = make();
     const { sessionId } = await open(ann);
     const asked = await ann.commit(sessionId, {
@@ -323,7 +323,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.deepEqual(came(left.openTurns), [[0, "", "superseded"], [1, "", undefined]]);
   });
 
-  Deno.test(`[TO1] ${name}: no turn begins where a claim in the same write fails; the rest is done`, async () => {
+  Deno.test(`[ST1] ${name}: no turn begins where a claim in the same write fails; the rest is done`, async () => {
     const { ann, bob } = make();
     const { sessionId, owner } = await open(ann);
     await ann.commit(sessionId, { lease: "claim" });
@@ -439,7 +439,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     }
   });
 
-  Deno.test(`[DU3] ${name}: any text comes back as it was: NUL, halves of surrogates, private use, keys`, async () => {
+  Deno.test(`[ST7] ${name}: any text comes back as it was: NUL, halves of surrogates, private use, keys`, async () => {
     const { ann, bob } = make();
     const { sessionId, owner } = await open(ann);
     const unit = fc.oneof(
@@ -505,7 +505,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.deepEqual(await bob.list(owner.userId, { limit: 1 }), []);
   });
 
-  Deno.test(`[TO4] ${name}: a piece that comes again, or before the one it follows, changes nothing`, async () => {
+  Deno.test(`[ST4] ${name}: a piece that comes again, or before the one it follows, changes nothing`, async () => {
     const { ann, bob } = make();
     const { sessionId, owner } = await open(ann);
     await ann.commit(sessionId, { lease: "claim", events: [query("1")], startedTurnId: "t-1" });

@@ -17,6 +17,10 @@ export interface TestWorker extends TestAgent {
   kill(): void;
   /** While set, the store cannot be reached from here. */
   isCutOff: boolean;
+  /** While set, the store does what it is asked, and the answer is lost. */
+  losesAnswers: boolean;
+  /** How long the store takes to answer, in milliseconds. */
+  latencyMs: number;
 }
 
 export interface Workers {
@@ -28,15 +32,26 @@ export interface Workers {
   start(name: string): TestWorker;
 }
 
-/** A worker's way to the store, which can be cut. */
+/** What a worker's way to the store is like at this moment. */
+interface Way {
+  isCut: boolean;
+  losesAnswers: boolean;
+  latencyMs: number;
+}
+
+/** A worker's way to the store, which can be cut. Answers come in the order of the requests. */
 class CutStore extends MemoryStore {
   readonly #inner: MemoryStore;
-  readonly #isCut: () => boolean;
+  readonly #clock: ManualClock;
+  readonly #way: () => Way;
+  #before: Promise<unknown> = Promise.resolve();
+  #underWay = 0;
 
-  constructor(inner: MemoryStore, clock: ManualClock, isCut: () => boolean) {
+  constructor(inner: MemoryStore, clock: ManualClock, way: () => Way) {
     super({ clock, maxEvents: 1000 });
     this.#inner = inner;
-    this.#isCut = isCut;
+    this.#clock = clock;
+    this.#way = way;
   }
 
   override create(...args: Parameters<MemoryStore["create"]>): Promise<void> {
@@ -73,11 +88,34 @@ class CutStore extends MemoryStore {
     return this.#reach(() => this.#inner.recordFeedback(...args));
   }
 
-  #reach<T>(work: () => Promise<T>): Promise<T> {
-    if (!this.#isCut()) return work();
-    return Promise.reject(
-      new AgentError("store_unavailable", "Cannot reach the store", { retryable: true }),
-    );
+  async #reach<T>(work: () => Promise<T>): Promise<T> {
+    const { latencyMs } = this.#way();
+    if (latencyMs === 0 && this.#underWay === 0) return await this.#ask(work);
+    this.#underWay++;
+    const asked = this.#before.then(async () => {
+      await this.#wait(latencyMs / 2);
+      try {
+        return await this.#ask(work);
+      } finally {
+        await this.#wait(latencyMs / 2);
+        this.#underWay--;
+      }
+    });
+    this.#before = asked.catch(() => {});
+    return await asked;
+  }
+
+  async #ask<T>(work: () => Promise<T>): Promise<T> {
+    const { isCut, losesAnswers } = this.#way();
+    const lost = new AgentError("store_unavailable", "Cannot reach the store", { retryable: true });
+    if (isCut) throw lost;
+    const answer = await work();
+    if (losesAnswers) throw lost;
+    return answer;
+  }
+
+  #wait(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#clock.after(ms, resolve));
   }
 }
 
@@ -100,7 +138,7 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
       const reach = new CutStore(
         store.forWorker(name),
         clock,
-        () => worker.isCutOff || !alive.has(name),
+        () => ({ ...worker, isCut: worker.isCutOff || !alive.has(name) }),
       );
       const agent = startAgent({
         store: reach,
@@ -113,6 +151,8 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
       const worker: TestWorker = Object.assign(agent, {
         name,
         isCutOff: false,
+        losesAnswers: false,
+        latencyMs: 0,
         kill: (): void => void alive.delete(name),
       });
       alive.set(name, worker);

@@ -49,7 +49,7 @@ async function answer({ calls }: Opened): Promise<void> {
   await settle();
 }
 
-Deno.test("[DU8] what is written in one moment goes in one call, and the next batch gathers while it is on its way", async () => {
+Deno.test("[ST12] what is written in one moment goes in one call, and the next batch gathers while it is on its way", async () => {
   const opened = open();
   const { calls, commit, clock } = opened;
   const first = [commit("a"), commit("b")];
@@ -77,7 +77,7 @@ Deno.test("[DU8] what is written in one moment goes in one call, and the next ba
   assert.equal(clock.pending, 0);
 });
 
-Deno.test("[DU8] a batch has so many characters and no more, but one write at least", async () => {
+Deno.test("[ST12] a batch has so many characters and no more, but one write at least", async () => {
   const opened = open({ maxBatchChars: 5 });
   const all = ["aaaaaaaa", "bb", "ccc", "d"].map((write) => opened.commit(write));
   await settle();
@@ -86,7 +86,7 @@ Deno.test("[DU8] a batch has so many characters and no more, but one write at le
   assert.deepEqual(opened.calls.map(({ writes }) => writes), [["aaaaaaaa"], ["bb", "ccc"], ["d"]]);
 });
 
-Deno.test("[DU8] past what may wait, writes are refused at once", async () => {
+Deno.test("[ST12] past what may wait, writes are refused at once", async () => {
   const opened = open({ maxWaitingChars: 10 });
   const sent = opened.commit("a");
   await settle();
@@ -101,7 +101,7 @@ Deno.test("[DU8] past what may wait, writes are refused at once", async () => {
   assert.equal(await next, "D");
 });
 
-Deno.test("[DU8] a call that is refused is made again write by write, in order, and only the culprit suffers", async () => {
+Deno.test("[ST12] a call that is refused is made again write by write, in order, and only the culprit suffers", async () => {
   const opened = open();
   const settled = Promise.allSettled([
     opened.commit("a", "s"),
@@ -120,7 +120,7 @@ Deno.test("[DU8] a call that is refused is made again write by write, in order, 
   assert.deepEqual(opened.calls.map(({ writes }) => writes), [["a", "b", "c"], ["a"], ["b"], ["c"]]);
 });
 
-Deno.test("[DU8] what waits behind a write that was given up is given up too; other sessions go on", async () => {
+Deno.test("[ST12] what waits behind a write that was given up is given up too; other sessions go on", async () => {
   const opened = open();
   const first = Promise.allSettled([opened.commit("a", "s")]);
   await settle();

@@ -21,7 +21,7 @@ const unit = fc.oneof(
 );
 const text = fc.array(unit, { maxLength: 10 }).map((units) => units.join(""));
 
-Deno.test("[DU3] any JSON comes back, and nothing that jsonb refuses goes", () => {
+Deno.test("[ST7] any JSON comes back, and nothing that jsonb refuses goes", () => {
   fc.assert(
     // Not keys: V8 itself may read one with an escape wrong (see the contract suite). They are text like all the rest.
     fc.property(fc.oneof(text, fc.array(text)), (value) => {
@@ -41,7 +41,7 @@ Deno.test("[DU3] any JSON comes back, and nothing that jsonb refuses goes", () =
   );
 });
 
-Deno.test("[DU3] usual text is not touched, backslashes before it or not", () => {
+Deno.test("[ST7] usual text is not touched, backslashes before it or not", () => {
   for (const value of ["", "plain", "é\u{1F600}\u2028", "\\u0000", "C:\\ud83d", "\ue000"]) {
     const json = JSON.stringify({ value });
     assert.equal(toJsonbText(json), json);

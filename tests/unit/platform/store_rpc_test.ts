@@ -65,7 +65,7 @@ async function pass({ clock }: Opened, ms: number): Promise<void> {
   }
 }
 
-Deno.test("[DU5] while nobody answers a call is made again, ever later, and is the same", async () => {
+Deno.test("[ST9] while nobody answers a call is made again, ever later, and is the same", async () => {
   const opened = open([problem(503), problem(0), problem(500, "40P01"), problem(400, "57014"), ok("done")]);
   const answer = opened.call();
   await pass(opened, 3000);
@@ -76,7 +76,7 @@ Deno.test("[DU5] while nobody answers a call is made again, ever later, and is t
   assert.equal(opened.clock.pending, 0);
 });
 
-Deno.test("[DU5] an attempt has its time, and the call as well", async () => {
+Deno.test("[ST9] an attempt has its time, and the call as well", async () => {
   const opened = open(["silence"]);
   const answer = assert.rejects(opened.call(), { code: "store_unavailable", retryable: true });
   await pass(opened, 17_000);
@@ -86,7 +86,7 @@ Deno.test("[DU5] an attempt has its time, and the call as well", async () => {
   assert.equal(opened.clock.pending, 0);
 });
 
-Deno.test("[DU5] a call that comes late gets one attempt, of a second", async () => {
+Deno.test("[ST9] a call that comes late gets one attempt, of a second", async () => {
   const opened = open(["silence"]);
   const answer = assert.rejects(opened.call(-3000), { code: "store_unavailable" });
   await pass(opened, 1000);
@@ -94,7 +94,7 @@ Deno.test("[DU5] a call that comes late gets one attempt, of a second", async ()
   assert.equal(opened.calls.length, 1);
 });
 
-Deno.test("[DU5] what the database refuses it is not asked again", async () => {
+Deno.test("[ST9] what the database refuses it is not asked again", async () => {
   for (const refusal of [problem(409, "23505"), problem(400, "22P05"), problem(413)]) {
     const opened = open([refusal]);
     await assert.rejects(opened.call(), RefusedCall);
@@ -107,7 +107,7 @@ Deno.test("[DU5] what the database refuses it is not asked again", async () => {
   }
 });
 
-Deno.test("[DU5] supabase-js that cannot be loaded is loaded again", async () => {
+Deno.test("[ST9] supabase-js that cannot be loaded is loaded again", async () => {
   let fails = 1;
   const opened = open([ok(1)], () => {
     if (fails-- > 0) throw new TypeError("no such module");

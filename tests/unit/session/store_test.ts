@@ -105,7 +105,7 @@ Deno.test("[QU2] a query whose event cannot be committed ends with one error, an
   assert.equal(client.only("status", "thinking").in_reply_to, "a");
 });
 
-Deno.test("[QU2] [DU4] an answer that cannot be committed is told of, kept, and written when the store is back", async () => {
+Deno.test("[QU2] [DU5] an answer that cannot be committed is told of, kept, and written when the store is back", async () => {
   const store = new GatedStore();
   const { connect, model } = startAgent({ store });
   const client = await connect();

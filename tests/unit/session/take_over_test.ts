@@ -14,7 +14,7 @@ async function resumeAt(
   return await worker.connect(`stream=true&${client.resumeQuery(lastSeq)}`);
 }
 
-Deno.test("[TO1] [TO2] a killed worker's answer goes on at another, from its checkpoint, when the lease has run out", async () => {
+Deno.test("[TO1] [TO4] a killed worker's answer goes on at another, from its checkpoint, when the lease has run out", async () => {
   const workers = startWorkers();
   const a = workers.start("a");
   const b = workers.start("b");
@@ -52,7 +52,7 @@ for (
     ["interrupt", undefined, undefined],
   ] as const
 ) {
-  Deno.test(`[TO2] policy ${policy}: what becomes of a dead worker's answer`, async () => {
+  Deno.test(`[TO4] policy ${policy}: what becomes of a dead worker's answer`, async () => {
     const workers = startWorkers({ policy });
     const a = workers.start("a");
     const b = workers.start("b");
@@ -83,7 +83,7 @@ for (
   });
 }
 
-Deno.test("[TO3] [OP4] a worker that is replaced leaves its answer to the next, which goes on at once", async () => {
+Deno.test("[TO6] [OP4] a worker that is replaced leaves its answer to the next, which goes on at once", async () => {
   const workers = startWorkers();
   const a = workers.start("a");
   const b = workers.start("b");
@@ -111,7 +111,7 @@ Deno.test("[TO3] [OP4] a worker that is replaced leaves its answer to the next, 
   assert.deepEqual(later.of("response").map(({ content }) => content), ["one two three", "four"]);
 });
 
-Deno.test("[TO4] a worker that was cut off comes back: its writes are refused, its client is shown the other's answer", async () => {
+Deno.test("[TO2] a worker that was cut off comes back: its writes are refused, its client is shown the other's answer", async () => {
   const workers = startWorkers();
   const a = workers.start("a");
   const b = workers.start("b");
@@ -191,7 +191,7 @@ Deno.test("[TO5] [DL3] a piece that comes after the end of its answer is nobody'
   assert.deepEqual(other.frames.slice(before), []);
 });
 
-Deno.test("[TO6] a query at one worker waits for the answer of another, and is run by it", async () => {
+Deno.test("[TO3] a query at one worker waits for the answer of another, and is run by it", async () => {
   const workers = startWorkers();
   const a = workers.start("a");
   const b = workers.start("b");
@@ -213,7 +213,7 @@ Deno.test("[TO6] a query at one worker waits for the answer of another, and is r
   }
 });
 
-Deno.test("[TO6] two workers that take a query at the same moment: one runs both", async () => {
+Deno.test("[TO3] two workers that take a query at the same moment: one runs both", async () => {
   const workers = startWorkers();
   const a = workers.start("a");
   const b = workers.start("b");
@@ -242,7 +242,7 @@ Deno.test("[TO6] two workers that take a query at the same moment: one runs both
   }
 });
 
-Deno.test("[TO7] cancel at one worker stops the answer of another: at once, or at its next checkpoint", async () => {
+Deno.test("[TO3] cancel at one worker stops the answer of another: at once, or at its next checkpoint", async () => {
   for (const isRelayUp of [true, false]) {
     const workers = startWorkers();
     const a = workers.start("a");
@@ -265,7 +265,7 @@ Deno.test("[TO7] cancel at one worker stops the answer of another: at once, or a
   }
 });
 
-Deno.test("[TO7] queue policies hold across workers", async () => {
+Deno.test("[TO3] queue policies hold across workers", async () => {
   const workers = startWorkers();
   const a = workers.start("a");
   const b = workers.start("b");
@@ -358,7 +358,7 @@ Deno.test("[QU4] [DU2] an id from before all that a worker has read is still kno
   assert.deepEqual(events, []);
 });
 
-Deno.test("[DU3] without the relay the others catch up at the next roll call", async () => {
+Deno.test("[DU8] without the relay the others catch up at the next roll call", async () => {
   const workers = startWorkers();
   const a = workers.start("a");
   const b = workers.start("b");
@@ -375,7 +375,7 @@ Deno.test("[DU3] without the relay the others catch up at the next roll call", a
   assert.deepEqual(other.seqs, [1, 2]);
 });
 
-Deno.test("[CM4] [DU5] a session deleted at one worker is gone at the others", async () => {
+Deno.test("[CM4] [DU9] a session deleted at one worker is gone at the others", async () => {
   const workers = startWorkers();
   const a = workers.start("a");
   const b = workers.start("b");
@@ -388,7 +388,7 @@ Deno.test("[CM4] [DU5] a session deleted at one worker is gone at the others", a
   assert.equal((later.welcome.resumed as { reason: string }).reason, "unknown_session");
 });
 
-Deno.test("[CM7] [DU6] history, what configure set and feedback are there at the next worker", async () => {
+Deno.test("[DU1] history, what configure set and feedback are there at the next worker", async () => {
   const workers = startWorkers();
   const a = workers.start("a");
   const client = await a.connect();
@@ -410,7 +410,7 @@ Deno.test("[CM7] [DU6] history, what configure set and feedback are there at the
   assert.match(messages.at(-1)?.content ?? "", /shorter[^]*who am I\?/);
 });
 
-Deno.test("[TO2] a turn that ends its workers is interrupted after ten of them", async () => {
+Deno.test("[TO4] a turn that ends its workers is interrupted after ten of them", async () => {
   const workers = startWorkers();
   const first = workers.start("0");
   const client = await first.connect("stream=true");

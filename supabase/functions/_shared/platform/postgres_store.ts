@@ -40,6 +40,7 @@ import {
   toHeads,
   toOpenTurns,
   toPage,
+  toPruned,
   toRecord,
   toStandings,
   toUserRecord,
@@ -83,11 +84,17 @@ export interface PostgresStoreOptions {
   load?(): Promise<StoreJs>;
 }
 
+/** What a write has come to, at most so long ago: the answer of a first attempt may come with the second. */
+interface Answered {
+  answer: unknown;
+  ageMs: number;
+}
+
 /** supabase-js is loaded with the first call: it takes some 30 ms of a worker's CPU. */
 export class PostgresStore implements SessionStore, EventLog, UseLedger, NotificationStore {
   readonly #options: Required<Omit<PostgresStoreOptions, "load" | "random">>;
   readonly #rpc: StoreRpc;
-  readonly #commits: GroupCommit<LogWrite, unknown>;
+  readonly #commits: GroupCommit<LogWrite, Answered>;
   /** Of commits and reports. A worker that comes back under the same name goes on above where it was. */
   #number: number;
   #settling: Promise<unknown> = Promise.resolve();
@@ -180,8 +187,8 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
 
   async commit(sessionId: string, write: LogWrite): Promise<Committed> {
     if (!UUID.test(sessionId)) throw refusal("unknown_session");
-    const answer = await this.#commits.commit({ sessionId, write, chars: charsOf(write) });
-    return readAnswer(answer, (done) => toCommitted(write, noError(done)));
+    const { answer, ageMs } = await this.#commits.commit({ sessionId, write, chars: charsOf(write) });
+    return readAnswer(answer, (done) => toCommitted(write, noError(done), ageMs));
   }
 
   async read(sessionId: string, { afterSeq, limit }: LogRange): Promise<LogPage> {
@@ -247,15 +254,26 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
     }, (answer) => toDelivered(noError(answer)));
   }
 
-  async #sendBatch(batch: readonly Pending<LogWrite>[], withinMs: number): Promise<readonly unknown[]> {
-    const { workerId, leaseMs } = this.#options;
+  /**
+   * Ends turns that nobody runs, and forgets sessions that were not used for so long: some at a time, for where nothing in
+   * the database does it. Answers how many there were; about a thousand of either means that there may be more.
+   */
+  async prune(olderThanMs: number): Promise<{ turns: number; sessions: number; events: number }> {
+    const older = `${Math.ceil(olderThanMs)} milliseconds`;
+    return await this.#call("agent_prune", { p_older_than: older }, toPruned);
+  }
+
+  async #sendBatch(batch: readonly Pending<LogWrite>[], withinMs: number): Promise<readonly Answered[]> {
+    const { clock, workerId, leaseMs } = this.#options;
+    const sentAt = clock.now();
     const answer = await this.#rpc.call("agent_commit", {
       p_worker: workerId,
       p_number: ++this.#number,
       p_lease_ms: leaseMs,
       p_writes: batch.map(({ sessionId, write }) => toWriteJson(sessionId, write)),
     }, withinMs);
-    return readAnswer(answer, items);
+    const ageMs = clock.now() - sentAt;
+    return readAnswer(answer, items).map((answer) => ({ answer, ageMs }));
   }
 
   async #call<T>(name: string, args: Record<string, unknown>, use: (answer: unknown) => T): Promise<T> {

@@ -104,17 +104,18 @@ export function toPage(value: unknown): LogPage {
   };
 }
 
-/** New events come back as their `seq` alone: the writer has the rest. */
-export function toCommitted(write: LogWrite, answer: Fields): Committed {
+/** New events come back as their `seq` alone: the writer has the rest. A lease is counted from before it was given. */
+export function toCommitted(write: LogWrite, answer: Fields, ageMs: number): Committed {
   const at = number(answer.at);
   const stored = items(answer.events);
+  const lease = toLease(answer.lease);
   return {
     events: (write.events ?? []).map((event, index) => {
       const known = stored[index];
       return typeof known === "number" ? { ...event, seq: known, at } : toEvent(known);
     }),
     lastSeq: number(answer.last_seq),
-    lease: toLease(answer.lease),
+    lease: { ...lease, leftMs: Math.max(0, lease.leftMs - ageMs) },
     ...(answer.open_turns !== undefined && { openTurns: toOpenTurns(answer.open_turns) }),
     stopped: answer.stopped === undefined ? [] : items(answer.stopped) as Committed["stopped"],
     reached: answer.reached === undefined ? [] : items(answer.reached).map(text),
@@ -162,4 +163,9 @@ export function toDelivered(
     }),
     repeated: repeated === true,
   };
+}
+
+export function toPruned(value: unknown): { turns: number; sessions: number; events: number } {
+  const { turns, sessions, events } = fields(value);
+  return { turns: number(turns), sessions: number(sessions), events: number(events) };
 }

@@ -10,14 +10,14 @@ export type TailPiece = Extract<SessionCall, { kind: "tail" }>;
 
 export class RemoteTurn {
   readonly turnId: string;
-  /** Of the lease under which it is written. */
-  readonly epoch: number;
   readonly #deltas: DeltaSource;
+  /** Of the lease under which it is written. */
+  #epoch: number;
   #text = "";
 
   constructor(clock: Clock, { turnId, queryId, epoch }: Pick<TailPiece, "turnId" | "queryId" | "epoch">) {
     this.turnId = turnId;
-    this.epoch = epoch;
+    this.#epoch = epoch;
     const encode = deltaEncoder(turnId, queryId);
     const textNow = (): string => this.#text;
     this.#deltas = {
@@ -28,22 +28,38 @@ export class RemoteTurn {
     };
   }
 
-  /** Shows a piece to those who want deltas. Answers whether it could be: one before it may be missing. */
-  take({ offset, content }: TailPiece, connections: Iterable<Connection>): boolean {
-    if (offset > this.#text.length) return false;
-    this.#text = this.#text.slice(0, offset) + content;
-    if (content === "") return true;
-    const encoded = this.#deltas.encode(offset, content);
-    for (const connection of connections) {
-      if (connection.isLive && connection.wantsDeltas) connection.sendDelta(this.#deltas, offset, encoded);
-    }
+  /**
+   * Shows a piece to those who want deltas. Answers whether it could be: one before it may be missing. What comes from a
+   * worker that has lost its lease, and does not know it yet, is nobody's answer any more.
+   */
+  take({ epoch, offset, content }: TailPiece, connections: Iterable<Connection>): boolean {
+    if (epoch < this.#epoch) return true;
+    if (offset > (epoch === this.#epoch ? this.#text.length : 0)) return false;
+    this.#epoch = epoch;
+    this.#change(offset, content, connections);
     return true;
+  }
+
+  /** The end has come, in the log: what was shown is made to be its beginning, if it is not. */
+  end(content: string, connections: Iterable<Connection>): void {
+    if (content.startsWith(this.#text)) {
+      this.#change(this.#text.length, content.slice(this.#text.length), connections);
+    } else this.#change(0, content, connections);
   }
 
   /** Sends all there is to a connection that has just caught up. */
   announceTo(connection: Connection): void {
     if (connection.wantsDeltas && this.#text !== "") {
       connection.sendText(this.#deltas.encode(0, this.#text));
+    }
+  }
+
+  #change(offset: number, content: string, connections: Iterable<Connection>): void {
+    if (content === "" && offset === this.#text.length) return;
+    this.#text = this.#text.slice(0, offset) + content;
+    const encoded = this.#deltas.encode(offset, content);
+    for (const connection of connections) {
+      if (connection.isLive && connection.wantsDeltas) connection.sendDelta(this.#deltas, offset, encoded);
     }
   }
 }

@@ -161,6 +161,14 @@ export class Runner {
     if (this.#running?.turn === turn) this.#disown(this.#running);
   }
 
+  /** Another worker has ended a turn that waits or runs here. What was shown of it is made to be what it came to. */
+  overrule(turn: Turn, ended: TerminalEvent): void {
+    const running = this.#running;
+    this.drop(turn);
+    const text = ended.kind === "response" ? ended.content : ended.partial;
+    if (running?.turn === turn && turn.text !== text) this.#correct(running, text);
+  }
+
   /** Drops everything without a trace, and takes nothing more. */
   abandon(): void {
     this.#isEnding = true;
@@ -170,7 +178,12 @@ export class Runner {
   /** Drops everything: another worker runs the session's turns. */
   yield(): void {
     this.queue.removeAll();
-    if (this.#running !== undefined) this.#disown(this.#running);
+    const running = this.#running;
+    if (running !== undefined) {
+      this.#disown(running);
+      // What was shown of it may not be how the other one goes on.
+      if (running.turn.text !== "") this.#correct(running, "");
+    }
     this.#options.onDisowned();
   }
 
@@ -257,30 +270,36 @@ export class Runner {
     activity.reasoning(record, turn, "thinking");
     if (isCommitted(turn)) feed.broadcast(renderThinking(turn.query, clock.now()));
     // What another worker has written: here may be clients who have more of it, or less.
-    if (turn.text === "") this.#options.onText(turn, 0);
-    else this.#sendDelta(running, 0, turn.text);
+    if (turn.isTakenOver) this.#sendDelta(running, 0, turn.text);
+    else this.#options.onText(turn, 0);
     const stopCheckpoints = checkpoints.add(() => this.#checkpoint(running));
     const ended = await ending;
     stopCheckpoints();
     for (const connection of feed.connections) connection.dropHeldDeltas();
     running.isEnding = true;
-    if (!running.isDisowned) await this.#end(turn, ended);
+    if (!running.isDisowned) await this.#end(turn, ended, () => running.isDisowned);
     this.#running = undefined;
     this.startNext();
   }
 
   #sendDelta({ turn, deltas }: Running, offset: number, text: string): void {
-    const { connectionId, stream } = turn.query;
     let encoded: string | undefined;
     for (const connection of this.#options.feed.connections) {
-      const isWanted = connection.id === connectionId && stream !== undefined
-        ? stream
-        : connection.wantsDeltas;
-      if (isWanted && connection.isLive) {
+      if (isReader(connection, turn)) {
         connection.sendDelta(deltas, offset, encoded ??= deltas.encode(offset, text));
       }
     }
     this.#options.onText(turn, offset);
+  }
+
+  /** Shows a text in the place of that which this worker has written. */
+  #correct({ turn, deltas }: Running, text: string): void {
+    const encoded = deltas.encode(0, text);
+    for (const connection of this.#options.feed.connections) {
+      if (!isReader(connection, turn)) continue;
+      connection.dropHeldDeltas();
+      connection.sendText(encoded);
+    }
   }
 
   #stopWaiting(turn: Turn, why: StopReason): void {
@@ -289,14 +308,14 @@ export class Runner {
   }
 
   /** Puts a terminal event in the log. Never rejects: where the log is out of reach, everyone is told. */
-  async #end(turn: Turn, ended: TerminalEvent): Promise<void> {
+  async #end(turn: Turn, ended: TerminalEvent, isUnwanted?: () => boolean): Promise<void> {
     this.#options.onEnded(turn, ended);
-    await this.#commitEnd(ended);
+    await this.#commitEnd(ended, isUnwanted);
   }
 
-  async #commitEnd(ended: TerminalEvent): Promise<void> {
+  async #commitEnd(ended: TerminalEvent, isUnwanted?: () => boolean): Promise<void> {
     try {
-      await this.#writeEnd(ended);
+      await this.#writeEnd(ended, isUnwanted);
     } catch (thrown) {
       if (isLost(thrown)) this.#lose();
       this.#options.onUnwritten(ended, thrown);
@@ -305,9 +324,10 @@ export class Runner {
 
   /**
    * Writes the end of a turn, which only the holder of the lease may, and gives the lease up with the last there is to
-   * run. Rejects with `lease_lost` where another worker has it.
+   * run. Rejects with `lease_lost` where another worker has it. Writes nothing where it has become unwanted: the log knew the
+   * query already.
    */
-  async #writeEnd(ended: TerminalEvent): Promise<void> {
+  async #writeEnd(ended: TerminalEvent, isUnwanted = (): boolean => false): Promise<void> {
     const { feed, tenure } = this.#options;
     this.#endsToWrite++;
     try {
@@ -317,6 +337,7 @@ export class Runner {
     } finally {
       this.#endsToWrite--;
     }
+    if (isUnwanted()) return;
     const { state } = tenure;
     if (state.name !== "self") {
       throw new AgentError("lease_lost", "Cannot write: another worker has taken over");
@@ -378,6 +399,12 @@ export class Runner {
     running.isDisowned = true;
     running.turn.stop({ signal: "interrupt", error: new AgentError("lease_lost", "taken over") });
   }
+}
+
+/** Whether a connection is shown the turn's deltas. */
+function isReader(connection: Connection, { query: { connectionId, stream } }: Turn): boolean {
+  const isWanted = connection.id === connectionId && stream !== undefined ? stream : connection.wantsDeltas;
+  return isWanted && connection.isLive;
 }
 
 function isLost(thrown: unknown): boolean {

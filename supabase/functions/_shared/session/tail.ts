@@ -5,6 +5,7 @@
 
 import type { Turn } from "../agent/turn.ts";
 import type { Clock } from "../ports.ts";
+import type { TerminalEvent } from "../protocol/log_event.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import { renderThinking } from "../protocol/render.ts";
 import type { Feed } from "./feed.ts";
@@ -73,18 +74,26 @@ export class Tail {
   /** A piece has come from another worker. */
   take(piece: TailPiece): void {
     const { clock, feed, tenure } = this.#options;
-    // What comes from a worker that has lost its lease, and does not know it yet, is nobody's answer any more.
-    if (tenure.state.name === "self" || piece.epoch < (this.#remote?.epoch ?? 0)) return;
-    if (this.#remote?.turnId !== piece.turnId || this.#remote.epoch !== piece.epoch) {
-      const isNews = this.#remote?.turnId !== piece.turnId;
+    if (tenure.state.name === "self") return;
+    if (this.#remote?.turnId !== piece.turnId) {
       this.forget();
       this.#remote = new RemoteTurn(clock, piece);
-      if (isNews && piece.offset === 0) feed.broadcast(renderThinking(piece, clock.now()));
+      if (piece.offset === 0) feed.broadcast(renderThinking(piece, clock.now()));
     }
     if (!this.#remote.take(piece, feed.connections)) this.ask();
   }
 
-  /** The turn has ended, or is this worker's now. */
+  /** The log has a turn's end. */
+  ended(event: TerminalEvent): void {
+    if (this.#remote?.turnId !== event.turnId) return;
+    this.#remote.end(
+      event.kind === "response" ? event.content : event.partial,
+      this.#options.feed.connections,
+    );
+    this.forget();
+  }
+
+  /** It is over, or this worker's now. */
   forget(): void {
     if (this.#remote === undefined) return;
     this.#remote = undefined;

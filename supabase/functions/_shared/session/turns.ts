@@ -123,6 +123,8 @@ export class Turns {
   /** Takes a turn and brings its question into the log. Rejects as the log does. */
   submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">): Promise<Committed> {
     this.queries.accept(turn);
+    // The other one finds it in the log.
+    if (this.isElsewhere) this.queries.detachAll();
     return this.runner.submit(turn, extra);
   }
 
@@ -236,9 +238,9 @@ export class Turns {
     if (!isTerminal(event)) return;
     this.#inherited.delete(event.turnId);
     this.#unwritten.delete(event.turnId);
-    if (this.tail.remote?.turnId === event.turnId) this.tail.forget();
+    this.tail.ended(event);
     // Another worker has ended what runs here: ours is not wanted any more.
-    if (turn !== undefined && !hasEnded(turn.state)) this.runner.drop(turn);
+    if (turn !== undefined && !hasEnded(turn.state)) this.runner.overrule(turn, event);
   }
 
   #onSettled(committed: Committed | undefined): void {
