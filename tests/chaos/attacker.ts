@@ -14,7 +14,11 @@ const WAYS = [
 ] as const;
 
 /** Undefined where the server could not be reached, or had no word to say. */
-export async function attack(world: World, random: Random): Promise<AttackRecord | undefined> {
+export async function attack(
+  world: World,
+  random: Random,
+  over: AbortSignal,
+): Promise<AttackRecord | undefined> {
   const target = world.sessions[random.int(0, world.sessions.length - 1)];
   const how = random.pick(WAYS);
   if (target === undefined) return undefined;
@@ -27,7 +31,7 @@ export async function attack(world: World, random: Random): Promise<AttackRecord
   let record: AttackRecord | undefined;
   await hold(`${world.stack.wsUrl}/functions/v1/agent_websocket?${query}`, {
     protocols,
-    signal: AbortSignal.any([given.signal, AbortSignal.timeout(10_000)]),
+    signal: AbortSignal.any([given.signal, over, AbortSignal.timeout(10_000)]),
     onText: (text) => {
       const { code, session_id: sessionId = "", resumed }: Frame = JSON.parse(text);
       if (code === "connected") record = { target, how, reason: resumed?.reason, sessionId };

@@ -1,20 +1,35 @@
 /** What there is to know of a conversation that went wrong, short enough to be read. */
 
 import { sameness } from "./reading.ts";
-import type { ConversationRecord, DurableEvent, Fault, RunRecord } from "./records.ts";
+import {
+  type ConversationRecord,
+  type DurableEvent,
+  type Fault,
+  FAULT_KINDS,
+  type RunRecord,
+} from "./records.ts";
 
 const MAX_FAULTS = 40;
 const MAX_CASES = 3;
 const MAX_LINE = 110;
+const MAX_DETAIL = 400;
 
 /** The faults, and the log and the clients' records of the first conversations that have one. */
-export function caseFiles(faults: readonly Fault[], record: RunRecord): string {
+export function caseFiles(found: readonly Fault[], record: RunRecord): string {
+  const faults = found.toSorted((one, other) =>
+    FAULT_KINDS.indexOf(one.kind) - FAULT_KINDS.indexOf(other.kind)
+  );
+  const sessions = new Map(record.conversations.map(({ name, sessionId }) => [name, sessionId]));
   const list = faults.slice(0, MAX_FAULTS).map(({ kind, conversation, detail }) =>
-    `${kind.toUpperCase()} ${conversation}: ${detail}`
+    `${kind.toUpperCase()} ${conversation} ${sessions.get(conversation) ?? ""}: ${
+      detail.slice(0, MAX_DETAIL)
+    }`
   );
   if (faults.length > MAX_FAULTS) list.push(`… and ${faults.length - MAX_FAULTS} more`);
   const names = new Set(faults.map(({ conversation }) => conversation));
-  const cases = record.conversations.filter(({ name }) => names.has(name)).slice(0, MAX_CASES);
+  const cases = [...names].slice(0, MAX_CASES).flatMap((name) =>
+    record.conversations.filter((conversation) => conversation.name === name)
+  );
   return [...list, ...cases.map((conversation) => caseFile(conversation, record))].join("\n");
 }
 

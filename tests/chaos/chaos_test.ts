@@ -20,7 +20,10 @@ Deno.test({
       ...["--clients", "16", "--turns", String(TURNS), "--wall-clock", "12000"],
       ...(seed === undefined ? [] : ["--seed", seed]),
     ]);
-    const result = await runChaos(options);
+    const onProgress = (text: string): void => {
+      Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
+    };
+    const result = await runChaos(options, { onProgress });
     const { faults, record, tally } = result;
     const again = `CHAOS_SEED=${options.seed} deno task test chaos`;
     assert.ok(faults.length === 0, `${caseFiles(faults, record)}\n\n${table(result)}\n\nAgain: ${again}`);

@@ -14,6 +14,7 @@ import { answerTo } from "./script.ts";
 
 /** Error codes of a turn that need no fault of the model's to be told; the table counts them. */
 const OURS = ["interrupted", "store_unavailable"];
+const STALL_GRACE_MS = 1000;
 
 export function check(run: RunRecord): Fault[] {
   return [
@@ -136,7 +137,7 @@ function compare(
 function checkQueries(
   { queries, sessionId }: ConversationRecord,
   truth: readonly DurableEvent[],
-  { model, boundMs }: RunRecord,
+  { model, stalls, boundMs }: RunRecord,
   say: Say,
 ): Fault[] {
   const faults: Fault[] = [];
@@ -159,8 +160,11 @@ function checkQueries(
     } else if (endedAt !== undefined && endedAt - sentAt > boundMs) {
       faults.push(say("hung", `${id} took ${Math.round(endedAt - sentAt)} ms`));
     }
+    // A worker that has stood still takes the model for the one that did.
+    const stood = stalls.some(({ from, to }) => sentAt < to + STALL_GRACE_MS && (endedAt ?? Infinity) > from);
+    const faultsMet = [...model.faults[question] ?? [], ...(stood ? ["the worker stood still"] : [])];
     for (const end of ends) {
-      const problem = judgeEnd(end, question, model.faults[question] ?? []);
+      const problem = judgeEnd(end, question, faultsMet);
       if (problem !== undefined) faults.push(say(problem.kind, `${id}: ${problem.detail}`));
     }
   }
@@ -170,7 +174,7 @@ function checkQueries(
 function judgeEnd(
   { kind, text = "", code = "" }: DurableEvent,
   question: string,
-  modelFaults: readonly string[],
+  faultsMet: readonly string[],
 ): Pick<Fault, "kind" | "detail"> | undefined {
   const answer = answerTo(question);
   if (kind === "response") {
@@ -182,10 +186,10 @@ function judgeEnd(
     return { kind: "mismatched", detail: `the log keeps ${JSON.stringify(text.slice(-80))}` };
   }
   if (kind !== "error" || OURS.includes(code)) return undefined;
-  if (code.startsWith("model_") && modelFaults.length > 0) return undefined;
+  if (code.startsWith("model_") && faultsMet.length > 0) return undefined;
   return {
     kind: "unexplained",
-    detail: `it failed with ${code}, and the model did: ${modelFaults.join(", ") || "nothing"}`,
+    detail: `it failed with ${code}, and the model did: ${faultsMet.join(", ") || "nothing"}`,
   };
 }
 

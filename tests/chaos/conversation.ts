@@ -51,7 +51,7 @@ export class Conversation {
         for (let one = 0; one < burst; one++) this.#ask(++asked);
         await this.#doSomethingElse();
         // Now and then the next question does not wait for the answer.
-        if (!random.chance(0.1)) await until(() => this.#isAnswered(), world.boundMs);
+        if (!random.chance(0.1) && !await until(() => this.#isAnswered(), world.boundMs)) this.giveUp();
         await new Promise((resolve) => setTimeout(resolve, random.magnitude(1, world.pauseMs)));
       }
       await until(() => this.#isSettled(), world.boundMs);

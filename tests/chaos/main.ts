@@ -19,7 +19,11 @@ async function main(): Promise<number> {
   }
   const again = Deno.args.includes("--seed") ? Deno.args : [...Deno.args, "--seed", options.seed];
   say(`seed ${options.seed}: deno task chaos ${again.join(" ")}`);
-  const result = await runChaos(options, say);
+  const interrupted = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(name, () => interrupted.abort(new Error("Interrupted")));
+  }
+  const result = await runChaos(options, { onProgress: say, signal: interrupted.signal });
   if (result.faults.length > 0) say(`\n${caseFiles(result.faults, result.record)}`);
   say(`\n${table(result)}\n\nseed ${options.seed}`);
   return result.faults.length === 0 ? 0 : 1;

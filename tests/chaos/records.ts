@@ -80,25 +80,32 @@ export interface LoggedSession {
   takeOvers: number;
 }
 
+export interface Span {
+  from: number;
+  to: number;
+}
+
 export interface RunRecord {
   conversations: ConversationRecord[];
   attacks: AttackRecord[];
   model: ModelReport;
   /** By session; undefined where there is no database. */
   logs?: ReadonlyMap<string, LoggedSession>;
+  /** When workers stood still, by the clock of `performance.now()`. */
+  stalls: readonly Span[];
   /** How long a query may take, in milliseconds. */
   boundMs: number;
 }
 
-/** In the words of the table. */
+/** In the words of the table, the worst first. */
 export const FAULT_KINDS = [
   "lost",
   "doubled",
   "reordered",
-  "late",
   "hung",
   "mismatched",
   "foreign",
+  "late",
   "unexplained",
 ] as const;
 

@@ -21,9 +21,15 @@ export interface ChaosResult {
 const ATTACK_EVERY_MS = 1500;
 const MAX_QUESTIONS = 60;
 
+export interface RunHooks {
+  onProgress(text: string): void;
+  /** Ends everything; the run rejects then. */
+  signal?: AbortSignal;
+}
+
 export async function runChaos(
   options: ChaosOptions,
-  onProgress: (text: string) => void = () => {},
+  { onProgress, signal }: RunHooks,
 ): Promise<ChaosResult> {
   const startedAt = performance.now();
   const world = await openWorld(options);
@@ -31,9 +37,13 @@ export async function runChaos(
   const conversations: ConversationRecord[] = [];
   const attacks: AttackRecord[] = [];
   let turnsLeft = options.turns;
+  let stage = "living";
+  let alive = options.clients;
   const progress = setInterval(() => {
     const { turns, kills, cuts } = world.tally;
-    onProgress(`${seconds(startedAt)} s: ${turns} turns, ${kills} kills, ${cuts} cuts`);
+    onProgress(
+      `${seconds(startedAt)} s: ${turns} turns, ${kills} kills, ${cuts} cuts; ${stage}, ${alive} clients`,
+    );
   }, 10_000);
   const calm = options.weather ? startWeather(world, random.fork("weather")) : undefined;
   const over = new AbortController();
@@ -57,24 +67,28 @@ export async function runChaos(
           conversations,
         }),
     );
-    await Promise.all(clients);
+    const living = Promise.all(clients.map((client) => client.finally(() => alive--)));
+    await Promise.race([living, ...(signal === undefined ? [] : [aborted(signal)])]);
+    stage = "ending";
     over.abort();
     await attacking;
     calm?.();
     world.calm();
+    stage = "reading the log";
     const logs = world.databaseUrl === undefined ? undefined : await readLogs(world.databaseUrl);
     const record: RunRecord = {
       conversations,
       attacks,
       model: await world.model.report(),
       ...(logs && { logs }),
+      stalls: world.tally.stalls,
       boundMs: world.boundMs,
     };
     return { record, tally: world.tally, faults: check(record), seconds: seconds(startedAt) };
   } finally {
-    clearInterval(progress);
     calm?.();
-    await world.stop();
+    stage = "stopping";
+    await world.stop().finally(() => clearInterval(progress));
   }
 }
 
@@ -114,11 +128,17 @@ async function attackUntil(
 ): Promise<void> {
   while (!signal.aborted) {
     await new Promise((resolve) => setTimeout(resolve, random.wait(ATTACK_EVERY_MS)));
-    const record = await attack(world, random);
+    const record = await attack(world, random, signal);
     if (record !== undefined) attacks.push(record);
   }
 }
 
 function seconds(since: number): number {
   return Math.round((performance.now() - since) / 1000);
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  signal.addEventListener("abort", () => reject(signal.reason));
+  return promise;
 }

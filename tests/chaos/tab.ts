@@ -26,6 +26,7 @@ const UNEXPECTED_CLOSES = [1000, 1002, 1003, 1007, 1008, 1009, 1011, 4001, 4003,
 /** How often a query is sent again although it was acknowledged. */
 const NEEDLESS_RESEND = 0.15;
 const MAX_DELAY_MS = 1000;
+const MIN_RETRY_MS = 150;
 
 export class Tab {
   readonly record: TabRecord;
@@ -194,7 +195,7 @@ export class Tab {
       if (visit === undefined || this.#visit !== visit || query.isOver) return;
       visit.resent.add(query.record.id);
       this.#send?.(queryFrame(query));
-    }, afterMs);
+    }, Math.max(afterMs, MIN_RETRY_MS));
   }
 
   #takeDelta({ in_reply_to: id = "", offset = 0, content }: Frame, visit: Visit): void {

@@ -16,7 +16,7 @@ export function table({ record, tally, faults, seconds }: ChaosResult): string {
     ["durable events", events ?? "no database"],
     ["notifications", tally.notices],
     ["workers killed", tally.kills],
-    ["workers stopped for a while", tally.stalls],
+    ["workers stopped for a while", tally.stalls.length],
     ["goodbyes of workers", tally.rotations],
     ["connections cut / frozen", `${tally.cuts} / ${tally.freezes}`],
     ["database disturbed", tally.databaseTroubles],

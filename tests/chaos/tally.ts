@@ -1,10 +1,12 @@
 /** What happened in a run, counted. */
 
+import type { Span } from "./records.ts";
+
 export class Tally {
   turns = 0;
   kills = 0;
-  /** Workers that stood still for a while. */
-  stalls = 0;
+  /** When workers stood still. */
+  readonly stalls: Span[] = [];
   cuts = 0;
   freezes = 0;
   databaseTroubles = 0;

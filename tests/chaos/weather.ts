@@ -59,7 +59,8 @@ export function startWeather(world: World, random: Random): () => void {
     if (pid === undefined || stalled.size > 0 || workers.length < 2) return;
     stalled.add(pid);
     signal(pid, "SIGSTOP");
-    tally.stalls++;
+    const from = performance.now();
+    tally.stalls.push({ from, to: from + forMs });
     after(forMs, () => wake(pid));
   });
   repeat("database", DATABASE_EVERY_MS, (chance) => {

@@ -61,6 +61,7 @@ function judge(
     attacks: [],
     model: { faults: {}, requests: {}, problems: [] },
     ...(hasDatabase && { logs: new Map([["s1", logged]]) }),
+    stalls: [],
     boundMs: 1000,
     ...run,
   });
@@ -178,6 +179,8 @@ Deno.test("checker: a failure needs a fault of the model's, or is one of ours th
   assert.deepEqual(kinds(failed), ["unexplained"]);
   const faulty = { faults: { [QUESTION]: ["stall"] }, requests: {}, problems: [] };
   assert.deepEqual(judge({ ...failed, run: { model: faulty } }), []);
+  assert.deepEqual(judge({ ...failed, run: { stalls: [{ from: 50, to: 90 }] } }), []);
+  assert.deepEqual(kinds({ ...failed, run: { stalls: [{ from: 500, to: 900 }] } }), ["unexplained"]);
   assert.deepEqual(judge(withLog(ending({ kind: "error", key: "q1", code: "interrupted", text: "" }))), []);
   assert.deepEqual(kinds(withLog(ending({ kind: "error", key: "q1", code: "internal", text: "" }))), [
     "unexplained",
@@ -211,6 +214,7 @@ Deno.test("checker: what a client found on the spot is told too", () => {
     conversations: [{ name: "c1.s1", sessionId: "s1", tabs: [tab], queries: [], notices: [] }],
     attacks: [],
     model: { faults: {}, requests: {}, problems: [] },
+    stalls: [],
     boundMs: 1,
   });
   assert.ok(faults.includes(found));
