@@ -101,7 +101,10 @@ export class Feed {
     const { record: { sessionId }, eventLog, onLive } = this.#options;
     connection.isLive = false;
     while (connection.cursor < this.#lastSeq) {
-      const { events, lastSeq } = await eventLog.read(sessionId, { afterSeq: connection.cursor, limit: PAGE });
+      const { events, lastSeq } = await eventLog.read(sessionId, {
+        afterSeq: connection.cursor,
+        limit: PAGE,
+      });
       // Nobody is shown what this worker does not know itself.
       if (lastSeq > this.#lastSeq) await this.catchUp(lastSeq);
       if (connection.isGone) return;

@@ -121,6 +121,11 @@ export class Runner {
       ...extra,
       ...(tenure.state.name === "nobody" && { lease: "claim" }),
       ...(isStarted && { startedTurnId: turn.query.turnId }),
+    }).then((committed) => {
+      const [event] = committed.events;
+      // The log knew the query already. Before anybody goes on who has waited for this answer.
+      if (event?.kind === "query" && event.turnId !== turn.query.turnId) this.drop(turn);
+      return committed;
     });
     if (isStarted) this.#told(committing);
     return committing;
@@ -263,6 +268,8 @@ export class Runner {
     const { model, feed, clock, requestFor, isCommitted, record, activity, checkpoints } = this.#options;
     const request = requestFor(turn);
     const ending = turn.run(model, request, (text) => {
+      // The model may not have noticed yet.
+      if (running.isDisowned) return;
       this.#sendDelta(running, turn.text.length - text.length, text);
       activity.streaming(record, turn, request.maxTokens);
     });

@@ -308,8 +308,12 @@ export class Turns {
   }
 
   #announceTo(connection: Connection): void {
-    if (this.runner.running !== undefined) this.runner.announceTo(connection);
-    else this.tail.remote?.announceTo(connection);
+    const { running } = this.runner;
+    if (running === undefined) this.tail.remote?.announceTo(connection);
+    // Its end may be in the log already, and shown.
+    else if (this.queries.get(running.query.queryId)?.terminalSeq === undefined) {
+      this.runner.announceTo(connection);
+    }
     this.#takeover.look();
   }
 }
