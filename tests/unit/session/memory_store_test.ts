@@ -10,8 +10,8 @@ Deno.test("[RS2] MemoryStore: a session's text is bounded too, but its newest ev
     store.commit("s", {
       events: [{
         kind: "response",
-        queryId: "q",
-        turnId: `t${++turns}`,
+        queryId: `q${++turns}`,
+        turnId: `t${turns}`,
         content: "x".repeat(chars),
         finishReason: "stop",
         model: "m",
