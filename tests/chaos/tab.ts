@@ -118,6 +118,8 @@ export class Tab {
     if (frame.type === "error" && frame.seq === undefined) return this.#refused(frame);
     const visit = this.#visit;
     if (visit === undefined) {
+      // A worker that is ending takes nobody in any more.
+      if (frame.code === "reconnecting") return;
       return this.fault("unexplained", `${frame.type} ${frame.code} before the welcome`);
     }
     if (frame.type === "delta") return this.#takeDelta(frame, visit);

@@ -5,6 +5,7 @@ import { AgentActivity } from "../../supabase/functions/_shared/activity/agent_a
 import type { ActivityReporter } from "../../supabase/functions/_shared/activity/reporter.ts";
 import { publishableKeyMatcher } from "../../supabase/functions/_shared/guard/keys.ts";
 import { RateLimiter } from "../../supabase/functions/_shared/guard/rate_limiter.ts";
+import { NO_LEDGER, SharedUse } from "../../supabase/functions/_shared/guard/shared_use.ts";
 import { TokenBudget } from "../../supabase/functions/_shared/guard/token_budget.ts";
 import { Metrics } from "../../supabase/functions/_shared/metrics.ts";
 import type {
@@ -13,6 +14,7 @@ import type {
   LogEntry,
   SessionStore,
   Socket,
+  UseLedger,
 } from "../../supabase/functions/_shared/ports.ts";
 import { parseConnectRequest } from "../../supabase/functions/_shared/protocol/connect_request.ts";
 import { type ServerFrame, serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
@@ -51,6 +53,8 @@ export interface AgentOptions {
   ids?: Ids;
   /** Whether sessions outlive this worker: with a store that others use too. */
   isDurable?: boolean;
+  /** The accounts that workers share. */
+  ledger?: UseLedger;
   /** Where it tells other workers something. */
   call?: RunnerCall;
 }
@@ -215,6 +219,21 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
   const log = { write: (entry: LogEntry): void => void logged.push(entry) };
   const maxEvents = options.maxEvents ?? 1000;
   const store = options.store ?? new MemoryStore({ clock, maxEvents });
+  const rateLimiter = new RateLimiter(clock, {
+    perMinute: options.perMinute ?? 0,
+    burst: options.burst ?? 20,
+  });
+  const budget = new TokenBudget(clock, options.tokensPerDay ?? 0);
+  const lifetime = { hold: (work: Promise<unknown>): void => void held.push(work) };
+  const use = new SharedUse({
+    clock,
+    log,
+    lifetime,
+    limiter: rateLimiter,
+    budget,
+    ledger: options.ledger ?? NO_LEDGER,
+    isShared: () => options.ledger !== undefined,
+  });
   const server = new AgentServer({
     identity: {
       mode: options.mode ?? "optional",
@@ -236,8 +255,8 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
           new AgentActivity({ isWatched: false, broadcast: () => {} }, clock),
         model,
         eventLog: store,
-        budget: new TokenBudget(clock, options.tokensPerDay ?? 0),
-        lifetime: { hold: (work): void => void held.push(work) },
+        budget,
+        lifetime,
         settings: {
           systemPrompt: "You are a test.",
           models: ["test/model"],
@@ -260,12 +279,13 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
       clock,
       log,
       metrics,
-      rateLimiter: new RateLimiter(clock, { perMinute: options.perMinute ?? 0, burst: options.burst ?? 20 }),
+      rateLimiter,
       maxMessageBytes: options.maxMessageBytes ?? 65_536,
       maxBufferedBytes: options.maxBufferedBytes ?? 1_048_576,
     },
     maxConnections: 1000,
     maxConnectionsPerUser: 10,
+    use,
     authTimeoutMs: 5000,
     tokenExpiryNoticeMs: 60_000,
     heartbeatIntervalMs: 25_000,

@@ -54,6 +54,7 @@ Deno.test("[NT9] with RELAY=off supabase-js is not even loaded for a session", a
     const run = async (relay: string, isTold: (log: LogLine[]) => boolean): Promise<void> => {
       const env = {
         RELAY: relay,
+        SESSION_STORE: "memory",
         OPENROUTER_BASE_URL: model.baseUrl,
         SUPABASE_URL: "http://127.0.0.1:9",
         SUPABASE_SECRET_KEYS: JSON.stringify({ default: "sb_secret_of_this_test" }),

@@ -168,6 +168,7 @@ export interface SessionStore {
   remove(sessionId: string): Promise<void>;
 }
 
+/** Which page of a list. */
 export interface ListOptions {
   /** At most this many. */
   limit: number;

@@ -8,6 +8,7 @@ import { type Config, parseConfig } from "../_shared/config.ts";
 import type { IdentityPolicy } from "../_shared/guard/identity.ts";
 import { publishableKeyMatcher, secretKeyMatcher } from "../_shared/guard/keys.ts";
 import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
+import { NO_LEDGER, SharedUse } from "../_shared/guard/shared_use.ts";
 import { TokenBudget } from "../_shared/guard/token_budget.ts";
 import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.ts";
 import { createRoutes } from "../_shared/http/routes.ts";
@@ -51,7 +52,9 @@ function compose(config: Config, log: Log): Handler {
   const around: Surroundings = { clock, ids, log, workerId: ids.uuid() };
   const metrics = new Metrics();
   const lifetime = workerLifetime();
-  const store = createStore(config, around);
+  const durable = createDurable(config, around);
+  const memory = new MemoryStore({ clock, maxEvents: config.MAX_EVENTS });
+  const store = new ChosenStore({ mode: config.SESSION_STORE, log, memory, durable });
   const relay = createRelay(config, around);
   const live = createLiveActivity(config, { ...around, metrics, relay });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
@@ -63,6 +66,20 @@ function compose(config: Config, log: Log): Handler {
     isNeeded: () => store.isDurable,
   });
   const isDurable = (): boolean => store.isDurable;
+  const limiter = new RateLimiter(clock, {
+    perMinute: config.RATE_LIMIT_PER_MINUTE,
+    burst: config.RATE_LIMIT_BURST,
+  });
+  const budget = new TokenBudget(clock, config.DAILY_TOKEN_BUDGET);
+  const use = new SharedUse({
+    clock,
+    log,
+    lifetime,
+    limiter,
+    budget,
+    ledger: durable ?? NO_LEDGER,
+    isShared: isDurable,
+  });
   const session: SessionDeps = {
     clock,
     ids,
@@ -72,7 +89,7 @@ function compose(config: Config, log: Log): Handler {
     activity: live.activity,
     eventLog: store,
     model: createModel(config, around),
-    budget: new TokenBudget(clock, config.DAILY_TOKEN_BUDGET),
+    budget,
     checkpoints: new Checkpoints({ clock, intervalMs: config.CHECKPOINT_INTERVAL_MS, isDurable }),
     renewLeaseMs: config.TURN_LEASE_MS / 3,
     call: (sessionId, call) => calls.send(sessionId, call),
@@ -129,15 +146,13 @@ function compose(config: Config, log: Log): Handler {
       clock,
       log,
       metrics,
-      rateLimiter: new RateLimiter(clock, {
-        perMinute: config.RATE_LIMIT_PER_MINUTE,
-        burst: config.RATE_LIMIT_BURST,
-      }),
+      rateLimiter: limiter,
       maxMessageBytes: config.MAX_MESSAGE_BYTES,
       maxBufferedBytes: config.MAX_BUFFERED_BYTES,
     },
     maxConnections: config.MAX_CONNECTIONS,
     maxConnectionsPerUser: config.MAX_CONNECTIONS_PER_USER,
+    use,
     authTimeoutMs: config.AUTH_TIMEOUT_MS,
     tokenExpiryNoticeMs: config.TOKEN_EXPIRY_NOTICE_MS,
     heartbeatIntervalMs: config.HEARTBEAT_INTERVAL_MS,
@@ -155,6 +170,7 @@ function compose(config: Config, log: Log): Handler {
     live.activity.system("health_change", { status: "draining", message: reason });
     live.activity.system("shutdown", { status: reason });
     await server.drain(reason);
+    use.stop();
     live.hub.close();
     await relay.close();
   });
@@ -178,25 +194,19 @@ function compose(config: Config, log: Log): Handler {
   });
 }
 
-/** The project's database where it has the migration; this worker's memory where there is none, or where it is wanted so. */
-function createStore(config: Config, { clock, ids, log, workerId }: Surroundings): ChosenStore {
+/** The project's database; undefined where there is no project, or memory is wanted. */
+function createDurable(config: Config, { clock, ids, workerId }: Surroundings): PostgresStore | undefined {
   const { SESSION_STORE: mode, SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
-  const hasProject = mode !== "memory" && supabaseUrl !== undefined && secretKey !== undefined;
-  return new ChosenStore({
-    mode,
-    log,
-    memory: new MemoryStore({ clock, maxEvents: config.MAX_EVENTS }),
-    durable: hasProject
-      ? new PostgresStore({
-        supabaseUrl,
-        secretKey,
-        clock,
-        ids,
-        workerId,
-        leaseMs: config.TURN_LEASE_MS,
-        idleTimeoutMs: config.sessionTimeoutMs,
-      })
-      : undefined,
+  if (mode === "memory" || supabaseUrl === undefined || secretKey === undefined) return undefined;
+  return new PostgresStore({
+    supabaseUrl,
+    secretKey,
+    clock,
+    ids,
+    workerId,
+    leaseMs: config.TURN_LEASE_MS,
+    idleTimeoutMs: config.sessionTimeoutMs,
+    rate: { perMinute: config.RATE_LIMIT_PER_MINUTE, burst: config.RATE_LIMIT_BURST },
   });
 }
 

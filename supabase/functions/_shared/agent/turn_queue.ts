@@ -58,6 +58,11 @@ export class TurnQueue {
     return undefined;
   }
 
+  /** Takes out this very turn, if it waits: not another one of the same query. */
+  delete(turn: Turn): void {
+    for (const lane of this.#lanes) lane.turns = lane.turns.filter((waiting) => waiting !== turn);
+  }
+
   /** Takes out all that wait, in order. */
   removeAll(): Turn[] {
     const turns = this.inOrder();

@@ -29,6 +29,8 @@ export class RateLimiter {
   readonly #clock: Clock;
   readonly #limits: RateLimits;
   readonly #buckets = new Map<string, Bucket>();
+  /** Called with the keys whenever a token was taken. */
+  onTaken: ((keys: readonly string[]) => void) | undefined;
   #sweepAt = SWEEP_AT;
 
   constructor(clock: Clock, limits: RateLimits) {
@@ -48,8 +50,16 @@ export class RateLimiter {
       return { allowed: false, retryAfterMs, limit: perMinute, remaining: 0 };
     }
     for (const bucket of buckets) bucket.tokens--;
+    this.onTaken?.(keys);
     if (this.#buckets.size > this.#sweepAt) this.#dropFull(now);
     return ALLOWED;
+  }
+
+  /** There is no more than this left in the bucket of `key`: others have taken from it too. */
+  lower(key: string, tokens: number): void {
+    if (this.#limits.perMinute === 0) return;
+    const bucket = this.#refilled(key, this.#clock.now());
+    bucket.tokens = Math.min(bucket.tokens, tokens);
   }
 
   #refilled(key: string, now: number): Bucket {

@@ -1,4 +1,4 @@
-/** How many model tokens each user may use a day (UTC), counted on this worker. */
+/** How many model tokens each user may use a day (UTC). */
 
 import type { Clock } from "../ports.ts";
 
@@ -9,6 +9,8 @@ export class TokenBudget {
   readonly #perDay: number;
   #day = 0;
   readonly #spent = new Map<string, number>();
+  /** Called whenever tokens were spent. */
+  onSpent: ((keys: readonly string[], tokens: number) => void) | undefined;
 
   /** `perDay` 0 switches the budget off. */
   constructor(clock: Clock, perDay: number) {
@@ -28,6 +30,14 @@ export class TokenBudget {
     if (this.#perDay === 0) return;
     this.#turnPage();
     for (const key of keys) this.#spent.set(key, (this.#spent.get(key) ?? 0) + tokens);
+    this.onSpent?.(keys, tokens);
+  }
+
+  /** At least this many were spent today: at other workers too. */
+  raise(key: string, tokens: number): void {
+    if (this.#perDay === 0) return;
+    this.#turnPage();
+    this.#spent.set(key, Math.max(tokens, this.#spent.get(key) ?? 0));
   }
 
   #turnPage(): number {

@@ -6,6 +6,7 @@
 
 import { AgentError } from "../errors.ts";
 import { checkRenewal, identify, type Identity, type IdentityPolicy } from "../guard/identity.ts";
+import type { SharedUse } from "../guard/shared_use.ts";
 import type { Socket } from "../ports.ts";
 import type { ClientFrame, CommandFrame } from "../protocol/client_frames.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
@@ -18,7 +19,7 @@ import { Handshake, tooManyConnections } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
 import { Notices } from "./notices.ts";
-import { payersOf } from "./payers.ts";
+import { payersOf, userKey } from "./payers.ts";
 import { RollCall } from "./roll_call.ts";
 import { TokenExpiry } from "./token_expiry.ts";
 
@@ -32,6 +33,8 @@ export interface AgentServerOptions {
   /** Connections of this worker, and of one user; 0 for any number. */
   maxConnections: number;
   maxConnectionsPerUser: number;
+  /** Counts a user's connections over all workers. */
+  use: Pick<SharedUse, "connected" | "disconnected">;
   /** How long a connection may take to say who it is. */
   authTimeoutMs: number;
   tokenExpiryNoticeMs: number;
@@ -172,8 +175,11 @@ export class AgentServer {
   /** Gives a connection its session, the welcome, and what it missed. */
   async #enter(connection: Connection, identity: Identity): Promise<void> {
     const { maxConnectionsPerUser, registry: { session: { lifetime } } } = this.#options;
-    this.#countUser(connection, identity);
-    const opened = await this.#registry.open(identity, connection.request.resume);
+    const counted = this.#countUser(connection, identity);
+    const [opened] = await Promise.all([
+      this.#registry.open(identity, connection.request.resume),
+      counted,
+    ]);
     const { session, resumed } = opened;
     const { feed } = session;
     if (
@@ -185,7 +191,7 @@ export class AgentServer {
     if (!connection.enter(session)) return;
     const { address } = connection.request;
     connection.limitKeys = identity.kind === "user"
-      ? [`user:${identity.userId}`]
+      ? [userKey(identity.userId)]
       : payersOf(session.record, address);
     connection.cursor = resumed === undefined ? 0 : resumed.from_seq - 1;
     session.touch();
@@ -198,16 +204,16 @@ export class AgentServer {
   }
 
   /** Throws `too_many_connections` where the user has all they may have. */
-  #countUser(connection: Connection, identity: Identity): void {
-    const { maxConnectionsPerUser } = this.#options;
-    if (identity.kind === "user") {
-      const held = this.#perUser.get(identity.userId) ?? 0;
-      if (maxConnectionsPerUser > 0 && held >= maxConnectionsPerUser) {
-        throw tooManyConnections("this user has all they may have");
-      }
-      this.#perUser.set(identity.userId, held + 1);
-    }
+  async #countUser(connection: Connection, identity: Identity): Promise<void> {
+    const { maxConnectionsPerUser, use } = this.#options;
     connection.identity = identity;
+    if (identity.kind !== "user") return;
+    const held = 1 + (this.#perUser.get(identity.userId) ?? 0);
+    this.#perUser.set(identity.userId, held);
+    if (maxConnectionsPerUser === 0) return;
+    const isTooMany = held > maxConnectionsPerUser ||
+      await use.connected(userKey(identity.userId), held) > maxConnectionsPerUser;
+    if (isTooMany) throw tooManyConnections("this user has all they may have");
   }
 
   #welcome(connection: Connection, { session, resumeToken, resumed }: OpenedSession): void {
@@ -308,8 +314,9 @@ export class AgentServer {
     if (this.#connections.size === 0) this.#onAllClosed?.();
     const { identity } = connection;
     if (identity?.kind !== "user") return;
-    const held = this.#perUser.get(identity.userId) ?? 0;
-    if (held > 1) this.#perUser.set(identity.userId, held - 1);
+    const held = (this.#perUser.get(identity.userId) ?? 0) - 1;
+    if (held > 0) this.#perUser.set(identity.userId, held);
     else this.#perUser.delete(identity.userId);
+    this.#options.use.disconnected(userKey(identity.userId), Math.max(0, held));
   }
 }

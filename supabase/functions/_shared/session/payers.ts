@@ -2,8 +2,13 @@
 
 import type { SessionRecord } from "../ports.ts";
 
+/** The name under which a user's use is counted, at all workers. */
+export function userKey(userId: string): string {
+  return `user:${userId}`;
+}
+
 /** A user's own; of an anonymous session the session's, and its address's where that is known. */
 export function payersOf({ sessionId, owner }: SessionRecord, address?: string): readonly string[] {
-  if (owner.kind === "user") return [`user:${owner.userId}`];
+  if (owner.kind === "user") return [userKey(owner.userId)];
   return [`session:${sessionId}`, ...(address === undefined ? [] : [`address:${address}`])];
 }

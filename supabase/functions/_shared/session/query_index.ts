@@ -61,7 +61,12 @@ export class QueryIndex {
     for (const known of this.#open) known.turn = undefined;
   }
 
-  /** Takes back what was accepted: its event could not be committed. */
+  /** Takes back what was accepted: its event could not be committed, or another one of its id was there. */
+  takeBack({ query: { queryId, turnId } }: Turn): void {
+    if (this.#byId.get(queryId)?.turnId === turnId) this.#delete(queryId);
+  }
+
+  /** The log no longer knows it. */
   forget(queryId: string): void {
     this.#delete(queryId);
   }
@@ -71,7 +76,9 @@ export class QueryIndex {
     if (event.kind === "query") {
       const { queryId, turnId, content, options, seq } = event;
       const known = this.#byId.get(queryId);
-      if (known !== undefined) known.seq = seq;
+      // Ours came second, if it is another turn: the log has its answer on the way.
+      if (known !== undefined && known.turnId !== turnId) this.#delete(queryId);
+      if (known?.turnId === turnId) known.seq = seq;
       else this.#add({ queryId, turnId, content, options, turn: undefined, seq, terminalSeq: undefined });
     } else if (event.kind !== "cleared" && event.kind !== "notification") {
       const known = this.#byId.get(event.queryId);

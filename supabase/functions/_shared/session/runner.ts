@@ -84,6 +84,8 @@ export class Runner {
   #renewedAt = 0;
   /** The write that gives the lease up, while it is on its way. */
   #releasing: Promise<unknown> | undefined;
+  /** Whether the log has taken the question of a turn, as far as this worker has brought it there. */
+  readonly #taken = new WeakMap<Turn, Promise<boolean>>();
   /** Ends of turns that are not on their way to the log yet: the lease is given up with the last. */
   #endsToWrite = 0;
   /** Nothing starts any more. */
@@ -127,6 +129,7 @@ export class Runner {
       if (event?.kind === "query" && event.turnId !== turn.query.turnId) this.drop(turn);
       return committed;
     });
+    this.#taken.set(turn, committing.then(() => true, () => false));
     if (isStarted) this.#told(committing);
     return committing;
   }
@@ -162,7 +165,7 @@ export class Runner {
 
   /** Drops a turn without a trace. */
   drop(turn: Turn): void {
-    this.queue.remove(turn.query.queryId);
+    this.queue.delete(turn);
     if (this.#running?.turn === turn) this.#disown(this.#running);
   }
 
@@ -317,6 +320,13 @@ export class Runner {
   /** Puts a terminal event in the log. Never rejects: where the log is out of reach, everyone is told. */
   async #end(turn: Turn, ended: TerminalEvent, isUnwanted?: () => boolean): Promise<void> {
     this.#options.onEnded(turn, ended);
+    // Where the log has not taken the question, whoever brought it was told so.
+    if (this.#taken.has(turn)) {
+      this.#endsToWrite++;
+      const isTaken = await this.#taken.get(turn);
+      this.#endsToWrite--;
+      if (isTaken === false) return;
+    }
     await this.#commitEnd(ended, isUnwanted);
   }
 

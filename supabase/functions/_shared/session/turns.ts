@@ -7,7 +7,6 @@
 
 import { History } from "../agent/history.ts";
 import { type StopReason, Turn } from "../agent/turn.ts";
-import { hasEnded } from "../agent/turn_machine.ts";
 import { AgentError, toAgentError } from "../errors.ts";
 import type { Committed, EventLog, Log, LogWrite, OpenTurn, SessionRecord, StoredSession } from "../ports.ts";
 import type { ContinuePolicy, QueryOptions } from "../protocol/client_frames.ts";
@@ -131,7 +130,7 @@ export class Turns {
   /** Takes back a turn whose question the log has not taken, or has had before. */
   drop(turn: Turn): void {
     this.runner.drop(turn);
-    this.queries.forget(turn.query.queryId);
+    this.queries.takeBack(turn);
   }
 
   /** It is not known what the store has taken: everything here is dropped, and read again once it can be. */
@@ -228,10 +227,10 @@ export class Turns {
   }
 
   #onEvent(event: LogEvent): void {
-    const turn = "queryId" in event ? this.queries.get(event.queryId)?.turn : undefined;
+    const ended = isTerminal(event) ? this.queries.get(event.queryId)?.turn : undefined;
     this.#fold(event);
     this.#options.onEvent(event);
-    if (event.kind === "query" && turn === undefined && this.#tenure.state.name === "self") {
+    if (event.kind === "query" && this.#tenure.state.name === "self") {
       const begun = this.#inherited.get(event.turnId);
       this.#adopt(begun ?? { query: event, starts: 0, partial: "", stopped: undefined });
     }
@@ -239,14 +238,14 @@ export class Turns {
     this.#inherited.delete(event.turnId);
     this.#unwritten.delete(event.turnId);
     this.tail.ended(event);
-    // Another worker has ended what runs here: ours is not wanted any more.
-    if (turn !== undefined && !hasEnded(turn.state)) this.runner.overrule(turn, event);
+    // Another worker may have ended what runs or has just ended here: then ours is not wanted any more.
+    if (ended !== undefined) this.runner.overrule(ended, event);
   }
 
   #onSettled(committed: Committed | undefined): void {
     if (this.#tenure.state.name === "self") {
-      this.tail.forget();
       for (const open of this.#inherited.values()) this.#adopt(open);
+      this.tail.forget();
       for (const { queryId, reason } of committed?.stopped ?? []) {
         this.runner.stop(queryId, { signal: "cancel", reason });
       }
@@ -262,9 +261,11 @@ export class Turns {
     const known = this.queries.get(query.queryId);
     if (known?.turn !== undefined || known?.terminalSeq !== undefined) return;
     const fate = inherit(open, this.#options.settings.continuePolicy);
+    // Another worker may have begun it, and shown some of it, without having told the store.
+    const isBegun = open.starts > 0 || this.tail.remote?.turnId === query.turnId;
     const turn = new Turn(
       { ...query, stream: undefined, payers: payersOf(this.#record) },
-      open.starts > 0 ? { text: fate.text } : undefined,
+      isBegun ? { text: fate.text } : undefined,
     );
     this.queries.attach(turn);
     const unwritten = this.#unwritten.get(query.turnId);
