@@ -31,7 +31,8 @@ export class Tail {
   readonly #options: TailOptions;
   #wantedUntil = 0;
   #askedAt = -Infinity;
-  #remote: RemoteTurn | undefined;
+  /** By turn; a piece of the next one may come before the end of the last one was read. */
+  readonly #remotes = new Map<string, RemoteTurn>();
 
   constructor(options: TailOptions) {
     this.#options = options;
@@ -39,7 +40,12 @@ export class Tail {
 
   /** The answer that another worker writes, as far as it is known. */
   get remote(): RemoteTurn | undefined {
-    return this.#remote;
+    return [...this.#remotes.values()].at(-1);
+  }
+
+  /** Whether anything of a turn was shown here. */
+  hasShown(turnId: string): boolean {
+    return this.#remotes.has(turnId);
   }
 
   /** Somebody else asks: `running` is the turn of this worker. */
@@ -75,28 +81,28 @@ export class Tail {
   take(piece: TailPiece): void {
     const { clock, feed, tenure } = this.#options;
     if (tenure.state.name === "self") return;
-    if (this.#remote?.turnId !== piece.turnId) {
-      this.forget();
-      this.#remote = new RemoteTurn(clock, piece);
+    let remote = this.#remotes.get(piece.turnId);
+    if (remote === undefined) {
+      this.#remotes.set(piece.turnId, remote = new RemoteTurn(clock, piece));
       if (piece.offset === 0) feed.broadcast(renderThinking(piece, clock.now()));
     }
-    if (!this.#remote.take(piece, feed.connections)) this.ask();
+    if (!remote.take(piece, feed.connections)) this.ask();
   }
 
   /** The log has a turn's end. */
   ended(event: TerminalEvent): void {
-    if (this.#remote?.turnId !== event.turnId) return;
-    this.#remote.end(
-      event.kind === "response" ? event.content : event.partial,
-      this.#options.feed.connections,
-    );
-    this.forget();
+    const remote = this.#remotes.get(event.turnId);
+    if (remote === undefined) return;
+    const { connections } = this.#options.feed;
+    remote.end(event.kind === "response" ? event.content : event.partial, connections);
+    this.#remotes.delete(event.turnId);
+    for (const connection of connections) connection.dropHeldDeltas();
   }
 
-  /** It is over, or this worker's now. */
+  /** All that was another worker's is this one's now. */
   forget(): void {
-    if (this.#remote === undefined) return;
-    this.#remote = undefined;
+    if (this.#remotes.size === 0) return;
+    this.#remotes.clear();
     for (const connection of this.#options.feed.connections) connection.dropHeldDeltas();
   }
 }

@@ -262,7 +262,7 @@ export class Turns {
     if (known?.turn !== undefined || known?.terminalSeq !== undefined) return;
     const fate = inherit(open, this.#options.settings.continuePolicy);
     // Another worker may have begun it, and shown some of it, without having told the store.
-    const isBegun = open.starts > 0 || this.tail.remote?.turnId === query.turnId;
+    const isBegun = open.starts > 0 || this.tail.hasShown(query.turnId);
     const turn = new Turn(
       { ...query, stream: undefined, payers: payersOf(this.#record) },
       isBegun ? { text: fate.text } : undefined,
