@@ -1,0 +1,314 @@
+import assert from "node:assert/strict";
+import { AgentClient } from "../../../client/client.ts";
+import { reactionTo } from "../../../client/reconnecting.ts";
+import { CLOSE } from "../../../supabase/functions/_shared/protocol/close_codes.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { scriptedClient, type TestClient } from "../../support/scripted_sockets.ts";
+
+const WHOLE = { recovered: true, from_seq: 1, to_seq: 0 };
+
+/** Winds the clock to the next timer, and lets what it starts go on. */
+async function tick({ clock }: TestClient): Promise<void> {
+  clock.advance(clock.nextDelayMs ?? 0);
+  await settle(1);
+}
+
+for (const code of [1000, 1008, 1009, 4003, 4009]) {
+  Deno.test(`[CT6] ${code} stops it: nothing more is tried, whatever wakes it`, async () => {
+    const test = scriptedClient({ getToken: () => "token" });
+    const { client, clock, sockets, events, wake, welcomed } = test;
+    const socket = await welcomed();
+    const turn = client.query("Hello");
+    socket.status("thinking", turn.id, { seq: 1 });
+    socket.end(code, "why");
+    await assert.rejects(turn.final, { code: "closed" });
+    assert.deepEqual(events.close, [{ code, reason: "why", unsent: [] }]);
+    assert.equal(client.status, "closed");
+    assert.equal(clock.pending, 0);
+    wake.dispatchEvent(new Event("online"));
+    await settle();
+    assert.equal(sockets.length, 1);
+    assert.equal(events.reconnecting.length, 0);
+  });
+}
+
+Deno.test("[CT6] every code that the server closes with has its reaction", () => {
+  const reactions = Object.values(CLOSE).map(({ code }) => [code, reactionTo(code)]);
+  assert.deepEqual(Object.fromEntries(reactions), {
+    1000: "stop",
+    1008: "stop",
+    1009: "stop",
+    1012: "at_once",
+    1013: "later",
+    3008: "at_once",
+    4001: "new_token",
+    4003: "stop",
+    4009: "stop",
+  });
+  assert.equal(reactionTo(1001), "at_once");
+  assert.equal(reactionTo(1006), "soon");
+});
+
+for (const code of [1001, 1012, 3008]) {
+  Deno.test(`[CT6] ${code}: connects again at once, and not so fast if that comes to nothing`, async () => {
+    const test = scriptedClient({ jitter: 0.5 });
+    const { events, welcomed, socket: next } = test;
+    (await welcomed()).end(code);
+    assert.equal(events.reconnecting[0]?.delayMs, 0);
+    const second = await next();
+    second.welcome({ resumed: WHOLE });
+    second.end(code);
+    assert.equal(events.reconnecting[1]?.delayMs, 100);
+    assert.equal(events.reconnecting[1]?.attempt, 2);
+    (await next()).welcome({ resumed: WHOLE });
+    test.clock.advance(5000);
+    test.sockets.at(-1)?.end(code);
+    assert.equal(events.reconnecting[2]?.delayMs, 0, "it lasted: what was before no longer counts");
+  });
+}
+
+Deno.test("[CT6] [LM3] 1013: comes back when the error before it says, later by up to a half; not sooner for any event", async () => {
+  const test = scriptedClient({ jitter: 0.5 });
+  const { client, clock, events, wake, sockets, socket: next } = test;
+  void client.connect();
+  const socket = await next();
+  socket.error("too_many_connections", { retryable: true, retry_after_ms: 8000 });
+  socket.end(1013);
+  assert.equal(events.reconnecting[0]?.delayMs, 10_000);
+  assert.equal(events.error[0]?.code, "too_many_connections");
+  wake.dispatchEvent(new Event("online"));
+  clock.advance(9999);
+  await settle();
+  assert.equal(sockets.length, 1);
+  (await next()).end(1013);
+  assert.equal(events.reconnecting[1]?.delayMs, 6250, "5 s where nothing is said");
+});
+
+Deno.test("[CT7] waits at random up to 100 ms, 200 ms … 5 s, and begins again after an answer", async () => {
+  const test = scriptedClient({ jitter: 1 });
+  const { client, events, socket: next } = test;
+  void client.connect();
+  for (let attempt = 0; attempt < 8; attempt++) (await next()).end(1006);
+  assert.deepEqual(events.reconnecting.map(({ delayMs }) => delayMs), [
+    100,
+    200,
+    400,
+    800,
+    1600,
+    3200,
+    5000,
+    5000,
+  ]);
+  const socket = await next();
+  socket.welcome();
+  const turn = client.query("Hello");
+  socket.response(turn.id, 1, "Hi");
+  socket.end(1006);
+  assert.equal(events.reconnecting.at(-1)?.delayMs, 100);
+});
+
+for (const jitter of [0, 0.01, 0.5, 0.99]) {
+  Deno.test(`[CT7] a server that refuses for a minute sees fewer than 40 attempts (jitter ${jitter})`, async () => {
+    const test = scriptedClient({ jitter });
+    const { client, clock, sockets, wake } = test;
+    const end = clock.now() + 60_000;
+    void client.connect();
+    let ended = 0;
+    while (clock.now() < end) {
+      for (; ended < sockets.length; ended++) sockets[ended]?.end([1006, 1012, 1001][ended % 3] ?? 1006);
+      // The network comes and goes all the time.
+      wake.dispatchEvent(new Event("online"));
+      await settle(1);
+      if (ended === sockets.length) await tick(test);
+    }
+    assert.ok(sockets.length < 40, `${sockets.length} attempts`);
+    assert.ok(sockets.length > 10, `${sockets.length} attempts`);
+    client.close();
+    assert.equal(clock.pending, 0);
+  });
+}
+
+Deno.test("[CT8] [AU3] 4001: one more attempt, with a new token, then it stops", async () => {
+  const asked: string[] = [];
+  const { client, events, socket: next } = scriptedClient({
+    getToken: (why) => (asked.push(why), `token${asked.length}`),
+  });
+  const connected = client.connect();
+  const socket = await next();
+  socket.error("unauthorized");
+  socket.end(4001);
+  const again = await next();
+  assert.deepEqual(again.protocols, ["agent-websocket.v1", "jwt-token2"]);
+  again.end(4001, "Unauthorized");
+  await assert.rejects(connected, { code: "closed" });
+  assert.deepEqual(asked, ["connect", "rejected"]);
+  assert.equal(events.close[0]?.code, 4001);
+});
+
+Deno.test("[CT8] [AU8] a token that ends on a connection that stood for long: a new one each time, and none lost", async () => {
+  const { client, clock, welcomed, socket: next } = scriptedClient({ getToken: () => "token" });
+  let socket = await welcomed();
+  for (let hour = 0; hour < 3; hour++) {
+    clock.advance(3_600_000);
+    socket.end(4001, "Token expired");
+    socket = await next();
+    socket.welcome({ resumed: WHOLE });
+  }
+  assert.equal(client.status, "open");
+});
+
+Deno.test("[CT8] 4001 without a way to get a token stops at once", async () => {
+  const { client, events, socket: next } = scriptedClient();
+  void client.connect();
+  (await next()).end(4001);
+  assert.equal(events.reconnecting.length, 0);
+  assert.equal(client.status, "closed");
+});
+
+Deno.test("[CT1] a token that cannot be had is told of, and tried for again later", async () => {
+  let calls = 0;
+  const test = scriptedClient({
+    getToken: () => ++calls < 3 ? Promise.reject(new Error("offline")) : Promise.resolve("token"),
+  });
+  const { client, events, sockets } = test;
+  void client.connect();
+  while (sockets.length === 0) await tick(test);
+  assert.deepEqual(events.error.map(({ code }) => code), ["token_failed", "token_failed"]);
+  assert.equal(events.reconnecting.length, 2);
+  client.close();
+});
+
+Deno.test("[CT9] when the network is back, or the page is shown again, it connects at once", async () => {
+  for (const type of ["online", "pageshow"]) {
+    const { clock, client, wake, sockets, welcomed } = scriptedClient({ jitter: 1 });
+    (await welcomed()).end(1006);
+    const before = clock.now();
+    wake.dispatchEvent(new Event(type));
+    await settle();
+    assert.equal(sockets.length, 2);
+    assert.equal(clock.now(), before);
+    client.close();
+  }
+});
+
+Deno.test("[CT9] an open connection is asked for a sign of life then, and dropped if none comes", async () => {
+  const { client, clock, events, wake, welcomed } = scriptedClient();
+  const socket = await welcomed();
+  wake.dispatchEvent(new Event("online"));
+  wake.dispatchEvent(new Event("pageshow"));
+  assert.deepEqual(socket.commands, ["ping"]);
+  socket.status("pong", String(socket.sent[0]?.id));
+  clock.advance(5000);
+  assert.equal(client.status, "open");
+  assert.deepEqual(events.message, []);
+  wake.dispatchEvent(new Event("online"));
+  clock.advance(4999);
+  assert.equal(client.status, "open");
+  clock.advance(1);
+  assert.equal(client.status, "reconnecting");
+  assert.equal(socket.closedWith, 1000);
+});
+
+Deno.test("[CT9] [LM8] heartbeats that fail to come: the connection is asked, and dropped if it is silent", async () => {
+  const { client, clock, events, welcomed } = scriptedClient();
+  const socket = await welcomed();
+  const beat = (): void => socket.say({ type: "heartbeat", content: "heartbeat", timestamp: "" });
+  for (let at = 0; at < 3; at++) {
+    beat();
+    clock.advance(25_000);
+  }
+  assert.deepEqual(socket.commands, []);
+  clock.advance(37_500);
+  assert.deepEqual(socket.commands, ["ping"]);
+  beat();
+  clock.advance(60_000);
+  assert.equal(client.status, "open");
+  clock.advance(300_000);
+  assert.equal(client.status, "reconnecting");
+  assert.equal(events.reconnecting[0]?.reason, "No sign of life");
+  assert.deepEqual(events.message, []);
+});
+
+Deno.test("[CT7] a connection without a welcome within 15 s came to nothing", async () => {
+  const { client, clock, events, socket: next } = scriptedClient();
+  void client.connect();
+  const socket = await next();
+  clock.advance(14_999);
+  assert.equal(events.reconnecting.length, 0);
+  clock.advance(1);
+  assert.equal(events.reconnecting[0]?.reason, "No welcome");
+  assert.equal(socket.closedWith, 1000);
+  client.close();
+});
+
+Deno.test("[CT16] [AU6] a token that is about to end is renewed on the spot", async () => {
+  const asked: string[] = [];
+  const { events, welcomed } = scriptedClient({
+    getToken: (why) => (asked.push(why), Promise.resolve(`token${asked.length}`)),
+  });
+  const socket = await welcomed();
+  socket.say({ type: "notification", code: "token_expiring", content: "soon", timestamp: "" });
+  await settle();
+  assert.deepEqual(socket.sent.map(({ content, args }) => [content, args]), [["auth", { token: "token2" }]]);
+  socket.status("auth_ok", String(socket.sent[0]?.id));
+  assert.deepEqual(asked, ["connect", "expiring"]);
+  assert.equal(events.notification[0]?.code, "token_expiring");
+  socket.say({ type: "notification", code: "token_expiring", content: "soon", timestamp: "" });
+  await settle();
+  socket.error("unauthorized", { in_reply_to: socket.sent[1]?.id });
+  await settle();
+  assert.deepEqual(events.error.map(({ code }) => code), ["unauthorized"]);
+});
+
+Deno.test("[CT11] close gives back what the server never took, and the rest fails", async () => {
+  const { client, clock, events, welcomed } = scriptedClient();
+  const socket = await welcomed();
+  const [taken, sent] = [client.query("taken"), client.query("sent")];
+  socket.status("thinking", taken.id, { seq: 1 });
+  const command = client.command("clear");
+  const unsent = client.close();
+  assert.deepEqual(unsent, [{ id: sent.id, text: "sent" }]);
+  assert.equal(socket.closedWith, 1000);
+  await assert.rejects(sent.final, { code: "closed", unsent: { id: sent.id, text: "sent" } });
+  await assert.rejects(taken.final, { code: "closed", unsent: undefined });
+  await assert.rejects(command, { code: "closed" });
+  assert.deepEqual(events.close.map(({ code, unsent }) => [code, unsent]), [[1000, unsent]]);
+  assert.equal(clock.pending, 0);
+  await assert.rejects(client.query("too late").final, { code: "closed" });
+  await assert.rejects(client.command("ping"), { code: "closed" });
+  assert.deepEqual(client.close(), []);
+});
+
+Deno.test("[CT11] a client that was closed may connect again, to its session or, told to forget it, to a fresh one", async () => {
+  const { client, welcomed, events } = scriptedClient();
+  await welcomed({ resume_token: "secret" });
+  client.close();
+  const again = await welcomed({ resumed: WHOLE });
+  assert.equal(again.url.searchParams.get("session_id"), "s1");
+  client.close({ forget: true });
+  const fresh = await welcomed({ session_id: "s2" });
+  assert.equal(fresh.url.searchParams.get("session_id"), null);
+  assert.deepEqual(fresh.protocols, ["agent-websocket.v1"]);
+  assert.deepEqual([events.open.length, events.reconnected.length], [1, 2]);
+});
+
+Deno.test("[CT11] [LM6] a session that timed out ends the connection; the next query begins a fresh one", async () => {
+  const { client, welcomed, socket: next } = scriptedClient();
+  (await welcomed()).end(1000, "Session timeout");
+  assert.equal(client.status, "closed");
+  const turn = client.query("I am back");
+  const socket = await next();
+  assert.equal(socket.url.searchParams.get("session_id"), null);
+  socket.welcome({ session_id: "s2" });
+  assert.deepEqual(socket.asked, [turn.id]);
+});
+
+Deno.test("without a WebSocket the error says what to install", () => {
+  const kept = globalThis.WebSocket;
+  Reflect.set(globalThis, "WebSocket", undefined);
+  try {
+    assert.throws(() => new AgentClient("ws://localhost/agent_websocket"), /install `ws`/);
+  } finally {
+    Reflect.set(globalThis, "WebSocket", kept);
+  }
+});
