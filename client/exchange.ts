@@ -11,7 +11,7 @@ import { TurnRecord } from "./turn.ts";
 
 /** When a `cancel` that the rate limit refused is sent again, where the server does not say. */
 const CANCEL_AGAIN_MS = 1000;
-/** How often an interrupted query is asked again. */
+/** How often an answer that was interrupted is asked for again. */
 const MAX_REPEATS = 3;
 
 export interface ExchangeOptions extends Wire {
@@ -119,7 +119,11 @@ export class Exchange {
     const turn = this.get(id);
     // Only what has its place in the log is sure to outlive the worker.
     if (turn !== undefined && isDurable) turn.isTaken = true;
-    if (ended !== undefined) this.#options.onEnd();
+    if (ended !== undefined) {
+      this.#options.onEnd();
+      // Whatever kept the others from being answered, it is over.
+      for (const other of this.#conversation.pending) other.sends = Math.min(other.sends, 1);
+    }
     this.#outbox.flush();
   }
 
@@ -131,7 +135,8 @@ export class Exchange {
       const mayRepeat = code === "interrupted" && this.#options.repeatInterrupted;
       if (!mayRepeat || !turn?.isMine || turn.isSettled || turn.isCancelled) return false;
       if (turn.repeats >= MAX_REPEATS) return false;
-      turn.repeats++;
+      // One that only waited has cost nothing.
+      if (turn.state === "running") turn.repeats++;
       turn.restart(this.#options.ports.createId());
       this.#outbox.flush();
     } else if (turn === undefined) {

@@ -8,7 +8,7 @@ import type { TurnRecord } from "./turn.ts";
 const MAX_UNDER_WAY = 8;
 /** Queries at the server where it does not say how many may wait there (its `MAX_QUEUE` is 0). */
 const MAX_AT_SERVER = 100;
-/** Sends of one query. One that costs every worker its life is not to be sent for ever. */
+/** Sends of one query while nothing at all is answered. One that costs every worker its life is not to be sent for ever. */
 const MAX_SENDS = 10;
 
 /** The present connection, for whoever sends on it. */

@@ -128,10 +128,10 @@ export class TurnRecord implements Turn {
     let given = "";
     for await (const text of this.snapshots()) {
       if (text.startsWith(given)) {
-        yield text.slice(given.length);
+        if (text !== given) yield text.slice(given.length);
         given = text;
-        // Shorter, but alike so far: it may yet grow past what was given.
-      } else if (!given.startsWith(text) || this.#state === "completed") {
+        // Shorter, but alike so far: it may yet grow past what was given. If it has ended, that is not to be hoped for.
+      } else if (!given.startsWith(text) || (this.#state === "completed" && !this.#text.startsWith(given))) {
         throw new AgentClientError("text_restarted", "Cannot go on: the answer was begun anew");
       }
     }

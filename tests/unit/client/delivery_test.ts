@@ -221,6 +221,7 @@ Deno.test("[CT12] three times, not more; never where the caller says so", async 
   const socket = await welcomed();
   const turn = client.query("Hello");
   for (let seq = 1; seq <= 4; seq++) {
+    socket.status("thinking", turn.id);
     socket.error("interrupted", { in_reply_to: turn.id, seq, retryable: true });
   }
   await assert.rejects(turn.final, { code: "interrupted" });
