@@ -194,7 +194,6 @@ Deno.test("[CT9] when the network is back, or the page is shown again, it connec
 Deno.test("[CT9] an open connection is asked for a sign of life then, and dropped if none comes", async () => {
   const { client, clock, events, wake, welcomed } = scriptedClient();
   const socket = await welcomed();
-  wake.dispatchEvent(new Event("online"));
   wake.dispatchEvent(new Event("pageshow"));
   assert.deepEqual(socket.commands, ["ping"]);
   socket.status("pong", String(socket.sent[0]?.id));
@@ -214,16 +213,17 @@ Deno.test("[CT9] [LM8] heartbeats that fail to come: the connection is asked, an
   const socket = await welcomed();
   const beat = (): void => socket.say({ type: "heartbeat", content: "heartbeat", timestamp: "" });
   for (let at = 0; at < 3; at++) {
-    beat();
     clock.advance(25_000);
+    beat();
   }
+  clock.advance(59_999);
   assert.deepEqual(socket.commands, []);
-  clock.advance(37_500);
+  clock.advance(1);
   assert.deepEqual(socket.commands, ["ping"]);
   beat();
   clock.advance(60_000);
   assert.equal(client.status, "open");
-  clock.advance(300_000);
+  clock.advance(5000);
   assert.equal(client.status, "reconnecting");
   assert.equal(events.reconnecting[0]?.reason, "No sign of life");
   assert.deepEqual(events.message, []);
