@@ -1,10 +1,12 @@
 /** What the command line asks for. */
 
 import { parseArgs } from "node:util";
+import { activityFanOut } from "./scenarios/activity_fan_out.ts";
 import { coldStart } from "./scenarios/cold_start.ts";
 import { batched, flood, light, paced } from "./scenarios/cpu_per_token.ts";
 import { firstDelta } from "./scenarios/first_delta.ts";
 import { idleConnections } from "./scenarios/idle_connections.ts";
+import { notification } from "./scenarios/notification.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
@@ -15,6 +17,8 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   "first-delta": firstDelta,
   "idle": idleConnections,
   "cold-start": coldStart,
+  notification,
+  "activity": activityFanOut,
 };
 
 export const USAGE = `deno task bench [--only ${

@@ -10,12 +10,17 @@ export interface FunctionsEnvOptions {
   keys: LocalKeys;
   /** Where the mock model listens, if it is the one to be asked. */
   modelUrl?: string;
+  /** Whether anything answers at `/rest/v1`. */
+  hasDatabase: boolean;
 }
 
-export function functionsEnv({ env, url, keys, modelUrl }: FunctionsEnvOptions): Record<string, string> {
+export function functionsEnv(
+  { env, url, keys, modelUrl, hasDatabase }: FunctionsEnvOptions,
+): Record<string, string> {
   return {
     // Anyone may try the demo, and sign-in works too. The platform's own default is stricter.
     AUTH_MODE: "optional",
+    ...(hasDatabase ? {} : { SESSION_STORE: "memory" }),
     SB_REGION: "local",
     ...Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")),
     ...(modelUrl === undefined ? {} : { OPENROUTER_BASE_URL: modelUrl }),

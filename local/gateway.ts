@@ -41,9 +41,12 @@ export interface Upstream {
   onAnswer?(): void;
   /** What to tell the client when the server went away without an answer. */
   onSilence?(): Promise<Refusal>;
+  /** Called with the head of the answer: when the client may have it, or that it is not to have it. */
+  releaseAnswer?(): Promise<boolean>;
 }
 
-export type Destination = Upstream | ({ kind: "refusal" } & Refusal);
+/** `hang_up`: the client gets no word. */
+export type Destination = Upstream | ({ kind: "refusal" } & Refusal) | { kind: "hang_up" };
 
 /** Where a request for `path` (with its query) goes. */
 export type Router = (path: string) => Promise<Destination>;
@@ -111,6 +114,7 @@ async function serve(client: Deno.TcpConn, router: Router, gatewayPort: number):
   client.setNoDelay();
   for (let attempt = 1;; attempt++) {
     const destination = await router(request.target);
+    if (destination.kind === "hang_up") return;
     if (destination.kind === "refusal") return await refuse(client, destination);
     let server: Deno.TcpConn;
     try {
@@ -181,6 +185,7 @@ async function join(client: Deno.TcpConn, server: Deno.TcpConn, joining: Joining
     readAnswer: async (source) => {
       const answer = await readAnswer(source);
       destination.onAnswer?.();
+      if (await destination.releaseAnswer?.() === false) cutOff();
       return answer;
     },
     onSilence: async () => {

@@ -22,6 +22,7 @@ async function start(): Promise<LocalStack> {
       wallClockMs: settings.LOCAL_WALL_CLOCK_MS,
       testHooks: settings.LOCAL_TEST_HOOKS === "1",
       onLog: print,
+      ...(settings.DATABASE_URL === undefined ? {} : { databaseUrl: settings.DATABASE_URL }),
       ...(settings.LOCAL_DENO === undefined ? {} : { denoPath: settings.LOCAL_DENO }),
     });
     welcome(stack, env);

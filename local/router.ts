@@ -1,7 +1,8 @@
 /** Where each path goes, and what is said in the platform's words where it can go nowhere. */
 
+import type { DatabaseTrouble } from "./database_trouble.ts";
 import { JWKS_PATH } from "./desk.ts";
-import type { Destination, Refusal } from "./gateway.ts";
+import type { Destination, Refusal, Upstream } from "./gateway.ts";
 import { REALTIME_PATH } from "./realtime/realtime.ts";
 import type { RealtimeServer } from "./realtime/server.ts";
 import { BootError, type WorkerPool } from "./worker_pool.ts";
@@ -14,12 +15,16 @@ const DEATH_NOTICE_MS = 1000;
 export interface Parts {
   pools: ReadonlyMap<string, WorkerPool>;
   lite?: { port: Promise<number> };
+  database: DatabaseTrouble;
   realtime?: RealtimeServer;
   desk?: { port: number };
 }
 
 /** Never rejects but for a mistake of ours. `target` is path and query. */
-export async function route(target: string, { pools, lite, realtime, desk }: Parts): Promise<Destination> {
+export async function route(
+  target: string,
+  { pools, lite, database, realtime, desk }: Parts,
+): Promise<Destination> {
   const path = target.split("?", 1)[0] ?? target;
   if (path.startsWith(FUNCTIONS_PREFIX)) {
     const name = path.slice(FUNCTIONS_PREFIX.length).split("/", 1)[0] ?? "";
@@ -31,7 +36,8 @@ export async function route(target: string, { pools, lite, realtime, desk }: Par
   if (path !== JWKS_PATH && (path.startsWith("/auth/v1/") || path.startsWith("/rest/v1/"))) {
     if (lite === undefined) return refusal(LITE_OFF);
     try {
-      return { kind: "upstream", port: await lite.port, target, upgrades: false };
+      const upstream: Upstream = { kind: "upstream", port: await lite.port, target, upgrades: false };
+      return path.startsWith("/rest/v1/") ? database.pass(upstream) : upstream;
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       return refusal({ status: 503, code: "LITE_ERROR", message });

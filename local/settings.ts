@@ -8,7 +8,11 @@ export class SettingsError extends Error {
   override readonly name = "SettingsError";
 }
 
-function whole(min: number, max: number, fallback: number): z.ZodType<number, string | undefined> {
+function whole<Fallback>(
+  min: number,
+  max: number,
+  fallback: Fallback,
+): z.ZodType<number | Fallback, string | undefined> {
   const message = `must be a whole number from ${min} to ${max}`;
   return z.string().regex(/^\d+$/, message).transform(Number)
     .pipe(z.number().min(min, message).max(max, message))
@@ -18,11 +22,21 @@ function whole(min: number, max: number, fallback: number): z.ZodType<number, st
 const schema = z.object({
   PORT: whole(0, 65_535, 54_321),
   LOCAL_HOST: z.string().default("127.0.0.1"),
-  LOCAL_WORKERS: whole(1, 32, 1),
+  LOCAL_WORKERS: whole(1, 32, undefined),
   LOCAL_WALL_CLOCK_MS: whole(0, 86_400_000, 0),
   LOCAL_TEST_HOOKS: z.enum(["0", "1"], "must be 0 or 1").default("0"),
   LOCAL_DENO: z.string().optional(),
-});
+  DATABASE_URL: z.url({
+    protocol: /^postgres(ql)?$/,
+    error: "must be a URL such as postgres://localhost/agent",
+  })
+    .optional(),
+  SESSION_STORE: z.string().optional(),
+}).transform(({ LOCAL_WORKERS, SESSION_STORE, ...others }) => ({
+  ...others,
+  // In memory a session lives in one worker, and a reconnect that went to another would begin anew.
+  LOCAL_WORKERS: LOCAL_WORKERS ?? (SESSION_STORE === "memory" ? 1 : 2),
+}));
 
 export type Settings = z.output<typeof schema>;
 

@@ -1,5 +1,6 @@
 /** The whole stack in one call: gateway, workers, Auth and REST, model, status page. */
 
+import { type DatabaseControl, DatabaseTrouble } from "./database_trouble.ts";
 import { type Desk, openDesk } from "./desk.ts";
 import { functionsEnv } from "./functions_env.ts";
 import { type Gateway, openGateway } from "./gateway.ts";
@@ -29,12 +30,16 @@ export interface LocalStackOptions {
   hostname?: string;
   /** The folder whose folders are functions. Default: `supabase/functions`. */
   functions?: URL;
-  /** Worker processes of each function. Default: 1. */
-  workers?: number;
+  /** Worker processes of each function, or by the function's name. Default: 1. */
+  workers?: number | Readonly<Record<string, number>>;
   /** How long a worker lives, in milliseconds. Default: 0, as long as the stack. */
   wallClockMs?: number;
   /** Whether `/auth/v1` and `/rest/v1` are served. Default: true. */
   lite?: boolean;
+  /** The PostgreSQL behind them. Default: PGlite, in memory. */
+  databaseUrl?: string;
+  /** The folder of migrations that are applied to it. Default: `supabase/migrations`. */
+  migrations?: URL;
   /** What `/realtime/v1` is like. */
   realtime?: Omit<RealtimeOptions, "keys" | "publicKeys">;
   /** Default: what `env` says, else the mock. */
@@ -60,6 +65,8 @@ export interface LocalStack {
   workers(): WorkerStatus[];
   /** Makes a worker of the function `name` rotate or die; see {@linkcode WorkerPool.disturb}. */
   disturb(name: string, action: "beforeunload" | "kill", options?: DisturbOptions): boolean;
+  /** Plays an outage of the database, as whoever uses `/rest/v1` sees it. */
+  database: DatabaseControl;
   /** Plays an outage of Realtime, and tells who is connected to it. */
   realtime: RealtimeControl;
   /** Signs a token as `POST /__local/token` does. */
@@ -70,6 +77,7 @@ export interface LocalStack {
 
 /** What has been started so far. */
 interface Running {
+  database: DatabaseTrouble;
   pools: Map<string, WorkerPool>;
   gateway?: Gateway;
   lite?: Thread;
@@ -85,7 +93,7 @@ interface Running {
  * Rejects with `Deno.errors.AddrInUse` where the port is taken.
  */
 export async function startLocalStack(options: LocalStackOptions): Promise<LocalStack> {
-  const running: Running = { pools: new Map() };
+  const running: Running = { pools: new Map(), database: new DatabaseTrouble() };
   try {
     return await start(options, running);
   } catch (error) {
@@ -106,8 +114,8 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
   const url = `http://127.0.0.1:${gateway.port}`;
   const keys = await createKeys(env);
   if (options.lite !== false) {
-    const migrations = new URL("supabase/migrations/", PROJECT_ROOT);
-    running.lite = await startSupabaseLite({ keys, url, migrations });
+    const { databaseUrl, migrations = new URL("supabase/migrations/", PROJECT_ROOT) } = options;
+    running.lite = await startSupabaseLite({ keys, url, migrations, databaseUrl });
     running.lite.port.catch((error) => onLog(`[supabase lite] ${error.message}`, "stderr"));
   }
   const model = running.model = await chooseModel(env, options.model);
@@ -115,6 +123,7 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     env,
     url,
     keys,
+    hasDatabase: running.lite !== undefined,
     ...(model.baseUrl === undefined ? {} : { modelUrl: model.baseUrl }),
   });
   for (
@@ -124,7 +133,8 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
       source,
       denoPath: options.denoPath ?? Deno.execPath(),
       env: workerEnv,
-      size: options.workers ?? 1,
+      size: (typeof options.workers === "object" ? options.workers[source.name] : options.workers) ?? 1,
+      testHooks: options.testHooks ?? false,
       wallClockMs: options.wallClockMs ?? 0,
       onLog,
     });
@@ -137,7 +147,7 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     keys,
     publicKeys: async () => [keys.es256, ...await hooks.publicKeys()],
   });
-  const hooks: TestHooks = new TestHooks({ keys, url, pools, realtime });
+  const hooks: TestHooks = new TestHooks({ keys, url, pools, database: running.database, realtime });
   running.desk = openDesk({
     keys,
     ...(options.testHooks ? { hooks } : {}),
@@ -151,8 +161,12 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
         lite: running.lite !== undefined,
       }),
   });
-  // One that cannot boot has said so in the log.
-  await Promise.all([...pools.values()].map((pool) => pool.start().catch(() => {})));
+  await Promise.all([
+    // One that cannot boot has said so in the log.
+    ...Array.from(pools.values(), (pool) => pool.start().catch(() => {})),
+    // Sessions are kept there: who connects before it is up would be told to come back.
+    env.SESSION_STORE === "memory" ? undefined : running.lite?.port.catch(() => {}),
+  ]);
 
   let stopped: Promise<void> | undefined;
   return {
@@ -163,6 +177,7 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     authMode,
     workers: () => [...pools.values()].flatMap((pool) => pool.status()),
     disturb: (name, action, disturbance) => pools.get(name)?.disturb(action, disturbance) ?? false,
+    database: running.database,
     realtime,
     token: (request = {}) => hooks.token(request),
     stop: () => stopped ??= stopAll(running),

@@ -1,4 +1,4 @@
-/** Auth and REST: Supabase Lite on PGlite, in memory. */
+/** Auth and REST: Supabase Lite, on PGlite in memory or on a PostgreSQL. */
 
 import type { LocalKeys } from "./keys.ts";
 import { startThread, type Thread } from "./thread.ts";
@@ -9,6 +9,8 @@ export interface LiteSetup {
   jwtSecret: string;
   publishableKey: string;
   secretKey: string;
+  /** The PostgreSQL to use; undefined for PGlite. */
+  databaseUrl: string | undefined;
   /** In the order in which they are applied. */
   migrations: readonly Migration[];
 }
@@ -22,17 +24,22 @@ export interface SupabaseLiteOptions {
   keys: LocalKeys;
   /** The stack's own address. */
   url: string;
-  /** The folder of migrations, applied in the order of their names. May be missing. */
+  /** Undefined for PGlite, which begins empty each time. */
+  databaseUrl: string | undefined;
+  /** The folder of migrations, applied once in the order of their names. May be missing. */
   migrations: URL;
 }
 
 /** Resolves when it has begun to start, which takes it some seconds. */
-export async function startSupabaseLite({ keys, url, migrations }: SupabaseLiteOptions): Promise<Thread> {
+export async function startSupabaseLite(
+  { keys, url, databaseUrl, migrations }: SupabaseLiteOptions,
+): Promise<Thread> {
   const setup: LiteSetup = {
     url,
     jwtSecret: keys.jwtSecret,
     publishableKey: keys.publishableKey,
     secretKey: keys.secretKey,
+    databaseUrl,
     migrations: await readMigrations(migrations),
   };
   return startThread(new URL("./supabase_lite_thread.ts", import.meta.url), { name: "Supabase Lite", setup });

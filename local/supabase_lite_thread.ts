@@ -1,12 +1,13 @@
 /** The thread that Supabase Lite runs on: told its setup once, answers with its port or with what went wrong. */
 
 import { App } from "@supabase/lite";
-import { createPgliteConnection } from "@supabase/lite/pglite";
+import { openDatabase } from "./lite_database.ts";
 import type { LiteSetup } from "./supabase_lite.ts";
+import { SUPABASE_ROLES } from "./supabase_roles.ts";
 import { serveThread } from "./thread.ts";
 
 async function start(setup: LiteSetup): Promise<number> {
-  const connection = await createPgliteConnection({});
+  const { connection, migrate } = await openDatabase(setup.databaseUrl);
   const app = new App({
     connection,
     auth: {
@@ -20,9 +21,10 @@ async function start(setup: LiteSetup): Promise<number> {
     },
   });
   await app.ensureSystemSchema();
+  await connection.exec(SUPABASE_ROLES);
   for (const { name, sql } of setup.migrations) {
     try {
-      await connection.exec(sql);
+      await migrate({ name, sql });
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`supabase/migrations/${name} cannot be applied: ${why}`, { cause });

@@ -2,11 +2,14 @@
 
 import { base64url, type CryptoKey, exportSPKI, SignJWT } from "jose";
 import * as z from "zod";
+import { type DatabaseControl, DISTURBANCES } from "./database_trouble.ts";
 import { createSigningKey, type LocalKeys, type SigningKey } from "./keys.ts";
 import type { RealtimeControl } from "./realtime/realtime.ts";
-import { UNLOAD_REASONS } from "./worker_messages.ts";
+import { type ActivityAsk, UNLOAD_REASONS, type WatcherInfo } from "./worker_messages.ts";
 import type { WorkerPool } from "./worker_pool.ts";
 
+/** The function that has the live activity. */
+const WATCHED_FUNCTION = "agent_websocket";
 /** How long a token lasts unless its claims say otherwise, in seconds. */
 const TOKEN_LIFETIME_S = 3600;
 
@@ -41,11 +44,24 @@ const realtimeRequest = z.strictObject({
   action: z.enum(["cut", "pause", "resume"]),
 });
 
+const databaseRequest = z.strictObject({
+  mode: z.enum(DISTURBANCES),
+  forMs: z.int().min(0),
+  delayMs: z.int().min(0).exactOptional(),
+});
+
+/** Events as the hub's `broadcast` takes them: not checked, so that a test may emit what no agent would. */
+const activityRequest = z.union([
+  z.record(z.string(), z.unknown()),
+  z.array(z.record(z.string(), z.unknown())),
+], "an event, or a list of events");
+
 export interface TestHooksOptions {
   keys: LocalKeys;
   /** The stack's own address. */
   url: string;
   pools: ReadonlyMap<string, WorkerPool>;
+  database: DatabaseControl;
   realtime: RealtimeControl;
 }
 
@@ -89,8 +105,8 @@ export class TestHooks {
 
   /** Answers a request below `/__local/`; undefined where there is no such hook. */
   async handle(request: Request): Promise<Response | undefined> {
-    const { pathname } = new URL(request.url);
-    const { pools, realtime } = this.#options;
+    const { pathname, searchParams } = new URL(request.url);
+    const { pools, database, realtime } = this.#options;
     try {
       switch (`${request.method} ${pathname}`) {
         case "POST /__local/token":
@@ -109,11 +125,36 @@ export class TestHooks {
               status: 404,
             });
         }
+        case "POST /__local/database":
+          database.disturb(databaseRequest.parse(await body(request)));
+          return Response.json({ done: true });
         case "GET /__local/realtime":
           return Response.json(realtime.stats());
         case "POST /__local/realtime":
           realtime[realtimeRequest.parse(await body(request)).action]();
           return Response.json({ done: true });
+        case "POST /__local/activity/emit": {
+          const parsed = activityRequest.parse(await body(request));
+          const timestamp = new Date().toISOString();
+          const events = [parsed].flat().map((event) => ({ timestamp, ...event }));
+          const userId = searchParams.get("user_id") ?? undefined;
+          const asked = await this.#askActivity({
+            action: "emit",
+            events,
+            ...(userId !== undefined && { userId }),
+          });
+          return Response.json({ done: true, workers: asked.size });
+        }
+        case "GET /__local/activity/clients": {
+          const asked = await this.#askActivity({ action: "clients" });
+          return Response.json(
+            [...asked].flatMap(([worker, watchers]) => watchers.map((watcher) => ({ ...watcher, worker }))),
+          );
+        }
+        case "POST /__local/activity/close": {
+          const asked = await this.#askActivity({ action: "close" });
+          return Response.json({ done: true, workers: asked.size });
+        }
         default:
           return undefined;
       }
@@ -122,6 +163,11 @@ export class TestHooks {
       const message = error instanceof z.ZodError ? z.prettifyError(error) : "The body must be JSON";
       return Response.json({ code: "BAD_REQUEST", message }, { status: 400 });
     }
+  }
+
+  /** Of every worker of the agent, by its number. */
+  async #askActivity(ask: ActivityAsk): Promise<Map<number, WatcherInfo[]>> {
+    return await this.#options.pools.get(WATCHED_FUNCTION)?.askActivity(ask) ?? new Map();
   }
 
   async #signingKey(

@@ -1,5 +1,5 @@
 /**
- * The process that one worker is: `deno run … local/worker.ts <file URL of the function>`.
+ * The process that one worker is: `deno run … local/worker.ts <file URL of the function> [--test-hooks]`.
  *
  * It gives the function the globals of Supabase's edge runtime, takes away those that are not there, serves what it
  * serves on a free loopback port, and follows the stack's messages. Runs on Deno 2.1.4 (what the platform is
@@ -9,7 +9,14 @@
 import { createInterface } from "node:readline";
 import process from "node:process";
 import { types } from "node:util";
-import { type FromWorker, RECORD_SEPARATOR, type ToWorker, type UnloadReason } from "./worker_messages.ts";
+import { type ActivityTap, tapActivity } from "./activity_tap.ts";
+import {
+  type FromWorker,
+  RECORD_SEPARATOR,
+  TEST_HOOKS,
+  type ToWorker,
+  type UnloadReason,
+} from "./worker_messages.ts";
 
 /** How long a worker whose stack has gone may take. */
 const ORPHAN_GRACE_MS = 2000;
@@ -32,6 +39,7 @@ let ending = false;
 let served = false;
 let wasQuiet = false;
 let onSettled: (() => void) | undefined;
+let tap: ActivityTap | undefined;
 
 function tell(message: FromWorker): void {
   Deno.stdout.writeSync(encoder.encode(`${RECORD_SEPARATOR}${JSON.stringify(message)}\n`));
@@ -130,6 +138,11 @@ function follow(message: ToWorker): void {
       return unload(message.reason);
     case "end":
       void end(message.reason, message.graceMs);
+      break;
+    case "activity": {
+      const watchers = tap?.(message.ask);
+      tell({ type: "activity", id: message.id, ...(watchers !== undefined && { watchers }) });
+    }
   }
 }
 
@@ -148,7 +161,7 @@ function becomeThePlatform(): void {
   define(process, "exit", () => {});
 }
 
-const [functionUrl] = Deno.args;
+const [functionUrl, testHooks] = Deno.args;
 if (functionUrl === undefined) {
   throw new TypeError("Cannot run a worker: the file URL of a function is expected");
 }
@@ -158,6 +171,7 @@ lines.on("line", (line) => follow(JSON.parse(line)));
 lines.on("close", () => void end("termination", ORPHAN_GRACE_MS));
 
 becomeThePlatform();
+if (testHooks === TEST_HOOKS) tap = await tapActivity(functionUrl);
 const module = await import(functionUrl);
 if (!served && typeof module.default?.fetch === "function") {
   listen((request) => module.default.fetch(request));

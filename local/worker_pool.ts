@@ -1,7 +1,7 @@
 /** The workers of one function: which one gets the next request, and when each begins and ends, as on the platform. */
 
 import { type Death, describe, type FunctionSource, WorkerProcess } from "./worker_process.ts";
-import type { UnloadReason } from "./worker_messages.ts";
+import type { ActivityAsk, UnloadReason, WatcherInfo } from "./worker_messages.ts";
 
 const FIRST_RESTART_DELAY_MS = 100;
 const MAX_RESTART_DELAY_MS = 5000;
@@ -33,6 +33,8 @@ export interface WorkerPoolOptions {
   env: Readonly<Record<string, string>>;
   /** How many take requests at a time. */
   size: number;
+  /** Whether the workers answer the test hooks. */
+  testHooks: boolean;
   /** How long a worker lives, in milliseconds; 0 for as long as the stack. */
   wallClockMs: number;
   /** What a function printed, or what became of a worker: one line, marked with its name and number. */
@@ -69,6 +71,8 @@ interface Worker {
   quiet: boolean;
   /** Why it is expected to die, if it is. */
   expected?: string;
+  /** Killed by a test: that is no reason to wait before the next one. */
+  isDisturbed?: true;
   died: Promise<WorkerDeath>;
   timers: Timer[];
 }
@@ -125,6 +129,7 @@ export class WorkerPool {
     );
     if (worker === undefined) return false;
     if (action === "kill") {
+      worker.isDisturbed = true;
       worker.process.kill();
     } else {
       this.#retire(worker);
@@ -141,6 +146,21 @@ export class WorkerPool {
       pid: process.pid,
       ageMs: Math.round(performance.now() - startedAt),
     }));
+  }
+
+  /** Asks the live-activity hub of every worker that has one; answers with who watches each, by the worker's number. */
+  async askActivity(ask: ActivityAsk): Promise<Map<number, WatcherInfo[]>> {
+    const answers = await Promise.all(
+      [...this.#workers].map(async ({ number, process }) => ({
+        number,
+        watchers: await process.askActivity(ask),
+      })),
+    );
+    return new Map(
+      answers.flatMap(({ number, watchers }): [number, WatcherInfo[]][] =>
+        watchers === undefined ? [] : [[number, watchers]]
+      ),
+    );
   }
 
   /** Tells every worker `termination`, and kills what is left after `graceMs` milliseconds. */
@@ -179,11 +199,12 @@ export class WorkerPool {
   }
 
   #spawn(): Worker {
-    const { source, denoPath, env, onLog } = this.#options;
+    const { source, denoPath, env, testHooks, onLog } = this.#options;
     const number = ++this.#started;
     const process = new WorkerProcess(source, {
       denoPath,
       env: { ...env, SB_EXECUTION_ID: crypto.randomUUID() },
+      testHooks,
       onOutput: (line, stream) => onLog(this.#mark(number, line), stream),
       onQuiet: (quiet) => {
         worker.quiet = quiet;
@@ -259,7 +280,9 @@ export class WorkerPool {
     // One that cannot boot is tried again by the next request, not for ever by itself.
     if (booted && !this.#stopping && this.#restartTimer === undefined) {
       this.#restartTimer = setTimeout(() => this.#fill(), this.#restartDelayMs);
-      this.#restartDelayMs = Math.min(this.#restartDelayMs * 2, MAX_RESTART_DELAY_MS);
+      if (worker.isDisturbed !== true) {
+        this.#restartDelayMs = Math.min(this.#restartDelayMs * 2, MAX_RESTART_DELAY_MS);
+      }
     }
     return death.signal === null ? "error" : "limit";
   }

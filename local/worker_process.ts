@@ -3,7 +3,14 @@
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { type FromWorker, RECORD_SEPARATOR, type ToWorker } from "./worker_messages.ts";
+import {
+  type ActivityAsk,
+  type FromWorker,
+  RECORD_SEPARATOR,
+  TEST_HOOKS,
+  type ToWorker,
+  type WatcherInfo,
+} from "./worker_messages.ts";
 
 /** V8's heap in a worker, as on the platform. */
 const HEAP_MB = 256;
@@ -21,6 +28,8 @@ export interface WorkerProcessOptions {
   denoPath: string;
   /** The whole environment of the process: nothing is inherited. */
   env: Readonly<Record<string, string>>;
+  /** Whether it answers the test hooks. */
+  testHooks: boolean;
   /** A line that the function printed. */
   onOutput(line: string, stream: "stdout" | "stderr"): void;
   onQuiet(quiet: boolean): void;
@@ -36,6 +45,9 @@ export interface Death {
 export class WorkerProcess {
   readonly #child: Deno.ChildProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
+  /** Questions that were not answered yet. */
+  readonly #asked = new Map<number, (watchers: WatcherInfo[] | undefined) => void>();
+  #asks = 0;
   readonly #listening = Promise.withResolvers<number>();
   /** The loopback port that the function serves on. Rejects if the process ends before that. */
   readonly listening: Promise<number> = this.#listening.promise;
@@ -58,6 +70,7 @@ export class WorkerProcess {
         `--v8-flags=--max-old-space-size=${HEAP_MB}`,
         WORKER_SCRIPT.href,
         new URL("index.ts", directory).href,
+        ...(options.testHooks ? [TEST_HOOKS] : []),
       ],
       env: { ...options.env },
       clearEnv: true,
@@ -76,7 +89,8 @@ export class WorkerProcess {
       if (at > 0) options.onOutput(line.slice(0, at), "stdout");
       const message: FromWorker = JSON.parse(line.slice(at + 1));
       if (message.type === "listening") this.#listening.resolve(message.port);
-      else options.onQuiet(message.quiet);
+      else if (message.type === "quiet") options.onQuiet(message.quiet);
+      else this.#asked.get(message.id)?.(message.watchers);
     });
     const stderr = readLines(child.stderr, (line) => options.onOutput(line, "stderr"));
     this.ended = (async () => {
@@ -94,6 +108,16 @@ export class WorkerProcess {
   tell(message: ToWorker): void {
     // A worker that has gone hears nothing: `ended` says so to whoever cares.
     this.#stdin.write(new TextEncoder().encode(`${JSON.stringify(message)}\n`)).catch(() => {});
+  }
+
+  /** What its live-activity hub answers; undefined where it has none, or the process ends first. */
+  askActivity(ask: ActivityAsk): Promise<WatcherInfo[] | undefined> {
+    const id = ++this.#asks;
+    const { promise, resolve } = Promise.withResolvers<WatcherInfo[] | undefined>();
+    this.#asked.set(id, resolve);
+    void this.ended.then(() => resolve(undefined));
+    this.tell({ type: "activity", id, ask });
+    return promise.finally(() => this.#asked.delete(id));
   }
 
   kill(): void {

@@ -94,13 +94,18 @@ export class ServerProcess {
   }
 }
 
-function serverEnv(modelPort: number, port: number): Record<string, string> {
+/** The part of this process's environment that every process under measurement gets. */
+export function inheritedEnv(): Record<string, string> {
   const inherited = INHERITED.flatMap((name): [string, string][] => {
     const value = Deno.env.get(name);
     return value === undefined ? [] : [[name, value]];
   });
+  return Object.fromEntries(inherited);
+}
+
+function serverEnv(modelPort: number, port: number): Record<string, string> {
   return {
-    ...Object.fromEntries(inherited),
+    ...inheritedEnv(),
     ...ENVIRONMENT,
     OPENROUTER_BASE_URL: `http://127.0.0.1:${modelPort}`,
     DENO_SERVE_ADDRESS: `tcp:127.0.0.1:${port}`,

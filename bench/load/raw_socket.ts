@@ -5,7 +5,7 @@ import { clientFrame, FrameReader, OPCODE } from "./frames.ts";
 
 const encoder = new TextEncoder();
 const HEAD_END = "\r\n\r\n";
-const QUERY = "/?stream=true";
+const DEFAULT_PATH = "/?stream=true";
 
 export class RawSocket {
   /** Payloads of the text frames that came, in order. */
@@ -20,7 +20,10 @@ export class RawSocket {
   }
 
   /** Connects, and settles with the first frame. `bufferBytes` is how much is read at a time. */
-  static async open(port: number, { bufferBytes = 65_536 } = {}): Promise<RawSocket> {
+  static async open(
+    port: number,
+    { bufferBytes = 65_536, path = DEFAULT_PATH } = {},
+  ): Promise<RawSocket> {
     const connection = await Deno.connect({ hostname: "127.0.0.1", port });
     connection.setNoDelay();
     const socket = new RawSocket(connection);
@@ -31,7 +34,7 @@ export class RawSocket {
       reject,
     );
     await connection.write(encoder.encode(
-      `GET ${QUERY} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
         `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==${HEAD_END}`,
     ));
     await promise;

@@ -73,7 +73,8 @@ async function publish(request: Request, decoded: Decoded, context: Context): Pr
 /** Undefined where it is longer than `bodyBytes`. */
 async function readBody(request: Request, bodyBytes: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
   if (isOver(Number(request.headers.get("content-length") ?? 0), bodyBytes)) return undefined;
-  const body = new Uint8Array(await request.arrayBuffer());
+  // Of a request that was cut off there is none, and nobody who hears the answer.
+  const body = new Uint8Array(await request.arrayBuffer().catch(() => new ArrayBuffer(0)));
   return isOver(body.length, bodyBytes) ? undefined : body;
 }
 

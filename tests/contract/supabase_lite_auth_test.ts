@@ -13,6 +13,7 @@ Deno.test("Supabase Lite: who signed up is known by the token, and nobody else b
   const lite = await startSupabaseLite({
     keys,
     url: "http://127.0.0.1",
+    databaseUrl: undefined,
     migrations: new URL("./no-migrations/", import.meta.url),
   });
   try {

@@ -20,6 +20,7 @@ import {
   AgentServer,
   type AgentServerOptions,
 } from "../../supabase/functions/_shared/session/agent_server.ts";
+import { Checkpoints } from "../../supabase/functions/_shared/session/checkpoints.ts";
 import type { Connection } from "../../supabase/functions/_shared/session/connection.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 import type { SessionSettings } from "../../supabase/functions/_shared/session/session.ts";
@@ -44,10 +45,20 @@ export interface AgentOptions {
   makeActivity?: (clock: ManualClock) => ActivityReporter;
   /** In place of the memory store. */
   store?: SessionStore & EventLog;
+  /** What several workers share; each has its own by default. */
+  clock?: ManualClock;
+  model?: ScriptedModel;
+  ids?: Ids;
+  /** Whether sessions outlive this worker: with a store that others use too. */
+  isDurable?: boolean;
+  /** Where it tells other workers something. */
+  call?: RunnerCall;
 }
 
+type RunnerCall = AgentServerOptions["registry"]["session"]["call"];
+
 /** Ids in the order in which they are asked for, in the form of the real ones. */
-class CountedIds implements Ids {
+export class CountedIds implements Ids {
   #count = 0;
 
   uuid(): string {
@@ -196,8 +207,7 @@ export async function until(condition: () => boolean): Promise<void> {
 
 /** An agent with the defaults of `.env.example`, `AUTH_MODE=optional` and no rate limit unless told otherwise. */
 export function startAgent(options: AgentOptions = {}): TestAgent {
-  const clock = new ManualClock();
-  const model = new ScriptedModel();
+  const { clock = new ManualClock(), model = new ScriptedModel(), isDurable = false } = options;
   const verifier = new FakeVerifier(clock);
   const metrics = new Metrics();
   const logged: LogEntry[] = [];
@@ -213,9 +223,13 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
     },
     registry: {
       store,
+      isDurable: () => isDurable,
       session: {
         clock,
-        ids: new CountedIds(),
+        ids: options.ids ?? new CountedIds(),
+        call: options.call ?? ((): void => {}),
+        checkpoints: new Checkpoints({ clock, intervalMs: 500, isDurable: () => isDurable }),
+        renewLeaseMs: 1500,
         log,
         metrics,
         activity: options.makeActivity?.(clock) ??
@@ -234,6 +248,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
           maxEvents,
           maxQueue: 20,
           queuePolicy: "queue",
+          continuePolicy: "continue",
           ...options.settings,
         },
       },
@@ -249,7 +264,6 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
       maxMessageBytes: options.maxMessageBytes ?? 65_536,
       maxBufferedBytes: options.maxBufferedBytes ?? 1_048_576,
     },
-    isDurable: false,
     maxConnections: 1000,
     maxConnectionsPerUser: 10,
     authTimeoutMs: 5000,

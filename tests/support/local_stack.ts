@@ -86,8 +86,9 @@ export class WireClient {
   closed: { code: number; reason: string } | undefined;
   readonly #ended: Promise<void>;
 
-  constructor(url: string, protocols: string[] = []) {
-    this.socket = new WebSocket(url, protocols);
+  /** `headers` are Deno's own: a browser cannot set any. */
+  constructor(url: string, protocols: string[] = [], headers: Readonly<Record<string, string>> = {}) {
+    this.socket = new WebSocket(url, { protocols, headers: { ...headers } });
     this.socket.onmessage = ({ data }) => this.messages.push(String(data));
     this.socket.onerror = () => {};
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -2,11 +2,23 @@
 
 import * as z from "zod";
 import {
+  pingAction,
+  subscribeAction,
+  unsubscribeAction,
+} from "../../supabase/functions/_shared/protocol/activity_actions.ts";
+import {
+  ACTIVITY_EVENT_TYPES,
+  activityBatch,
+  activityEvent,
+  activitySubscribed,
+} from "../../supabase/functions/_shared/protocol/activity_events.ts";
+import {
   commandFrame,
   COMMANDS,
   feedbackFrame,
   queryFrame,
 } from "../../supabase/functions/_shared/protocol/client_frames.ts";
+import { environment } from "../../supabase/functions/_shared/config.ts";
 import { serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
 import { VERSION } from "../../supabase/functions/_shared/version.ts";
 
@@ -38,28 +50,64 @@ const SERVER_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map(
   }),
 );
 
-/** docs/schema.json: one definition a frame, and `ClientFrame` and `ServerFrame` over them. */
+/** Names of types that do not exist are ignored, so the list may hold anything. */
+const activityTypes = z.array(z.union([z.enum(ACTIVITY_EVENT_TYPES), z.unknown()]));
+
+/** What a watcher of the live activity may say. */
+const ACTION_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
+  [
+    "ActivitySubscribe",
+    subscribeAction.extend({ types: activityTypes.optional() }).describe(
+      "Adds types of event; none subscribed to means all",
+    ),
+  ],
+  [
+    "ActivityUnsubscribe",
+    unsubscribeAction.extend({ types: activityTypes.optional() }).describe("Removes types of event"),
+  ],
+  ["ActivityPing", pingAction.describe("Answered by a heartbeat, message pong")],
+]);
+
+/** One of each type of event, and what holds or answers. */
+const ACTIVITY_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
+  ...activityEvent.options.map((event): [string, z.ZodType] => [activityName(event.shape.type.value), event]),
+  ["ActivityBatch", activityBatch.describe("Several events, oldest first: for who subscribed with batch_ms")],
+  ["ActivitySubscribed", activitySubscribed.describe("Answers a subscribe with ack: what is in force")],
+]);
+const EVENT_NAMES: readonly string[] = ACTIVITY_EVENT_TYPES.map(activityName);
+/** A watcher who is refused is told so by the same frame as a client. */
+const WATCHER_FRAMES: readonly string[] = [...ACTIVITY_SCHEMAS.keys(), "Error"];
+
+/** docs/schema.json: one definition a frame, and the unions of what goes each way on each of the two sockets. */
 export function jsonSchema(): JsonObject {
-  const refs = (names: Iterable<string>): JsonObject[] =>
-    [...names].map((name) => ({ $ref: `#/$defs/${name}` }));
+  const anyOf = (description: string, names: Iterable<string>): JsonObject => ({
+    description,
+    anyOf: [...names].map((name) => ({ $ref: `#/$defs/${name}` })),
+  });
   return {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Frames of Agent WebSocket, protocol 1",
-    description: "Unknown fields are to be ignored by both sides. docs/PROTOCOL.md has the rules.",
-    anyOf: refs(["ClientFrame", "ServerFrame"]),
+    ...anyOf("Unknown fields are to be ignored by both sides. docs/PROTOCOL.md has the rules.", [
+      "ClientFrame",
+      "ServerFrame",
+      "ActivityAction",
+      "ActivityFrame",
+    ]),
     $defs: {
-      ClientFrame: { description: "What a client may send", anyOf: refs(CLIENT_SCHEMAS.keys()) },
-      ServerFrame: { description: "What the server sends", anyOf: refs(SERVER_SCHEMAS.keys()) },
-      ...frameSchemas("draft-2020-12"),
+      ClientFrame: anyOf("What a client may send", CLIENT_SCHEMAS.keys()),
+      ServerFrame: anyOf("What the server sends", SERVER_SCHEMAS.keys()),
+      ActivityAction: anyOf("What a watcher of the live activity may send", ACTION_SCHEMAS.keys()),
+      ActivityFrame: anyOf("What a watcher is sent", WATCHER_FRAMES),
+      ActivityEvent: anyOf("What happened", EVENT_NAMES),
+      ...frameSchemas("draft-2020-12", "#/$defs"),
     },
   };
 }
 
-/** docs/asyncapi.json: the server's side of the one channel, in AsyncAPI 3.0. */
+/** docs/asyncapi.json: the server's side of the two channels, in AsyncAPI 3.0. */
 export function asyncApi(): JsonObject {
-  const messages = [...CLIENT_SCHEMAS.keys(), ...SERVER_SCHEMAS.keys()];
-  const inChannel = (names: Iterable<string>): JsonObject[] =>
-    [...names].map((name) => ({ $ref: `#/channels/agent/messages/${name}` }));
+  const agent = [...CLIENT_SCHEMAS.keys(), ...SERVER_SCHEMAS.keys()];
+  const activity = [...ACTION_SCHEMAS.keys(), ...WATCHER_FRAMES];
   return {
     asyncapi: "3.0.0",
     info: {
@@ -86,29 +134,35 @@ export function asyncApi(): JsonObject {
       agent: {
         address: "/agent_websocket",
         description: "JSON text frames, one object each",
-        messages: Object.fromEntries(
-          messages.map((name) => [name, { $ref: `#/components/messages/${name}` }]),
-        ),
+        messages: channelMessages(agent),
         bindings: { ws: { method: "GET", query: CONNECT_QUERY } },
+      },
+      activity: {
+        address: `/agent_websocket${environment.shape.ACTIVITY_PATH.parse(undefined)}`,
+        description: "Live activity: what the agent does, as JSON text frames, one object each",
+        messages: channelMessages(activity),
+        bindings: {
+          ws: { method: "GET", query: { type: "object", properties: { jwt: CONNECT_QUERY.properties.jwt } } },
+        },
       },
     },
     operations: {
-      receiveFrame: {
-        action: "receive",
-        channel: { $ref: "#/channels/agent" },
-        messages: inChannel(CLIENT_SCHEMAS.keys()),
-      },
-      sendFrame: {
-        action: "send",
-        channel: { $ref: "#/channels/agent" },
-        messages: inChannel(SERVER_SCHEMAS.keys()),
-      },
+      receiveFrame: operation("receive", "agent", CLIENT_SCHEMAS.keys()),
+      sendFrame: operation("send", "agent", SERVER_SCHEMAS.keys()),
+      receiveAction: operation("receive", "activity", ACTION_SCHEMAS.keys()),
+      sendActivity: operation("send", "activity", WATCHER_FRAMES),
     },
     components: {
       messages: Object.fromEntries(
-        messages.map((name) => [name, { name, payload: { $ref: `#/components/schemas/${name}` } }]),
+        [...new Set([...agent, ...activity])].map((name) => [name, {
+          name,
+          payload: { $ref: `#/components/schemas/${name}` },
+        }]),
       ),
-      schemas: frameSchemas("draft-7"),
+      schemas: {
+        ActivityEvent: { anyOf: EVENT_NAMES.map((name) => ({ $ref: `#/components/schemas/${name}` })) },
+        ...frameSchemas("draft-7", "#/components/schemas"),
+      },
       securitySchemes: {
         bearer: { type: "http", scheme: "bearer", bearerFormat: "JWT" },
         jwt: {
@@ -135,12 +189,36 @@ export const CONNECT_QUERY = {
   },
 };
 
-function frameSchemas(target: "draft-2020-12" | "draft-7"): JsonObject {
-  return Object.fromEntries([...CLIENT_SCHEMAS, ...SERVER_SCHEMAS].map(([name, schema]) => {
+function channelMessages(names: Iterable<string>): JsonObject {
+  return Object.fromEntries([...names].map((name) => [name, { $ref: `#/components/messages/${name}` }]));
+}
+
+function operation(action: "receive" | "send", channel: string, names: Iterable<string>): JsonObject {
+  const messages = [...names].map((name) => ({ $ref: `#/channels/${channel}/messages/${name}` }));
+  return { action, channel: { $ref: `#/channels/${channel}` }, messages };
+}
+
+/** `at` is where the definitions will stand: a batch points at the events instead of repeating them. */
+function frameSchemas(target: "draft-2020-12" | "draft-7", at: string): JsonObject {
+  const all = [...CLIENT_SCHEMAS, ...SERVER_SCHEMAS, ...ACTION_SCHEMAS, ...ACTIVITY_SCHEMAS];
+  return Object.fromEntries(all.map(([name, schema]) => {
     // As input: what is sent may have more fields than are known.
-    const { $schema: _, "~standard": __, ...definition } = z.toJSONSchema(schema, { target, io: "input" });
+    const { $schema: _, "~standard": __, ...definition } = z.toJSONSchema(schema, {
+      target,
+      io: "input",
+      override({ zodSchema, jsonSchema }): void {
+        if (zodSchema !== activityEvent) return;
+        for (const key of Object.keys(jsonSchema)) Reflect.deleteProperty(jsonSchema, key);
+        jsonSchema.$ref = `${at}/ActivityEvent`;
+      },
+    });
     return [name, definition];
   }));
+}
+
+/** `session_event` is `ActivitySessionEvent`. */
+function activityName(type: string): string {
+  return `Activity${type.split("_").map(capitalised).join("")}`;
 }
 
 function capitalised(word: string): string {

@@ -56,6 +56,7 @@ Deno.test("parseConfig: the other defaults", () => {
     RATE_LIMIT_BURST: 20,
     DAILY_TOKEN_BUDGET: 0,
     AUTH_MODE: "required",
+    RELAY: "auto",
     QUEUE_POLICY: "queue",
     ALLOWED_ORIGINS: [],
     MODEL_FALLBACKS: [],
@@ -152,6 +153,7 @@ const WRONG: Record<string, readonly [value: string, problem: string][]> = {
   SESSION_TIMEOUT: [["35001", "must be 35000 or less"], ["30m", "must be a number"]],
   CLEANUP_INTERVAL_MS: [["9", "must be 10 or more"], ["2147483648", "must be 2147483647 or less"]],
   QUEUE_POLICY: [["Queue", "must be queue, reject, interrupt or latest"]],
+  RELAY: [["on", "must be auto or off"], ["Off", "must be auto or off"]],
   AUTH_MODE: [["off", "must be required, optional or none"]],
   SUPABASE_SECRET_KEYS: [
     ["sb_secret_1", "must be a JSON object of named keys"],

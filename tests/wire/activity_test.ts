@@ -117,3 +117,24 @@ Deno.test("[AC8] [AC14] [AC22] [AC25] events reach a watcher of another worker, 
     assert.deepEqual(await watcher.end(), { code: 1001, reason: "Server shutting down" });
   });
 });
+
+Deno.test("[AC6] over the maximum a peer is closed 1013 with its reason, and what it sends harms nobody", async () => {
+  await withLocalStack({ env: { MAX_CLIENTS: "1" } }, async (stack) => {
+    const watcher = watch(stack, stack.keys.secretKey);
+    await established(watcher);
+    for (const garbage of ["{", "null", '{"action":"subscribe","types":{}}', "x".repeat(70_000)]) {
+      const refused = watch(stack, stack.keys.secretKey);
+      refused.socket.onopen = () => {
+        refused.socket.send(garbage);
+        refused.socket.send(new Uint8Array([0xff, 0xfe]));
+      };
+      assert.deepEqual(await refused.end(), { code: 1013, reason: "Maximum clients reached" });
+      assert.deepEqual(refused.messages, []);
+    }
+    watcher.socket.send(JSON.stringify({ action: "ping" }));
+    await watcher.next(/"pong"/);
+    await watcher.close();
+    const health = await fetch(`${stack.url}/functions/v1/agent_websocket/health`);
+    assert.equal((await health.json()).status, "ok");
+  });
+});

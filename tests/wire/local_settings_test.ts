@@ -24,11 +24,13 @@ Deno.test("local settings: an empty value is not set, and every wrong one is nam
     {
       PORT: 54_321,
       LOCAL_HOST: "127.0.0.1",
-      LOCAL_WORKERS: 1,
+      LOCAL_WORKERS: 2,
       LOCAL_WALL_CLOCK_MS: 0,
       LOCAL_TEST_HOOKS: "0",
     },
   );
+  assert.equal(readSettings({ SESSION_STORE: "memory" }).LOCAL_WORKERS, 1);
+  assert.throws(() => readSettings({ DATABASE_URL: "mysql://x/y" }), /DATABASE_URL must be a URL such as/);
   assert.throws(() => readSettings({ PORT: "0x10", LOCAL_TEST_HOOKS: "yes" }), (error) => {
     assert.ok(error instanceof SettingsError);
     assert.match(

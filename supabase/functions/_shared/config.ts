@@ -4,7 +4,7 @@
  */
 
 import * as z from "zod";
-import { QUEUE_POLICIES } from "./protocol/client_frames.ts";
+import { CONTINUE_POLICIES, QUEUE_POLICIES } from "./protocol/client_frames.ts";
 
 /** Every mistake in the environment, one `NAME: what was expected` each. Values are not repeated: some are keys. */
 export class ConfigError extends Error {
@@ -77,6 +77,11 @@ export const environment = z.object({
   MAX_QUEUE: whole(0).default(20),
   QUEUE_POLICY: z.enum(QUEUE_POLICIES, "must be queue, reject, interrupt or latest").default("queue"),
   DRAIN_TIMEOUT_MS: durationMs(0).default(10_000),
+  // Surviving the worker
+  SESSION_STORE: z.enum(["auto", "postgres", "memory"], "must be auto, postgres or memory").default("auto"),
+  TURN_LEASE_MS: durationMs(500).default(5000),
+  CHECKPOINT_INTERVAL_MS: durationMs(50).default(500),
+  CONTINUE_POLICY: z.enum(CONTINUE_POLICIES, "must be continue, restart or interrupt").default("continue"),
   // Connections
   AUTH_MODE: z.enum(["required", "optional", "none"], "must be required, optional or none").default(
     "required",
@@ -93,6 +98,7 @@ export const environment = z.object({
   RATE_LIMIT_BURST: whole(1).default(20),
   DAILY_TOKEN_BUDGET: whole(0).default(0),
   // Notifications and live activity
+  RELAY: z.enum(["auto", "off"], "must be auto or off").default("auto"),
   RELAY_SHARDS: whole(1, 99).default(8),
   NOTIFY_RATE_LIMIT_PER_MINUTE: whole(0).default(600),
   ACTIVITY_PATH: text.regex(/^\/[\w./-]*[\w.-]$/, "must be a path such as /api/v1/activity/live").default(
@@ -142,6 +148,14 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
   if (set.AUTH_MODE !== "none" && set.SUPABASE_URL === undefined) {
     problems.push("SUPABASE_URL: must be set, to check tokens with (or AUTH_MODE=none, to let everyone in)");
   }
+  const { SESSION_STORE: store, TURN_LEASE_MS: leaseMs, CHECKPOINT_INTERVAL_MS: checkpointMs } =
+    parsed.data ?? {};
+  if (leaseMs !== undefined && checkpointMs !== undefined && leaseMs < 2 * checkpointMs) {
+    problems.push("TURN_LEASE_MS: must be at least twice CHECKPOINT_INTERVAL_MS, which renews it");
+  }
+  if (store === "postgres" && (set.SUPABASE_URL === undefined || secretKeysOf(parsed.data).length === 0)) {
+    problems.push("SESSION_STORE: postgres needs SUPABASE_URL and SUPABASE_SECRET_KEYS");
+  }
   if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
   const values = parsed.data;
   const models = [values.MODEL, ...values.MODEL_FALLBACKS];
@@ -155,8 +169,12 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
     // Rounded up: the smallest fraction must not become 0, which means never.
     sessionTimeoutMs: Math.ceil(values.SESSION_TIMEOUT * 60_000),
     publishableKeys: [...values.SUPABASE_PUBLISHABLE_KEYS, ...present(values.SUPABASE_ANON_KEY)],
-    secretKeys: [...values.SUPABASE_SECRET_KEYS, ...present(values.SUPABASE_SERVICE_ROLE_KEY)],
+    secretKeys: secretKeysOf(values),
   };
+}
+
+function secretKeysOf(values: Environment | undefined): readonly string[] {
+  return [...values?.SUPABASE_SECRET_KEYS ?? [], ...present(values?.SUPABASE_SERVICE_ROLE_KEY)];
 }
 
 function present(value: string | undefined): readonly string[] {

@@ -42,6 +42,8 @@ export const ERROR_CODES = [
   "interrupted",
   // Ours
   "store_unavailable",
+  "unknown_session",
+  "lease_lost",
   "relay_unavailable",
   "internal",
 ] as const;

@@ -10,6 +10,10 @@ const COUNTERS = {
   deltas_sent_total: { help: "Delta frames that were sent" },
   errors_sent_total: { label: "code", help: "Error frames that were sent, by code" },
   turns_total: { label: "outcome", help: "Turns that ended, by outcome" },
+  turns_taken_over_total: {
+    label: "how",
+    help: "Turns of other workers that were taken over, by how: run, cancel or interrupt",
+  },
   tokens_total: { label: "kind", help: "Tokens that the provider reported, by kind" },
   cost_usd_total: { help: "US dollars that the provider reported" },
   sessions_opened_total: { label: "how", help: "Sessions that were opened: created or resumed" },

@@ -5,7 +5,16 @@
  * a contract suite in `tests/contract/` where it has more than one implementation.
  */
 
-import type { LogEvent, NewLogEvent, Usage } from "./protocol/log_event.ts";
+import type { QueryOptions } from "./protocol/client_frames.ts";
+import type {
+  CancelledEvent,
+  LogEvent,
+  Logged,
+  NewLogEvent,
+  NotificationEvent,
+  QueryEvent,
+  Usage,
+} from "./protocol/log_event.ts";
 
 /** Ends a timer; calling it again, or after it fired, does nothing. */
 export type CancelTimer = () => void;
@@ -127,19 +136,43 @@ export interface SessionRecord {
   createdAt: number;
 }
 
-/** Which sessions there are, and whose. */
+/** What is known of a session when it is opened. */
+export interface StoredSession {
+  record: SessionRecord;
+  /** The end of its log: the newest events, as many as were asked for. */
+  tail: LogPage;
+  /** Accepted and without their end yet, oldest first. */
+  openTurns: readonly OpenTurn[];
+  /** What `configure` set. */
+  defaults: QueryOptions;
+  /** Comments of `modify` feedback that came after the newest query, oldest first. */
+  notes: readonly string[];
+}
+
+/** Which sessions there are, and whose. All methods reject with `store_unavailable` where the store is out of reach. */
 export interface SessionStore {
-  /** Rejects with `store_unavailable` where the store cannot be reached: then there is no half-made session. */
+  /** Where it rejects there is no half-made session. */
   create(record: SessionRecord): Promise<void>;
   /**
-   * The session, if it exists and one of `claims` owns it. An unknown session, an expired one and another's are all
-   * `undefined`, with nothing to tell them apart by.
+   * The session with the newest `tail` events, if it exists and one of `claims` owns it. An unknown session, an
+   * expired one and another's are all `undefined`, with nothing to tell them apart by.
    */
-  find(sessionId: string, claims: readonly SessionOwner[]): Promise<SessionRecord | undefined>;
-  /** The newest sessions of a user first, at most `limit`. */
-  list(userId: string, limit: number): Promise<readonly SessionRecord[]>;
+  find(
+    sessionId: string,
+    claims: readonly SessionOwner[],
+    options: { tail: number },
+  ): Promise<StoredSession | undefined>;
+  /** The newest sessions of a user first. */
+  list(userId: string, options: ListOptions): Promise<readonly SessionRecord[]>;
   /** Forgets a session with its log. Forgetting an unknown one does nothing. */
   remove(sessionId: string): Promise<void>;
+}
+
+export interface ListOptions {
+  /** At most this many. */
+  limit: number;
+  /** Only sessions created before this one in the order of the list: the last of the page before. */
+  before?: string;
 }
 
 /** Events `from` … in order, as far as the page goes. */
@@ -149,6 +182,7 @@ export interface LogPage {
   oldestSeq: number;
   /** The newest `seq` there is; 0 before the first event. */
   lastSeq: number;
+  lease: Lease;
 }
 
 /** Which part of a session's log. */
@@ -157,6 +191,81 @@ export interface LogRange {
   afterSeq: number;
   /** At most this many. */
   limit: number;
+}
+
+/**
+ * Who runs the turns of a session: one worker at a time, for as long as it renews its lease. Each change of hands gives
+ * the next epoch, and what is written under an old one is refused.
+ */
+export interface Lease {
+  /** 0 before the first claim. */
+  epoch: number;
+  holder: "self" | "other" | "nobody";
+  /** Milliseconds until another worker may claim it; 0 where nobody holds it. */
+  leftMs: number;
+}
+
+/** A turn that was accepted and has no terminal event yet. */
+export interface OpenTurn {
+  query: QueryEvent & Logged;
+  /** How many times somebody began to run it; 0 while it waits. */
+  starts: number;
+  /** The answer so far, as of the newest checkpoint. */
+  partial: string;
+  /** Set where somebody asked for it to be stopped. */
+  stopped: CancelledEvent["reason"] | undefined;
+}
+
+/** Which open turns somebody wants stopped, and why: for the worker that runs them. */
+export interface StopRequest {
+  /** The running one, those that wait, all, or that of one query. */
+  which: "running" | "waiting" | "all" | { queryId: string };
+  reason: CancelledEvent["reason"];
+}
+
+/** The next piece of a running answer, kept for whoever may have to go on with it. */
+export interface Checkpoint {
+  turnId: string;
+  /** 1, 2, 3 … for each run of a turn: piece 1 replaces all that there is, the others follow. */
+  number: number;
+  /** Well-formed: a surrogate pair is never split between two pieces. */
+  text: string;
+}
+
+/** One change to one session: all of it happens, or nothing. */
+export interface LogWrite {
+  /** Appended in order. One that is there already (the same query, end of a turn, notification or clearing) is not. */
+  events?: readonly NewLogEvent[];
+  /**
+   * `claim` takes the lease, or renews it, unless another worker holds it: then the rest of the write is done all the
+   * same. `release` gives it up; it needs `epoch`.
+   */
+  lease?: "claim" | "release";
+  /** What only the holder may write: refused with `lease_lost` unless it is the present epoch. Renews the lease. */
+  epoch?: number;
+  /** The turn that begins to run now. Not taken where a claim in the same write fails. */
+  startedTurnId?: string;
+  checkpoint?: Checkpoint;
+  /** Concerns the turns that were open before this write. */
+  stop?: StopRequest;
+  /** Refused with `busy` where another worker holds the lease. */
+  onlyIfIdle?: boolean;
+  defaults?: QueryOptions;
+}
+
+/** What a write has come to. */
+export interface Committed {
+  /** In the order of the write. One that was there already is told as it is there, with its first `seq`. */
+  events: readonly LogEvent[];
+  /** The newest `seq` after the write. */
+  lastSeq: number;
+  lease: Lease;
+  /** Where this write has claimed the lease: what its holder has to see to, but what the write itself brought; oldest first. */
+  openTurns?: readonly OpenTurn[];
+  /** Open turns that somebody wants stopped, told to the holder of the lease at each write. */
+  stopped: readonly { queryId: string; reason: CancelledEvent["reason"] }[];
+  /** Queries of the open turns that this write's `stop` has reached. */
+  reached: readonly string[];
 }
 
 /** What somebody thinks of a turn. */
@@ -169,15 +278,82 @@ export interface Feedback {
   comment: string;
 }
 
-/** The durable events of every session, and what people thought of them. */
+/**
+ * The durable events of every session, and who may end its turns. All methods reject with `store_unavailable`
+ * (retryable) where the store is out of reach, and with `unknown_session` where the session is no more.
+ */
 export interface EventLog {
   /**
-   * Appends in one commit and answers with `seq` given: 1, 2, 3 … without holes. Calls for one session take effect in
-   * the order they were made. Rejects with `store_unavailable` where nothing was appended.
+   * `seq` is given here: 1, 2, 3 … without holes, by all workers together. Writes of one worker to one session take
+   * effect in the order they were made, and are answered in that order. Rejects with `lease_lost`, `busy`; then nothing was
+   * written. After `store_unavailable` it is not known whether something was.
    */
-  append(sessionId: string, events: readonly NewLogEvent[]): Promise<readonly LogEvent[]>;
+  commit(sessionId: string, write: LogWrite): Promise<Committed>;
   read(sessionId: string, range: LogRange): Promise<LogPage>;
+  /** The newest `seq` of each session that still exists. */
+  heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>>;
+  /** Rejects with `unknown_turn` where the session has no such turn. */
   recordFeedback(sessionId: string, feedback: Feedback): Promise<{ repeated: boolean }>;
+}
+
+/** What one user (or address) did here since the last report. */
+export interface UseReport {
+  /** Such as `user:<id>`. */
+  key: string;
+  /** Frames since the last report. */
+  frames: number;
+  /** Tokens of the model since the last report. */
+  tokens: number;
+  /** Connections that this worker holds now. */
+  connections: number;
+}
+
+/** What one user did at all workers together. */
+export interface Standing {
+  /** Frames left in the bucket; below 0 where the workers together let more through. */
+  framesLeft: number;
+  /** Since midnight UTC. */
+  tokensToday: number;
+  connections: number;
+}
+
+/** The accounts of what users do, kept over all workers. Approximate: a worker lets through what it has not reported. */
+export interface UseLedger {
+  /** Books the reports, each once, and answers with the standing of each key. Rejects with `store_unavailable`. */
+  settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>>;
+}
+
+/** A notification to be kept, and for whom. */
+export interface DeliveryRequest {
+  /** Unique in the project for 24 hours. */
+  id: string;
+  /** The same for the same content and target: whether a repeated `id` is a repeat is told by it. */
+  fingerprint: string;
+  /** The user who sends it, who may reach only her own sessions; undefined where the project itself does. */
+  caller: string | undefined;
+  /** `nobody`: what is kept nowhere, such as a broadcast. Only its `id` is. */
+  target: { kind: "session"; sessionId: string } | { kind: "user"; userId: string } | { kind: "nobody" };
+  /** What is appended to the log of each session; undefined for `nobody`. */
+  notification: NotificationEvent | undefined;
+}
+
+/** Where a notification has been kept. */
+export interface Delivered {
+  /** Sorted by their ids, with the `seq` that it has in each. */
+  sessions: readonly { sessionId: string; seq: number }[];
+  /** Whether it was sent before with the same content: then nothing was done, and the sessions are those of that time. */
+  repeated: boolean;
+}
+
+/** Puts notifications into the logs of sessions, whichever worker holds them. */
+export interface NotificationStore {
+  /**
+   * Appends to the log of a session, or of the sessions of a user that have not expired (at most 100, the ones used last):
+   * to all of them or to none. Rejects with `unknown_session` (also for another's, where there is a caller), `forbidden`
+   * (another user, or nobody, by a caller), `id_conflict` (other content within 24 hours); with `store_unavailable`, after
+   * which the same request may be made again.
+   */
+  deliver(request: DeliveryRequest): Promise<Delivered>;
 }
 
 /** A message from another worker, or from another function. */

@@ -10,43 +10,52 @@ import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { createNotifyRoutes } from "../_shared/http/notify_routes.ts";
 import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.ts";
 import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
+import { NotificationStoreChoice } from "../_shared/notify/notification_store_choice.ts";
 import { Notifier } from "../_shared/notify/notifier.ts";
+import { SessionCalls } from "../_shared/notify/session_calls.ts";
+import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
+import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
+import type { Clock, Ids, Log } from "../_shared/ports.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../_shared/protocol/topics.ts";
 
 Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject(), { needsModel: false })), jsonLog));
 
+/** What everything here is made with. */
+interface Surroundings {
+  clock: Clock;
+  ids: Ids;
+  log: Log;
+}
+
 function compose(config: Config): Handler {
   const clock = systemClock();
   const log = jsonLog();
-  const { SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
-  // A relay of this process alone would reach nobody, and say that it did.
-  if (supabaseUrl === undefined || secretKey === undefined) {
-    throw new ConfigError([
-      "SUPABASE_URL, SUPABASE_SECRET_KEYS: must be set, to reach the workers over Realtime",
-    ]);
-  }
-  const relay = new BatchingRelay({
-    clock,
-    log,
-    relay: createRealtimeRelay({ supabaseUrl, secretKey, clock, log }),
-  });
+  const ids = systemIds();
+  const isRelayed = config.RELAY !== "off";
+  const relay = isRelayed ? createRelay(config, { clock, ids, log }) : SWITCHED_OFF;
+  const store = createStore(config, { clock, ids, log });
+  const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
+  const calls = new SessionCalls({ relay, log, topicOf, from: ids.uuid(), isNeeded: () => isRelayed });
   return createNotifyRoutes({
     clock,
     log,
     relay,
+    store,
     notifier: new Notifier({
       clock,
       log,
       relay,
-      ids: systemIds(),
-      topicOf: (sessionId) => sessionTopic(sessionId, config.RELAY_SHARDS),
+      ids,
+      topicOf,
       everyoneTopic: EVERYONE_TOPIC,
+      store: () => store.choose(),
+      call: (sessionId, call) => calls.send(sessionId, call),
     }),
     verifier: createSupabaseVerifier({
-      supabaseUrl,
+      supabaseUrl: config.SUPABASE_URL ?? "",
       apiKey: config.publishableKeys[0],
       clock,
     }),
@@ -56,5 +65,37 @@ function compose(config: Config): Handler {
     }),
     isSecretKey: secretKeyMatcher(config.secretKeys),
     isPublishableKey: publishableKeyMatcher(config.publishableKeys),
+  });
+}
+
+/** A relay of this process alone would reach nobody, and say that it did: without a project there is none. */
+function createRelay(config: Config, { clock, log }: Surroundings): BatchingRelay {
+  const { SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
+  if (supabaseUrl === undefined || secretKey === undefined) {
+    throw new ConfigError([
+      "SUPABASE_URL, SUPABASE_SECRET_KEYS: must be set, to reach the workers over Realtime (or RELAY=off)",
+    ]);
+  }
+  return new BatchingRelay({
+    clock,
+    log,
+    relay: createRealtimeRelay({ supabaseUrl, secretKey, clock, log }),
+  });
+}
+
+function createStore(config: Config, { clock, ids, log }: Surroundings): NotificationStoreChoice {
+  const { SESSION_STORE: mode, SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
+  return new NotificationStoreChoice({
+    mode,
+    log,
+    durable: supabaseUrl === undefined || secretKey === undefined ? undefined : new PostgresStore({
+      supabaseUrl,
+      secretKey,
+      clock,
+      ids,
+      workerId: ids.uuid(),
+      leaseMs: config.TURN_LEASE_MS,
+      idleTimeoutMs: config.sessionTimeoutMs,
+    }),
   });
 }

@@ -15,11 +15,20 @@ const logs = fc.array(
   const events: NewLogEvent[] = [];
   turns.forEach(({ content, end, text }, index) => {
     const ids = { queryId: `q${index}`, turnId: `t${index}` };
-    events.push({ kind: "query", ...ids, content, options: {}, connectionId: "c", feedback: [] });
+    events.push({
+      kind: "query",
+      ...ids,
+      content,
+      options: {},
+      priority: "normal",
+      first: false,
+      connectionId: "c",
+      feedback: [],
+    });
     if (end === "response") {
       events.push({ kind: end, ...ids, content: text, finishReason: "stop", model: "m" });
     } else if (end === "cancelled") events.push({ kind: end, ...ids, reason: "cancelled", partial: text });
-    else if (end === "cleared") events.push({ kind: end, connectionId: "c" });
+    else if (end === "cleared") events.push({ kind: end, clearId: `c${index}`, connectionId: "c" });
     else {
       const code = end === "interrupted" ? "interrupted" : "model_unavailable";
       events.push({ kind: "error", ...ids, code, content: "!", retryable: true, partial: text });

@@ -16,7 +16,7 @@ function turn(priority: Priority): Turn {
     connectionId: "c",
     stream: undefined,
   };
-  return new Turn({ ...query, priority, feedback: [], payers: [] });
+  return new Turn({ ...query, priority, first: false, feedback: [], payers: [] });
 }
 
 function drain(queue: TurnQueue): Turn[] {

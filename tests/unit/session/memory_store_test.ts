@@ -5,15 +5,18 @@ import { ManualClock } from "../../support/manual_clock.ts";
 Deno.test("[RS2] MemoryStore: a session's text is bounded too, but its newest event stays", async () => {
   const store = new MemoryStore({ clock: new ManualClock(), maxEvents: 1000, maxChars: 100 });
   await store.create({ sessionId: "s", owner: { kind: "user", userId: "ann" }, createdAt: 0 });
+  let turns = 0;
   const append = (chars: number): Promise<unknown> =>
-    store.append("s", [{
-      kind: "response",
-      queryId: "q",
-      turnId: "t",
-      content: "x".repeat(chars),
-      finishReason: "stop",
-      model: "m",
-    }]);
+    store.commit("s", {
+      events: [{
+        kind: "response",
+        queryId: "q",
+        turnId: `t${++turns}`,
+        content: "x".repeat(chars),
+        finishReason: "stop",
+        model: "m",
+      }],
+    });
   const kept = async (): Promise<number[]> =>
     (await store.read("s", { afterSeq: 0, limit: 99 })).events.map(({ seq }) => seq);
   for (const chars of [40, 40, 40]) await append(chars);
@@ -27,6 +30,9 @@ Deno.test("[RS2] MemoryStore: a session's text is bounded too, but its newest ev
 Deno.test("[FB2] MemoryStore: ids of feedback are bounded", async () => {
   const store = new MemoryStore({ clock: new ManualClock(), maxEvents: 2 });
   await store.create({ sessionId: "s", owner: { kind: "user", userId: "ann" }, createdAt: 0 });
+  await store.commit("s", {
+    events: [{ kind: "cancelled", queryId: "q", turnId: "t", reason: "cancelled", partial: "" }],
+  });
   const say = async (id: string): Promise<boolean> =>
     (await store.recordFeedback("s", { id, turnId: "t", comment: "" })).repeated;
   for (const id of ["a", "b", "c"]) assert.equal(await say(id), false);

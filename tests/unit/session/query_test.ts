@@ -295,6 +295,28 @@ Deno.test("[QU10] cancel gives up the model's request and keeps what was written
   assert.equal(client.of("response").length, 0);
 });
 
+Deno.test("[QU2] [QU10] cancel all, whenever it comes, ends each query once, and the next one is answered", async () => {
+  for (let pause = 0; pause < 12; pause++) {
+    const { connect, model } = startAgent();
+    const client = await connect();
+    for (const id of ["1", "2", "3", "4"]) client.ask(id, { id });
+    await settle(pause);
+    client.command("cancel", { all: true });
+    if (pause % 2 === 0) client.command("cancel", { all: true });
+    client.ask("next", { id: "5" });
+    await settle();
+    model.last.finish("5!");
+    await settle();
+    assert.deepEqual(client.of("status", "cancelled").map(({ in_reply_to }) => in_reply_to).sort(), [
+      "1",
+      "2",
+      "3",
+      "4",
+    ]);
+    assert.equal(client.only("response").in_reply_to, "5");
+  }
+});
+
 Deno.test("[QU10] a model that does not heed its signal cannot hold a cancelled turn", async () => {
   const deaf = { reply: () => new Promise<never>(() => {}) };
   const agent = startAgent();

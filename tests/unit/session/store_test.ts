@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
-import type { LogEvent, NewLogEvent } from "../../../supabase/functions/_shared/protocol/log_event.ts";
+import type { Committed, LogWrite } from "../../../supabase/functions/_shared/ports.ts";
 import { MemoryStore } from "../../../supabase/functions/_shared/session/memory_store.ts";
 import { startAgent } from "../../support/agent_harness.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
@@ -17,10 +17,10 @@ class GatedStore extends MemoryStore {
     super({ clock: new ManualClock(), maxEvents: 1000 });
   }
 
-  override async append(sessionId: string, events: readonly NewLogEvent[]): Promise<readonly LogEvent[]> {
+  override async commit(sessionId: string, write: LogWrite): Promise<Committed> {
     if (!this.isOpen) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     if (this.isDown) throw new AgentError("store_unavailable", "Cannot reach the store", { retryable: true });
-    return await super.append(sessionId, events);
+    return await super.commit(sessionId, write);
   }
 
   override create(...args: Parameters<MemoryStore["create"]>): Promise<void> {
@@ -58,6 +58,31 @@ Deno.test("[QU1] the model is asked and heard before the store answers; what is 
   assert.equal(client.only("response").content, "first last");
 });
 
+Deno.test("[QU2] [QU10] all cancelled before the store has answered: each ends once, and the next is answered", async () => {
+  const store = new GatedStore();
+  const { connect, model } = startAgent({ store });
+  const client = await connect();
+  store.isOpen = false;
+  for (const id of ["1", "2", "3", "4"]) client.ask(id, { id });
+  await settle();
+  client.command("cancel", { all: true });
+  await settle();
+  store.open();
+  await settle();
+  assert.deepEqual(client.of("status", "cancelled").map(({ in_reply_to }) => in_reply_to).sort(), [
+    "1",
+    "2",
+    "3",
+    "4",
+  ]);
+  client.ask("next", { id: "5" });
+  await settle();
+  model.last.finish("5!");
+  await settle();
+  assert.equal(client.only("response").in_reply_to, "5");
+  assert.equal(model.calls.length, 2);
+});
+
 Deno.test("[QU2] a query whose event cannot be committed ends with one error, and the id may be used again", async () => {
   const store = new GatedStore();
   const { connect, model } = startAgent({ store });
@@ -80,7 +105,7 @@ Deno.test("[QU2] a query whose event cannot be committed ends with one error, an
   assert.equal(client.only("status", "thinking").in_reply_to, "a");
 });
 
-Deno.test("[QU2] an answer that cannot be committed is told to be lost, and the session goes on", async () => {
+Deno.test("[QU2] [DU4] an answer that cannot be committed is told of, kept, and written when the store is back", async () => {
   const store = new GatedStore();
   const { connect, model } = startAgent({ store });
   const client = await connect();
@@ -91,11 +116,15 @@ Deno.test("[QU2] an answer that cannot be committed is told to be lost, and the 
   await settle();
   assert.deepEqual([client.only("error").code, client.only("error").in_reply_to], ["store_unavailable", "a"]);
   store.isDown = false;
-  client.ask("y");
+  client.ask("y", { id: "b" });
   await settle();
   model.last.finish("kept");
   await settle();
-  assert.equal(client.only("response").content, "kept");
+  assert.deepEqual(client.of("response").map((frame) => [frame.in_reply_to, frame.content]), [
+    ["a", "lost"],
+    ["b", "kept"],
+  ]);
+  assert.equal(model.calls.length, 2, "nothing is asked for twice");
 });
 
 Deno.test("[HS3] where no session can be made there is none, and the client is told to come back", async () => {

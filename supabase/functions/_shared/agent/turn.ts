@@ -12,6 +12,8 @@ export interface Query {
   turnId: string;
   content: string;
   priority: Priority;
+  /** Whether it goes before all that wait. */
+  first: boolean;
   options: QueryOptions;
   connectionId: string;
   /** Whether the asking connection wants deltas of this turn; undefined leaves it to the connection. */
@@ -28,14 +30,19 @@ export type StopReason =
 
 export class Turn {
   readonly query: Query;
+  /** Whether another worker has begun it. */
+  readonly isTakenOver: boolean;
   #state: TurnState = "queued";
   #text = "";
   /** Made when the turn starts: a turn that waits costs next to nothing. */
   #abort: AbortController | undefined;
   #stopped: StopReason | undefined;
 
-  constructor(query: Query) {
+  /** `begun` is what there is of the answer, where another worker has begun it. */
+  constructor(query: Query, begun?: { text: string }) {
     this.query = query;
+    this.#text = begun?.text ?? "";
+    this.isTakenOver = begun !== undefined;
   }
 
   get state(): TurnState {
@@ -92,8 +99,8 @@ export class Turn {
 
   /** The durable form of the question. */
   toEvent(): QueryEvent {
-    const { queryId, turnId, content, options, connectionId, feedback } = this.query;
-    return { kind: "query", queryId, turnId, content, options, connectionId, feedback };
+    const { queryId, turnId, content, options, priority, first, connectionId, feedback } = this.query;
+    return { kind: "query", queryId, turnId, content, options, priority, first, connectionId, feedback };
   }
 
   #complete(reply: ModelReply): TerminalEvent {

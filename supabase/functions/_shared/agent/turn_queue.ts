@@ -20,9 +20,10 @@ export class TurnQueue {
     return this.#lanes.reduce((sum, lane) => sum + lane.turns.length, 0);
   }
 
-  /** Puts a turn at the end of its lane. */
+  /** Puts a turn at the end of its lane, or, where its query says so, before all that wait. */
   push(turn: Turn): void {
-    this.#laneOf(turn).turns.push(turn);
+    if (turn.query.first) this.pushFirst(turn);
+    else this.#laneOf(turn).turns.push(turn);
   }
 
   /** Puts a turn before all that wait, whatever their lanes. */

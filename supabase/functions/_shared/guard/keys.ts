@@ -1,5 +1,7 @@
 /** A project's own keys, as against its users' tokens. */
 
+import { sha256 } from "./digest.ts";
+
 /**
  * Tells whether a candidate is one of `keys`. Digests are compared, and every one of them to its end, so that the time
  * taken says nothing about how much of a guess was right, nor about the length of a key. An empty key is no key.
@@ -25,10 +27,6 @@ export function secretKeyMatcher(keys: readonly string[]): (candidate: string) =
 export function publishableKeyMatcher(keys: readonly string[]): (token: string) => boolean {
   const known = new Set(keys);
   return (token) => known.has(token) || token.startsWith("sb_publishable_");
-}
-
-async function sha256(text: string): Promise<Uint8Array> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
 }
 
 /** For two of the same length. */

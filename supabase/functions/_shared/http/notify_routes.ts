@@ -3,7 +3,7 @@
 import { AgentError, toAgentError } from "../errors.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
 import type { Caller, Notifier } from "../notify/notifier.ts";
-import type { Clock, IdentityVerifier, Log, Relay } from "../ports.ts";
+import type { Clock, IdentityVerifier, Log, RelayStatus } from "../ports.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
 import { parseNotifyRequest } from "../protocol/notify_request.ts";
 import { VERSION } from "../version.ts";
@@ -14,7 +14,9 @@ const MAX_BODY_BYTES = 65_536;
 
 export interface NotifyRouteDeps {
   notifier: Notifier;
-  relay: Pick<Relay, "status">;
+  /** How it stands: for `/health`. */
+  relay: { readonly status: RelayStatus | "off" };
+  store: { readonly name: string };
   clock: Clock;
   log: Log;
   verifier: IdentityVerifier;
@@ -34,6 +36,7 @@ const STATUS: Partial<Record<AgentError["code"], number>> = {
   unauthorized: 401,
   forbidden: 403,
   id_conflict: 409,
+  unknown_session: 404,
   invalid_frame: 400,
   message_too_large: 413,
   rate_limited: 429,
@@ -46,7 +49,8 @@ export function createNotifyRoutes(deps: NotifyRouteDeps): (request: Request) =>
   return async (request) => {
     if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: CORS });
     if (request.method === "GET" && new URL(request.url).pathname.endsWith("/health")) {
-      return Response.json({ status: "ok", version: VERSION, relay: deps.relay.status });
+      const { store, relay } = deps;
+      return Response.json({ status: "ok", version: VERSION, store: store.name, relay: relay.status });
     }
     try {
       return await post(request, deps);

@@ -1,7 +1,7 @@
 /** What `agent_websocket` answers: the upgrade, `/health`, `/metrics`, and to everything else that it expected better. */
 
 import type { Metrics } from "../metrics.ts";
-import type { Clock, Relay } from "../ports.ts";
+import type { Clock, RelayStatus } from "../ports.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
 import { VERSION } from "../version.ts";
 import { expectedWebSocket, problem } from "./problems.ts";
@@ -16,8 +16,8 @@ export interface RouteDeps extends WatchDeps {
   heartbeatIntervalMs: number;
   metrics: Metrics;
   /** Which store is in use, and how the relay stands: for `/health`. */
-  store: string;
-  relay: Pick<Relay, "status">;
+  store: { readonly name: string };
+  relay: { readonly status: RelayStatus | "off" };
 }
 
 /** A handler for `Deno.serve`. */
@@ -51,7 +51,7 @@ function health({ server, clock, store, relay, hub }: RouteDeps, startedAt: numb
   return Response.json({
     status: server.isDraining ? "draining" : "ok",
     version: VERSION,
-    store,
+    store: store.name,
     relay: relay.status,
     sessions,
     connections,

@@ -7,6 +7,7 @@
 
 import type { Log, Relay, RelayMessage } from "../ports.ts";
 import type { NotificationEvent } from "../protocol/log_event.ts";
+import { readSessionCall, SESSION_CALL, type SessionCall } from "../protocol/session_call.ts";
 import { NOTIFICATION_MESSAGE, readRelayedNotification } from "./relayed.ts";
 
 /** Ids of notifications that were handed on: the relay may bring one twice. */
@@ -17,6 +18,10 @@ export interface InboxSinks {
   toSession(sessionId: string, notification: NotificationEvent): void;
   toUser(userId: string, notification: NotificationEvent): void;
   toEveryone(notification: NotificationEvent): void;
+  /** Another worker, or a function, tells something about a session. */
+  call(sessionId: string, call: SessionCall): void;
+  /** Messages may have been missed. */
+  missed(): void;
   /** Answers whether it was about activity. */
   activity(name: string, payload: unknown): boolean;
 }
@@ -26,6 +31,8 @@ export interface InboxOptions {
   log: Log;
   topicOf(sessionId: string): string;
   everyoneTopic: string;
+  /** This worker's name in calls: it hears its own. */
+  self: string;
   sinks: InboxSinks;
 }
 
@@ -63,7 +70,11 @@ export class Inbox {
       joined.needs++;
       return;
     }
-    const leave = this.#options.relay.subscribe(topic, { onMessage: (message) => this.#receive(message) });
+    const { relay, sinks } = this.#options;
+    const leave = relay.subscribe(topic, {
+      onMessage: (message) => this.#receive(message),
+      onGap: () => sinks.missed(),
+    });
     this.#topics.set(topic, { needs: 1, leave });
   }
 
@@ -75,8 +86,13 @@ export class Inbox {
   }
 
   #receive({ event, payload }: RelayMessage): void {
-    const { sinks, log } = this.#options;
+    const { sinks, log, self } = this.#options;
     if (sinks.activity(event, payload)) return;
+    const called = event === SESSION_CALL ? readSessionCall(payload) : undefined;
+    if (called !== undefined) {
+      if (called.from !== self) sinks.call(called.sessionId, called.call);
+      return;
+    }
     const relayed = event === NOTIFICATION_MESSAGE ? readRelayedNotification(payload) : undefined;
     if (relayed === undefined) {
       return log.write({ level: "warn", event: "relay_message_unknown", name: event });

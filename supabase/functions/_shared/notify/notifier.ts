@@ -1,10 +1,17 @@
-/** Sends notifications on their way: whose they may be, once each, over the relay. */
+/**
+ * Sends notifications on their way: whose they may be, and each once.
+ *
+ * With a durable store one for a session or a user is put into the logs, and the workers are told where to look. All else
+ * travels over the relay itself, to whoever is connected.
+ */
 
 import { ACTIVITY_MESSAGES } from "../activity/relayed_activity.ts";
 import { AgentError } from "../errors.ts";
-import type { Clock, Ids, Log, Relay } from "../ports.ts";
+import { sha256Hex } from "../guard/digest.ts";
+import type { Clock, Ids, Log, NotificationStore, Relay } from "../ports.ts";
 import type { NotificationEvent } from "../protocol/log_event.ts";
-import type { NotifyRequest } from "../protocol/notify_request.ts";
+import type { NotifyRequest, NotifyTarget } from "../protocol/notify_request.ts";
+import type { SessionCall } from "../protocol/session_call.ts";
 import { NOTIFICATION_MESSAGE, type RelayedNotification } from "./relayed.ts";
 import { SentIds } from "./sent_ids.ts";
 
@@ -15,7 +22,11 @@ export interface NotifierOptions {
   clock: Clock;
   ids: Ids;
   log: Log;
-  relay: Relay;
+  relay: Pick<Relay, "publish">;
+  /** Where notifications are kept; undefined where they are not. Rejects where that cannot be known. */
+  store(): Promise<NotificationStore | undefined>;
+  /** Tells the workers that hold a session. */
+  call(sessionId: string, call: SessionCall): void;
   /** The relay's topic of a session, and that of everything that is not one session's. */
   topicOf(sessionId: string): string;
   everyoneTopic: string;
@@ -25,7 +36,9 @@ export interface NotifierOptions {
 export interface Sent {
   id: string;
   /** Whether it is kept for those who are offline. */
-  durable: false;
+  durable: boolean;
+  /** Into how many sessions' logs it was put, where it is durable. */
+  sessions?: number;
   /** Whether the same was sent before, and so not again. */
   repeated?: true;
 }
@@ -40,12 +53,46 @@ export class Notifier {
   }
 
   /**
-   * Rejects with `forbidden` (somebody else's, or not a user's to send to), `id_conflict`, `relay_unavailable`; then nothing was sent.
+   * Rejects with `forbidden` (somebody else's, or not a user's to send to), `unknown_session`, `id_conflict`,
+   * `relay_unavailable`, `store_unavailable`; then nothing was sent.
    */
   async send(request: NotifyRequest, caller: Caller): Promise<Sent> {
-    checkCaller(request, caller);
-    const { ids, relay, log } = this.#options;
+    const { ids } = this.#options;
     const id = request.id ?? ids.uuid();
+    if (!("activity" in request) && request.target.kind !== "broadcast") {
+      const store = await this.#options.store();
+      if (store !== undefined) return await this.#keep(store, request, { id, caller });
+    }
+    checkCaller(request, caller);
+    return await this.#relay(request, { id, caller });
+  }
+
+  /** Puts it into the logs, and tells who holds them. */
+  async #keep(
+    store: NotificationStore,
+    request: Extract<NotifyRequest, { target: NotifyTarget }>,
+    { id, caller }: { id: string; caller: Caller },
+  ): Promise<Sent> {
+    const { target } = request;
+    if (target.kind === "user") checkCaller(request, caller);
+    if (target.kind === "broadcast") {
+      throw new TypeError("Cannot keep a broadcast: it is for whoever is there");
+    }
+    const { sessions, repeated } = await store.deliver({
+      id,
+      caller: caller.kind === "user" ? caller.userId : undefined,
+      target,
+      notification: toEvent(request, id),
+      fingerprint: await sha256Hex(JSON.stringify({ ...request, id })),
+    });
+    for (const { sessionId, seq } of sessions) this.#options.call(sessionId, { kind: "appended", seq });
+    this.#sentTo(target.kind, caller, sessions.length);
+    const sent = { id, durable: true, sessions: sessions.length };
+    return repeated ? { ...sent, repeated } : sent;
+  }
+
+  async #relay(request: NotifyRequest, { id, caller }: { id: string; caller: Caller }): Promise<Sent> {
+    const { relay } = this.#options;
     const content = JSON.stringify(request);
     if (request.id !== undefined && this.#sent.has(id, content)) {
       return { id, durable: false, repeated: true };
@@ -53,8 +100,18 @@ export class Notifier {
     const { topic, event, payload } = this.#letter(request, id);
     await relay.publish(topic, { event, payload });
     if (request.id !== undefined) this.#sent.add(id, content);
-    log.write({ level: "info", event: "notification_sent", kind: event, caller: caller.kind });
+    this.#sentTo("activity" in request ? "activity" : request.target.kind, caller);
     return { id, durable: false };
+  }
+
+  #sentTo(target: string, caller: Caller, sessions?: number): void {
+    this.#options.log.write({
+      level: "info",
+      event: "notification_sent",
+      target,
+      caller: caller.kind,
+      ...(sessions !== undefined && { sessions }),
+    });
   }
 
   #letter(request: NotifyRequest, id: string): { topic: string; event: string; payload: unknown } {
@@ -66,21 +123,27 @@ export class Notifier {
         payload: { from: id, ...request.activity },
       };
     }
-    const { target, message, source } = request;
-    const { type, content, ...optional } = message;
-    const notification: NotificationEvent = {
-      kind: "notification",
-      notificationId: id,
-      type,
-      content,
-      ...("code" in optional && optional.code !== undefined && { code: optional.code }),
-      ...("data" in optional && optional.data !== undefined && { data: optional.data }),
-      ...(source !== undefined && { source }),
-    };
-    const payload: RelayedNotification = { target, notification };
+    const { target } = request;
+    const payload: RelayedNotification = { target, notification: toEvent(request, id) };
     const topic = target.kind === "session" ? topicOf(target.sessionId) : everyoneTopic;
     return { topic, event: NOTIFICATION_MESSAGE, payload };
   }
+}
+
+function toEvent(
+  { message, source }: Extract<NotifyRequest, { target: NotifyTarget }>,
+  id: string,
+): NotificationEvent {
+  const { type, content, ...optional } = message;
+  return {
+    kind: "notification",
+    notificationId: id,
+    type,
+    content,
+    ...("code" in optional && optional.code !== undefined && { code: optional.code }),
+    ...("data" in optional && optional.data !== undefined && { data: optional.data }),
+    ...(source !== undefined && { source }),
+  };
 }
 
 /** With the memory store nobody can tell from here whose a session is, so a user may name only herself. */

@@ -23,6 +23,12 @@ function text(): z.ZodString {
 export const PRIORITIES = ["high", "normal", "low"] as const;
 /** What becomes of a query that comes while a turn runs. docs/PROTOCOL.md says what each does. */
 export const QUEUE_POLICIES = ["queue", "reject", "interrupt", "latest"] as const;
+/**
+ * What becomes of an answer whose worker has gone: it goes on where it was, begins anew, or ends `interrupted`.
+ * The operator's to say, not the client's.
+ */
+export const CONTINUE_POLICIES = ["continue", "restart", "interrupt"] as const;
+export type ContinuePolicy = (typeof CONTINUE_POLICIES)[number];
 export type Priority = (typeof PRIORITIES)[number];
 export type QueuePolicy = (typeof QUEUE_POLICIES)[number];
 
@@ -86,8 +92,8 @@ export const COMMANDS = {
     summary: "Sets defaults for this session's queries: {model, temperature, max_tokens, stream}",
   },
   sessions: {
-    args: z.object({ limit: pageSize.optional() }, "must be an object"),
-    summary: "Lists your sessions: {limit}",
+    args: z.object({ limit: pageSize.optional(), before: frameId.optional() }, "must be an object"),
+    summary: "Lists your sessions, newest first: {limit, before}",
   },
   delete: { args: none, summary: "Deletes this session and all it holds" },
 } as const;

@@ -6,7 +6,7 @@
  */
 
 import type { ErrorCode } from "../errors.ts";
-import type { QueryOptions } from "./client_frames.ts";
+import type { Priority, QueryOptions } from "./client_frames.ts";
 
 /** What a reply cost, as the provider reports it. */
 export interface Usage {
@@ -28,6 +28,9 @@ export interface QueryEvent extends OfQuery {
   kind: "query";
   content: string;
   options: QueryOptions;
+  priority: Priority;
+  /** Whether it goes before all that wait (policy `interrupt`). */
+  first: boolean;
   /** Who asked: this connection learns `seq` from a `status`, every other one from the `query` frame. */
   connectionId: string;
   /** Comments of feedback with verdict `modify`, put before the model with this query. */
@@ -64,6 +67,8 @@ export interface CancelledEvent extends OfQuery {
 /** The conversation so far is put out of the model's sight; the log keeps it. */
 export interface ClearedEvent {
   kind: "cleared";
+  /** The server's key for it, unique in the session. */
+  clearId: string;
   /** The client's id of the command, if it had one. */
   commandId?: string;
   connectionId: string;
@@ -93,3 +98,24 @@ export interface Logged {
 }
 
 export type LogEvent = NewLogEvent & Logged;
+
+/** What makes two events of a session the same: the log takes each once. */
+export function keyOf(event: NewLogEvent): string {
+  switch (event.kind) {
+    case "query":
+      return `q:${event.queryId}`;
+    case "response":
+    case "error":
+    case "cancelled":
+      return `t:${event.turnId}`;
+    case "cleared":
+      return `c:${event.clearId}`;
+    case "notification":
+      return `n:${event.notificationId}`;
+  }
+}
+
+/** Whether the event ends a turn. */
+export function isTerminal<T extends NewLogEvent>(event: T): event is T & TerminalEvent {
+  return event.kind === "response" || event.kind === "error" || event.kind === "cancelled";
+}

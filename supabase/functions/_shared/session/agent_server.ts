@@ -11,12 +11,15 @@ import type { ClientFrame, CommandFrame } from "../protocol/client_frames.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";
 import { renderStatus, stamp } from "../protocol/render.ts";
+import type { SessionCall } from "../protocol/session_call.ts";
 import { runCommand, type SessionCommand } from "./commands.ts";
 import { Connection, type ConnectionDeps, NO_CLOSE_FRAME } from "./connection.ts";
 import { Handshake, tooManyConnections } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
 import { Notices } from "./notices.ts";
+import { payersOf } from "./payers.ts";
+import { RollCall } from "./roll_call.ts";
 import { TokenExpiry } from "./token_expiry.ts";
 
 /** How long a peer may take to answer a close when the worker ends. */
@@ -26,8 +29,6 @@ export interface AgentServerOptions {
   identity: IdentityPolicy;
   registry: RegistryOptions;
   connection: Omit<ConnectionDeps, "onOpened" | "onFrame" | "onDetached" | "onReleased">;
-  /** Whether sessions outlive the worker. */
-  isDurable: boolean;
   /** Connections of this worker, and of one user; 0 for any number. */
   maxConnections: number;
   maxConnectionsPerUser: number;
@@ -47,6 +48,7 @@ export class AgentServer {
   readonly #options: AgentServerOptions;
   readonly #connectionDeps: ConnectionDeps;
   readonly #registry: SessionRegistry;
+  readonly #rollCall: RollCall;
   readonly #handshake: Handshake;
   readonly #heartbeats: Heartbeats;
   readonly #tokenExpiry: TokenExpiry;
@@ -67,6 +69,11 @@ export class AgentServer {
       clock,
       log,
       lifetime: options.registry.session.lifetime,
+    });
+    this.#rollCall = new RollCall({
+      ...options.registry.session,
+      isDurable: options.registry.isDurable,
+      sessions: () => this.#registry.values(),
     });
     this.#heartbeats = new Heartbeats(clock, options.heartbeatIntervalMs);
     this.#tokenExpiry = new TokenExpiry(clock, options.tokenExpiryNoticeMs);
@@ -97,6 +104,16 @@ export class AgentServer {
     return { sessions: this.#registry.size, connections: this.#connections.size, runningTurns };
   }
 
+  /** Another worker tells something about a session, which this one may hold. */
+  receive(sessionId: string, call: SessionCall): void {
+    this.#registry.get(sessionId)?.receive(call);
+  }
+
+  /** Other workers may have told something that has not come here. */
+  missedCalls(): void {
+    this.#rollCall.now();
+  }
+
   /** Takes a socket that is coming up. Its owner calls `opened`, `received` and `lost` on the answer. */
   connect(socket: Socket, request: ConnectRequest): Connection {
     const { ids, lifetime } = this.#options.registry.session;
@@ -121,11 +138,13 @@ export class AgentServer {
       retryAfterMs: 0,
     });
     for (const connection of this.#handshake.connections) this.#sendAway(connection);
+    const leave = this.#options.registry.isDurable() ? "hand_over" : "interrupt";
     await Promise.all(Array.from(this.#registry.values(), async (session) => {
-      await session.drain(refusal, drainTimeoutMs);
+      await session.drain(refusal, { timeoutMs: drainTimeoutMs, leave });
       for (const connection of session.feed.connections) this.#sendAway(connection);
     }));
     this.#registry.stop();
+    this.#rollCall.stop();
     await this.#allClosed();
     log.write({ level: "info", event: "drained", reason });
   }
@@ -156,7 +175,7 @@ export class AgentServer {
     this.#countUser(connection, identity);
     const opened = await this.#registry.open(identity, connection.request.resume);
     const { session, resumed } = opened;
-    const { feed, record: { sessionId } } = session;
+    const { feed } = session;
     if (
       identity.kind === "anonymous" && maxConnectionsPerUser > 0 &&
       feed.connections.size >= maxConnectionsPerUser
@@ -167,11 +186,12 @@ export class AgentServer {
     const { address } = connection.request;
     connection.limitKeys = identity.kind === "user"
       ? [`user:${identity.userId}`]
-      : [`session:${sessionId}`, ...(address === undefined ? [] : [`address:${address}`])];
+      : payersOf(session.record, address);
     connection.cursor = resumed === undefined ? 0 : resumed.from_seq - 1;
     session.touch();
     this.#welcome(connection, opened);
     feed.connections.add(connection);
+    this.#rollCall.start();
     if (identity.kind === "user") this.#tokenExpiry.watch(connection, identity.expiresAt);
     if (connection.request.heartbeat) this.#heartbeats.add(connection);
     lifetime.hold(feed.replay(connection).catch((thrown) => this.#handshake.refuse(connection, thrown)));
@@ -191,7 +211,7 @@ export class AgentServer {
   }
 
   #welcome(connection: Connection, { session, resumeToken, resumed }: OpenedSession): void {
-    const { connection: { clock, log, metrics }, isDurable, limits } = this.#options;
+    const { connection: { clock, log, metrics }, registry, limits } = this.#options;
     const { sessionId } = session.record;
     const how = resumed === undefined || resumed.reason === "unknown_session" ? "created" : "resumed";
     metrics.count("sessions_opened_total", how);
@@ -210,7 +230,7 @@ export class AgentServer {
       session_id: sessionId,
       connection_id: connection.id,
       ...(resumeToken !== undefined && { resume_token: resumeToken }),
-      durable: isDurable,
+      durable: registry.isDurable(),
       protocol: 1,
       limits,
       ...(resumed !== undefined && { resumed }),
@@ -225,10 +245,10 @@ export class AgentServer {
     if (frame.type === "query") return session.submit(connection, frame);
     if (frame.type === "human_feedback") return this.#takeFeedback(connection, frame);
     if (frame.verb === "auth") return this.#renewToken(connection, frame);
-    const { connection: { clock }, isDurable, registry } = this.#options;
+    const { connection: { clock }, registry } = this.#options;
     return runCommand({ connection, session, frame: frame as SessionCommand }, {
       clock,
-      isDurable,
+      isDurable: registry.isDurable(),
       store: registry.store,
       eventLog: registry.session.eventLog,
       deleteSession: (session) => this.#registry.remove(session, CLOSE.sessionDeleted),

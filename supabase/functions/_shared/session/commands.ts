@@ -1,7 +1,7 @@
 /** What each `command` does. Every one is answered by a frame with its id as `in_reply_to`. */
 
 import { AgentError } from "../errors.ts";
-import type { Clock, EventLog, SessionStore } from "../ports.ts";
+import type { Clock, EventLog, SessionRecord, SessionStore } from "../ports.ts";
 import { type CommandFrame, COMMANDS } from "../protocol/client_frames.ts";
 import { renderStatus, stamp } from "../protocol/render.ts";
 import type { Connection } from "./connection.ts";
@@ -58,34 +58,56 @@ export async function runCommand(
     case "clear":
       return await session.clear(connection, frame.id);
     case "cancel": {
-      const ids = session.cancel(frame.args);
+      const here = session.cancel(frame.args);
+      const ids = here.length > 0 ? here : await session.cancelElsewhere(frame.args);
       return ids.length === 0
         ? answer("nothing_to_cancel", "Nothing to cancel")
         : answer("cancelling", "Cancelling", { ids });
     }
     case "configure": {
       const { stream, ...options } = frame.args;
-      const configured = session.configure(options);
+      const configured = await session.configure(options);
       if (stream !== undefined) connection.wantsDeltas = stream;
       return answer("configured", "Configured", { ...configured, stream: connection.wantsDeltas });
     }
     case "sessions": {
-      const { owner } = session.record;
-      const records = owner.kind === "user"
-        ? await deps.store.list(owner.userId, frame.args.limit ?? DEFAULT_PAGE)
-        : [session.record];
-      const sessions = records.map(({ sessionId, createdAt }) => ({
-        session_id: sessionId,
-        created_at: stamp(createdAt),
-        current: sessionId === session.record.sessionId,
-      }));
-      return answer("sessions", `${sessions.length} sessions`, { sessions });
+      const page = await readSessions(session.record, deps.store, frame.args);
+      return answer("sessions", `${page.sessions.length} sessions`, page);
     }
     case "delete":
       session.abandon(new AgentError("shutting_down", "Cannot take query: the session was deleted"));
       answer("deleted", "Session deleted");
       return await deps.deleteSession(session);
   }
+}
+
+interface SessionsPage extends Record<string, unknown> {
+  /** Newest first. */
+  sessions: { session_id: string; created_at: string; current: boolean }[];
+  /** Ask with this as `before` for the page after; left out where there is none. */
+  before?: string;
+}
+
+/** The sessions of whoever owns this one: of an anonymous owner no other is known. */
+async function readSessions(
+  current: SessionRecord,
+  store: SessionStore,
+  { limit = DEFAULT_PAGE, before }: { limit?: number | undefined; before?: string | undefined },
+): Promise<SessionsPage> {
+  const { owner } = current;
+  // One more than asked for: it tells whether there is another page.
+  const records = owner.kind === "user"
+    ? await store.list(owner.userId, { limit: limit + 1, ...(before !== undefined && { before }) })
+    : before === undefined
+    ? [current]
+    : [];
+  const sessions = records.slice(0, limit).map(({ sessionId, createdAt }) => ({
+    session_id: sessionId,
+    created_at: stamp(createdAt),
+    current: sessionId === current.sessionId,
+  }));
+  const last = sessions.at(-1);
+  return records.length > limit && last !== undefined ? { sessions, before: last.session_id } : { sessions };
 }
 
 function helpText(): string {

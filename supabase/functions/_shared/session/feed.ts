@@ -1,20 +1,21 @@
 /**
  * What the connections of one session are shown: the log in the order of `seq`, and the running turn's text.
  *
- * A connection is live once it has been shown everything up to the newest event; until then its replay reads on, and
- * what is committed meanwhile reaches it through the log. So no live event overtakes the replay.
+ * The log is the truth, whoever wrote to it: what another worker has put between is read before what came after it is
+ * shown. A connection is live once it has been shown everything up to the newest event; until then its replay reads
+ * on, and what is committed meanwhile reaches it through the log. So no live event overtakes the replay.
  */
 
 import type { ActivityReporter } from "../activity/reporter.ts";
-import type { EventLog, LogPage, SessionRecord } from "../ports.ts";
+import type { Committed, EventLog, Lease, LogWrite, SessionRecord } from "../ports.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
-import type { LogEvent, NewLogEvent } from "../protocol/log_event.ts";
+import type { LogEvent } from "../protocol/log_event.ts";
 import { renderEvent } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { Connection } from "./connection.ts";
 
-/** Events read at a time in a replay. */
-const REPLAY_PAGE = 100;
+/** Events read at a time. */
+const PAGE = 500;
 
 /** What a commit is, to those who watch. */
 const STORING = { operation: "store", sector: "log" } as const;
@@ -22,10 +23,20 @@ const FORGETTING = { operation: "delete", sector: "history" } as const;
 
 export interface FeedOptions {
   record: SessionRecord;
+  /** The newest `seq` that is known already. */
+  lastSeq: number;
   activity: ActivityReporter;
   eventLog: EventLog;
-  /** Called with each committed event before anybody is shown it. */
-  onCommitted(event: LogEvent): void;
+  /** Called with the log's answer to a write before its events are shown to anybody. */
+  onAnswer(committed: Committed): void;
+  /** Called with what a read has told of the lease, before its events are shown. */
+  onGlimpse(lease: Lease): void;
+  /** Called with each event of the log before anybody is shown it. */
+  onEvent(event: LogEvent): void;
+  /** Called when all that has been learnt is shown; with the write's answer where it was a write. */
+  onSettled(committed?: Committed): void;
+  /** Called when this worker has appended events. */
+  onAppended(lastSeq: number): void;
   /** How the asker of a query learns its `seq`: by a status, where everyone else gets the query itself. */
   renderForAsker(event: LogEvent & { kind: "query" }): ServerFrame;
   /** Called when a connection has caught up. */
@@ -35,29 +46,42 @@ export interface FeedOptions {
 export class Feed {
   readonly connections = new Set<Connection>();
   readonly #options: FeedOptions;
-  #lastSeq = 0;
+  #lastSeq: number;
+  /** There is at least this much in the log. */
+  #wantedSeq = 0;
+  #catchingUp: Promise<void> | undefined;
 
   constructor(options: FeedOptions) {
     this.#options = options;
+    this.#lastSeq = options.lastSeq;
   }
 
-  /** The newest `seq` committed; 0 before the first. */
+  /** The newest `seq` that was shown; 0 before the first. */
   get lastSeq(): number {
     return this.#lastSeq;
   }
 
-  /** Appends to the log and shows the result to everyone who is live. Rejects as the log does. */
-  async commit(events: readonly NewLogEvent[]): Promise<readonly LogEvent[]> {
-    const { record, eventLog, onCommitted, activity } = this.#options;
-    const append = (): Promise<readonly LogEvent[]> => eventLog.append(record.sessionId, events);
-    const access = events[0]?.kind === "cleared" ? FORGETTING : STORING;
-    const logged = await activity.timed(record, access, append);
-    for (const event of logged) {
-      this.#lastSeq = event.seq;
-      onCommitted(event);
-      this.#deliver(event);
-    }
-    return logged;
+  /** Writes to the log and shows everyone who is live what is new in it. Rejects as the log does. */
+  async commit(write: LogWrite): Promise<Committed> {
+    const { record, eventLog, activity, onAnswer, onSettled, onAppended } = this.#options;
+    const append = (): Promise<Committed> => eventLog.commit(record.sessionId, write);
+    const [first] = write.events ?? [];
+    const committed = first === undefined
+      ? await append()
+      : await activity.timed(record, first.kind === "cleared" ? FORGETTING : STORING, append);
+    onAnswer(committed);
+    for (const event of committed.events) this.#take(event);
+    if (committed.lastSeq > this.#lastSeq) await this.catchUp(committed.lastSeq);
+    if (first !== undefined) onAppended(committed.lastSeq);
+    onSettled(committed);
+    return committed;
+  }
+
+  /** Reads on until everything up to `seq` is shown. Rejects as the log does. */
+  catchUp(seq: number): Promise<void> {
+    this.#wantedSeq = Math.max(this.#wantedSeq, seq);
+    if (this.#wantedSeq <= this.#lastSeq) return Promise.resolve();
+    return this.#catchingUp ??= this.#readOn().finally(() => this.#catchingUp = undefined);
   }
 
   /** Sends a frame that is no part of the log to every connection that is live, but for one. */
@@ -69,11 +93,6 @@ export class Feed {
     }
   }
 
-  /** Which part of the log is there, without reading it. */
-  extent(): Promise<LogPage> {
-    return this.#options.eventLog.read(this.#options.record.sessionId, { afterSeq: this.#lastSeq, limit: 0 });
-  }
-
   /**
    * Shows a connection everything after its cursor, at the pace at which it reads, and makes it live. Events that fall
    * out of the log before a slow reader got to them would be a silent hole: it is closed instead, and told so on resume.
@@ -82,7 +101,7 @@ export class Feed {
     const { record: { sessionId }, eventLog, onLive } = this.#options;
     connection.isLive = false;
     while (connection.cursor < this.#lastSeq) {
-      const { events } = await eventLog.read(sessionId, { afterSeq: connection.cursor, limit: REPLAY_PAGE });
+      const { events } = await eventLog.read(sessionId, { afterSeq: connection.cursor, limit: PAGE });
       if (connection.isGone) return;
       if (events[0]?.seq !== connection.cursor + 1) return connection.close(CLOSE.slowConsumer);
       for (const event of events) {
@@ -95,9 +114,41 @@ export class Feed {
     onLive(connection);
   }
 
+  async #readOn(): Promise<void> {
+    const { record: { sessionId }, eventLog, onGlimpse, onSettled } = this.#options;
+    let target: number;
+    let newest: number;
+    do {
+      target = this.#wantedSeq;
+      const page = await eventLog.read(sessionId, { afterSeq: this.#lastSeq, limit: PAGE });
+      newest = page.lastSeq;
+      onGlimpse(page.lease);
+      if (page.oldestSeq > this.#lastSeq + 1) this.#skipTo(page.oldestSeq);
+      for (const event of page.events) this.#take(event);
+      // A read that began before the last call may have missed what the call was about.
+    } while (this.#lastSeq < newest || this.#wantedSeq > target);
+    this.#wantedSeq = this.#lastSeq;
+    onSettled();
+  }
+
+  /** What was between is gone from the log: nobody here can be shown all, and a resume says so. */
+  #skipTo(seq: number): void {
+    this.#lastSeq = seq - 1;
+    for (const connection of this.connections) connection.close(CLOSE.slowConsumer);
+  }
+
+  /** Takes the next event; one that was taken before, or that others come before, does nothing. */
+  #take(event: LogEvent): void {
+    if (event.seq !== this.#lastSeq + 1) return;
+    this.#lastSeq = event.seq;
+    this.#options.onEvent(event);
+    this.#deliver(event);
+  }
+
   #deliver(event: LogEvent): void {
     let text: string | undefined;
     for (const connection of this.connections) {
+      // A replay that is ahead of us has shown it; one that is behind will.
       if (!connection.isLive || event.seq <= connection.cursor) continue;
       text = this.#show(connection, event, text);
     }

@@ -1,17 +1,25 @@
-/** Sessions and their logs in this worker's memory: `durable: false`, gone with the worker. */
+/**
+ * Sessions and their logs in this worker's memory: `durable: false`, gone with the worker.
+ *
+ * It does all that a store of several workers does, leases too: tests run many workers on one.
+ */
 
 import { AgentError } from "../errors.ts";
 import type {
   Clock,
+  Committed,
   EventLog,
   Feedback,
+  ListOptions,
   LogPage,
   LogRange,
+  LogWrite,
   SessionOwner,
   SessionRecord,
   SessionStore,
+  StoredSession,
 } from "../ports.ts";
-import type { LogEvent, NewLogEvent } from "../protocol/log_event.ts";
+import { MemorySession } from "./memory_session.ts";
 
 /** UTF-16 units of text that one session's log may hold; the oldest events go past it, as they do past `maxEvents`. */
 export const MAX_LOG_CHARS = 4_000_000;
@@ -22,47 +30,54 @@ export interface MemoryStoreOptions {
   maxEvents: number;
   /** Default {@linkcode MAX_LOG_CHARS}. */
   maxChars?: number;
-}
-
-interface StoredSession {
-  record: SessionRecord;
-  events: LogEvent[];
-  /** Text held by `events`. */
-  chars: number;
-  lastSeq: number;
-  /** Ids of feedback, oldest first; made with the first one. */
-  feedback: Set<string> | undefined;
+  /** How long a lease lasts that is not renewed, in milliseconds. Default: for ever. */
+  leaseMs?: number;
 }
 
 export class MemoryStore implements SessionStore, EventLog {
-  readonly #clock: Clock;
-  readonly #maxEvents: number;
-  readonly #maxChars: number;
-  readonly #sessions = new Map<string, StoredSession>();
+  readonly #options: Required<MemoryStoreOptions>;
+  readonly #workerId: string;
+  readonly #sessions: Map<string, MemorySession>;
 
-  constructor({ clock, maxEvents, maxChars = MAX_LOG_CHARS }: MemoryStoreOptions) {
-    this.#clock = clock;
-    this.#maxEvents = maxEvents;
-    this.#maxChars = maxChars;
+  constructor(
+    { maxChars = MAX_LOG_CHARS, leaseMs = Infinity, ...options }: MemoryStoreOptions,
+    workerId = "self",
+    sessions: Map<string, MemorySession> = new Map(),
+  ) {
+    this.#options = { ...options, maxChars, leaseMs };
+    this.#workerId = workerId;
+    this.#sessions = sessions;
+  }
+
+  /** The same sessions, as another worker has them. */
+  forWorker(workerId: string): MemoryStore {
+    return new MemoryStore(this.#options, workerId, this.#sessions);
   }
 
   create(record: SessionRecord): Promise<void> {
-    this.#sessions.set(record.sessionId, { record, events: [], chars: 0, lastSeq: 0, feedback: undefined });
+    this.#sessions.set(record.sessionId, new MemorySession(record, this.#options));
     return Promise.resolve();
   }
 
-  find(sessionId: string, claims: readonly SessionOwner[]): Promise<SessionRecord | undefined> {
-    const record = this.#sessions.get(sessionId)?.record;
-    const isOwner = record !== undefined && claims.some((claim) => isSameOwner(claim, record.owner));
-    return Promise.resolve(isOwner ? record : undefined);
+  find(
+    sessionId: string,
+    claims: readonly SessionOwner[],
+    { tail }: { tail: number },
+  ): Promise<StoredSession | undefined> {
+    const session = this.#sessions.get(sessionId);
+    const isOwner = session !== undefined &&
+      claims.some((claim) => isSameOwner(claim, session.record.owner));
+    return Promise.resolve(isOwner ? session.describe(tail, this.#workerId) : undefined);
   }
 
-  list(userId: string, limit: number): Promise<readonly SessionRecord[]> {
+  list(userId: string, { limit, before }: ListOptions): Promise<readonly SessionRecord[]> {
     const records: SessionRecord[] = [];
     for (const { record } of this.#sessions.values()) {
       if (record.owner.kind === "user" && record.owner.userId === userId) records.push(record);
     }
-    return Promise.resolve(records.sort((a, b) => b.createdAt - a.createdAt).slice(0, limit));
+    records.sort((a, b) => b.createdAt - a.createdAt || (b.sessionId > a.sessionId ? 1 : -1));
+    const start = before === undefined ? 0 : records.findIndex((record) => record.sessionId === before) + 1;
+    return Promise.resolve(records.slice(start, start + limit));
   }
 
   remove(sessionId: string): Promise<void> {
@@ -70,65 +85,38 @@ export class MemoryStore implements SessionStore, EventLog {
     return Promise.resolve();
   }
 
-  append(sessionId: string, events: readonly NewLogEvent[]): Promise<readonly LogEvent[]> {
-    const session = this.#sessions.get(sessionId);
-    if (session === undefined) return Promise.reject(unknownSession());
-    const at = this.#clock.now();
-    const logged = events.map((event): LogEvent => ({ ...event, seq: ++session.lastSeq, at }));
-    for (const event of logged) {
-      session.events.push(event);
-      session.chars += charsOf(event);
+  commit(sessionId: string, write: LogWrite): Promise<Committed> {
+    return this.#within(sessionId, (session) => session.commit(write, this.#workerId));
+  }
+
+  read(sessionId: string, range: LogRange): Promise<LogPage> {
+    return this.#within(sessionId, (session) => session.read(range, this.#workerId));
+  }
+
+  heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const heads = new Map<string, number>();
+    for (const id of sessionIds) {
+      const session = this.#sessions.get(id);
+      if (session !== undefined) heads.set(id, session.lastSeq);
     }
-    this.#trim(session);
-    return Promise.resolve(logged);
+    return Promise.resolve(heads);
   }
 
-  read(sessionId: string, { afterSeq, limit }: LogRange): Promise<LogPage> {
+  recordFeedback(sessionId: string, feedback: Feedback): Promise<{ repeated: boolean }> {
+    return this.#within(sessionId, (session) => session.recordFeedback(feedback));
+  }
+
+  /** What goes wrong rejects, as it would where the session is far away. */
+  #within<T>(sessionId: string, work: (session: MemorySession) => T): Promise<T> {
     const session = this.#sessions.get(sessionId);
-    if (session === undefined) return Promise.reject(unknownSession());
-    const { events, lastSeq } = session;
-    const oldestSeq = events[0]?.seq ?? lastSeq + 1;
-    // Without holes, so a seq is an index.
-    const start = Math.max(0, afterSeq + 1 - oldestSeq);
-    return Promise.resolve({ events: events.slice(start, start + limit), oldestSeq, lastSeq });
-  }
-
-  recordFeedback(sessionId: string, { id }: Feedback): Promise<{ repeated: boolean }> {
-    const session = this.#sessions.get(sessionId);
-    if (session === undefined) return Promise.reject(unknownSession());
-    const seen = session.feedback ??= new Set();
-    if (seen.has(id)) return Promise.resolve({ repeated: true });
-    seen.add(id);
-    if (seen.size > this.#maxEvents) {
-      for (const oldest of seen) {
-        seen.delete(oldest);
-        break;
-      }
+    if (session === undefined) {
+      return Promise.reject(new AgentError("unknown_session", "Cannot reach the session: it has ended"));
     }
-    return Promise.resolve({ repeated: false });
-  }
-
-  /** The newest event stays, however large. */
-  #trim(session: StoredSession): void {
-    const { events } = session;
-    while (events.length > 1 && (events.length > this.#maxEvents || session.chars > this.#maxChars)) {
-      const dropped = events.shift();
-      if (dropped !== undefined) session.chars -= charsOf(dropped);
+    try {
+      return Promise.resolve(work(session));
+    } catch (error) {
+      return Promise.reject(error);
     }
-  }
-}
-
-function charsOf(event: LogEvent): number {
-  switch (event.kind) {
-    case "query":
-    case "response":
-    case "notification":
-      return event.content.length;
-    case "error":
-    case "cancelled":
-      return event.partial.length;
-    case "cleared":
-      return 0;
   }
 }
 
@@ -136,8 +124,4 @@ function charsOf(event: LogEvent): number {
 function isSameOwner(a: SessionOwner, b: SessionOwner): boolean {
   if (a.kind === "user") return b.kind === "user" && a.userId === b.userId;
   return b.kind === "anonymous" && a.tokenHash === b.tokenHash;
-}
-
-function unknownSession(): AgentError {
-  return new AgentError("store_unavailable", "Cannot reach the session: it has ended", { retryable: true });
 }

@@ -40,10 +40,11 @@ export class Notices {
     for (const session of this.#options.registry.values()) session.feed.broadcast(frame);
   }
 
-  #commit({ record: { sessionId }, feed }: Session, notification: NotificationEvent): void {
+  #commit(session: Session, notification: NotificationEvent): void {
     const { lifetime, log } = this.#options;
+    const { sessionId } = session.record;
     lifetime.hold(
-      feed.commit([notification]).catch((error) => {
+      session.notify(notification).catch((error) => {
         log.write({ level: "error", event: "commit_failed", session_id: sessionId, error });
       }),
     );

@@ -22,6 +22,8 @@ const MAX_KNOWN_CHARS = 4_000_000;
 
 export class QueryIndex {
   readonly #byId = new Map<string, KnownQuery>();
+  /** Without a terminal event. */
+  readonly #open = new Set<KnownQuery>();
   /** Of all questions that are kept. */
   #chars = 0;
   #lastTurnId: string | undefined;
@@ -35,9 +37,9 @@ export class QueryIndex {
     return this.#byId.get(queryId);
   }
 
-  hasTurn(turnId: string): boolean {
-    for (const known of this.#byId.values()) if (known.turnId === turnId) return true;
-    return false;
+  /** Those without a terminal event that no turn of this worker answers, oldest first. */
+  get elsewhere(): readonly KnownQuery[] {
+    return this.#open.size === 0 ? [] : [...this.#open].filter((known) => known.turn === undefined);
   }
 
   /** A query that was accepted, before its event is committed. */
@@ -45,6 +47,18 @@ export class QueryIndex {
     const { queryId, turnId, content, options } = turn.query;
     this.#add({ queryId, turnId, content, options, turn, seq: undefined, terminalSeq: undefined });
     this.#lastTurnId = turnId;
+  }
+
+  /** This worker answers it now. */
+  attach(turn: Turn): void {
+    const known = this.#byId.get(turn.query.queryId);
+    if (known === undefined) this.accept(turn);
+    else if (known.terminalSeq === undefined) known.turn = turn;
+  }
+
+  /** Others answer what this worker has not. */
+  detachAll(): void {
+    for (const known of this.#open) known.turn = undefined;
   }
 
   /** Takes back what was accepted: its event could not be committed. */
@@ -64,6 +78,7 @@ export class QueryIndex {
       if (known !== undefined) {
         known.terminalSeq = event.seq;
         known.turn = undefined;
+        this.#open.delete(known);
         this.#lastTurnId = event.turnId;
       }
     }
@@ -77,10 +92,14 @@ export class QueryIndex {
   #add(known: KnownQuery): void {
     this.#chars += known.content.length;
     this.#byId.set(known.queryId, known);
+    this.#open.add(known);
   }
 
   #delete(queryId: string): void {
-    this.#chars -= this.#byId.get(queryId)?.content.length ?? 0;
+    const known = this.#byId.get(queryId);
+    if (known === undefined) return;
+    this.#chars -= known.content.length;
     this.#byId.delete(queryId);
+    this.#open.delete(known);
   }
 }

@@ -1,16 +1,29 @@
 /** The sessions of this worker: opened, resumed, swept when idle, bounded in number. */
 
 import { AgentError } from "../errors.ts";
+import { sha256Hex } from "../guard/digest.ts";
 import type { Identity } from "../guard/identity.ts";
-import type { CancelTimer, SessionOwner, SessionRecord, SessionStore } from "../ports.ts";
+import type {
+  CancelTimer,
+  LogPage,
+  SessionOwner,
+  SessionRecord,
+  SessionStore,
+  StoredSession,
+} from "../ports.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";
 import { stamp } from "../protocol/render.ts";
 import type { NotificationFrame } from "../protocol/server_frames.ts";
 import { Session, type SessionDeps } from "./session.ts";
 
+/** Events of a tail that are no messages: notifications, clearings. */
+const SPARE_TAIL = 50;
+
 export interface RegistryOptions {
   store: SessionStore;
+  /** Whether sessions outlive the worker: then what leaves its memory is still in the store. */
+  isDurable(): boolean;
   session: SessionDeps;
   /** Milliseconds without a message after which a session ends; 0 for never. */
   idleTimeoutMs: number;
@@ -61,39 +74,80 @@ export class SessionRegistry {
    */
   async open(identity: Identity, resume: ConnectRequest["resume"]): Promise<OpenedSession> {
     if (resume !== undefined) {
-      const session = await this.#find(identity, resume);
-      if (session !== undefined) {
-        const resumeToken = session.record.owner.kind === "anonymous" ? resume.token : undefined;
-        return { session, resumeToken, resumed: await judgeResume(session, resume.lastSeq) };
+      const stored = await this.#find(identity, resume);
+      if (stored !== undefined) {
+        const resumeToken = stored.record.owner.kind === "anonymous" ? resume.token : undefined;
+        const session = await this.#restore(stored);
+        return { session, resumeToken, resumed: judgeResume(stored.tail, resume.lastSeq) };
       }
     }
     const resumed: Resumed = { recovered: false, from_seq: 1, to_seq: 0, reason: "unknown_session" };
     return { ...await this.#create(identity), resumed: resume === undefined ? undefined : resumed };
   }
 
-  /** Takes a session off the list, forgets it, and closes its connections. */
+  /** Takes a session off the list and out of the store, and closes its connections. */
   async remove(session: Session, closing: Closing): Promise<void> {
-    const { store, session: { activity }, onClosed } = this.#options;
+    const { store, session: { activity, call } } = this.#options;
     const { record } = session;
-    if (!this.#sessions.delete(record.sessionId)) return;
-    onClosed?.(record.sessionId);
-    for (const connection of session.feed.connections) connection.close(closing);
-    if (this.#sessions.size === 0) this.stop();
+    if (!this.#release(session, closing)) return;
     const forget = (): Promise<void> => store.remove(record.sessionId);
     await activity.timed(record, { operation: "delete", sector: "session" }, forget);
+    call(record.sessionId, { kind: "deleted" });
     activity.session(record, "deleted");
+  }
+
+  /** Takes a session out of this worker's memory and closes its connections. Answers whether it was there. */
+  #release(session: Session, closing: Closing): boolean {
+    const { sessionId } = session.record;
+    if (this.#sessions.get(sessionId) !== session) return false;
+    this.#sessions.delete(sessionId);
+    this.#options.onClosed?.(sessionId);
+    for (const connection of session.feed.connections) connection.close(closing);
+    if (this.#sessions.size === 0) this.stop();
+    return true;
   }
 
   async #find(
     identity: Identity,
     resume: NonNullable<ConnectRequest["resume"]>,
-  ): Promise<Session | undefined> {
+  ): Promise<StoredSession | undefined> {
     const claims: SessionOwner[] = [];
     if (identity.kind === "user") claims.push({ kind: "user", userId: identity.userId });
     // Hashed whether or not the session exists, so that the time taken tells nothing.
-    if (resume.token !== undefined) claims.push({ kind: "anonymous", tokenHash: await sha256(resume.token) });
-    const record = await this.#options.store.find(resume.sessionId, claims);
-    return record === undefined ? undefined : this.#sessions.get(record.sessionId);
+    if (resume.token !== undefined) {
+      claims.push({ kind: "anonymous", tokenHash: await sha256Hex(resume.token) });
+    }
+    const { store, session: { settings } } = this.#options;
+    return await store.find(resume.sessionId, claims, { tail: 2 * settings.maxHistory + SPARE_TAIL });
+  }
+
+  /** The session as this worker has it, brought up to date, or as the store tells it. */
+  async #restore(stored: StoredSession): Promise<Session> {
+    const known = this.#sessions.get(stored.record.sessionId);
+    if (known === undefined) {
+      this.#makeRoom();
+      return this.#hold(stored);
+    }
+    await known.feed.catchUp(stored.tail.lastSeq);
+    return known;
+  }
+
+  #hold(stored: StoredSession): Session {
+    const { sessionId } = stored.record;
+    const session: Session = new Session(stored, {
+      ...this.#options.session,
+      onGone: () => this.#onGone(session),
+    });
+    this.#sessions.set(sessionId, session);
+    this.#options.onOpened?.(sessionId);
+    this.#sweepLater();
+    return session;
+  }
+
+  /** Somebody has deleted it, at another worker or in the store. */
+  #onGone(session: Session): void {
+    session.abandon(new AgentError("shutting_down", "Cannot take query: the session was deleted"));
+    this.#release(session, CLOSE.sessionDeleted);
   }
 
   async #create(identity: Identity): Promise<Omit<OpenedSession, "resumed">> {
@@ -102,14 +156,11 @@ export class SessionRegistry {
     const resumeToken = identity.kind === "anonymous" ? deps.ids.secret() : undefined;
     const owner: SessionOwner = identity.kind === "user"
       ? { kind: "user", userId: identity.userId }
-      : { kind: "anonymous", tokenHash: await sha256(resumeToken ?? "") };
+      : { kind: "anonymous", tokenHash: await sha256Hex(resumeToken ?? "") };
     const record: SessionRecord = { sessionId: deps.ids.uuid(), owner, createdAt: deps.clock.now() };
     await store.create(record);
-    const session = new Session(record, deps);
-    this.#sessions.set(record.sessionId, session);
+    const session = this.#hold(newSession(record));
     deps.activity.session(record, "created");
-    this.#options.onOpened?.(record.sessionId);
-    this.#sweepLater();
     return { session, resumeToken };
   }
 
@@ -150,7 +201,7 @@ export class SessionRegistry {
   }
 
   #expire(session: Session): void {
-    const { session: { clock, log, lifetime } } = this.#options;
+    const { session: { clock, log, lifetime }, isDurable } = this.#options;
     session.abandon(
       new AgentError("shutting_down", "Cannot take query: the session has expired", { retryable: true }),
     );
@@ -163,6 +214,8 @@ export class SessionRegistry {
       });
     }
     log.write({ level: "info", event: "session_expired", session_id: session.record.sessionId });
+    // The store knows by itself when it has expired, and another worker may have it in use.
+    if (isDurable()) return void this.#release(session, CLOSE.sessionTimeout);
     lifetime.hold(
       this.remove(session, CLOSE.sessionTimeout).catch((error) => {
         log.write({
@@ -176,9 +229,20 @@ export class SessionRegistry {
   }
 }
 
+/** A session that has just been made, as the store would tell it. */
+function newSession(record: SessionRecord): StoredSession {
+  const lease = { epoch: 0, holder: "nobody", leftMs: 0 } as const;
+  return {
+    record,
+    tail: { events: [], oldestSeq: 1, lastSeq: 0, lease },
+    openTurns: [],
+    defaults: {},
+    notes: [],
+  };
+}
+
 /** What a client that has seen everything up to `lastSeq` is told about the rest. */
-async function judgeResume(session: Session, lastSeq: number): Promise<Resumed> {
-  const { oldestSeq, lastSeq: newest } = await session.feed.extent();
+function judgeResume({ oldestSeq, lastSeq: newest }: LogPage, lastSeq: number): Resumed {
   if (lastSeq > newest) {
     return { recovered: false, from_seq: oldestSeq, to_seq: newest, reason: "cursor_ahead" };
   }
@@ -186,9 +250,4 @@ async function judgeResume(session: Session, lastSeq: number): Promise<Resumed> 
     return { recovered: false, from_seq: oldestSeq, to_seq: newest, reason: "gap" };
   }
   return { recovered: true, from_seq: lastSeq + 1, to_seq: newest };
-}
-
-async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -2,55 +2,92 @@
  * Runs the turns of one session, one at a time: queue → turn → log.
  *
  * The model is asked before anything is announced or committed; every turn that was taken ends with one terminal event.
+ * Only the holder of the session's lease may run turns: a turn that begins claims it with the write of its question,
+ * and one that turns out to be another worker's is dropped without a trace.
  */
 
 import type { ActivityReporter } from "../activity/reporter.ts";
 import type { StopReason, Turn } from "../agent/turn.ts";
 import { TurnQueue } from "../agent/turn_queue.ts";
 import { hasEnded } from "../agent/turn_machine.ts";
-import { AgentError, toAgentError } from "../errors.ts";
-import type { TokenBudget } from "../guard/token_budget.ts";
-import type { Metrics } from "../metrics.ts";
-import type { Clock, LanguageModel, Log, ModelRequest, SessionRecord, WorkerLifetime } from "../ports.ts";
+import { AgentError } from "../errors.ts";
+import type {
+  Clock,
+  Committed,
+  LanguageModel,
+  LogWrite,
+  ModelRequest,
+  SessionRecord,
+  StopRequest,
+  WorkerLifetime,
+} from "../ports.ts";
 import { deltaEncoder } from "../protocol/delta_encoder.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
-import { renderError, renderThinking } from "../protocol/render.ts";
+import { renderThinking } from "../protocol/render.ts";
+import type { Checkpoints } from "./checkpoints.ts";
 import type { Connection } from "./connection.ts";
 import type { Feed } from "./feed.ts";
 import type { DeltaSource } from "./outbox.ts";
+import type { Tenure } from "./tenure.ts";
+import { TurnRecord } from "./turn_record.ts";
 
 export interface RunnerDeps {
   clock: Clock;
-  log: Log;
-  metrics: Metrics;
   model: LanguageModel;
-  budget: TokenBudget;
   lifetime: WorkerLifetime;
   activity: ActivityReporter;
+  checkpoints: Checkpoints;
+  /** A lease is renewed after so long without a checkpoint, in milliseconds. */
+  renewLeaseMs: number;
 }
 
 export interface RunnerOptions extends RunnerDeps {
   record: SessionRecord;
   feed: Feed;
+  tenure: Tenure;
   /** What to ask the model, at the moment when the turn starts. */
   requestFor(turn: Turn): ModelRequest;
   /** Whether the question has its place in the log: only then may its start be told apart from it. */
   isCommitted(turn: Turn): boolean;
+  /** Called with each piece of the answer, and with an empty one when it starts. `offset` is in UTF-16 units. */
+  onText(turn: Turn, offset: number): void;
+  /** Called when a turn has ended here, before its end is in the log. */
+  onEnded(turn: Turn, ended: TerminalEvent): void;
+  /** Called when a turn's end could not be brought into the log: `lease_lost` where another worker runs the turns. */
+  onUnwritten(ended: TerminalEvent, thrown: unknown): void;
+  /** Called when a write was refused because another worker has taken over. */
+  onLost(): void;
+  /** Called when what ran and waited here was dropped: it is another worker's, or nobody's. */
+  onDisowned(): void;
 }
 
 interface Running {
   turn: Turn;
   deltas: DeltaSource;
+  record: TurnRecord;
   /** Settles when the terminal event is out. */
   done: Promise<void>;
+  /** The write that tells the store of the start, if it is on its way. */
+  started: Promise<unknown> | undefined;
+  isStartTold: boolean;
+  isWriting: boolean;
+  /** Its end is on the way to the log. */
+  isEnding: boolean;
+  /** It ends here without a trace: another worker's now, or nobody's. */
+  isDisowned: boolean;
 }
 
 export class Runner {
   readonly queue = new TurnQueue();
   readonly #options: RunnerOptions;
   #running: Running | undefined;
-  /** Set when the session is no more: what still ends then leaves no trace. */
-  #isAbandoned = false;
+  #renewedAt = 0;
+  /** The write that gives the lease up, while it is on its way. */
+  #releasing: Promise<unknown> | undefined;
+  /** Ends of turns that are not on their way to the log yet: the lease is given up with the last. */
+  #endsToWrite = 0;
+  /** Nothing starts any more. */
+  #isEnding = false;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -60,23 +97,33 @@ export class Runner {
     return this.#running?.turn;
   }
 
-  /** Starts the turn whose turn it is, unless one runs. */
+  /** Whether anything runs or waits here. */
+  get isBusy(): boolean {
+    return this.#running !== undefined || this.queue.size > 0;
+  }
+
+  /** Starts the turn whose turn it is, unless one runs here or elsewhere. */
   startNext(): void {
-    if (this.#running !== undefined) return;
-    const turn = this.queue.next();
-    if (turn === undefined) return;
-    const { clock, lifetime } = this.#options;
-    const encode = deltaEncoder(turn.query.turnId, turn.query.queryId);
-    const deltas: DeltaSource = {
-      get text() {
-        return turn.text;
-      },
-      encode: (offset, content) => encode(offset, content, clock.now()),
-    };
-    const running: Running = { turn, deltas, done: Promise.resolve() };
-    this.#running = running;
-    running.done = this.#run(running);
-    lifetime.hold(running.done);
+    const turn = this.#start();
+    // Of a turn that has its lease the first checkpoint tells; but one that ends its workers may never get there.
+    if (turn === undefined || this.#options.tenure.state.name === "self" && !turn.isTakenOver) return;
+    const { turnId: startedTurnId } = turn.query;
+    this.#told(this.#options.feed.commit({ lease: "claim", startedTurnId }));
+  }
+
+  /** Takes a turn, starts it where nothing runs, and brings its question into the log. Rejects as the log does. */
+  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">): Promise<Committed> {
+    const { feed, tenure } = this.#options;
+    if (tenure.state.name !== "other") this.queue.push(turn);
+    const isStarted = this.#start() === turn;
+    const committing = feed.commit({
+      events: [turn.toEvent()],
+      ...extra,
+      ...(tenure.state.name === "nobody" && { lease: "claim" }),
+      ...(isStarted && { startedTurnId: turn.query.turnId }),
+    });
+    if (isStarted) this.#told(committing);
+    return committing;
   }
 
   /** Stops one turn, running or waiting, by the id of its query. Answers whether there was one. */
@@ -87,15 +134,44 @@ export class Runner {
       return true;
     }
     const waiting = this.queue.remove(queryId);
-    if (waiting !== undefined) this.#end(waiting, waiting.stop(why));
+    if (waiting !== undefined) this.#stopWaiting(waiting, why);
     return waiting !== undefined;
   }
 
-  /** Stops all that wait and answers with the ids of their queries. */
-  stopWaiting(why: StopReason): readonly string[] {
-    const turns = this.queue.removeAll();
-    for (const turn of turns) this.#end(turn, turn.stop(why));
-    return turns.map((turn) => turn.query.queryId);
+  /** Stops what `which` names and answers with the ids of the queries. */
+  stopAll(which: StopRequest["which"], why: StopReason): readonly string[] {
+    if (typeof which === "object") return this.stop(which.queryId, why) ? [which.queryId] : [];
+    const running = this.#running?.turn;
+    const waiting = which === "running" ? [] : this.queue.removeAll();
+    for (const turn of waiting) this.#stopWaiting(turn, why);
+    const ids = waiting.map(({ query }) => query.queryId);
+    if (which === "waiting" || running === undefined) return ids;
+    running.stop(why);
+    return [running.query.queryId, ...ids];
+  }
+
+  /** Brings the end of a turn that ran here before into the log. */
+  conclude(ended: TerminalEvent): void {
+    this.#options.lifetime.hold(this.#commitEnd(ended));
+  }
+
+  /** Drops a turn without a trace. */
+  drop(turn: Turn): void {
+    this.queue.remove(turn.query.queryId);
+    if (this.#running?.turn === turn) this.#disown(this.#running);
+  }
+
+  /** Drops everything without a trace, and takes nothing more. */
+  abandon(): void {
+    this.#isEnding = true;
+    this.yield();
+  }
+
+  /** Drops everything: another worker runs the session's turns. */
+  yield(): void {
+    this.queue.removeAll();
+    if (this.#running !== undefined) this.#disown(this.#running);
+    this.#options.onDisowned();
   }
 
   /** Sends the running turn's text so far to a connection that has just caught up. */
@@ -106,49 +182,94 @@ export class Runner {
   }
 
   /**
-   * Ends those that wait, and the running one too if it is not done in `timeoutMs` (0: for as long as it takes).
-   * Settles when every terminal event is out.
+   * Starts nothing more, and lets the running turn finish for `timeoutMs` (0: for as long as it takes). What is not done
+   * then goes to `leave`: it is stopped, or left to another worker. Settles when nothing runs here any more.
    */
-  async drain(timeoutMs: number): Promise<void> {
+  async drain(timeoutMs: number, leave: "interrupt" | "hand_over"): Promise<void> {
+    this.#isEnding = true;
     const error = new AgentError("interrupted", "the worker was replaced before the answer was done", {
       retryable: true,
     });
-    this.stopWaiting({ signal: "interrupt", error });
+    const why: StopReason = { signal: "interrupt", error };
+    if (leave === "interrupt") this.stopAll("waiting", why);
+    else this.queue.removeAll();
     const running = this.#running;
     if (running === undefined) return;
-    const stop = (): void => void running.turn.stop({ signal: "interrupt", error });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const stop = (): void => {
+      if (leave === "interrupt") return void running.turn.stop(why);
+      this.#handOver(running).then(resolve, resolve);
+    };
     const cancelTimer = timeoutMs > 0 ? this.#options.clock.after(timeoutMs, stop) : undefined;
-    await running.done;
+    await Promise.race([running.done, promise]);
     cancelTimer?.();
   }
 
-  /** Drops everything without a trace. */
-  abandon(why: AgentError): void {
-    this.#isAbandoned = true;
-    this.queue.removeAll();
-    this.#running?.turn.stop({ signal: "interrupt", error: why });
+  /** Takes a turn out of the queue and asks the model. */
+  #start(): Turn | undefined {
+    const { clock, lifetime, tenure } = this.#options;
+    if (this.#running !== undefined || this.#isEnding || tenure.state.name === "other") return undefined;
+    const turn = this.queue.next();
+    if (turn === undefined) return undefined;
+    const encode = deltaEncoder(turn.query.turnId, turn.query.queryId);
+    const deltas: DeltaSource = {
+      get text() {
+        return turn.text;
+      },
+      encode: (offset, content) => encode(offset, content, clock.now()),
+    };
+    const running: Running = {
+      turn,
+      deltas,
+      record: new TurnRecord(turn),
+      done: Promise.resolve(),
+      started: undefined,
+      isStartTold: false,
+      isWriting: false,
+      isEnding: false,
+      isDisowned: false,
+    };
+    this.#running = running;
+    running.done = this.#run(running);
+    lifetime.hold(running.done);
+    return turn;
+  }
+
+  /** The write that tells of the running turn's start is on its way. */
+  #told(committing: Promise<unknown>): void {
+    const running = this.#running;
+    if (running === undefined) return;
+    running.isStartTold = true;
+    this.#renewedAt = this.#options.clock.now();
+    // Whoever made the write hears of its failure; here only when it is over counts.
+    running.started = committing.then(() => {}, () => {});
   }
 
   async #run(running: Running): Promise<void> {
     const { turn } = running;
-    const { model, feed, clock, requestFor, isCommitted, record, activity } = this.#options;
+    const { model, feed, clock, requestFor, isCommitted, record, activity, checkpoints } = this.#options;
     const request = requestFor(turn);
     const ending = turn.run(model, request, (text) => {
-      this.#sendDelta(running, text);
+      this.#sendDelta(running, turn.text.length - text.length, text);
       activity.streaming(record, turn, request.maxTokens);
     });
     activity.memory(record, { operation: "recall", sector: "history" }, { success: true, durationMs: 0 });
     activity.reasoning(record, turn, "thinking");
     if (isCommitted(turn)) feed.broadcast(renderThinking(turn.query, clock.now()));
+    // What another worker has written: here may be clients who have more of it, or less.
+    if (turn.text === "") this.#options.onText(turn, 0);
+    else this.#sendDelta(running, 0, turn.text);
+    const stopCheckpoints = checkpoints.add(() => this.#checkpoint(running));
     const ended = await ending;
+    stopCheckpoints();
     for (const connection of feed.connections) connection.dropHeldDeltas();
-    await this.#end(turn, ended);
+    running.isEnding = true;
+    if (!running.isDisowned) await this.#end(turn, ended);
     this.#running = undefined;
     this.startNext();
   }
 
-  #sendDelta({ turn, deltas }: Running, text: string): void {
-    const offset = turn.text.length - text.length;
+  #sendDelta({ turn, deltas }: Running, offset: number, text: string): void {
     const { connectionId, stream } = turn.query;
     let encoded: string | undefined;
     for (const connection of this.#options.feed.connections) {
@@ -159,54 +280,106 @@ export class Runner {
         connection.sendDelta(deltas, offset, encoded ??= deltas.encode(offset, text));
       }
     }
+    this.#options.onText(turn, offset);
+  }
+
+  #stopWaiting(turn: Turn, why: StopReason): void {
+    const ended = turn.stop(why);
+    if (ended !== undefined) this.#options.lifetime.hold(this.#end(turn, ended));
   }
 
   /** Puts a terminal event in the log. Never rejects: where the log is out of reach, everyone is told. */
-  async #end(turn: Turn, ended: TerminalEvent | undefined): Promise<void> {
-    if (ended === undefined || this.#isAbandoned) return;
-    const { feed, clock } = this.#options;
-    this.#account(turn, ended);
+  async #end(turn: Turn, ended: TerminalEvent): Promise<void> {
+    this.#options.onEnded(turn, ended);
+    await this.#commitEnd(ended);
+  }
+
+  async #commitEnd(ended: TerminalEvent): Promise<void> {
     try {
-      await feed.commit([ended]);
+      await this.#writeEnd(ended);
     } catch (thrown) {
-      const error = toAgentError(thrown);
-      this.#write("error", "commit_failed", { turn_id: ended.turnId, error });
-      feed.broadcast(renderError(error, clock.now(), ended.queryId));
+      if (isLost(thrown)) this.#lose();
+      this.#options.onUnwritten(ended, thrown);
     }
   }
 
-  #account(turn: Turn, ended: TerminalEvent): void {
-    const { metrics, budget, activity, record } = this.#options;
-    if (hasEnded(turn.state)) activity.reasoning(record, turn, turn.state);
-    const { payers } = turn.query;
-    metrics.count("turns_total", turn.state);
-    if (ended.kind !== "response") {
-      if (ended.partial !== "") budget.spend(payers, estimateTokens(turn));
-      const why = ended.kind === "error" ? { code: ended.code } : { reason: ended.reason };
-      return this.#write("info", "turn_ended", { turn_id: ended.turnId, outcome: turn.state, ...why });
+  /**
+   * Writes the end of a turn, which only the holder of the lease may, and gives the lease up with the last there is to
+   * run. Rejects with `lease_lost` where another worker has it.
+   */
+  async #writeEnd(ended: TerminalEvent): Promise<void> {
+    const { feed, tenure } = this.#options;
+    this.#endsToWrite++;
+    try {
+      await this.#running?.started;
+      await this.#releasing;
+      if (tenure.state.name === "nobody") await feed.commit({ lease: "claim" });
+    } finally {
+      this.#endsToWrite--;
     }
-    const { model, finishReason, usage } = ended;
-    budget.spend(payers, usage?.total_tokens ?? estimateTokens(turn));
-    if (usage !== undefined) {
-      metrics.count("tokens_total", "prompt", usage.prompt_tokens);
-      metrics.count("tokens_total", "completion", usage.completion_tokens);
-      metrics.count("cost_usd_total", "", usage.cost ?? 0);
+    const { state } = tenure;
+    if (state.name !== "self") {
+      throw new AgentError("lease_lost", "Cannot write: another worker has taken over");
     }
-    this.#write("info", "turn_ended", {
-      turn_id: ended.turnId,
-      outcome: turn.state,
-      model,
-      finish_reason: finishReason,
-      ...usage,
+    const isRunning = this.#running !== undefined && !this.#running.isEnding;
+    const isLast = this.#endsToWrite === 0 && this.queue.size === 0 && !isRunning;
+    const writing = feed.commit({
+      events: [ended],
+      epoch: state.epoch,
+      ...(isLast && { lease: "release" }),
     });
+    if (isLast) this.#releasing = writing.catch(() => {}).finally(() => this.#releasing = undefined);
+    await writing;
   }
 
-  #write(level: "info" | "error", event: string, fields: Record<string, unknown>): void {
-    this.#options.log.write({ level, event, session_id: this.#options.record.sessionId, ...fields });
+  /** Puts down what there is of the answer, and renews the lease. */
+  #checkpoint(running: Running): void {
+    const { clock, tenure, lifetime, renewLeaseMs } = this.#options;
+    const { turn, record } = running;
+    if (running.isWriting || running.isDisowned || tenure.state.name !== "self") return;
+    const checkpoint = record.next();
+    if (checkpoint === undefined && clock.now() - this.#renewedAt < renewLeaseMs) return;
+    running.isWriting = true;
+    this.#renewedAt = clock.now();
+    const start = running.isStartTold ? {} : { startedTurnId: turn.query.turnId };
+    running.isStartTold = true;
+    const writing = this.#options.feed.commit({
+      epoch: tenure.state.epoch,
+      ...start,
+      ...(checkpoint && { checkpoint }),
+    }).catch((thrown) => {
+      if (isLost(thrown)) return this.#lose();
+      // The next one tries again, from the start.
+      record.startOver();
+      running.isStartTold = false;
+    }).finally(() => running.isWriting = false);
+    lifetime.hold(writing);
+  }
+
+  async #handOver(running: Running): Promise<void> {
+    const { feed, tenure } = this.#options;
+    await running.started;
+    const { state } = tenure;
+    if (state.name === "self" && !hasEnded(running.turn.state)) {
+      running.record.startOver();
+      const checkpoint = running.record.next();
+      await feed.commit({ epoch: state.epoch, lease: "release", ...(checkpoint && { checkpoint }) });
+    }
+    this.#disown(running);
+  }
+
+  #lose(): void {
+    this.#options.tenure.lost();
+    this.yield();
+    this.#options.onLost();
+  }
+
+  #disown(running: Running): void {
+    running.isDisowned = true;
+    running.turn.stop({ signal: "interrupt", error: new AgentError("lease_lost", "taken over") });
   }
 }
 
-/** About four UTF-16 units a token: for a budget, where the provider reports no usage. */
-function estimateTokens({ text, query }: Turn): number {
-  return Math.ceil((text.length + query.content.length) / 4);
+function isLost(thrown: unknown): boolean {
+  return thrown instanceof AgentError && thrown.code === "lease_lost";
 }

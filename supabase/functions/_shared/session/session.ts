@@ -1,86 +1,69 @@
 /**
  * One session: what clients may ask of it.
  *
- * A query goes `submit → runner → log → feed`. Durable events reach the clients after their commit, in the order of
- * `seq`; deltas at once. The model never waits for the store.
+ * A query goes `submit → turns → runner → log → feed`. Durable events reach the clients after their commit, in the
+ * order of `seq`; deltas at once. The model never waits for the store.
  */
 
-import { History } from "../agent/history.ts";
 import { Turn } from "../agent/turn.ts";
 import { AgentError, toAgentError } from "../errors.ts";
-import type { EventLog, Ids, ModelRequest, SessionRecord } from "../ports.ts";
+import type { Committed, Ids, SessionRecord, StopRequest, StoredSession } from "../ports.ts";
 import type { FeedbackFrame, QueryFrame, QueryOptions, QueuePolicy } from "../protocol/client_frames.ts";
-import type { LogEvent } from "../protocol/log_event.ts";
-import {
-  renderError,
-  renderEvent,
-  renderStatus,
-  renderThinking,
-  type StatusFields,
-} from "../protocol/render.ts";
-import type { ServerFrame, StatusFrame } from "../protocol/server_frames.ts";
+import { isTerminal, type LogEvent, type NotificationEvent, type QueryEvent } from "../protocol/log_event.ts";
+import { renderError, renderEvent, renderThinking, type StatusFields } from "../protocol/render.ts";
+import type { ServerFrame } from "../protocol/server_frames.ts";
+import type { SessionCall } from "../protocol/session_call.ts";
 import type { Connection } from "./connection.ts";
-import { Feed } from "./feed.ts";
-import { type KnownQuery, QueryIndex } from "./query_index.ts";
+import type { Feed } from "./feed.ts";
+import type { KnownQuery } from "./query_index.ts";
 import { checkOptions } from "./query_options.ts";
-import { Runner, type RunnerDeps } from "./runner.ts";
+import { Turns, type TurnsDeps, type TurnsSettings } from "./turns.ts";
 
-export interface SessionSettings {
-  systemPrompt: string;
-  models: readonly string[];
+/** Events looked through at a time for the end of a query that was asked long ago. */
+const SEARCH_PAGE = 200;
+
+export interface SessionSettings extends TurnsSettings {
   allowedModels: readonly string[];
-  temperature: number;
-  maxTokens: number;
-  maxHistory: number;
-  maxEvents: number;
   /** Turns that may wait; 0 for any number. */
   maxQueue: number;
   queuePolicy: QueuePolicy;
 }
 
-export interface SessionDeps extends RunnerDeps {
+export interface SessionDeps extends TurnsDeps {
   ids: Ids;
-  eventLog: EventLog;
   settings: SessionSettings;
+}
+
+export interface SessionOptions extends SessionDeps {
+  /** Called when the store says that the session is no more. */
+  onGone(): void;
 }
 
 export class Session {
   readonly record: SessionRecord;
-  readonly feed: Feed;
   readonly #deps: SessionDeps;
-  readonly #runner: Runner;
-  readonly #history: History;
-  readonly #queries = new QueryIndex();
+  readonly #turns: Turns;
   #lastActivity: number;
-  /** Set by `configure`: what a query's own options go before. */
-  #defaults: QueryOptions = {};
   /** Why nothing more is taken: the worker is ending, or the session has. */
   #refusal: AgentError | undefined;
 
-  constructor(record: SessionRecord, deps: SessionDeps) {
-    this.record = record;
-    this.#deps = deps;
-    this.#lastActivity = deps.clock.now();
-    this.#history = new History(deps.settings.maxHistory);
-    this.feed = new Feed({
-      record,
-      activity: deps.activity,
-      eventLog: deps.eventLog,
-      onCommitted: (event) => this.#remember(event),
-      renderForAsker: (event) => this.#acknowledge(event.queryId, event.at),
-      onLive: (connection) => this.#runner.announceTo(connection),
-    });
-    this.#runner = new Runner({
-      ...deps,
-      record,
-      feed: this.feed,
-      requestFor: (turn) => this.#requestFor(turn),
-      isCommitted: (turn) => this.#queries.get(turn.query.queryId)?.seq !== undefined,
+  constructor(stored: StoredSession, options: SessionOptions) {
+    this.record = stored.record;
+    this.#deps = options;
+    this.#lastActivity = options.clock.now();
+    this.#turns = new Turns(stored, {
+      ...options,
+      // What others push in is no sign of life.
+      onEvent: ({ kind }) => kind !== "notification" && this.touch(),
     });
   }
 
+  get feed(): Feed {
+    return this.#turns.feed;
+  }
+
   get isRunning(): boolean {
-    return this.#runner.running !== undefined;
+    return this.#turns.runner.running !== undefined;
   }
 
   /** When somebody last did something here: now, while an answer is being written. Milliseconds since the epoch. */
@@ -95,15 +78,19 @@ export class Session {
 
   /** What `command` `status` tells. */
   describe(): Record<string, unknown> {
-    const { running, queue } = this.#runner;
+    const { runner, queries, history, feed } = this.#turns;
+    const waiting = runner.queue.inOrder().map(({ query }) => query);
+    const running = runner.running?.query ??
+      queries.elsewhere.find(({ turnId }) => turnId === this.#turns.tail.remote?.turnId);
+    const elsewhere = queries.elsewhere.filter((known) => known !== running);
     return {
       session_id: this.record.sessionId,
       state: running === undefined ? "idle" : "running",
       running: running === undefined ? null : idsOf(running),
-      queued: queue.inOrder().map((turn, index) => ({ ...idsOf(turn), position: index + 1 })),
-      connections: this.feed.connections.size,
-      last_seq: this.feed.lastSeq,
-      history_messages: this.#history.size,
+      queued: [...waiting, ...elsewhere].map((query, index) => ({ ...idsOf(query), position: index + 1 })),
+      connections: feed.connections.size,
+      last_seq: feed.lastSeq,
+      history_messages: history.size,
     };
   }
 
@@ -113,74 +100,98 @@ export class Session {
    * then nothing was taken.
    */
   submit(connection: Connection, frame: QueryFrame): void {
-    const known = frame.id === undefined ? undefined : this.#queries.get(frame.id);
+    const known = frame.id === undefined ? undefined : this.#turns.queries.get(frame.id);
     if (known !== undefined) return this.#repeat(connection, frame, known);
     const policy = frame.policy ?? this.#deps.settings.queuePolicy;
     this.#checkAdmission(connection, frame, policy);
-    const { ids } = this.#deps;
+    const { ids, lifetime, activity } = this.#deps;
+    const { runner, history } = this.#turns;
     const turn = new Turn({
       queryId: frame.id ?? ids.uuid(),
       turnId: ids.uuid(),
       content: frame.content,
       priority: frame.priority ?? "normal",
+      first: policy === "interrupt",
       options: frame.options ?? {},
       connectionId: connection.id,
       stream: frame.stream,
-      feedback: this.#history.takeNotes(),
+      feedback: history.takeNotes(),
       payers: connection.limitKeys,
     });
-    this.#queries.accept(turn);
-    const { queue, running } = this.#runner;
-    if (policy === "interrupt") queue.pushFirst(turn);
-    else queue.push(turn);
-    this.#commitQuery(connection, turn);
-    this.#deps.activity.reasoning(this.record, turn, "queued");
+    const { running } = runner;
+    const superseded = policy === "latest" ? runner.queue.inOrder() : [];
+    const stop = this.#stopElsewhere(policy);
+    activity.reasoning(this.record, turn, "queued");
+    const committing = this.#turns.submit(turn, {
+      ...(stop && { stop }),
+      ...(policy === "reject" && { onlyIfIdle: true }),
+    });
+    lifetime.hold(
+      committing.then(
+        (committed) => this.#onTaken(connection, frame, turn, committed),
+        (thrown) => this.#giveUp(connection, turn, thrown),
+      ),
+    );
     if (policy === "interrupt") running?.stop({ signal: "cancel", reason: "interrupted" });
-    if (policy === "latest") this.#supersedeAllBut(turn);
-    this.#runner.startNext();
+    for (const { query } of superseded) {
+      runner.stop(query.queryId, { signal: "cancel", reason: "superseded" });
+    }
   }
 
-  /** Stops what the selector names, the running turn by default. Answers with the ids of the queries it stopped. */
+  /** Stops what the selector names, the running turn by default. Answers with the ids of the queries it stopped here. */
   cancel({ id, all }: { id?: string | undefined; all?: boolean | undefined }): readonly string[] {
-    const why = { signal: "cancel", reason: "cancelled" } as const;
-    const waiting = all === true ? this.#runner.stopWaiting(why) : [];
-    const target = id !== undefined && all !== true ? id : this.#runner.running?.query.queryId;
-    const isStopped = target !== undefined && this.#runner.stop(target, why);
-    return isStopped ? [target, ...waiting] : waiting;
+    return this.#turns.runner.stopAll(whichOf({ id, all }), { signal: "cancel", reason: "cancelled" });
+  }
+
+  /** The same, where another worker runs the turns: it is asked to. Rejects as the log does. */
+  async cancelElsewhere(
+    { id, all }: { id?: string | undefined; all?: boolean | undefined },
+  ): Promise<readonly string[]> {
+    if (this.#turns.elsewhere === 0) return [];
+    const stop: StopRequest = { which: whichOf({ id, all }), reason: "cancelled" };
+    const { reached } = await this.feed.commit({ stop });
+    this.#tellStopped(reached, stop.reason);
+    return reached;
   }
 
   /** Puts the conversation so far out of the model's sight. */
   async clear(connection: Connection, commandId: string | undefined): Promise<void> {
-    const event = { kind: "cleared", connectionId: connection.id } as const;
-    await this.feed.commit([commandId === undefined ? event : { ...event, commandId }]);
+    const event = {
+      kind: "cleared",
+      clearId: this.#deps.ids.uuid(),
+      connectionId: connection.id,
+    } as const;
+    await this.feed.commit({ events: [commandId === undefined ? event : { ...event, commandId }] });
     this.#deps.activity.session(this.record, "updated");
   }
 
-  /** Sets what queries fall back on, and answers with all that is set. Throws `option_not_allowed`. */
-  configure(options: QueryOptions): Record<string, unknown> {
+  /** Sets what queries fall back on, and answers with all that is set. Rejects with `option_not_allowed`. */
+  async configure(options: QueryOptions): Promise<Record<string, unknown>> {
     const { settings } = this.#deps;
     checkOptions(options, settings);
-    this.#defaults = { ...this.#defaults, ...options };
+    const defaults = this.#turns.defaults = { ...this.#turns.defaults, ...options };
+    if (Object.keys(options).length > 0) await this.feed.commit({ defaults });
     this.#deps.activity.session(this.record, "updated");
     return {
       model: settings.models[0],
       temperature: settings.temperature,
       max_tokens: settings.maxTokens,
-      ...this.#defaults,
+      ...defaults,
     };
   }
 
   /** Records what somebody thinks of a turn, of the last one by default. Throws `unknown_turn`, `unknown_approval`. */
   async takeFeedback(frame: FeedbackFrame): Promise<StatusFields> {
+    const { queries, history } = this.#turns;
     const { id = this.#deps.ids.uuid(), verdict, rating, content: comment = "" } = frame;
-    const turnId = frame.turn_id ?? this.#queries.lastTurnId;
+    const turnId = frame.turn_id ?? queries.lastTurnId;
     if (frame.approval_id !== undefined) {
       throw new AgentError(
         "unknown_approval",
         'Cannot record feedback: nothing waits for this "approval_id"',
       );
     }
-    if (turnId === undefined || !this.#queries.hasTurn(turnId)) {
+    if (turnId === undefined) {
       throw new AgentError(
         "unknown_turn",
         'Cannot record feedback: "turn_id" must name a turn of this session',
@@ -188,24 +199,50 @@ export class Session {
     }
     const feedback = { id, turnId, comment, ...(verdict && { verdict }), ...(rating && { rating }) };
     const { repeated } = await this.#deps.eventLog.recordFeedback(this.record.sessionId, feedback);
-    if (!repeated && verdict === "modify") this.#history.addNote(comment);
+    if (!repeated && verdict === "modify") history.addNote(comment);
     return { turn_id: turnId, in_reply_to: id, data: { repeated } };
   }
 
-  /** Takes no more queries and lets the running turn finish for `timeoutMs`. Settles when nothing runs any more. */
-  async drain(why: AgentError, timeoutMs: number): Promise<void> {
-    this.#refusal = why;
-    await this.#runner.drain(timeoutMs);
+  /** Something was pushed in from another function. Rejects as the log does. */
+  async notify(notification: NotificationEvent): Promise<void> {
+    await this.feed.commit({ events: [notification] });
   }
 
-  /** Ends everything at once and without a trace: the session was deleted or has expired. */
+  /** Another worker that holds the session tells something. */
+  receive(call: SessionCall): void {
+    this.#turns.receive(call);
+  }
+
+  /** Shows what the log has up to `seq`. */
+  catchUp(seq: number): void {
+    this.#turns.catchUp(seq);
+  }
+
+  /**
+   * Takes no more queries and lets the running turn finish for `timeoutMs`; what is not done then is interrupted, or left to
+   * another worker. Settles when nothing runs any more.
+   */
+  async drain(why: AgentError, { timeoutMs, leave }: DrainOptions): Promise<void> {
+    this.#refusal = why;
+    await this.#turns.drain(timeoutMs, leave);
+  }
+
+  /** Ends everything here at once and without a trace: the session is no more, or no longer this worker's. */
   abandon(why: AgentError): void {
     this.#refusal = why;
-    this.#runner.abandon(why);
+    this.#turns.abandon();
+  }
+
+  /** What a query's policy asks of the worker that runs the turns, where that is another one. */
+  #stopElsewhere(policy: QueuePolicy): StopRequest | undefined {
+    if (!this.#turns.isElsewhere) return undefined;
+    if (policy === "interrupt") return { which: "running", reason: "interrupted" };
+    return policy === "latest" ? { which: "waiting", reason: "superseded" } : undefined;
   }
 
   #checkAdmission(connection: Connection, { options = {} }: QueryFrame, policy: QueuePolicy): void {
     const { settings, budget } = this.#deps;
+    const { runner, isElsewhere, elsewhere } = this.#turns;
     if (this.#refusal !== undefined) throw this.#refusal;
     checkOptions(options, settings);
     const retryAfterMs = budget.exhausted(connection.limitKeys);
@@ -213,78 +250,56 @@ export class Session {
       const words = "Cannot take query: the day's token budget is used up";
       throw new AgentError("budget_exceeded", words, { retryable: true, retryAfterMs });
     }
-    if (this.#runner.running === undefined) return;
+    if (runner.running === undefined && !(isElsewhere && elsewhere > 0)) return;
     if (policy === "reject") {
       throw new AgentError("busy", "Cannot take query: an answer is being written", { retryable: true });
     }
-    // `latest` makes its own room.
-    if (policy !== "latest" && settings.maxQueue > 0 && this.#runner.queue.size >= settings.maxQueue) {
+    // One of those elsewhere runs. `latest` makes its own room.
+    const waiting = isElsewhere ? elsewhere - 1 : runner.queue.size;
+    if (policy !== "latest" && settings.maxQueue > 0 && waiting >= settings.maxQueue) {
       const words = `Cannot take query: ${settings.maxQueue} are waiting already`;
       throw new AgentError("queue_full", words, { retryable: true });
     }
   }
 
-  #supersedeAllBut(turn: Turn): void {
-    for (const { query } of this.#runner.queue.inOrder()) {
-      if (query.queryId !== turn.query.queryId) {
-        this.#runner.stop(query.queryId, { signal: "cancel", reason: "superseded" });
-      }
+  /** The question is in the log: this one, or one of the same id that was there before. */
+  #onTaken(
+    connection: Connection,
+    frame: QueryFrame,
+    turn: Turn,
+    committed: Committed,
+  ): void | Promise<void> {
+    const { events: [event], reached } = committed;
+    if (event?.kind === "query" && event.turnId !== turn.query.turnId) {
+      this.#turns.drop(turn);
+      return this.#answerAgain(connection, frame, event);
+    }
+    this.#tellStopped(reached, turn.query.first ? "interrupted" : "superseded");
+    if (turn.state === "running") {
+      this.feed.broadcast(renderThinking(turn.query, this.#deps.clock.now()), connection.id);
     }
   }
 
-  /** Commits the question while the model is being asked; where that fails, the turn ends with the reason. */
-  #commitQuery(connection: Connection, turn: Turn): void {
-    const { log, clock, lifetime } = this.#deps;
-    const { queryId } = turn.query;
-    const announce = (): void => {
-      if (turn.state === "running") {
-        this.feed.broadcast(renderThinking(turn.query, clock.now()), connection.id);
-      }
-    };
-    const giveUp = (thrown: unknown): void => {
-      const error = toAgentError(thrown);
-      log.write({ level: "error", event: "commit_failed", session_id: this.record.sessionId, error });
-      this.#queries.forget(queryId);
-      // A running turn tells through its own end.
-      if (turn.state === "running") return void this.#runner.stop(queryId, { signal: "interrupt", error });
-      this.#runner.queue.remove(queryId);
-      connection.send(renderError(error, clock.now(), queryId));
-    };
-    lifetime.hold(this.feed.commit([turn.toEvent()]).then(announce, giveUp));
+  /** The store has the wish; whoever runs the turns hears of it sooner this way. */
+  #tellStopped(queryIds: readonly string[], reason: StopRequest["reason"]): void {
+    if (queryIds.length === 0) return;
+    this.#deps.call(this.record.sessionId, { kind: "stop", queryIds: [...queryIds], reason });
   }
 
-  #requestFor({ query }: Turn): ModelRequest {
-    const { settings } = this.#deps;
-    const { model, temperature = settings.temperature, max_tokens = settings.maxTokens } = {
-      ...this.#defaults,
-      ...query.options,
-    };
-    return {
-      messages: this.#history.prompt(settings.systemPrompt, query),
-      models: model === undefined
-        ? settings.models
-        : [model, ...settings.models.filter((other) => other !== model)],
-      temperature,
-      maxTokens: max_tokens,
-    };
-  }
-
-  #remember(event: LogEvent): void {
-    // What others push in is no sign of life.
-    if (event.kind !== "notification") this.touch();
-    this.#history.apply(event);
-    this.#queries.apply(event, event.seq - this.#deps.settings.maxEvents + 1);
+  /** The question has no place in the log, as far as is known: nothing was taken. */
+  #giveUp(connection: Connection, turn: Turn, thrown: unknown): void {
+    const error = toAgentError(thrown);
+    this.#turns.drop(turn);
+    connection.send(renderError(error, this.#deps.clock.now(), turn.query.queryId));
+    if (error.code !== "busy") this.#turns.recover(thrown);
   }
 
   /** Answers a query that was sent before: as it stands, or with its terminal frame again. */
   #repeat(connection: Connection, frame: QueryFrame, known: KnownQuery): void {
-    const { content, options = {} } = frame;
-    if (content !== known.content || JSON.stringify(options) !== JSON.stringify(known.options)) {
-      throw new AgentError("id_conflict", 'Cannot take query: its "id" was used for another one');
-    }
+    checkSame(frame, known);
     const { clock, lifetime } = this.#deps;
     if (known.terminalSeq === undefined) {
-      return connection.send(this.#acknowledge(known.queryId, clock.now()));
+      return connection.send(this.#turns.acknowledge(known.queryId, clock.now()));
     }
     const failed = (thrown: unknown): void =>
       connection.send(renderError(toAgentError(thrown), clock.now(), known.queryId));
@@ -296,26 +311,60 @@ export class Session {
       afterSeq: seq - 1,
       limit: 1,
     });
-    if (event?.seq === seq) return connection.send({ ...renderEvent(event), replay: true } as ServerFrame);
+    if (event?.seq === seq) return connection.send(again(event));
     // The log no longer knows it, so neither do we: it is a new query.
-    if (frame.id !== undefined) this.#queries.forget(frame.id);
+    if (frame.id !== undefined) this.#turns.queries.forget(frame.id);
     this.submit(connection, frame);
   }
 
-  /** The `status` that answers a query: that it waits, or that it is being answered. */
-  #acknowledge(queryId: string, at: number): StatusFrame {
-    const known = this.#queries.get(queryId);
-    const fields: StatusFields = {
-      in_reply_to: queryId,
-      ...(known && { turn_id: known.turnId }),
-      ...(known?.seq && { seq: known.seq }),
-    };
-    if (known?.turn?.state !== "queued") return renderStatus("thinking", "Thinking...", at, fields);
-    const position = this.#runner.queue.position(known.turn);
-    return renderStatus("queued", "Queued", at, { ...fields, data: { position } });
+  /** The same for a query that only the log remembers. */
+  async #answerAgain(
+    connection: Connection,
+    frame: QueryFrame,
+    asked: QueryEvent & { seq: number },
+  ): Promise<void> {
+    const { clock, eventLog } = this.#deps;
+    try {
+      checkSame(frame, asked);
+      for (let afterSeq = asked.seq; afterSeq < this.feed.lastSeq;) {
+        const { events } = await eventLog.read(this.record.sessionId, { afterSeq, limit: SEARCH_PAGE });
+        const end = events.find((event) => isTerminal(event) && event.turnId === asked.turnId);
+        if (end !== undefined) return connection.send(again(end));
+        afterSeq = events.at(-1)?.seq ?? Infinity;
+      }
+      connection.send(this.#turns.acknowledge(asked.queryId, clock.now()));
+    } catch (thrown) {
+      connection.send(renderError(toAgentError(thrown), clock.now(), asked.queryId));
+    }
   }
 }
 
-function idsOf({ query: { queryId, turnId } }: Turn): { id: string; turn_id: string } {
+/** How long a running turn may take when the worker ends, and what becomes of what is not done. */
+export interface DrainOptions {
+  /** 0: for as long as it takes. */
+  timeoutMs: number;
+  leave: "interrupt" | "hand_over";
+}
+
+function whichOf({ id, all }: { id?: string | undefined; all?: boolean | undefined }): StopRequest["which"] {
+  if (all === true) return "all";
+  return id === undefined ? "running" : { queryId: id };
+}
+
+/** Throws `id_conflict` where the query of this id was another one. */
+function checkSame(
+  { content, options = {} }: QueryFrame,
+  known: { content: string; options: QueryOptions },
+): void {
+  const names = ["model", "temperature", "max_tokens"] as const;
+  if (content === known.content && names.every((name) => options[name] === known.options[name])) return;
+  throw new AgentError("id_conflict", 'Cannot take query: its "id" was used for another one');
+}
+
+function again(event: LogEvent): ServerFrame {
+  return { ...renderEvent(event), replay: true } as ServerFrame;
+}
+
+function idsOf({ queryId, turnId }: { queryId: string; turnId: string }): { id: string; turn_id: string } {
   return { id: queryId, turn_id: turnId };
 }

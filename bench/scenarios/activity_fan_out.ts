@@ -4,17 +4,13 @@
  *
  * What the events themselves cost (a timer, an object, its JSON) is measured without watchers and taken off on both
  * sides: it is no part of a delivery.
- *
- * `deno run -A bench/activity/main.ts [--rounds N] [--quick]`
  */
 
-import { parseArgs } from "node:util";
+import { unwatchedNs } from "../activity/unwatched.ts";
+import { type Emission, WATCHERS, Watchers } from "../activity/watchers.ts";
 import { ServerProcess } from "../host/server_process.ts";
-import { machine } from "../report/machine.ts";
 import { ratioRow, type Row } from "../report/row.ts";
-import { table } from "../report/table.ts";
-import { unwatchedNs } from "./unwatched.ts";
-import { type Emission, WATCHERS, Watchers } from "./watchers.ts";
+import type { Scenario, ScenarioOptions } from "./scenario.ts";
 
 interface Load extends Emission {
   name: string;
@@ -23,42 +19,47 @@ interface Load extends Emission {
   goal: number;
 }
 
-const { values } = parseArgs({
-  options: { rounds: { type: "string", default: "9" }, quick: { type: "boolean", default: false } },
-});
-const rounds = values.quick ? 3 : Number(values.rounds);
 const LOADS: readonly Load[] = [
-  { name: "one event to 100 watchers", events: 600, everyMs: 2, batchMs: 0, goal: 1.1 },
+  {
+    name: "CPU per delivery of an activity event, 100 watchers",
+    events: 600,
+    everyMs: 2,
+    batchMs: 0,
+    goal: 1.1,
+  },
   { name: "  500 events/s, batch_ms 100", events: 600, everyMs: 2, batchMs: 100, goal: 0.2 },
   { name: "  100 events/s, batch_ms 100", events: 150, everyMs: 10, batchMs: 100, goal: 0.2 },
   { name: "  50 events/s, batch_ms 250", events: 75, everyMs: 20, batchMs: 250, goal: 0.2 },
 ];
+/** Most that telling of something may cost while nobody watches. */
+const UNWATCHED_GOAL_NS = 100;
 
-const rows: Row[] = [];
-for (const load of LOADS) rows.push(await compare(load));
-const ns = unwatchedNs();
-rows.push({
-  what: "telling while nobody watches",
-  unit: "ns",
-  floor: undefined,
-  ours: ns,
-  result: ns,
-  resultText: `${ns.toFixed(1)} ns`,
-  goal: 100,
-});
-say(`\n${table(rows)}\n\n${new Date().toISOString().slice(0, 10)}; ${machine()}; ${rounds} rounds\n`);
+export const activityFanOut: Scenario = async (options) => {
+  const rows: Row[] = [];
+  for (const load of LOADS) rows.push(await compare(load, options));
+  const ns = unwatchedNs();
+  return [...rows, {
+    what: "  telling while nobody watches",
+    unit: "ns",
+    floor: undefined,
+    ours: ns,
+    result: ns,
+    resultText: `${ns.toFixed(1)} ns`,
+    goal: UNWATCHED_GOAL_NS,
+  }];
+};
 
-async function compare(load: Load): Promise<Row> {
-  const server = await ServerProcess.start("../activity/server.ts", { modelPort: 0 });
+async function compare(load: Load, options: ScenarioOptions): Promise<Row> {
+  const server = await ServerProcess.start("../activity/server.ts", { modelPort: options.modelPort });
   try {
     const nobody = await Watchers.connect(server, "nobody", 0);
     const bare = await Watchers.connect(server, "bare");
     const ours = await Watchers.connect(server, "ours");
     if (load.batchMs > 0) await ours.say({ action: "subscribe", batch_ms: load.batchMs });
-    const series = await measure(load, { nobody, bare, ours });
+    const series = await measure(load, { nobody, bare, ours }, options);
     bare.close();
     ours.close();
-    return ratioRow(load.name, { ...series, unit: "µs CPU/delivery", goal: load.goal });
+    return ratioRow(load.name, { ...series, unit: "µs", goal: load.goal });
   } finally {
     await server.stop();
   }
@@ -68,23 +69,26 @@ async function compare(load: Load): Promise<Row> {
 async function measure(
   load: Load,
   { nobody, bare, ours }: Record<"nobody" | "bare" | "ours", Watchers>,
+  { rounds, isQuick, onProgress }: ScenarioOptions,
 ): Promise<{ floor: number[]; ours: number[] }> {
   const series = { floor: [] as number[], ours: [] as number[] };
-  const deliveries = load.events * WATCHERS;
+  const emission = isQuick ? { ...load, events: load.events / 3 } : load;
+  const deliveries = emission.events * WATCHERS;
   // Nobody counts the first two: code that has not been compiled yet is not what is compared.
   for (let round = -2; round < rounds; round++) {
-    const made = await nobody.cpuOf(load);
+    const made = await nobody.cpuOf(emission);
     // Each side goes first as often as second.
     const isBareFirst = round % 2 === 0;
-    const first = await (isBareFirst ? bare : ours).cpuOf(load) - made;
-    const second = await (isBareFirst ? ours : bare).cpuOf(load) - made;
+    const first = await (isBareFirst ? bare : ours).cpuOf(emission) - made;
+    const second = await (isBareFirst ? ours : bare).cpuOf(emission) - made;
     if (round < 0) continue;
-    series.floor.push((isBareFirst ? first : second) / deliveries);
-    series.ours.push((isBareFirst ? second : first) / deliveries);
+    const [floorUs, oursUs] = isBareFirst ? [first, second] : [second, first];
+    series.floor.push(floorUs / deliveries);
+    series.ours.push(oursUs / deliveries);
+    const us = (oursUs / deliveries).toFixed(2);
+    onProgress(
+      `round ${round + 1}, ${load.name.trim()}: ${us} µs, bare ${(floorUs / deliveries).toFixed(2)} µs`,
+    );
   }
   return series;
-}
-
-function say(text: string): void {
-  Deno.stdout.writeSync(new TextEncoder().encode(text));
 }

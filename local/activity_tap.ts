@@ -1,0 +1,40 @@
+/**
+ * The test hooks' way to the live-activity hub of a worker, in the worker's process, with `LOCAL_TEST_HOOKS=1` only.
+ *
+ * The function knows nothing of it, and what is deployed has no switch: a module is loaded once for a URL, so the class
+ * found here is the one that the function makes its hub of, and its constructor calls `whileWatched`.
+ */
+
+import type { ActivityEvent } from "../supabase/functions/_shared/protocol/activity_events.ts";
+import type { ActivityHub } from "../supabase/functions/_shared/activity/activity_hub.ts";
+import type { ActivityAsk, WatcherInfo } from "./worker_messages.ts";
+
+const HUB_MODULE = "../_shared/activity/activity_hub.ts";
+
+/** Does what is asked of the hub, and tells who watches then; undefined where no hub was made yet. */
+export type ActivityTap = (ask: ActivityAsk) => WatcherInfo[] | undefined;
+
+/** Call it before the function is imported. Undefined for a function without live activity. */
+export async function tapActivity(functionUrl: string): Promise<ActivityTap | undefined> {
+  const module: { ActivityHub: typeof ActivityHub } | undefined = await import(
+    new URL(HUB_MODULE, functionUrl).href
+  ).catch(() => undefined);
+  if (module === undefined) return undefined;
+  const { prototype } = module.ActivityHub;
+  const { whileWatched } = prototype;
+  let hub: ActivityHub | undefined;
+  prototype.whileWatched = function (...args): void {
+    hub = this;
+    whileWatched.apply(this, args);
+  };
+  return (ask) => {
+    if (hub === undefined) return undefined;
+    if (ask.action === "emit") {
+      for (const event of ask.events) {
+        hub.broadcast(event as unknown as ActivityEvent, { userId: ask.userId });
+      }
+    }
+    if (ask.action === "close") hub.close();
+    return hub.getClientInfo().map((info) => ({ ...info, connectedAt: info.connectedAt.toISOString() }));
+  };
+}

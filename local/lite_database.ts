@@ -1,0 +1,66 @@
+/** The database under Supabase Lite, and which migrations it has seen. */
+
+import { createPgliteConnection, type PgliteConnection } from "@supabase/lite/pglite";
+import { createPostgresConnection, type PostgresConnection } from "@supabase/lite/postgres";
+import type { Migration } from "./supabase_lite.ts";
+
+/** Queries that run at once: Lite itself is one thread, and asks for each of them while the others run. */
+const POOL_SIZE = 20;
+/** Two stacks on one database do not apply a migration twice: the number is arbitrary. */
+const MIGRATION_LOCK = 4_241_729;
+
+export interface LiteDatabase {
+  connection: PgliteConnection | PostgresConnection;
+  /** Applies a migration unless it was applied before. */
+  migrate(migration: Migration): Promise<void>;
+}
+
+/** Without `url`: PGlite, empty. */
+export async function openDatabase(url: string | undefined): Promise<LiteDatabase> {
+  if (url === undefined) {
+    const connection = await createPgliteConnection({});
+    return { connection, migrate: async ({ sql }) => await connection.exec(sql) };
+  }
+  const connection = createPostgresConnection({
+    url,
+    postgresOptions: { max: POOL_SIZE, onnotice: () => {}, types: { json: json(114), jsonb: json(3802) } },
+  });
+  return { connection, migrate: (migration) => migrateOnce(connection, migration) };
+}
+
+/** Lite has made text of JSON arguments already; its own driver options would make a JSON string of that text. */
+function json(oid: number): PostgresJsonType {
+  return {
+    to: oid,
+    from: [oid],
+    serialize: (value) => typeof value === "string" ? value : JSON.stringify(value),
+    parse: (text) => JSON.parse(text),
+  };
+}
+
+interface PostgresJsonType {
+  to: number;
+  from: number[];
+  serialize(value: unknown): string;
+  parse(text: string): unknown;
+}
+
+/** Keeps the record where `supabase db push` keeps it, so that each knows of the other's. */
+async function migrateOnce({ driver }: PostgresConnection, { name, sql }: Migration): Promise<void> {
+  const [, version = name, title = ""] = /^(\d+)_?(.*)\.sql$/.exec(name) ?? [];
+  await driver.begin(async (transaction) => {
+    await transaction`select pg_advisory_xact_lock(${MIGRATION_LOCK})`;
+    await transaction.unsafe(`
+      create schema if not exists supabase_migrations;
+      create table if not exists supabase_migrations.schema_migrations
+        (version text primary key, statements text[], name text);
+    `);
+    const [known] = await transaction`
+      select version from supabase_migrations.schema_migrations where version = ${version}`;
+    if (known !== undefined) return;
+    await transaction.unsafe(sql);
+    await transaction`
+      insert into supabase_migrations.schema_migrations (version, statements, name)
+      values (${version}, ${[sql]}, ${title})`;
+  });
+}

@@ -1,0 +1,45 @@
+/** A {@linkcode LogWrite} as the database's function takes it. */
+
+import type { LogWrite } from "../ports.ts";
+import type { NewLogEvent } from "../protocol/log_event.ts";
+
+/** What is left out is not in its JSON either. */
+export function toWriteJson(sessionId: string, write: LogWrite): Record<string, unknown> {
+  const { events, lease, epoch, startedTurnId, checkpoint, stop, onlyIfIdle, defaults } = write;
+  return {
+    session: sessionId,
+    events,
+    lease,
+    epoch,
+    started: startedTurnId,
+    checkpoint: checkpoint && { turn: checkpoint.turnId, number: checkpoint.number, text: checkpoint.text },
+    stop: stop &&
+      (typeof stop.which === "object"
+        ? { query: stop.which.queryId, reason: stop.reason }
+        : { which: stop.which, reason: stop.reason }),
+    only_if_idle: onlyIfIdle,
+    defaults,
+  };
+}
+
+/** About the length of its JSON: near enough to bound a batch by, and far cheaper. */
+export function charsOf({ events = [], checkpoint }: LogWrite): number {
+  const ofEvents = events.reduce((sum, event) => sum + 300 + textOf(event), 0);
+  return 200 + ofEvents + (checkpoint?.text.length ?? 0);
+}
+
+function textOf(event: NewLogEvent): number {
+  switch (event.kind) {
+    case "cleared":
+      return 0;
+    case "cancelled":
+      return event.partial.length;
+    case "error":
+      return event.content.length + event.partial.length;
+    case "query":
+      return event.content.length + event.feedback.reduce((sum, comment) => sum + comment.length, 0);
+    case "response":
+    case "notification":
+      return event.content.length;
+  }
+}

@@ -1,0 +1,276 @@
+/**
+ * Sessions, their logs and the accounts in the project's database, through the functions of `supabase/migrations`.
+ *
+ * Whatever changes something may be sent twice without harm, as an answer may be lost: commits and reports are numbered,
+ * and the database does each number once; the rest tells by itself that it has been done.
+ */
+
+import { AgentError } from "../errors.ts";
+import type {
+  Clock,
+  Committed,
+  Delivered,
+  DeliveryRequest,
+  EventLog,
+  Feedback,
+  Ids,
+  ListOptions,
+  LogPage,
+  LogRange,
+  LogWrite,
+  NotificationStore,
+  SessionOwner,
+  SessionRecord,
+  SessionStore,
+  Standing,
+  StoredSession,
+  UseLedger,
+  UseReport,
+} from "../ports.ts";
+import { GroupCommit, type Pending } from "./group_commit.ts";
+import { charsOf, toWriteJson } from "./log_write_json.ts";
+import {
+  fields,
+  items,
+  noError,
+  readAnswer,
+  refusal,
+  toCommitted,
+  toDelivered,
+  toHeads,
+  toOpenTurns,
+  toPage,
+  toRecord,
+  toStandings,
+  toUserRecord,
+} from "./store_answers.ts";
+import { RefusedCall, type StoreJs, StoreRpc, storeUnavailable } from "./store_rpc.ts";
+
+/** Which version of the migration's functions this speaks with. */
+const STORE_VERSION = 1;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+const MAX_BATCH = 200;
+const MAX_BATCH_CHARS = 512 * 1024;
+const MAX_WAITING_CHARS = 16 * 1024 * 1024;
+/** Of the events of one page, as JSON. */
+const MAX_PAGE_BYTES = 1024 * 1024;
+
+export interface PostgresStoreOptions {
+  /** The project's URL. */
+  supabaseUrl: string;
+  /** `sb_secret_…`, or the legacy service role key. */
+  secretKey: string;
+  clock: Clock;
+  ids: Pick<Ids, "uuid">;
+  /** Whose leases and connections these are: of this worker's life, and of no other. */
+  workerId: string;
+  /** How long a lease lasts that is not renewed, in milliseconds. */
+  leaseMs: number;
+  /** Sessions that were not written to for so long have expired; 0: never. In milliseconds. */
+  idleTimeoutMs: number;
+  /** The bucket of {@linkcode UseLedger}. Default: 60 frames a minute, 20 at once. */
+  rate?: { perMinute: number; burst: number };
+  /** How long a write may take, with its waiting and all attempts. Default 15,000. */
+  commitWithinMs?: number;
+  /** How long anything else may take with all attempts. Default 4,000. */
+  readWithinMs?: number;
+  /** How long one attempt may take. Default 5,000. */
+  attemptMs?: number;
+  /** Default `Math.random`. */
+  random?(): number;
+  /** Loads supabase-js. Default: a dynamic import. */
+  load?(): Promise<StoreJs>;
+}
+
+/** supabase-js is loaded with the first call: it takes some 30 ms of a worker's CPU. */
+export class PostgresStore implements SessionStore, EventLog, UseLedger, NotificationStore {
+  readonly #options: Required<Omit<PostgresStoreOptions, "load" | "random">>;
+  readonly #rpc: StoreRpc;
+  readonly #commits: GroupCommit<LogWrite, unknown>;
+  /** Of commits and reports. A worker that comes back under the same name goes on above where it was. */
+  #number: number;
+  #settling: Promise<unknown> = Promise.resolve();
+
+  constructor(options: PostgresStoreOptions) {
+    const {
+      rate = { perMinute: 60, burst: 20 },
+      commitWithinMs = 15_000,
+      readWithinMs = 4000,
+      attemptMs = 5000,
+      random = Math.random,
+      load = () => import("@supabase/supabase-js"),
+    } = options;
+    const { supabaseUrl, secretKey, clock } = options;
+    this.#options = { ...options, rate, commitWithinMs, readWithinMs, attemptMs };
+    this.#rpc = new StoreRpc({ supabaseUrl, secretKey, clock, attemptMs, random, load });
+    this.#number = clock.now();
+    this.#commits = new GroupCommit({
+      clock,
+      send: (batch, withinMs) => this.#sendBatch(batch, withinMs),
+      withinMs: commitWithinMs,
+      maxBatch: MAX_BATCH,
+      maxBatchChars: MAX_BATCH_CHARS,
+      maxWaitingChars: MAX_WAITING_CHARS,
+    });
+  }
+
+  /** Whether the migration was applied. Rejects with `store_unavailable` where nobody answers, or the key is no good. */
+  async probe(): Promise<"postgres" | "missing"> {
+    try {
+      const version = await this.#rpc.call("agent_store_version", {}, this.#options.readWithinMs);
+      return version === STORE_VERSION ? "postgres" : "missing";
+    } catch (error) {
+      const cause = error instanceof AgentError ? error.cause : error;
+      if (cause instanceof RefusedCall && isMissingFunction(cause)) return "missing";
+      throw storeUnavailable(error);
+    }
+  }
+
+  async create({ sessionId, owner, createdAt }: SessionRecord): Promise<void> {
+    await this.#call("agent_create_session", {
+      p_session: sessionId,
+      p_user: owner.kind === "user" ? owner.userId : null,
+      p_token_hash: owner.kind === "anonymous" ? owner.tokenHash : null,
+      p_created_at: createdAt,
+    }, noError);
+  }
+
+  async find(
+    sessionId: string,
+    claims: readonly SessionOwner[],
+    { tail }: { tail: number },
+  ): Promise<StoredSession | undefined> {
+    if (!UUID.test(sessionId)) return undefined;
+    return await this.#call("agent_find_session", {
+      p_session: sessionId,
+      p_claims: claims.map((claim) =>
+        claim.kind === "user" ? { user_id: claim.userId } : { token_hash: claim.tokenHash }
+      ),
+      p_tail: tail,
+      p_max_bytes: MAX_PAGE_BYTES,
+      p_idle_ms: this.#options.idleTimeoutMs,
+      p_worker: this.#options.workerId,
+    }, (answer) => {
+      if (answer === null) return undefined;
+      const { tail, open_turns, defaults, notes } = fields(answer);
+      return {
+        record: toRecord(sessionId, answer),
+        tail: toPage(tail),
+        openTurns: toOpenTurns(open_turns),
+        defaults: fields(defaults),
+        notes: items(notes) as string[],
+      };
+    });
+  }
+
+  async list(userId: string, { limit, before }: ListOptions): Promise<readonly SessionRecord[]> {
+    if (before !== undefined && !UUID.test(before)) return [];
+    return await this.#call("agent_list_sessions", {
+      p_user: userId,
+      p_limit: limit,
+      p_before: before ?? null,
+      p_idle_ms: this.#options.idleTimeoutMs,
+    }, (answer) => items(answer).map((item) => toUserRecord(userId, item)));
+  }
+
+  async remove(sessionId: string): Promise<void> {
+    if (UUID.test(sessionId)) await this.#call("agent_remove_session", { p_session: sessionId }, noError);
+  }
+
+  async commit(sessionId: string, write: LogWrite): Promise<Committed> {
+    if (!UUID.test(sessionId)) throw refusal("unknown_session");
+    const answer = await this.#commits.commit({ sessionId, write, chars: charsOf(write) });
+    return readAnswer(answer, (done) => toCommitted(write, noError(done)));
+  }
+
+  async read(sessionId: string, { afterSeq, limit }: LogRange): Promise<LogPage> {
+    if (!UUID.test(sessionId)) throw refusal("unknown_session");
+    return await this.#call("agent_read", {
+      p_session: sessionId,
+      p_after: afterSeq,
+      p_limit: limit,
+      p_max_bytes: MAX_PAGE_BYTES,
+      p_worker: this.#options.workerId,
+    }, (answer) => {
+      if (answer === null) throw refusal("unknown_session");
+      return toPage(answer);
+    });
+  }
+
+  async heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const known = sessionIds.filter((id) => UUID.test(id));
+    if (known.length === 0) return new Map();
+    return await this.#call("agent_heads", { p_sessions: known }, toHeads);
+  }
+
+  async recordFeedback(sessionId: string, feedback: Feedback): Promise<{ repeated: boolean }> {
+    if (!UUID.test(sessionId)) throw refusal("unknown_session");
+    return await this.#call("agent_record_feedback", {
+      p_call: this.#options.ids.uuid(),
+      p_session: sessionId,
+      p_id: feedback.id,
+      p_turn: feedback.turnId,
+      p_verdict: feedback.verdict ?? null,
+      p_rating: feedback.rating ?? null,
+      p_comment: feedback.comment,
+    }, (answer) => ({ repeated: noError(answer).repeated === true }));
+  }
+
+  /** One report at a time: a number is refused after a later one. */
+  async settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>> {
+    const { workerId, rate } = this.#options;
+    const settled = this.#settling.then(() =>
+      this.#call("agent_settle_use", {
+        p_worker: workerId,
+        p_number: ++this.#number,
+        p_reports: reports,
+        p_per_minute: rate.perMinute,
+        p_burst: rate.burst,
+      }, (answer) => toStandings(noError(answer)))
+    );
+    this.#settling = settled.catch(() => {});
+    return await settled;
+  }
+
+  async deliver({ id, fingerprint, caller, target, notification }: DeliveryRequest): Promise<Delivered> {
+    if (target.kind === "session" && !UUID.test(target.sessionId)) throw refusal("unknown_session");
+    return await this.#call("agent_notify", {
+      p_call: this.#options.ids.uuid(),
+      p_id: id,
+      p_fingerprint: fingerprint,
+      p_caller: caller ?? null,
+      p_session: target.kind === "session" ? target.sessionId : null,
+      p_user: target.kind === "user" ? target.userId : null,
+      p_event: notification ?? null,
+      p_idle_ms: this.#options.idleTimeoutMs,
+    }, (answer) => toDelivered(noError(answer)));
+  }
+
+  async #sendBatch(batch: readonly Pending<LogWrite>[], withinMs: number): Promise<readonly unknown[]> {
+    const { workerId, leaseMs } = this.#options;
+    const answer = await this.#rpc.call("agent_commit", {
+      p_worker: workerId,
+      p_number: ++this.#number,
+      p_lease_ms: leaseMs,
+      p_writes: batch.map(({ sessionId, write }) => toWriteJson(sessionId, write)),
+    }, withinMs);
+    return readAnswer(answer, items);
+  }
+
+  async #call<T>(name: string, args: Record<string, unknown>, use: (answer: unknown) => T): Promise<T> {
+    try {
+      return readAnswer(await this.#rpc.call(name, args, this.#options.readWithinMs), use);
+    } catch (error) {
+      if (!(error instanceof RefusedCall)) throw error;
+      throw new AgentError("internal", "Cannot use the session store: the database refused the call", {
+        cause: error,
+      });
+    }
+  }
+}
+
+/** PostgREST's code and PostgreSQL's for a function that is not there. */
+function isMissingFunction({ code, status }: RefusedCall): boolean {
+  return code === "PGRST202" || code === "42883" || (status === 404 && code === "");
+}

@@ -1,0 +1,165 @@
+/** What the database's functions answer, checked by hand: each write of a worker comes this way, and CPU is short. */
+
+import { AgentError, type ErrorCode } from "../errors.ts";
+import type { Committed, Lease, LogPage, LogWrite, OpenTurn, SessionRecord, Standing } from "../ports.ts";
+import type { LogEvent, Logged, QueryEvent } from "../protocol/log_event.ts";
+import { storeUnavailable } from "./store_rpc.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** An answer that is not what the function gives: another version of it, or something else answered. */
+class StrangeAnswer extends Error {
+  override readonly name = "StrangeAnswer";
+}
+
+export function fields(value: unknown): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw strange("an object", value);
+  return value as Fields;
+}
+
+export function items(value: unknown): readonly unknown[] {
+  if (!Array.isArray(value)) throw strange("an array", value);
+  return value;
+}
+
+function number(value: unknown): number {
+  if (typeof value !== "number") throw strange("a number", value);
+  return value;
+}
+
+function text(value: unknown): string {
+  if (typeof value !== "string") throw strange("a string", value);
+  return value;
+}
+
+function strange(expected: string, value: unknown): StrangeAnswer {
+  return new StrangeAnswer(`Cannot read the database's answer: expected ${expected}, got ${typeof value}`);
+}
+
+/** Each error that the functions answer with, and what a caller is told. */
+const REFUSALS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  unknown_session: ["unknown_session", "Cannot reach the session: it has ended"],
+  unknown_turn: ["unknown_turn", 'Cannot record feedback: "turn_id" must name a turn of this session'],
+  lease_lost: ["lease_lost", "Cannot write: another worker has taken over"],
+  busy: ["busy", "Cannot take query: an answer is being written"],
+  forbidden: ["forbidden", "Cannot notify somebody else: a user may name only her own user_id"],
+  id_conflict: ["id_conflict", 'Cannot send: its "id" was used for another notification'],
+};
+
+export function refusal(error: string): AgentError {
+  const [code, words] = REFUSALS[error] ?? ["internal", "Cannot use the session store"];
+  return new AgentError(code, words, { retryable: code === "busy", cause: error });
+}
+
+/** The fields of an answer that is no error. */
+export function noError(answer: unknown): Readonly<Record<string, unknown>> {
+  const known = fields(answer);
+  if (typeof known.error === "string") throw refusal(known.error);
+  return known;
+}
+
+/** An answer that makes no sense is somebody else's: a proxy's, or another version's. */
+export function readAnswer<T>(answer: unknown, use: (answer: unknown) => T): T {
+  try {
+    return use(answer);
+  } catch (error) {
+    throw error instanceof StrangeAnswer ? storeUnavailable(error) : error;
+  }
+}
+
+/** Rows of our own table, whose shape the writers' types have seen to. */
+function toEvent(value: unknown): LogEvent {
+  const event = fields(value);
+  number(event.seq);
+  number(event.at);
+  text(event.kind);
+  return event as unknown as LogEvent;
+}
+
+function toLease(value: unknown): Lease {
+  const { epoch, holder, left_ms } = fields(value);
+  if (holder !== "self" && holder !== "other" && holder !== "nobody") throw strange("a holder", holder);
+  return { epoch: number(epoch), holder, leftMs: number(left_ms) };
+}
+
+export function toOpenTurns(value: unknown): OpenTurn[] {
+  return items(value).map((item) => {
+    const { query, starts, partial, stopped } = fields(item);
+    return {
+      query: toEvent(query) as QueryEvent & Logged,
+      starts: number(starts),
+      partial: text(partial),
+      stopped: stopped === null ? undefined : text(stopped) as OpenTurn["stopped"],
+    };
+  });
+}
+
+export function toPage(value: unknown): LogPage {
+  const { events, oldest_seq, last_seq, lease } = fields(value);
+  return {
+    events: items(events).map(toEvent),
+    oldestSeq: number(oldest_seq),
+    lastSeq: number(last_seq),
+    lease: toLease(lease),
+  };
+}
+
+/** New events come back as their `seq` alone: the writer has the rest. */
+export function toCommitted(write: LogWrite, answer: Fields): Committed {
+  const at = number(answer.at);
+  const stored = items(answer.events);
+  return {
+    events: (write.events ?? []).map((event, index) => {
+      const known = stored[index];
+      return typeof known === "number" ? { ...event, seq: known, at } : toEvent(known);
+    }),
+    lastSeq: number(answer.last_seq),
+    lease: toLease(answer.lease),
+    ...(answer.open_turns !== undefined && { openTurns: toOpenTurns(answer.open_turns) }),
+    stopped: answer.stopped === undefined ? [] : items(answer.stopped) as Committed["stopped"],
+    reached: answer.reached === undefined ? [] : items(answer.reached).map(text),
+  };
+}
+
+export function toRecord(sessionId: string, value: unknown): SessionRecord {
+  const { user_id, token_hash, created_at } = fields(value);
+  const owner = user_id === null
+    ? { kind: "anonymous" as const, tokenHash: text(token_hash) }
+    : { kind: "user" as const, userId: text(user_id) };
+  return { sessionId, owner, createdAt: number(created_at) };
+}
+
+export function toUserRecord(userId: string, value: unknown): SessionRecord {
+  const { session_id, created_at } = fields(value);
+  return { sessionId: text(session_id), owner: { kind: "user", userId }, createdAt: number(created_at) };
+}
+
+export function toHeads(value: unknown): Map<string, number> {
+  return new Map(Object.entries(fields(value)).map(([id, seq]) => [id, number(seq)]));
+}
+
+export function toStandings(value: unknown): Map<string, Standing> {
+  return new Map(
+    Object.entries(fields(value)).map(([key, standing]) => {
+      const { frames_left, tokens_today, connections } = fields(standing);
+      return [key, {
+        framesLeft: number(frames_left),
+        tokensToday: number(tokens_today),
+        connections: number(connections),
+      }];
+    }),
+  );
+}
+
+export function toDelivered(
+  value: unknown,
+): { sessions: { sessionId: string; seq: number }[]; repeated: boolean } {
+  const { sessions, repeated } = fields(value);
+  return {
+    sessions: items(sessions).map((item) => {
+      const { session_id, seq } = fields(item);
+      return { sessionId: text(session_id), seq: number(seq) };
+    }),
+    repeated: repeated === true,
+  };
+}

@@ -1,0 +1,45 @@
+/**
+ * What the workers that hold one session tell each other over the relay. Nothing depends on a call's arrival but speed: the
+ * log is the truth, and this is the doorbell.
+ */
+
+import * as z from "zod";
+
+/** The name of the message on the relay. */
+export const SESSION_CALL = "session_call";
+
+const sessionCall = z.object({
+  /** The worker or function that calls: it hears itself too. */
+  from: z.string(),
+  sessionId: z.string(),
+  call: z.discriminatedUnion("kind", [
+    // There are events up to this one.
+    z.object({ kind: z.literal("appended"), seq: z.int() }),
+    // Somebody wants turns stopped; the store knows it too.
+    z.object({
+      kind: z.literal("stop"),
+      queryIds: z.array(z.string()),
+      reason: z.enum(["cancelled", "interrupted", "superseded"]),
+    }),
+    // Somebody here is shown deltas: say what there is of the running answer, and what comes.
+    z.object({ kind: z.literal("tail_wanted") }),
+    // A piece of the running answer. `offset` is the UTF-16 index at which it starts; `epoch` is the writer's lease's.
+    z.object({
+      kind: z.literal("tail"),
+      epoch: z.int(),
+      turnId: z.string(),
+      queryId: z.string(),
+      offset: z.int(),
+      content: z.string(),
+    }),
+    // The session is no more.
+    z.object({ kind: z.literal("deleted") }),
+  ]),
+});
+
+export type SessionCall = z.output<typeof sessionCall>["call"];
+
+/** The call in a relay's payload; undefined where it is none. */
+export function readSessionCall(payload: unknown): z.output<typeof sessionCall> | undefined {
+  return sessionCall.safeParse(payload).data;
+}

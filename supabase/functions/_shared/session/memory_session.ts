@@ -1,0 +1,211 @@
+/** One session of the {@linkcode MemoryStore}: its log, its open turns and its lease. */
+
+import { AgentError } from "../errors.ts";
+import type {
+  Clock,
+  Committed,
+  Feedback,
+  Lease,
+  LogPage,
+  LogRange,
+  LogWrite,
+  OpenTurn,
+  SessionRecord,
+  StopRequest,
+  StoredSession,
+} from "../ports.ts";
+import type { QueryOptions } from "../protocol/client_frames.ts";
+import { isTerminal, keyOf, type LogEvent, type NewLogEvent } from "../protocol/log_event.ts";
+
+export interface MemorySessionOptions {
+  clock: Clock;
+  maxEvents: number;
+  maxChars: number;
+  leaseMs: number;
+}
+
+export class MemorySession {
+  readonly record: SessionRecord;
+  readonly #options: MemorySessionOptions;
+  readonly #events: LogEvent[] = [];
+  /** By what makes an event the same as another. */
+  readonly #byKey = new Map<string, LogEvent>();
+  readonly #openTurns = new Map<string, OpenTurn>();
+  /** Text held by the events. */
+  #chars = 0;
+  #lastSeq = 0;
+  #epoch = 0;
+  #runner: string | undefined;
+  #leaseUntil = 0;
+  #defaults: QueryOptions = {};
+  #notes: string[] = [];
+  /** Ids of feedback, oldest first; made with the first one. */
+  #feedback: Set<string> | undefined;
+
+  constructor(record: SessionRecord, options: MemorySessionOptions) {
+    this.record = record;
+    this.#options = options;
+  }
+
+  get lastSeq(): number {
+    return this.#lastSeq;
+  }
+
+  describe(tail: number, workerId: string): StoredSession {
+    return {
+      record: this.record,
+      tail: this.read({ afterSeq: Math.max(0, this.#lastSeq - tail), limit: tail }, workerId),
+      openTurns: [...this.#openTurns.values()],
+      defaults: this.#defaults,
+      notes: [...this.#notes],
+    };
+  }
+
+  read({ afterSeq, limit }: LogRange, workerId: string): LogPage {
+    const oldestSeq = this.#events[0]?.seq ?? this.#lastSeq + 1;
+    // Without holes, so a seq is an index.
+    const start = Math.max(0, afterSeq + 1 - oldestSeq);
+    const events = this.#events.slice(start, start + limit);
+    return { events, oldestSeq, lastSeq: this.#lastSeq, lease: this.#leaseAs(workerId) };
+  }
+
+  /** All or nothing: what may be refused is looked at before anything is changed. */
+  commit(write: LogWrite, workerId: string): Committed {
+    const { events = [], lease: wish, epoch, startedTurnId, checkpoint, stop, onlyIfIdle, defaults } = write;
+    const before = this.#leaseAs(workerId);
+    if (epoch !== undefined && (this.#runner !== workerId || epoch !== this.#epoch)) {
+      throw new AgentError("lease_lost", "Cannot write: another worker has taken over");
+    }
+    if (onlyIfIdle === true && before.holder === "other") {
+      throw new AgentError("busy", "Cannot take query: an answer is being written", { retryable: true });
+    }
+    const isClaimed = wish === "claim" && before.holder !== "other";
+    // Also where its own lease ran out, and nobody took it.
+    if (isClaimed && this.#runner !== workerId) {
+      this.#epoch++;
+      this.#runner = workerId;
+    }
+    const isHolder = isClaimed || epoch !== undefined;
+    if (isHolder) this.#leaseUntil = this.#options.clock.now() + this.#options.leaseMs;
+    const inherited = [...this.#openTurns.values()];
+    const reached = stop === undefined ? [] : this.#stop(stop);
+    const logged = events.map((event) => this.#append(event));
+    if (checkpoint !== undefined) this.#keep(checkpoint);
+    if (startedTurnId !== undefined && isHolder) this.#start(startedTurnId);
+    if (defaults !== undefined) this.#defaults = defaults;
+    if (wish === "release" && isHolder) this.#runner = undefined;
+    const lease = this.#leaseAs(workerId);
+    return {
+      events: logged,
+      lastSeq: this.#lastSeq,
+      lease,
+      ...(isClaimed && { openTurns: inherited }),
+      stopped: isHolder ? this.#stopped() : [],
+      reached,
+    };
+  }
+
+  recordFeedback({ id, turnId, verdict, comment }: Feedback): { repeated: boolean } {
+    const seen = this.#feedback ??= new Set();
+    if (seen.has(id)) return { repeated: true };
+    if (!this.#hasTurn(turnId)) {
+      const words = 'Cannot record feedback: "turn_id" must name a turn of this session';
+      throw new AgentError("unknown_turn", words);
+    }
+    seen.add(id);
+    if (verdict === "modify") this.#notes.push(comment);
+    if (seen.size > this.#options.maxEvents) {
+      for (const oldest of seen) {
+        seen.delete(oldest);
+        break;
+      }
+    }
+    return { repeated: false };
+  }
+
+  #hasTurn(turnId: string): boolean {
+    return this.#events.some((event) => "turnId" in event && event.turnId === turnId);
+  }
+
+  #leaseAs(workerId: string): Lease {
+    const { clock } = this.#options;
+    const leftMs = this.#leaseUntil - clock.now();
+    if (this.#runner === undefined || leftMs <= 0) return { epoch: this.#epoch, holder: "nobody", leftMs: 0 };
+    return { epoch: this.#epoch, holder: this.#runner === workerId ? "self" : "other", leftMs };
+  }
+
+  #append(event: NewLogEvent): LogEvent {
+    const key = keyOf(event);
+    const known = this.#byKey.get(key);
+    if (known !== undefined) return known;
+    const logged: LogEvent = { ...event, seq: ++this.#lastSeq, at: this.#options.clock.now() };
+    this.#byKey.set(key, logged);
+    this.#events.push(logged);
+    this.#chars += charsOf(logged);
+    if (logged.kind === "query") {
+      this.#notes = [];
+      this.#openTurns.set(logged.turnId, { query: logged, starts: 0, partial: "", stopped: undefined });
+    } else if (isTerminal(logged)) {
+      this.#openTurns.delete(logged.turnId);
+    }
+    this.#trim();
+    return logged;
+  }
+
+  #start(turnId: string): void {
+    this.#change(turnId, ({ starts }) => ({ starts: starts + 1 }));
+  }
+
+  #keep({ turnId, number, text }: NonNullable<LogWrite["checkpoint"]>): void {
+    this.#change(turnId, ({ partial }) => ({ partial: number === 1 ? text : partial + text }));
+  }
+
+  #stop({ which, reason }: StopRequest): readonly string[] {
+    const reached: string[] = [];
+    for (const [turnId, { query, starts }] of this.#openTurns) {
+      const isMeant = typeof which === "object"
+        ? which.queryId === query.queryId
+        : which === "all" || (which === "running") === (starts > 0);
+      if (!isMeant) continue;
+      this.#change(turnId, ({ stopped }) => ({ stopped: stopped ?? reason }));
+      reached.push(query.queryId);
+    }
+    return reached;
+  }
+
+  #stopped(): Committed["stopped"] {
+    return Array.from(this.#openTurns.values()).flatMap(({ query: { queryId }, stopped }) =>
+      stopped === undefined ? [] : [{ queryId, reason: stopped }]
+    );
+  }
+
+  #change(turnId: string, changed: (turn: OpenTurn) => Partial<OpenTurn>): void {
+    const turn = this.#openTurns.get(turnId);
+    if (turn !== undefined) this.#openTurns.set(turnId, { ...turn, ...changed(turn) });
+  }
+
+  /** The newest event stays, however large. */
+  #trim(): void {
+    const { maxEvents, maxChars } = this.#options;
+    while (this.#events.length > 1 && (this.#events.length > maxEvents || this.#chars > maxChars)) {
+      const dropped = this.#events.shift();
+      if (dropped === undefined) return;
+      this.#chars -= charsOf(dropped);
+      this.#byKey.delete(keyOf(dropped));
+    }
+  }
+}
+
+function charsOf(event: LogEvent): number {
+  switch (event.kind) {
+    case "query":
+    case "response":
+    case "notification":
+      return event.content.length;
+    case "error":
+    case "cancelled":
+      return event.partial.length;
+    case "cleared":
+      return 0;
+  }
+}

@@ -1,0 +1,321 @@
+/**
+ * The turns of one session: what the log says of them, and who answers them.
+ *
+ * What the model sees and which queries there are is read off the log, so any worker that reads it knows the same. The worker
+ * with the lease runs the turns; the others show what it writes, and take over when it is gone.
+ */
+
+import { History } from "../agent/history.ts";
+import { type StopReason, Turn } from "../agent/turn.ts";
+import { hasEnded } from "../agent/turn_machine.ts";
+import { AgentError, toAgentError } from "../errors.ts";
+import type { Committed, EventLog, Log, LogWrite, OpenTurn, SessionRecord, StoredSession } from "../ports.ts";
+import type { ContinuePolicy, QueryOptions } from "../protocol/client_frames.ts";
+import { isTerminal, type LogEvent, type TerminalEvent } from "../protocol/log_event.ts";
+import { renderError, renderStatus, type StatusFields } from "../protocol/render.ts";
+import type { StatusFrame } from "../protocol/server_frames.ts";
+import type { SessionCall } from "../protocol/session_call.ts";
+import { type AccountDeps, accountFor } from "./accounts.ts";
+import type { Connection } from "./connection.ts";
+import { Feed } from "./feed.ts";
+import { payersOf } from "./payers.ts";
+import { type ModelSettings, requestFor } from "./model_request.ts";
+import { QueryIndex } from "./query_index.ts";
+import { Runner, type RunnerDeps } from "./runner.ts";
+import { Tail } from "./tail.ts";
+import { inherit, Takeover } from "./takeover.ts";
+import { Tenure } from "./tenure.ts";
+
+export interface TurnsSettings extends ModelSettings {
+  maxHistory: number;
+  maxEvents: number;
+  continuePolicy: ContinuePolicy;
+}
+
+export interface TurnsDeps extends RunnerDeps, AccountDeps {
+  log: Log;
+  eventLog: EventLog;
+  settings: TurnsSettings;
+  /** Tells the other workers that hold the session; best effort. */
+  call(sessionId: string, call: SessionCall): void;
+}
+
+export interface TurnsOptions extends TurnsDeps {
+  /** Called with each event of the log. */
+  onEvent(event: LogEvent): void;
+  /** Called when the store says that the session is no more. */
+  onGone(): void;
+}
+
+export class Turns {
+  readonly feed: Feed;
+  readonly runner: Runner;
+  readonly tail: Tail;
+  readonly history: History;
+  readonly queries = new QueryIndex();
+  /** What queries fall back on, set by `configure`. */
+  defaults: QueryOptions;
+  readonly #record: SessionRecord;
+  readonly #options: TurnsOptions;
+  readonly #tenure: Tenure;
+  readonly #takeover: Takeover;
+  /** Open turns that a claim has brought, until they are adopted. */
+  readonly #inherited = new Map<string, OpenTurn>();
+  /** Ends that the store has not taken, by turn. */
+  readonly #unwritten = new Map<string, TerminalEvent>();
+
+  constructor(stored: StoredSession, options: TurnsOptions) {
+    const { record, defaults } = stored;
+    const { clock, settings, call } = options;
+    this.#record = record;
+    this.#options = options;
+    this.defaults = defaults;
+    this.history = new History(settings.maxHistory);
+    this.#tenure = new Tenure(clock);
+    const tell = (message: SessionCall): void => call(record.sessionId, message);
+    this.feed = new Feed({
+      ...options,
+      record,
+      lastSeq: stored.tail.lastSeq,
+      onAnswer: (committed) => this.#onAnswer(committed),
+      onGlimpse: (lease) => this.#tenure.glimpsed(lease),
+      onEvent: (event) => this.#onEvent(event),
+      onSettled: (committed) => this.#onSettled(committed),
+      onAppended: (seq) => tell({ kind: "appended", seq }),
+      renderForAsker: (event) => this.acknowledge(event.queryId, event.at),
+      onLive: (connection) => this.#announceTo(connection),
+    });
+    this.tail = new Tail({ clock, feed: this.feed, tenure: this.#tenure, call: tell });
+    this.runner = new Runner({
+      ...options,
+      record,
+      feed: this.feed,
+      tenure: this.#tenure,
+      requestFor: (turn) => requestFor(turn, this.history, { ...settings, defaults: this.defaults }),
+      isCommitted: (turn) => this.queries.get(turn.query.queryId)?.seq !== undefined,
+      onText: (turn, offset) => this.tail.send(turn, offset),
+      onEnded: (turn, ended) => accountFor(turn, ended, record, options),
+      onUnwritten: (ended, thrown) => this.#onUnwritten(ended, thrown),
+      onLost: () => this.#takeover.look(),
+      onDisowned: () => this.queries.detachAll(),
+    });
+    this.#takeover = new Takeover({
+      ...options,
+      sessionId: record.sessionId,
+      feed: this.feed,
+      tenure: this.#tenure,
+      isNeeded: () => this.feed.connections.size > 0 && this.elsewhere > 0,
+      onElsewhere: () => this.tail.ask(),
+    });
+    this.#restore(stored);
+  }
+
+  /** Turns that another worker runs or has left, and the log knows. */
+  get elsewhere(): number {
+    return this.queries.elsewhere.filter(({ seq }) => seq !== undefined).length;
+  }
+
+  /** Whether another worker has the session's turns, as far as it is known here. */
+  get isElsewhere(): boolean {
+    return this.#tenure.state.name === "other";
+  }
+
+  /** Takes a turn and brings its question into the log. Rejects as the log does. */
+  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">): Promise<Committed> {
+    this.queries.accept(turn);
+    return this.runner.submit(turn, extra);
+  }
+
+  /** Takes back a turn whose question the log has not taken, or has had before. */
+  drop(turn: Turn): void {
+    this.runner.drop(turn);
+    this.queries.forget(turn.query.queryId);
+  }
+
+  /** It is not known what the store has taken: everything here is dropped, and read again once it can be. */
+  recover(thrown: unknown): void {
+    const { log, onGone } = this.#options;
+    const error = toAgentError(thrown);
+    log.write({ level: "error", event: "commit_failed", session_id: this.#record.sessionId, error });
+    if (error.code === "unknown_session") return onGone();
+    this.#tenure.lost();
+    this.runner.yield();
+    this.#takeover.recover();
+  }
+
+  /** Another worker tells something. */
+  receive(call: SessionCall): void {
+    switch (call.kind) {
+      case "appended":
+        // Nobody is here to be shown it: it is read when somebody comes.
+        if (this.feed.connections.size === 0 && !this.runner.isBusy) return;
+        return this.catchUp(call.seq);
+      case "stop":
+        for (const id of call.queryIds) this.runner.stop(id, { signal: "cancel", reason: call.reason });
+        return;
+      case "tail_wanted":
+        return this.tail.wanted(this.runner.running);
+      case "tail":
+        // A piece may come after the end, which was read in the log.
+        if (this.queries.get(call.queryId)?.terminalSeq !== undefined) return;
+        return this.tail.take(call);
+      case "deleted":
+        return this.#options.onGone();
+    }
+  }
+
+  /** Shows what is in the log up to `seq`. Never throws: where the store is out of reach, the next call tries again. */
+  catchUp(seq: number): void {
+    const { lifetime, log } = this.#options;
+    lifetime.hold(
+      this.feed.catchUp(seq).catch((thrown) => {
+        const error = toAgentError(thrown);
+        log.write({ level: "warn", event: "catch_up_failed", session_id: this.#record.sessionId, error });
+        if (error.code === "unknown_session") this.#options.onGone();
+      }),
+    );
+  }
+
+  /** The `status` that answers a query: that it waits, or that it is being answered. */
+  acknowledge(queryId: string, at: number): StatusFrame {
+    const known = this.queries.get(queryId);
+    const fields: StatusFields = {
+      in_reply_to: queryId,
+      ...(known && { turn_id: known.turnId }),
+      ...(known?.seq && { seq: known.seq }),
+    };
+    const queued = (position: number): StatusFrame =>
+      renderStatus("queued", "Queued", at, { ...fields, data: { position } });
+    if (known?.turn?.state === "queued") return queued(this.runner.queue.position(known.turn));
+    const isRemote = known !== undefined && known.turn === undefined && known.terminalSeq === undefined;
+    if (isRemote && this.tail.remote?.turnId !== known.turnId) {
+      return queued(this.queries.elsewhere.indexOf(known) + 1);
+    }
+    return renderStatus("thinking", "Thinking...", at, fields);
+  }
+
+  /** Starts nothing more; see {@linkcode Runner.drain}. */
+  async drain(timeoutMs: number, leave: "interrupt" | "hand_over"): Promise<void> {
+    this.#takeover.stop();
+    await this.runner.drain(timeoutMs, leave);
+  }
+
+  /** Ends everything at once and without a trace. */
+  abandon(): void {
+    this.#takeover.stop();
+    this.runner.abandon();
+  }
+
+  #restore({ tail, openTurns, notes }: StoredSession): void {
+    const oldest = tail.events[0]?.seq ?? Infinity;
+    for (const { query } of openTurns) if (query.seq < oldest) this.#fold(query);
+    for (const event of tail.events) this.#fold(event);
+    for (const note of notes) this.history.addNote(note);
+    this.#tenure.glimpsed(tail.lease);
+  }
+
+  #fold(event: LogEvent): void {
+    this.history.apply(event);
+    this.queries.apply(event, event.seq - this.#options.settings.maxEvents + 1);
+  }
+
+  #onAnswer({ lease, openTurns = [] }: Committed): void {
+    this.#tenure.answered(lease);
+    for (const open of openTurns) this.#inherited.set(open.query.turnId, open);
+    if (lease.holder === "other" && this.runner.isBusy) this.runner.yield();
+  }
+
+  #onEvent(event: LogEvent): void {
+    const turn = "queryId" in event ? this.queries.get(event.queryId)?.turn : undefined;
+    this.#fold(event);
+    this.#options.onEvent(event);
+    if (event.kind === "query" && turn === undefined && this.#tenure.state.name === "self") {
+      const begun = this.#inherited.get(event.turnId);
+      this.#adopt(begun ?? { query: event, starts: 0, partial: "", stopped: undefined });
+    }
+    if (!isTerminal(event)) return;
+    this.#inherited.delete(event.turnId);
+    this.#unwritten.delete(event.turnId);
+    if (this.tail.remote?.turnId === event.turnId) this.tail.forget();
+    // Another worker has ended what runs here: ours is not wanted any more.
+    if (turn !== undefined && !hasEnded(turn.state)) this.runner.drop(turn);
+  }
+
+  #onSettled(committed: Committed | undefined): void {
+    if (this.#tenure.state.name === "self") {
+      this.tail.forget();
+      for (const open of this.#inherited.values()) this.#adopt(open);
+      for (const { queryId, reason } of committed?.stopped ?? []) {
+        this.runner.stop(queryId, { signal: "cancel", reason });
+      }
+    }
+    this.#inherited.clear();
+    this.runner.startNext();
+    this.#takeover.look();
+  }
+
+  /** Goes on with a turn that another worker has left, or takes one that it has appended. */
+  #adopt(open: OpenTurn): void {
+    const { query: { kind: _kind, seq: _seq, at: _at, ...query } } = open;
+    const known = this.queries.get(query.queryId);
+    if (known?.turn !== undefined || known?.terminalSeq !== undefined) return;
+    const fate = inherit(open, this.#options.settings.continuePolicy);
+    const turn = new Turn(
+      { ...query, stream: undefined, payers: payersOf(this.#record) },
+      open.starts > 0 ? { text: fate.text } : undefined,
+    );
+    this.queries.attach(turn);
+    const unwritten = this.#unwritten.get(query.turnId);
+    if (unwritten !== undefined) return this.runner.conclude(unwritten);
+    if (open.starts > 0) {
+      const { log, metrics } = this.#options;
+      metrics.count("turns_taken_over_total", fate.kind);
+      log.write({
+        level: "info",
+        event: "turn_taken_over",
+        session_id: this.#record.sessionId,
+        turn_id: query.turnId,
+        how: fate.kind,
+        chars: fate.text.length,
+      });
+      this.runner.queue.pushFirst(turn);
+    } else {
+      this.runner.queue.push(turn);
+    }
+    if (fate.kind !== "run") this.runner.stop(query.queryId, whyOf(fate));
+  }
+
+  #onUnwritten(ended: TerminalEvent, thrown: unknown): void {
+    const error = toAgentError(thrown);
+    if (error.code === "lease_lost") {
+      if (ended.kind === "cancelled") this.#passOn(ended);
+      return;
+    }
+    this.#unwritten.set(ended.turnId, ended);
+    this.feed.broadcast(renderError(error, this.#options.clock.now(), ended.queryId));
+    this.recover(thrown);
+  }
+
+  /** Whoever runs the turns now has to stop what was to be stopped here. */
+  #passOn({ queryId, reason }: Extract<TerminalEvent, { kind: "cancelled" }>): void {
+    const { call, lifetime } = this.#options;
+    const stopping = this.feed.commit({ stop: { which: { queryId }, reason } })
+      .then(({ reached }) => call(this.#record.sessionId, { kind: "stop", queryIds: [...reached], reason }))
+      .catch((thrown) => this.recover(thrown));
+    lifetime.hold(stopping);
+  }
+
+  #announceTo(connection: Connection): void {
+    if (this.runner.running !== undefined) this.runner.announceTo(connection);
+    else this.tail.remote?.announceTo(connection);
+    this.#takeover.look();
+  }
+}
+
+function whyOf(fate: Exclude<ReturnType<typeof inherit>, { kind: "run" }>): StopReason {
+  if (fate.kind === "cancel") return { signal: "cancel", reason: fate.reason };
+  const error = new AgentError("interrupted", "the worker that wrote the answer is gone", {
+    retryable: true,
+  });
+  return { signal: "interrupt", error };
+}

@@ -1,0 +1,202 @@
+/** Judges a run by what its clients wrote down and by what is in the log: every way in which it broke its word. */
+
+import { step } from "./cursor.ts";
+import { isTerminal, sameness } from "./reading.ts";
+import type {
+  ConversationRecord,
+  DurableEvent,
+  Fault,
+  LoggedSession,
+  RunRecord,
+  TabRecord,
+} from "./records.ts";
+import { answerTo } from "./script.ts";
+
+/** Error codes of a turn that need no fault of the model's to be told; the table counts them. */
+const OURS = ["interrupted", "store_unavailable"];
+
+export function check(run: RunRecord): Fault[] {
+  return [
+    ...run.conversations.flatMap((conversation) => checkConversation(conversation, run)),
+    ...run.attacks.flatMap(({ target, how, reason, sessionId }) =>
+      reason === "unknown_session" && sessionId !== target
+        ? []
+        : [fault("foreign", "", `${how} opened session ${target}: ${reason ?? "resumed"}, got ${sessionId}`)]
+    ),
+    ...run.model.problems.map((problem) =>
+      fault(problem.startsWith("foreign") ? "foreign" : "mismatched", "", `the model was asked: ${problem}`)
+    ),
+  ];
+}
+
+function checkConversation(conversation: ConversationRecord, run: RunRecord): Fault[] {
+  const { name, sessionId, tabs } = conversation;
+  const say = (kind: Fault["kind"], detail: string): Fault => fault(kind, name, detail);
+  if (sessionId === "") return [say("hung", "it never got a session")];
+  const log = run.logs?.get(sessionId);
+  if (run.logs !== undefined && log === undefined) {
+    return [say("lost", `session ${sessionId} is not in the database`)];
+  }
+  const seen = tabs.map((tab) => checkTab(tab, conversation));
+  const longest = seen.map(({ events }) => events).sort((one, other) => other.length - one.length)[0] ?? [];
+  // Without a database, the client that has seen most is the log.
+  const truth = log?.events ?? longest;
+  return [
+    ...tabs.flatMap(({ faults }) => faults),
+    ...seen.flatMap(({ faults }) => faults),
+    ...(log === undefined ? [] : checkNumbers(log, say)),
+    ...tabs.flatMap((tab, index) => compare(tab.name, seen[index]?.events ?? [], truth, say)),
+    ...checkQueries(conversation, truth, run, say),
+    ...checkNotices(conversation, truth, say),
+  ];
+}
+
+type Say = (kind: Fault["kind"], detail: string) => Fault;
+
+function fault(kind: Fault["kind"], conversation: string, detail: string): Fault {
+  return { kind, conversation, detail };
+}
+
+/** Follows a tab from visit to visit; what it has learned is its events in order. */
+function checkTab(
+  { name, visits }: TabRecord,
+  conversation: ConversationRecord,
+): { events: DurableEvent[]; faults: Fault[] } {
+  const faults: Fault[] = [];
+  const events: DurableEvent[] = [];
+  const say = (kind: Fault["kind"], detail: string): void =>
+    void faults.push(fault(kind, conversation.name, detail));
+  let cursor = 0;
+  for (const [number, visit] of visits.entries()) {
+    const where = `${name}, visit ${number + 1}`;
+    const { resumed } = visit;
+    if (visit.sessionId !== conversation.sessionId) {
+      say("lost", `${where}: the session was not resumed: ${resumed?.reason ?? "another one came"}`);
+      continue;
+    }
+    if (resumed !== undefined && (!resumed.recovered || resumed.from_seq !== visit.lastSeq + 1)) {
+      say("lost", `${where}: resumed from ${visit.lastSeq} with ${JSON.stringify(resumed)}`);
+    }
+    const before: typeof visit.events = [];
+    for (const event of visit.events) {
+      const judged = step(event, cursor, { ...visit, events: before });
+      before.push(event);
+      if (judged === "known") continue;
+      if (judged !== "news") {
+        const wasSeen = events.some(({ seq }) => seq === event.seq);
+        say(
+          judged === "ahead" ? "lost" : wasSeen ? "doubled" : "reordered",
+          `${where}: ${event.kind} ${event.key} has ${event.seq}, where ${cursor} was the newest`,
+        );
+      }
+      if (judged !== "behind") events.push(event);
+      cursor = Math.max(cursor, event.seq);
+    }
+  }
+  return { events, faults };
+}
+
+/** 1, 2, 3 … without holes, as far as the session says. */
+function checkNumbers({ events, lastSeq, openTurns }: LoggedSession, say: Say): Fault[] {
+  const faults = openTurns.map((turn) => say("hung", `the log: turn of ${turn} has no end`));
+  events.forEach(({ seq }, index) => {
+    if (seq !== index + 1) faults.push(say("lost", `the log: event ${index + 1} has ${seq}`));
+  });
+  if (events.length !== lastSeq) {
+    faults.push(say("lost", `the log: ${events.length} events, where the session says ${lastSeq}`));
+  }
+  return faults;
+}
+
+/** What a tab has seen, against what there is. */
+function compare(
+  tab: string,
+  seen: readonly DurableEvent[],
+  truth: readonly DurableEvent[],
+  say: Say,
+): Fault[] {
+  const bySeq = new Map(truth.map((event) => [event.seq, event]));
+  const faults = seen.flatMap((event) => {
+    const right = bySeq.get(event.seq);
+    if (right === undefined) {
+      return [say("lost", `${tab}: saw ${event.seq}, ${sameness(event)}, which is not in the log`)];
+    }
+    if (sameness(event) === sameness(right)) return [];
+    return [
+      say("mismatched", `${tab}: ${event.seq} is ${sameness(event)}, and in the log ${sameness(right)}`),
+    ];
+  });
+  const missing = truth.filter(({ seq }) => !seen.some((event) => event.seq === seq)).map(({ seq }) => seq);
+  if (missing.length > 0) {
+    faults.push(say("lost", `${tab}: never saw ${missing.join(", ")} of ${truth.length}`));
+  }
+  return faults;
+}
+
+function checkQueries(
+  { queries, sessionId }: ConversationRecord,
+  truth: readonly DurableEvent[],
+  { model, boundMs }: RunRecord,
+  say: Say,
+): Fault[] {
+  const faults: Fault[] = [];
+  const known = new Set(queries.map(({ id }) => id));
+  for (const event of truth) {
+    if ((event.kind === "query" || isTerminal(event)) && !known.has(event.key)) {
+      faults.push(say("foreign", `${event.seq} is of ${event.key}, which nobody asked in ${sessionId}`));
+    }
+  }
+  for (const { id, question, sentAt, endedAt, refused } of queries) {
+    const asked = truth.filter(({ kind, key }) => kind === "query" && key === id);
+    const ends = truth.filter((event) => isTerminal(event) && event.key === id);
+    if (asked.length > 1) faults.push(say("doubled", `${id} was taken ${asked.length} times`));
+    if (ends.length > 1) {
+      faults.push(say("doubled", `${id} ended ${ends.length} times: ${ends.map(sameness).join("; ")}`));
+    }
+    if (asked.length === 0 && ends.length > 0) faults.push(say("lost", `${id} ended, and was never taken`));
+    if (ends.length === 0 && (asked.length > 0 || refused === undefined)) {
+      faults.push(say("hung", `${id} has no end${asked.length === 0 ? ", and was never taken" : ""}`));
+    } else if (endedAt !== undefined && endedAt - sentAt > boundMs) {
+      faults.push(say("hung", `${id} took ${Math.round(endedAt - sentAt)} ms`));
+    }
+    for (const end of ends) {
+      const problem = judgeEnd(end, question, model.faults[question] ?? []);
+      if (problem !== undefined) faults.push(say(problem.kind, `${id}: ${problem.detail}`));
+    }
+  }
+  return faults;
+}
+
+function judgeEnd(
+  { kind, text = "", code = "" }: DurableEvent,
+  question: string,
+  modelFaults: readonly string[],
+): Pick<Fault, "kind" | "detail"> | undefined {
+  const answer = answerTo(question);
+  if (kind === "response") {
+    return text === answer
+      ? undefined
+      : { kind: "mismatched", detail: `the log has ${JSON.stringify(text.slice(0, 200))}` };
+  }
+  if (!answer.startsWith(text)) {
+    return { kind: "mismatched", detail: `the log keeps ${JSON.stringify(text.slice(-80))}` };
+  }
+  if (kind !== "error" || OURS.includes(code)) return undefined;
+  if (code.startsWith("model_") && modelFaults.length > 0) return undefined;
+  return {
+    kind: "unexplained",
+    detail: `it failed with ${code}, and the model did: ${modelFaults.join(", ") || "nothing"}`,
+  };
+}
+
+function checkNotices({ notices }: ConversationRecord, truth: readonly DurableEvent[], say: Say): Fault[] {
+  const there = truth.filter(({ kind }) => kind === "notification").map(({ key }) => key);
+  return [
+    ...notices.filter((id) => !there.includes(id)).map((id) =>
+      say("lost", `notification ${id} is not in the log`)
+    ),
+    ...there.filter((id, index) => there.indexOf(id) < index).map((id) =>
+      say("doubled", `notification ${id}`)
+    ),
+  ];
+}

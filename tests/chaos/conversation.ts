@@ -1,0 +1,168 @@
+/** One session of a chaos client: its tabs, its questions, and what else it does meanwhile. */
+
+import { notify } from "./notify.ts";
+import type { Query } from "./query.ts";
+import type { Random } from "./random.ts";
+import type { ConversationRecord } from "./records.ts";
+import { questionOf } from "./script.ts";
+import { Tab } from "./tab.ts";
+import { until } from "./until.ts";
+import type { World } from "./world.ts";
+
+export interface ConversationOptions {
+  name: string;
+  token: string | undefined;
+  /** How many questions it has. */
+  questions: number;
+  world: World;
+  random: Random;
+}
+
+/** What a session is resumed with. */
+interface Session {
+  id: string;
+  resumeToken: string | undefined;
+  durable: boolean;
+}
+
+const PRIORITIES = ["high", "normal", "low"] as const;
+
+export class Conversation {
+  readonly record: ConversationRecord;
+  readonly queries = new Map<string, Query>();
+  session: Session | undefined;
+  readonly #options: ConversationOptions;
+  readonly #tabs: Tab[] = [];
+  #isGivenUp = false;
+
+  constructor(options: ConversationOptions) {
+    this.#options = options;
+    this.record = { name: options.name, sessionId: "", tabs: [], queries: [], notices: [] };
+  }
+
+  /** Has the whole conversation; resolves when everything in it has ended, or took longer than it may. */
+  async live(): Promise<ConversationRecord> {
+    const { world, random, questions } = this.#options;
+    const running = [this.#open()];
+    if (await until(() => this.session !== undefined, world.boundMs)) {
+      if (random.chance(0.4)) running.push(this.#open());
+      for (let asked = 0; asked < questions && !this.#isGivenUp;) {
+        const burst = Math.min(questions - asked, random.chance(0.8) ? 1 : random.int(2, 4));
+        for (let one = 0; one < burst; one++) this.#ask(++asked);
+        await this.#doSomethingElse();
+        // Now and then the next question does not wait for the answer.
+        if (!random.chance(0.1)) await until(() => this.#isAnswered(), world.boundMs);
+        await new Promise((resolve) => setTimeout(resolve, random.magnitude(1, world.pauseMs)));
+      }
+      await until(() => this.#isSettled(), world.boundMs);
+    }
+    for (const tab of this.#tabs) tab.stop();
+    await Promise.all(running);
+    return this.record;
+  }
+
+  begin(session: Session): void {
+    this.session = session;
+    this.record.sessionId = session.id;
+    this.#options.world.sessions.push(session.id);
+  }
+
+  acknowledged(queryId: string): void {
+    const query = this.queries.get(queryId);
+    if (query !== undefined) query.isAcknowledged = true;
+  }
+
+  over(queryId: string): void {
+    const query = this.queries.get(queryId);
+    if (query === undefined || query.isOver) return;
+    query.isOver = true;
+    query.record.endedAt = performance.now();
+  }
+
+  /** It will have no end: it was never taken. */
+  refuse(query: Query, code: string): void {
+    query.record.refused = code;
+    this.over(query.record.id);
+  }
+
+  giveUp(): void {
+    this.#isGivenUp = true;
+  }
+
+  #open(): Promise<void> {
+    const { name, token, world, random } = this.#options;
+    const tabName = `${name}.t${this.#tabs.length + 1}`;
+    const fork = random.fork(tabName);
+    const line = world.line(fork.fork("line"));
+    const tab = new Tab({
+      name: tabName,
+      origin: `ws://127.0.0.1:${line.port}`,
+      token,
+      conversation: this,
+      random: fork,
+      tally: world.tally,
+    });
+    this.#tabs.push(tab);
+    this.record.tabs.push(tab.record);
+    return tab.run().finally(() => line.close());
+  }
+
+  #ask(number: number): void {
+    const { name, random, world } = this.#options;
+    const record = {
+      id: `${name}.q${number}`,
+      question: questionOf(name, number),
+      sentAt: performance.now(),
+    };
+    const fields = {
+      ...(random.chance(0.1) && { stream: false }),
+      ...(random.chance(0.2) && { priority: random.pick(PRIORITIES) }),
+      ...(random.chance(0.03) && { policy: random.pick(["interrupt", "latest", "queue"]) }),
+    };
+    const query: Query = { record, fields, isAcknowledged: false, isOver: false };
+    this.queries.set(record.id, query);
+    this.record.queries.push(record);
+    world.tally.turns++;
+    this.#anyTab().ask(query);
+    if (!random.chance(0.05)) return;
+    setTimeout(() => {
+      this.#anyTab().say({
+        type: "command",
+        content: "cancel",
+        id: `${record.id}.cancel`,
+        args: { id: record.id },
+      });
+    }, random.magnitude(1, 1000));
+  }
+
+  async #doSomethingElse(): Promise<void> {
+    const { name, random, world } = this.#options;
+    const id = `${name}.n${this.record.notices.length + random.int(1000, 9_999_999)}`;
+    if (random.chance(0.03)) this.#anyTab().say({ type: "command", content: "clear", id: `${id}.clear` });
+    if (random.chance(0.05)) this.#anyTab().say({ type: "command", content: "history", id: `${id}.history` });
+    if (!random.chance(0.08) || this.session === undefined) return;
+    const durable = await notify(world, { session_id: this.session.id, id, message: `notice ${id}` });
+    if (durable) this.record.notices.push(id);
+  }
+
+  #anyTab(): Tab {
+    const [first = this.#tabs[0], ...others] = this.#tabs;
+    if (first === undefined) throw new Error("Cannot use a tab: none is open");
+    return this.#options.random.pick([first, ...others]);
+  }
+
+  #isAnswered(): boolean {
+    return this.#isGivenUp || [...this.queries.values()].every(({ isOver }) => isOver);
+  }
+
+  /** Every tab has seen every end, and all of them know the same. */
+  #isSettled(): boolean {
+    if (this.#isGivenUp) return true;
+    const newest = Math.max(...this.#tabs.map(({ cursor }) => cursor));
+    return this.#isAnswered() &&
+      this.#tabs.every(({ cursor, ended, notices }) =>
+        cursor === newest && this.record.notices.every((id) => notices.has(id)) &&
+        this.record.queries.every(({ id, refused }) => refused !== undefined || ended.has(id))
+      );
+  }
+}

@@ -1,0 +1,42 @@
+/** The sessions as they stand in the database, read past everything that could hide or mend something. */
+
+import postgres from "postgres";
+import { readStored, type StoredEvent } from "./reading.ts";
+import type { LoggedSession } from "./records.ts";
+
+const ENDED = ["response", "error", "cancelled"];
+
+/** Every session, by its id. */
+export async function readLogs(url: string): Promise<Map<string, LoggedSession>> {
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
+  try {
+    const logs = new Map<string, LoggedSession>();
+    for (
+      const row of await sql<{ id: string; seq: number }[]>`
+      select session_id::text as id, last_seq::int as seq from public.agent_sessions`
+    ) {
+      logs.set(row.id, { lastSeq: row.seq, events: [], openTurns: [], takeOvers: 0 });
+    }
+    const ended = new Set<string>();
+    for (
+      const { id, seq, event } of await sql<{ id: string; seq: number; event: StoredEvent }[]>`
+      select session_id::text as id, seq::int as seq, event from public.agent_events order by session_id, seq`
+    ) {
+      logs.get(id)?.events.push(readStored(seq, event));
+      if (ENDED.includes(event.kind)) ended.add(`${id} ${event.queryId}`);
+    }
+    for (
+      const turn of await sql<{ id: string; query: string; state: string; starts: number }[]>`
+      select session_id::text as id, query_id as query, state::text as state, starts::int as starts
+      from public.agent_turns`
+    ) {
+      const log = logs.get(turn.id);
+      if (log === undefined) continue;
+      log.takeOvers += Math.max(0, turn.starts - 1);
+      if (!ended.has(`${turn.id} ${turn.query}`)) log.openTurns.push(`${turn.query} (${turn.state})`);
+    }
+    return logs;
+  } finally {
+    await sql.end();
+  }
+}

@@ -1,0 +1,81 @@
+/** What the command line of `deno task chaos` asks for. */
+
+import { parseArgs } from "node:util";
+
+export const USAGE =
+  `deno task chaos [--seed N] [--clients 24] [--turns 10000] [--workers 3] [--wall-clock 20000]
+  [--model-failures 0.08] [--calm (cuts only)] [--memory (no database, nobody is killed)]
+  [--functions DIR] [--set NAME=VALUE]… [--log FILE]
+`;
+
+export interface ChaosOptions {
+  seed: string;
+  clients: number;
+  turns: number;
+  workers: number;
+  /** How long a worker lives, in milliseconds. */
+  wallClockMs: number;
+  /** Of the model's replies, 0 to 1. */
+  modelFailures: number;
+  /** Whether workers are killed, and the database and the relay disturbed. */
+  weather: boolean;
+  store: "postgres" | "memory";
+  /** Another folder of functions than ours. */
+  functions: URL | undefined;
+  /** For the functions, over what the run sets. */
+  env: Readonly<Record<string, string>>;
+  /** Where the workers' output goes. */
+  logFile: string | undefined;
+}
+
+/** Throws where the arguments make no sense. */
+export function parseOptions(args: string[]): ChaosOptions {
+  const { values } = parseArgs({
+    args,
+    options: {
+      seed: { type: "string" },
+      clients: { type: "string", default: "24" },
+      turns: { type: "string", default: "10000" },
+      workers: { type: "string" },
+      "wall-clock": { type: "string" },
+      "model-failures": { type: "string", default: "0.08" },
+      calm: { type: "boolean", default: false },
+      memory: { type: "boolean", default: false },
+      functions: { type: "string" },
+      set: { type: "string", multiple: true, default: [] },
+      log: { type: "string" },
+    },
+  });
+  const failures = Number(values["model-failures"]);
+  if (!(failures >= 0 && failures <= 1)) throw new Error("--model-failures must be from 0 to 1");
+  return {
+    seed: values.seed ?? String(Date.now() % 1_000_000_000),
+    clients: whole("clients", values.clients, 1),
+    turns: whole("turns", values.turns, 1),
+    // In memory a session lives and dies with its worker.
+    workers: whole("workers", values.workers ?? (values.memory ? "1" : "3"), 1),
+    wallClockMs: whole("wall-clock", values["wall-clock"] ?? (values.memory ? "0" : "20000"), 0),
+    modelFailures: failures,
+    weather: !values.calm && !values.memory,
+    store: values.memory ? "memory" : "postgres",
+    functions: values.functions === undefined
+      ? undefined
+      : new URL(`${values.functions}/`, `file://${Deno.cwd()}/`),
+    env: Object.fromEntries(values.set.map((pair) => splitPair(pair))),
+    logFile: values.log,
+  };
+}
+
+function whole(name: string, value: string, min: number): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number) || number < min) {
+    throw new Error(`--${name} must be a whole number from ${min} up`);
+  }
+  return number;
+}
+
+function splitPair(pair: string): [string, string] {
+  const at = pair.indexOf("=");
+  if (at < 1) throw new Error(`--set must be NAME=VALUE, not ${pair}`);
+  return [pair.slice(0, at), pair.slice(at + 1)];
+}

@@ -1,0 +1,82 @@
+/** Frames and rows of the log as durable events. */
+
+import type { DurableEvent, SeenEvent } from "./records.ts";
+
+/** Any frame of the server. It is not checked against the schemas: the wire tests do that. */
+export interface Frame {
+  type: string;
+  content: string;
+  seq?: number;
+  code?: string;
+  id?: string;
+  in_reply_to?: string;
+  partial?: string;
+  replay?: true;
+  offset?: number;
+  retryable?: boolean;
+  retry_after_ms?: number;
+  session_id?: string;
+  resume_token?: string;
+  durable?: boolean;
+  resumed?: { recovered: boolean; from_seq: number; to_seq: number; reason?: string };
+}
+
+const ACKS: readonly (string | undefined)[] = ["thinking", "queued"];
+
+/** The durable event that a frame tells of; undefined where it tells of none. */
+export function readEvent(frame: Frame): SeenEvent | undefined {
+  const { seq, type, code, in_reply_to: queryId = "", content } = frame;
+  if (seq === undefined) return undefined;
+  const isReplay = frame.replay && { isReplay: frame.replay };
+  if (type === "query") return { seq, kind: "query", key: frame.id ?? "", text: content };
+  if (type === "response") return { seq, kind: "response", key: queryId, text: content, ...isReplay };
+  if (type === "error") {
+    return {
+      seq,
+      kind: "error",
+      key: queryId,
+      text: frame.partial ?? "",
+      ...(code && { code }),
+      ...isReplay,
+    };
+  }
+  if (frame.id !== undefined) return { seq, kind: "notification", key: frame.id, text: content };
+  if (code === "cleared") return { seq, kind: "cleared", key: "" };
+  if (code === "cancelled") {
+    return { seq, kind: "cancelled", key: queryId, text: frame.partial ?? "", ...isReplay };
+  }
+  if (ACKS.includes(code)) return { seq, kind: "query", key: queryId, isAck: true };
+  throw new TypeError(`Cannot read durable frame: ${JSON.stringify(frame).slice(0, 300)}`);
+}
+
+/** The `event` column of the log. */
+export interface StoredEvent {
+  kind: DurableEvent["kind"];
+  queryId?: string;
+  notificationId?: string;
+  content?: string;
+  partial?: string;
+  code?: string;
+}
+
+export function readStored(seq: number, event: StoredEvent): DurableEvent {
+  const { kind, queryId, notificationId, content, partial, code } = event;
+  const text = kind === "error" || kind === "cancelled" ? partial ?? "" : content;
+  return {
+    seq,
+    kind,
+    key: queryId ?? notificationId ?? "",
+    ...(kind !== "cleared" && text !== undefined && { text }),
+    ...(kind === "error" && code !== undefined && { code }),
+  };
+}
+
+/** The same for whoever sees the same event; the asker of a query is not told its words again. */
+export function sameness({ kind, key, text = "", code = "" }: DurableEvent): string {
+  return kind === "query" ? `query ${key}` : `${kind} ${key} ${code} ${text}`;
+}
+
+/** Whether it ends a turn. */
+export function isTerminal({ kind }: DurableEvent): boolean {
+  return kind === "response" || kind === "error" || kind === "cancelled";
+}

@@ -1,0 +1,58 @@
+/** The result of a run as one table. */
+
+import { type Fault, FAULT_KINDS } from "./records.ts";
+import type { ChaosResult } from "./run.ts";
+import type { Counts } from "./tally.ts";
+
+export function table({ record, tally, faults, seconds }: ChaosResult): string {
+  const logs = record.logs === undefined ? undefined : [...record.logs.values()];
+  const takeOvers = logs?.reduce((sum, log) => sum + log.takeOvers, 0);
+  const modelFaults = Object.values(record.model.faults).reduce((sum, { length }) => sum + length, 0);
+  const events = logs?.reduce((sum, log) => sum + log.events.length, 0);
+  const rows: [string, string | number][] = [
+    ["seconds", seconds],
+    ["turns", tally.turns],
+    ["sessions", record.conversations.length],
+    ["durable events", events ?? "no database"],
+    ["notifications", tally.notices],
+    ["workers killed", tally.kills],
+    ["workers stopped for a while", tally.stalls],
+    ["goodbyes of workers", tally.rotations],
+    ["connections cut / frozen", `${tally.cuts} / ${tally.freezes}`],
+    ["database disturbed", tally.databaseTroubles],
+    ["relay cut", tally.relayTroubles],
+    ["model failures", modelFaults],
+    ["resumes", tally.resumes],
+    ["take-overs", takeOvers ?? "no database"],
+    ["attacks on sessions", record.attacks.length],
+    ["reconnect to caught up, p50 / p99", milliseconds(tally.caughtUpMs)],
+    ["loss to caught up, p50 / p99", milliseconds(tally.backMs)],
+    ["ends", words(tally.ends)],
+    ["closes", words(tally.closes)],
+    ["refusals", words(tally.refusals)],
+    ["answers with deltas left out", tally.shortTexts],
+    ...FAULT_KINDS.map((kind): [string, number] => [kind.toUpperCase(), countOf(faults, kind)]),
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
+}
+
+export function countOf(faults: readonly Fault[], kind: Fault["kind"]): number {
+  return faults.filter((fault) => fault.kind === kind).length;
+}
+
+/** The value that `share` of the values are not above; undefined where there are none. */
+export function percentile(values: readonly number[], share: number): number | undefined {
+  const sorted = values.toSorted((one, other) => one - other);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+}
+
+function milliseconds(values: readonly number[]): string {
+  if (values.length === 0) return "none";
+  return [0.5, 0.99].map((share) => `${Math.round(percentile(values, share) ?? 0)} ms`).join(" / ");
+}
+
+function words(counts: Counts): string {
+  const entries = [...counts].toSorted(([, one], [, other]) => other - one);
+  return entries.map(([word, count]) => `${word} ${count}`).join(", ") || "none";
+}

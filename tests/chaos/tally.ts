@@ -1,0 +1,32 @@
+/** What happened in a run, counted. */
+
+export class Tally {
+  turns = 0;
+  kills = 0;
+  /** Workers that stood still for a while. */
+  stalls = 0;
+  cuts = 0;
+  freezes = 0;
+  databaseTroubles = 0;
+  relayTroubles = 0;
+  resumes = 0;
+  /** Workers that said goodbye before they ended. */
+  rotations = 0;
+  notices = 0;
+  /** Answers whose deltas, all of one connection, were fewer than the response: allowed, but to be rare. */
+  shortTexts = 0;
+  /** How turns ended, how connections did, what was refused: by their words. */
+  readonly ends: Counts = new Map();
+  readonly closes: Counts = new Map();
+  readonly refusals: Counts = new Map();
+  /** From the attempt that succeeded to the newest event that the welcome promised, in milliseconds. */
+  readonly caughtUpMs: number[] = [];
+  /** From the loss of the connection to the same. */
+  readonly backMs: number[] = [];
+}
+
+export type Counts = Map<string, number>;
+
+export function count(counts: Counts, word: string): void {
+  counts.set(word, (counts.get(word) ?? 0) + 1);
+}

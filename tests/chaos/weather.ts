@@ -1,0 +1,94 @@
+/** What happens to the servers while clients use them: chance decides what and when, from the seed. */
+
+import { DISTURBANCES } from "../../local/database_trouble.ts";
+import type { Random } from "./random.ts";
+import type { World } from "./world.ts";
+
+/** How often each happens, on average. */
+const KILL_EVERY_MS = 4000;
+const DATABASE_EVERY_MS = 6000;
+const RELAY_EVERY_MS = 7000;
+const KILL_NOTIFIER = 0.1;
+const STALL_EVERY_MS = 9000;
+/** Of the database's outages, those that outlast a lease. */
+const LONG_OUTAGE = 0.08;
+
+/** Blows until the answer is called. */
+export function startWeather(world: World, random: Random): () => void {
+  const { stack, tally } = world;
+  const timers = new Set<ReturnType<typeof setTimeout>>();
+  const after = (ms: number, act: () => void): void => {
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      act();
+    }, ms);
+    timers.add(timer);
+  };
+  const repeat = (name: string, everyMs: number, act: (chance: Random) => void): void => {
+    const chance = random.fork(name);
+    const next = (): void =>
+      after(chance.wait(everyMs), () => {
+        act(chance);
+        next();
+      });
+    next();
+  };
+
+  repeat("kill", KILL_EVERY_MS, (chance) => {
+    const name = chance.chance(KILL_NOTIFIER) ? "notify_websocket" : "agent_websocket";
+    const at = chance.next();
+    // Those that are about to end hold most of the sockets.
+    const workers = stack.workers().filter((one) => one.function === name && one.state !== "booting");
+    const worker = workers[Math.floor(at * workers.length)];
+    if (worker !== undefined && stack.disturb(name, "kill", { number: worker.worker })) tally.kills++;
+  });
+  // Stopped in the middle of whatever it does, longer than its lease lasts, and then it goes on as if nothing were.
+  const stalled = new Set<number>();
+  const wake = (pid: number): void => {
+    stalled.delete(pid);
+    signal(pid, "SIGCONT");
+  };
+  repeat("stall", STALL_EVERY_MS, (chance) => {
+    const at = chance.next();
+    const forMs = chance.int(500, 6000);
+    const workers = stack.workers().filter((one) =>
+      one.function === "agent_websocket" && one.state === "live"
+    );
+    const pid = workers[Math.floor(at * workers.length)]?.pid;
+    // One that gets requests has to be left: the platform would start another.
+    if (pid === undefined || stalled.size > 0 || workers.length < 2) return;
+    stalled.add(pid);
+    signal(pid, "SIGSTOP");
+    tally.stalls++;
+    after(forMs, () => wake(pid));
+  });
+  repeat("database", DATABASE_EVERY_MS, (chance) => {
+    stack.database.disturb({
+      mode: chance.pick(DISTURBANCES),
+      forMs: chance.chance(LONG_OUTAGE) ? chance.int(3500, 6000) : chance.int(300, 1500),
+      delayMs: chance.int(50, 800),
+    });
+    tally.databaseTroubles++;
+  });
+  repeat("relay", RELAY_EVERY_MS, (chance) => {
+    stack.realtime.cut();
+    tally.relayTroubles++;
+    if (!chance.chance(0.5)) return;
+    stack.realtime.pause();
+    after(chance.int(200, 2000), () => stack.realtime.resume());
+  });
+  return () => {
+    timers.forEach(clearTimeout);
+    stalled.forEach(wake);
+    stack.database.calm();
+    stack.realtime.resume();
+  };
+}
+
+function signal(pid: number, name: Deno.Signal): void {
+  try {
+    Deno.kill(pid, name);
+  } catch {
+    // It has ended meanwhile.
+  }
+}

@@ -1,0 +1,101 @@
+/** Everything that a chaos run happens in: database, model, stack, and the lines to it. */
+
+import { type LocalStack, startLocalStack } from "../../local/stack.ts";
+import { bareEnv } from "../support/local_stack.ts";
+import { startPostgres } from "../support/postgres_server.ts";
+import type { ChaosOptions } from "./options.ts";
+import { type ChaosModel, startModel } from "./model.ts";
+import { type Line, openLine } from "./proxy.ts";
+import type { Random } from "./random.ts";
+import { Tally } from "./tally.ts";
+
+export interface World {
+  stack: LocalStack;
+  model: ChaosModel;
+  /** Undefined where sessions live in memory. */
+  databaseUrl: string | undefined;
+  tally: Tally;
+  /** Ids of the sessions so far: what attackers would like to have. */
+  sessions: string[];
+  /** How long anything may take before it counts as hung, in milliseconds. */
+  boundMs: number;
+  /** Between an answer and the next question, at most. */
+  pauseMs: number;
+  /** A new line to the gateway, which breaks as `random` says. */
+  line(random: Random): Line;
+  /** From now on lines hold. */
+  calm(): void;
+  stop(): Promise<void>;
+}
+
+/** Shorter than life, so that every limit is met within a run; what else is set switches off what would refuse us. */
+const ENV = {
+  AUTH_MODE: "optional",
+  RATE_LIMIT_PER_MINUTE: "0",
+  NOTIFY_RATE_LIMIT_PER_MINUTE: "0",
+  MAX_CONNECTIONS_PER_USER: "0",
+  MAX_EVENTS: "100000",
+  HEARTBEAT_INTERVAL_MS: "2000",
+  FIRST_TOKEN_TIMEOUT_MS: "4000",
+  STALL_TIMEOUT_MS: "1500",
+  TURN_LEASE_MS: "3000",
+  DRAIN_TIMEOUT_MS: "1000",
+};
+const BOUND_MS = 60_000;
+/** Most connections break sooner or later. */
+const HOLDING = 0.15;
+const FREEZING = 0.04;
+
+export async function openWorld(options: ChaosOptions): Promise<World> {
+  const { seed, modelFailures, workers, wallClockMs, store, functions, env, logFile } = options;
+  const tally = new Tally();
+  const log = logFile === undefined
+    ? undefined
+    : await Deno.open(logFile, { write: true, create: true, truncate: true });
+  const encoder = new TextEncoder();
+  const postgres = store === "postgres" ? await startPostgres() : undefined;
+  const model = await startModel({ seed, rates: { failures: modelFailures, pauseMs: 12 } });
+  const stack = await startLocalStack({
+    env: { ...bareEnv(), ...ENV, SESSION_STORE: store, ...env },
+    workers: { agent_websocket: workers },
+    wallClockMs,
+    lite: postgres !== undefined,
+    ...(postgres && { databaseUrl: postgres.url }),
+    ...(functions && { functions }),
+    model: { baseUrl: model.baseUrl },
+    // What the Pro plan allows.
+    realtime: { limits: { eventsPerSecond: 500 } },
+    onLog: (line) => log?.writeSync(encoder.encode(`${new Date().toISOString()} ${line}\n`)),
+  });
+  let isCalm = false;
+  const targetPort = Number(new URL(stack.url).port);
+  return {
+    stack,
+    model,
+    databaseUrl: postgres?.url,
+    tally,
+    sessions: [],
+    boundMs: BOUND_MS,
+    pauseMs: 100,
+    calm: () => isCalm = true,
+    line: (random) =>
+      openLine({
+        targetPort,
+        nextFate: () => {
+          const holds = random.chance(HOLDING);
+          const direction = random.chance(0.75) ? "down" : "up";
+          const kind = random.chance(FREEZING) ? "freeze" : "cut";
+          // From within the handshake to some answers later; what goes up is less.
+          const afterBytes = random.magnitude(20, direction === "down" ? 60_000 : 4000);
+          return holds || isCalm ? undefined : { kind, direction, afterBytes };
+        },
+        onFate: ({ kind }) => kind === "cut" ? tally.cuts++ : tally.freezes++,
+      }),
+    stop: async () => {
+      await stack.stop();
+      model.stop();
+      await postgres?.stop();
+      log?.close();
+    },
+  };
+}

@@ -1,0 +1,115 @@
+/** How a real PostgreSQL finds what the store asks for: by an index, however much there is. */
+
+import assert from "node:assert/strict";
+import postgres from "postgres";
+import { type PostgresRelease, startPostgres } from "../support/postgres_server.ts";
+import { readMigrations } from "../support/store_server.ts";
+
+const SESSION = "00000000-0000-4000-8000-000000000777";
+
+/** 20,000 sessions of 2,000 users, with 200,000 events and 60,000 turns, a hundredth of them open. */
+const FILL = `
+  insert into public.agent_sessions (session_id, user_id, created_at, last_active_at, active_hour, last_seq)
+  select ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'user' || n % 2000, at, at,
+    date_trunc('hour', at, 'UTC'), 10
+  from (select n, now() - n * interval '1 minute' as at from generate_series(1, 20000) n) numbers;
+  insert into public.agent_events (session_id, seq, key, kind, turn_id, event, created_at)
+  select session_id, seq, case when seq % 3 = 1 then 'q:' else 'n:' end || seq, 'notification', null,
+    jsonb_build_object('kind', 'notification', 'seq', seq, 'at', 1, 'content', repeat('x', 100)), created_at
+  from public.agent_sessions, generate_series(1, 10) seq order by created_at;
+  insert into public.agent_turns (session_id, turn_id, query_id, query_seq, created_at, ended_at)
+  select session_id, 't-' || n, 'q-' || n, n * 3 - 2, created_at,
+    case when hashtext(session_id::text || n) % 100 = 0 then null else created_at end
+  from public.agent_sessions, generate_series(1, 3) n;
+  insert into public.agent_feedback (session_id, id, turn_id, verdict, comment, call, after_seq, created_at)
+  select session_id, 'f-' || n, 't-1', 'modify', '', gen_random_uuid(), n, created_at
+  from public.agent_sessions, generate_series(1, 2) n;
+  insert into public.agent_calls
+  select 'w' || n, case n % 2 when 0 then 'use' else 'commit' end, 1, '{}', now() - n * interval '0.19 seconds'
+  from generate_series(1, 20000) n;
+  insert into public.agent_notifications
+  select 'n' || n, '', gen_random_uuid(), '[]', now() - n * interval '5 seconds' from generate_series(1, 20000) n;
+  insert into public.agent_use
+  select 'user:' || n, 20, now(), current_date - n % 3, 0 from generate_series(1, 20000) n where n % 3 < 2 or n % 99 = 2;
+  insert into public.agent_connections
+  select 'user:' || n, 'w' || n, 1 from generate_series(1, 20000) n;
+  update public.agent_sessions set user_id = 'busy' where session_id = '${SESSION}';
+`;
+
+/** Every call that the store makes. */
+const CALLS: Readonly<Record<string, string>> = {
+  find: `public.agent_find_session('${SESSION}', '[{"user_id":"busy"}]', 5, 1000000, 0, 'w')`,
+  list: "public.agent_list_sessions('user7', 5, null, 1800000)",
+  "the next page": "public.agent_list_sessions('user7', 5, '00000000-0000-4000-8000-000000000007', 0)",
+  read: `public.agent_read('${SESSION}', 3, 5, 1000000, 'w')`,
+  heads: `public.agent_heads('["${SESSION}","00000000-0000-4000-8000-000000000778"]')`,
+  commit: `public.agent_commit('w1', 5, 5000, '[{"session":"${SESSION}","lease":"claim","started":"t-9",
+    "stop":{"which":"all","reason":"cancelled"},"checkpoint":{"turn":"t-1","number":1,"text":"x"},"events":[
+      {"kind":"query","queryId":"9","turnId":"t-9"},{"kind":"response","queryId":"9","turnId":"t-9"}]}]')`,
+  feedback: `public.agent_record_feedback(gen_random_uuid(), '${SESSION}', 'f', 't-1', null, null, '')`,
+  "notify a session":
+    `public.agent_notify(gen_random_uuid(), 'a', '', 'busy', '${SESSION}', null, '{"kind":"notification","notificationId":"a"}', 0)`,
+  "notify a user":
+    `public.agent_notify(gen_random_uuid(), 'b', '', null, null, 'user9', '{"kind":"notification","notificationId":"b"}', 0)`,
+  settle: `public.agent_settle_use('w2', 5, '[{"key":"user:7","frames":1,"tokens":1,"connections":0},
+    {"key":"user:8","frames":1,"tokens":1,"connections":1}]', 60, 20)`,
+  create: "public.agent_create_session(gen_random_uuid(), 'new', null, 1)",
+  remove: "public.agent_remove_session('00000000-0000-4000-8000-000000000779')",
+  prune: "public.agent_prune(interval '13 days 20 hours')",
+};
+
+for (const release of ["15", "18"] satisfies PostgresRelease[]) {
+  Deno.test(`[DU9] PostgreSQL ${release}: no call of the store reads a table from one end to the other`, async () => {
+    const server = await startPostgres(release);
+    const plans: string[] = [];
+    const sql = postgres(server.url, { max: 1, onnotice: ({ message = "" }) => void plans.push(message) });
+    try {
+      for (const migration of await readMigrations()) await sql.unsafe(migration);
+      await sql.unsafe(FILL);
+      for (
+        const table of [
+          "sessions",
+          "events",
+          "turns",
+          "feedback",
+          "calls",
+          "notifications",
+          "use",
+          "connections",
+        ]
+      ) {
+        await sql.unsafe(`vacuum analyze public.agent_${table}`);
+      }
+      // Each statement within the functions tells its plan.
+      await sql.unsafe(`load 'auto_explain'; set auto_explain.log_min_duration = 0;
+        set auto_explain.log_nested_statements = on; set client_min_messages = log`);
+      for (const [name, call] of Object.entries(CALLS)) {
+        plans.length = 0;
+        await sql.unsafe(`select ${call}`);
+        const found = plans.join("\n");
+        assert.match(found, /Index|Bitmap|Insert/, name);
+        // agent_calls has a row for each worker of the last hour.
+        const small = name === "prune" ? "(?!calls)" : "";
+        const whole = plans.filter((plan) => new RegExp(`Seq Scan on [\\w.]*agent_${small}`).test(plan));
+        assert.deepEqual(whole.map((plan) => plan.slice(0, 2000)), [], name);
+      }
+      // And users' own reading, which the row level security takes part in.
+      plans.length = 0;
+      await sql.unsafe(`begin; create role reader; grant usage on schema public to reader;
+        grant select on all tables in schema public to reader; set local role reader;
+        set local request.jwt.claims = '{"sub":"busy"}'`);
+      const rows = await sql.unsafe(
+        `select seq from public.agent_events where session_id = '${SESSION}' order by seq`,
+      );
+      assert.equal(rows.length, 13);
+      assert.equal(
+        (await sql.unsafe("select session_id from public.agent_sessions where user_id = 'busy'")).length,
+        1,
+      );
+      assert.doesNotMatch(plans.join("\n"), /Seq Scan on [\w.]*agent_/);
+    } finally {
+      await sql.end();
+      await server.stop();
+    }
+  });
+}

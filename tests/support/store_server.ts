@@ -1,0 +1,65 @@
+/** A database with the project's migrations behind Supabase Lite's REST, for stores that speak supabase-js. */
+
+import { startThread } from "../../local/thread.ts";
+import { type PostgresRelease, startPostgres } from "./postgres_server.ts";
+import type { StoreSetup } from "./store_thread.ts";
+
+const MIGRATIONS = new URL("../../supabase/migrations/", import.meta.url);
+
+export interface StoreServer extends AsyncDisposable {
+  /** What supabase-js is given. */
+  url: string;
+  secretKey: string;
+  /** Where the PostgreSQL listens; undefined for PGlite, which does not. */
+  databaseUrl: string | undefined;
+  /** Runs SQL as the owner, and answers with the rows. */
+  sql(text: string): Promise<Record<string, unknown>[]>;
+}
+
+/** The migrations, in the order in which they are applied. */
+export async function readMigrations(): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { name } of Deno.readDir(MIGRATIONS)) if (name.endsWith(".sql")) names.push(name);
+  return await Promise.all(names.sort().map((name) => Deno.readTextFile(new URL(name, MIGRATIONS))));
+}
+
+/** PGlite: PostgreSQL 17 in WebAssembly, one connection. */
+export function startPglite(): Promise<StoreServer> {
+  return startServer(undefined, () => Promise.resolve());
+}
+
+/** A real PostgreSQL. */
+export async function startPostgresStore(release?: PostgresRelease): Promise<StoreServer> {
+  const { url, stop } = await startPostgres(release);
+  return await startServer(url, stop);
+}
+
+async function startServer(databaseUrl: string | undefined, stop: () => Promise<void>): Promise<StoreServer> {
+  const secretKey = "sb_secret_local_development";
+  const setup: StoreSetup = { databaseUrl, secretKey, migrations: await readMigrations() };
+  const thread = startThread(new URL("./store_thread.ts", import.meta.url), {
+    name: "the test's database",
+    setup,
+  });
+  const end = async (): Promise<void> => {
+    thread.stop();
+    await stop();
+  };
+  const port = await thread.port.catch(async (error: unknown) => {
+    await end();
+    throw error;
+  });
+  const url = `http://127.0.0.1:${port}`;
+  return {
+    url,
+    secretKey,
+    databaseUrl,
+    sql: async (text) => {
+      const response = await fetch(`${url}/sql`, { method: "POST", body: text });
+      const body = await response.text();
+      if (!response.ok) throw new Error(body);
+      return JSON.parse(body);
+    },
+    [Symbol.asyncDispose]: end,
+  };
+}

@@ -1,0 +1,107 @@
+/** Stores of two workers on one database, and the time of it moved by hand. */
+
+import type { EventLog, SessionStore } from "../../supabase/functions/_shared/ports.ts";
+import {
+  PostgresStore,
+  type PostgresStoreOptions,
+} from "../../supabase/functions/_shared/platform/postgres_store.ts";
+import { systemClock, systemIds } from "../../supabase/functions/_shared/platform/system.ts";
+import type {
+  CancelledEvent,
+  ErrorEvent,
+  NewLogEvent,
+  NotificationEvent,
+  QueryEvent,
+  ResponseEvent,
+} from "../../supabase/functions/_shared/protocol/log_event.ts";
+import type { StoreServer } from "./store_server.ts";
+
+export const LEASE_MS = 5000;
+export const IDLE_MS = 1_800_000;
+
+export type Store = SessionStore & EventLog;
+
+export interface StoresUnderTest {
+  /** Two workers. */
+  ann: Store;
+  bob: Store;
+  /** Moves the time of leases and of expiry on. */
+  advance(ms: number): Promise<void>;
+}
+
+/** A store on a server, of a worker of its own unless told otherwise. */
+export function openStore(server: StoreServer, options: Partial<PostgresStoreOptions> = {}): PostgresStore {
+  return new PostgresStore({
+    supabaseUrl: server.url,
+    secretKey: server.secretKey,
+    clock: systemClock(),
+    ids: systemIds(),
+    workerId: crypto.randomUUID(),
+    leaseMs: LEASE_MS,
+    idleTimeoutMs: IDLE_MS,
+    ...options,
+  });
+}
+
+export function postgresStores(server: StoreServer): StoresUnderTest {
+  return {
+    ann: openStore(server),
+    bob: openStore(server),
+    advance: (ms) => advanceDatabase(server, ms),
+  };
+}
+
+/** As if so much time had passed since everything that the database knows of happened. */
+export async function advanceDatabase({ sql }: StoreServer, ms: number): Promise<void> {
+  const by = `interval '${ms} milliseconds'`;
+  await sql(`update public.agent_sessions set lease_until = lease_until - ${by},
+    last_active_at = last_active_at - ${by}, active_hour = date_trunc('hour', last_active_at - ${by}, 'UTC')`);
+  await sql(`update public.agent_calls set called_at = called_at - ${by}`);
+  await sql(`update public.agent_notifications set created_at = created_at - ${by}`);
+  await sql(`update public.agent_events set created_at = created_at - ${by}`);
+  await sql(`update public.agent_turns set created_at = created_at - ${by}, started_at = started_at - ${by}`);
+  await sql(`update public.agent_use set refilled_at = refilled_at - ${by},
+    day = ((day + time '12:00') at time zone 'UTC' - ${by})::date`);
+}
+
+export function query(id: string, content = "?"): QueryEvent {
+  return {
+    kind: "query",
+    queryId: id,
+    turnId: `t-${id}`,
+    content,
+    options: {},
+    priority: "normal",
+    first: false,
+    connectionId: "c",
+    feedback: [],
+  };
+}
+
+export function response(id: string, content = "!"): ResponseEvent {
+  return { kind: "response", queryId: id, turnId: `t-${id}`, content, finishReason: "stop", model: "m" };
+}
+
+export function failure(id: string, partial = ""): ErrorEvent {
+  return {
+    kind: "error",
+    queryId: id,
+    turnId: `t-${id}`,
+    code: "interrupted",
+    content: "no",
+    retryable: true,
+    partial,
+  };
+}
+
+export function cancelled(id: string, partial = ""): CancelledEvent {
+  return { kind: "cancelled", queryId: id, turnId: `t-${id}`, reason: "cancelled", partial };
+}
+
+export function notification(id: string, content = "hello"): NotificationEvent {
+  return { kind: "notification", notificationId: id, type: "notification", content };
+}
+
+export function cleared(id: string): NewLogEvent {
+  return { kind: "cleared", clearId: id, connectionId: "c" };
+}

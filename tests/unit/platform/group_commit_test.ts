@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
+import { GroupCommit, type Pending } from "../../../supabase/functions/_shared/platform/group_commit.ts";
+import { RefusedCall } from "../../../supabase/functions/_shared/platform/store_rpc.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
+
+interface Call {
+  writes: string[];
+  withinMs: number;
+  answer: PromiseWithResolvers<readonly string[]>;
+}
+
+interface Opened {
+  clock: ManualClock;
+  calls: Call[];
+  commit(write: string, sessionId?: string): Promise<string>;
+}
+
+function open(limits: { maxBatch?: number; maxBatchChars?: number; maxWaitingChars?: number } = {}): Opened {
+  const clock = new ManualClock();
+  const calls: Call[] = [];
+  const group = new GroupCommit<string, string>({
+    clock,
+    send: (batch: readonly Pending<string>[], withinMs) => {
+      const answer = Promise.withResolvers<readonly string[]>();
+      calls.push({ writes: batch.map(({ write }) => write), withinMs, answer });
+      return answer.promise;
+    },
+    withinMs: 15_000,
+    maxBatch: 3,
+    maxBatchChars: 100,
+    maxWaitingChars: 1000,
+    ...limits,
+  });
+  return {
+    clock,
+    calls,
+    commit: (write, sessionId = write) => group.commit({ sessionId, write, chars: write.length }),
+  };
+}
+
+const refusal = new RefusedCall("agent_commit", { code: "23505", status: 409, message: "twice" });
+const away = new AgentError("store_unavailable", "away", { retryable: true });
+
+/** Answers the newest call with each write in upper case. */
+async function answer({ calls }: Opened): Promise<void> {
+  const call = calls.at(-1);
+  call?.answer.resolve(call.writes.map((write) => write.toUpperCase()));
+  await settle();
+}
+
+Deno.test("[DU8] what is written in one moment goes in one call, and the next batch gathers while it is on its way", async () => {
+  const opened = open();
+  const { calls, commit, clock } = opened;
+  const first = [commit("a"), commit("b")];
+  await settle();
+  assert.deepEqual(calls.map(({ writes, withinMs }) => [writes, withinMs]), [[["a", "b"], 15_000]]);
+  const later = ["c", "d", "e", "f"].map((write) => commit(write));
+  await settle();
+  clock.advance(4000);
+  assert.equal(calls.length, 1);
+  await answer(opened);
+  assert.deepEqual(await Promise.all(first), ["A", "B"]);
+  // A batch has so many writes and no more; waiting counts in the time that they have.
+  assert.deepEqual(calls.slice(1).map(({ writes, withinMs }) => [writes, withinMs]), [[
+    ["c", "d", "e"],
+    11_000,
+  ]]);
+  await answer(opened);
+  await answer(opened);
+  assert.deepEqual(await Promise.all(later), ["C", "D", "E", "F"]);
+  assert.equal(calls.length, 3);
+  const again = commit("g");
+  await settle();
+  await answer(opened);
+  assert.equal(await again, "G");
+  assert.equal(clock.pending, 0);
+});
+
+Deno.test("[DU8] a batch has so many characters and no more, but one write at least", async () => {
+  const opened = open({ maxBatchChars: 5 });
+  const all = ["aaaaaaaa", "bb", "ccc", "d"].map((write) => opened.commit(write));
+  await settle();
+  for (let n = 0; n < 3; n++) await answer(opened);
+  await Promise.all(all);
+  assert.deepEqual(opened.calls.map(({ writes }) => writes), [["aaaaaaaa"], ["bb", "ccc"], ["d"]]);
+});
+
+Deno.test("[DU8] past what may wait, writes are refused at once", async () => {
+  const opened = open({ maxWaitingChars: 10 });
+  const sent = opened.commit("a");
+  await settle();
+  const waiting = [opened.commit("b".repeat(20)), opened.commit("c")];
+  await assert.rejects(() => waiting[1] ?? Promise.resolve(), { code: "store_unavailable", retryable: true });
+  await answer(opened);
+  await answer(opened);
+  assert.deepEqual(await Promise.all([sent, waiting[0]]), ["A", "B".repeat(20)]);
+  const next = opened.commit("d");
+  await settle();
+  await answer(opened);
+  assert.equal(await next, "D");
+});
+
+Deno.test("[DU8] a call that is refused is made again write by write, in order, and only the culprit suffers", async () => {
+  const opened = open();
+  const settled = Promise.allSettled([
+    opened.commit("a", "s"),
+    opened.commit("b", "s"),
+    opened.commit("c", "t"),
+  ]);
+  await settle();
+  opened.calls[0]?.answer.reject(refusal);
+  await settle();
+  await answer(opened);
+  opened.calls.at(-1)?.answer.reject(refusal);
+  await settle();
+  await answer(opened);
+  const outcomes = (await settled).map((one) => one.status === "fulfilled" ? one.value : one.reason.code);
+  assert.deepEqual(outcomes, ["A", "internal", "C"]);
+  assert.deepEqual(opened.calls.map(({ writes }) => writes), [["a", "b", "c"], ["a"], ["b"], ["c"]]);
+});
+
+Deno.test("[DU8] what waits behind a write that was given up is given up too; other sessions go on", async () => {
+  const opened = open();
+  const first = Promise.allSettled([opened.commit("a", "s")]);
+  await settle();
+  const behind = Promise.allSettled([opened.commit("b", "s"), opened.commit("c", "t")]);
+  opened.calls[0]?.answer.reject(away);
+  await settle();
+  await answer(opened);
+  const code = (one: PromiseSettledResult<string>): string =>
+    one.status === "fulfilled" ? one.value : one.reason.code;
+  assert.deepEqual((await first).map(code), ["store_unavailable"]);
+  assert.deepEqual((await behind).map(code), ["store_unavailable", "C"]);
+  assert.deepEqual(opened.calls.map(({ writes }) => writes), [["a"], ["c"]]);
+});

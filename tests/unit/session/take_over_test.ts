@@ -1,0 +1,431 @@
+/** Answers survive their worker: who runs a session's turns when one dies, is cut off, or is replaced. */
+
+import assert from "node:assert/strict";
+import type { TestClient } from "../../support/agent_harness.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { LEASE_MS, startWorkers, type TestWorker } from "../../support/workers.ts";
+
+/** What a client does that has lost its worker. */
+async function resumeAt(
+  worker: TestWorker,
+  client: TestClient,
+  lastSeq = Math.max(0, ...client.seqs),
+): Promise<TestClient> {
+  return await worker.connect(`stream=true&${client.resumeQuery(lastSeq)}`);
+}
+
+Deno.test("[TO1] [TO2] a killed worker's answer goes on at another, from its checkpoint, when the lease has run out", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect("stream=true");
+  client.ask("count", { id: "q" });
+  await settle();
+  a.model.last.say("one two ");
+  workers.clock.advance(500);
+  await settle();
+  a.model.last.say("three ");
+  a.kill();
+  const later = await resumeAt(b, client);
+  assert.deepEqual(later.welcome.resumed, { recovered: true, from_seq: 2, to_seq: 1 });
+  workers.clock.advance(LEASE_MS - 1000);
+  await settle();
+  assert.equal(b.model.calls.length, 0, "the lease may still be renewed");
+  workers.clock.advance(1100);
+  await settle();
+  assert.deepEqual(b.model.last.request.messages.slice(-2), [
+    { role: "user", content: "count" },
+    { role: "assistant", content: "one two" },
+  ]);
+  b.model.last.finish(" three four");
+  await settle();
+  const response = later.only("response");
+  assert.deepEqual([response.content, response.seq, response.in_reply_to], ["one two three four", 2, "q"]);
+  assert.equal(later.textOf(response.turn_id), "one two three four");
+  const { events } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 10 });
+  assert.deepEqual(events.map(({ kind }) => kind), ["query", "response"]);
+});
+
+for (
+  const [policy, prompt, text] of [
+    ["restart", [{ role: "user", content: "count" }], "all anew"],
+    ["interrupt", undefined, undefined],
+  ] as const
+) {
+  Deno.test(`[TO2] policy ${policy}: what becomes of a dead worker's answer`, async () => {
+    const workers = startWorkers({ policy });
+    const a = workers.start("a");
+    const b = workers.start("b");
+    const client = await a.connect("stream=true");
+    client.ask("count", { id: "q" });
+    await settle();
+    a.model.last.say("one two");
+    workers.clock.advance(500);
+    await settle();
+    a.kill();
+    const later = await resumeAt(b, client);
+    workers.clock.advance(LEASE_MS + 100);
+    await settle();
+    if (prompt === undefined) {
+      const error = later.only("error");
+      assert.deepEqual(
+        [error.code, error.partial, error.seq, error.in_reply_to, error.retryable],
+        ["interrupted", "one two", 2, "q", true],
+      );
+      assert.equal(b.model.calls.length, 0);
+      return;
+    }
+    assert.deepEqual(b.model.last.request.messages.slice(1), prompt);
+    b.model.last.finish(text);
+    await settle();
+    assert.equal(later.only("response").content, text);
+    assert.equal(later.textOf(later.only("response").turn_id), text);
+  });
+}
+
+Deno.test("[TO3] [OP4] a worker that is replaced leaves its answer to the next, which goes on at once", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect("stream=true");
+  client.ask("count", { id: "q" });
+  client.ask("and then?", { id: "r" });
+  await settle();
+  a.model.last.say("one two");
+  const drained = a.server.drain("wall_clock");
+  await settle();
+  assert.equal(client.isOpen, true, "it has its time to finish");
+  workers.clock.advance(10_000);
+  await settle();
+  assert.equal(client.closed?.code, 1012);
+  client.vanish();
+  await drained;
+  assert.equal(client.of("error").length, 0);
+  const later = await resumeAt(b, client);
+  await settle();
+  assert.deepEqual(b.model.last.request.messages.at(-1), { role: "assistant", content: "one two" });
+  b.model.last.finish(" three");
+  await settle();
+  b.model.last.finish("four");
+  await settle();
+  assert.deepEqual(later.of("response").map(({ content }) => content), ["one two three", "four"]);
+});
+
+Deno.test("[TO4] a worker that was cut off comes back: its writes are refused, its client is shown the other's answer", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect("stream=true");
+  client.ask("count", { id: "q" });
+  await settle();
+  a.model.last.say("one");
+  workers.clock.advance(500);
+  await settle();
+  a.isCutOff = true;
+  const other = await resumeAt(b, client);
+  workers.clock.advance(LEASE_MS + 100);
+  await settle();
+  a.model.last.say(" zwei");
+  b.model.last.say(" two");
+  await settle();
+  assert.match(client.textOf(client.of("delta")[0]?.turn_id), /^one zwei/, "deltas go on meanwhile");
+  a.isCutOff = false;
+  workers.clock.advance(1000);
+  await settle();
+  assert.equal(a.model.calls[0]?.signal.aborted, true);
+  b.model.last.finish(" three");
+  await settle();
+  for (const seen of [client, other]) {
+    assert.equal(seen.only("response").content, "one two three");
+    assert.deepEqual(seen.of("response").map(({ seq }) => seq), [2]);
+    assert.equal(seen.of("error").length, 0);
+  }
+});
+
+Deno.test("[TO5] deltas of another worker's answer are shown while it writes, from the start", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect("stream=true");
+  client.ask("count", { id: "q" });
+  await settle();
+  a.model.last.say("one");
+  const other = await resumeAt(b, client, 0);
+  await settle();
+  a.model.last.say(" two");
+  await settle();
+  const turnId = other.of("delta")[0]?.turn_id;
+  assert.equal(other.textOf(turnId), "one two");
+  const third = await resumeAt(b, client, 0);
+  await settle();
+  assert.equal(third.textOf(turnId), "one two");
+  a.model.last.finish(" three");
+  await settle();
+  for (const seen of [other, third]) {
+    assert.equal(seen.textOf(turnId), "one two three");
+    assert.equal(seen.only("response").content, "one two three");
+  }
+});
+
+Deno.test("[TO5] [DL3] a piece that comes after the end of its answer is nobody's", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect("stream=true");
+  const other = await resumeAt(b, client, 0);
+  client.ask("count", { id: "q" });
+  await settle();
+  a.model.last.finish("one two");
+  await settle();
+  const before = other.frames.length;
+  const { turn_id: turnId } = other.only("response");
+  b.server.receive(client.sessionId, {
+    kind: "tail",
+    epoch: 1,
+    turnId: String(turnId),
+    queryId: "q",
+    offset: 0,
+    content: "one",
+  });
+  await settle();
+  assert.deepEqual(other.frames.slice(before), []);
+});
+
+Deno.test("[TO6] a query at one worker waits for the answer of another, and is run by it", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect();
+  client.ask("first", { id: "1" });
+  await settle();
+  const other = await b.connect(client.resumeQuery(0));
+  other.ask("second", { id: "2" });
+  await settle();
+  assert.equal(other.of("status", "queued")[0]?.in_reply_to, "2");
+  assert.equal(b.model.calls.length, 0);
+  a.model.calls[0]?.finish("1!");
+  await settle();
+  assert.equal(a.model.calls.length, 2);
+  a.model.calls[1]?.finish("2!");
+  await settle();
+  for (const seen of [client, other]) {
+    assert.deepEqual(seen.of("response").map(({ content, seq }) => [content, seq]), [["1!", 3], ["2!", 4]]);
+  }
+});
+
+Deno.test("[TO6] two workers that take a query at the same moment: one runs both", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect("stream=true");
+  const other = await resumeAt(b, client, 0);
+  client.ask("first", { id: "1" });
+  other.ask("second", { id: "2" });
+  assert.deepEqual([a.model.calls.length, b.model.calls.length], [1, 1], "nobody waits for the store");
+  b.model.last.say("too early");
+  await settle();
+  assert.equal(b.model.last.signal.aborted, true);
+  a.model.last.finish("1!");
+  await settle();
+  a.model.last.finish("2!");
+  await settle();
+  for (const seen of [client, other]) {
+    assert.deepEqual(seen.of("response").map(({ in_reply_to, content }) => [in_reply_to, content]), [
+      ["1", "1!"],
+      ["2", "2!"],
+    ]);
+    for (const { turn_id, content } of seen.of("response")) {
+      if (seen.of("delta").some((delta) => delta.turn_id === turn_id)) {
+        assert.equal(seen.textOf(turn_id), content);
+      }
+    }
+  }
+});
+
+Deno.test("[TO7] cancel at one worker stops the answer of another: at once, or at its next checkpoint", async () => {
+  for (const isRelayUp of [true, false]) {
+    const workers = startWorkers();
+    const a = workers.start("a");
+    const b = workers.start("b");
+    const client = await a.connect();
+    client.ask("first", { id: "1" });
+    await settle();
+    const other = await b.connect(client.resumeQuery(0));
+    workers.isRelayUp = isRelayUp;
+    a.model.last.say("so far");
+    other.command("cancel", undefined, "c");
+    await settle();
+    assert.deepEqual(other.only("status", "cancelling").data, { ids: ["1"] });
+    if (!isRelayUp) {
+      workers.clock.advance(500);
+      await settle();
+    }
+    assert.equal(a.model.last.signal.aborted, true);
+    assert.deepEqual(client.only("status", "cancelled").partial, "so far");
+  }
+});
+
+Deno.test("[TO7] queue policies hold across workers", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect();
+  client.ask("first", { id: "1" });
+  client.ask("second", { id: "2" });
+  await settle();
+  const other = await b.connect(client.resumeQuery(0));
+  other.ask("no", { id: "3", policy: "reject" });
+  await settle();
+  assert.equal(other.only("error").code, "busy");
+  other.ask("latest", { id: "4", policy: "latest" });
+  await settle();
+  assert.deepEqual(
+    client.of("status", "cancelled").map(({ in_reply_to, reason }) => [in_reply_to, reason]),
+    [["2", "superseded"]],
+  );
+  other.ask("now", { id: "5", policy: "interrupt" });
+  await settle();
+  assert.deepEqual(
+    client.of("status", "cancelled").map(({ in_reply_to, reason }) => [in_reply_to, reason]).at(-1),
+    ["1", "interrupted"],
+  );
+  a.model.last.finish("5!");
+  await settle();
+  a.model.last.finish("4!");
+  await settle();
+  assert.deepEqual(other.of("response").map(({ in_reply_to }) => in_reply_to), ["5", "4"]);
+});
+
+Deno.test("[DU1] a query that was accepted is never forgotten: the next worker runs what waited, in order", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const client = await a.connect();
+  for (const [id, priority] of [["1", "normal"], ["2", "low"], ["3", "normal"], ["4", "high"]] as const) {
+    client.ask(id, { id, priority });
+  }
+  await settle();
+  a.kill();
+  workers.clock.advance(60_000);
+  const b = workers.start("b");
+  const later = await resumeAt(b, client);
+  for (let turn = 0; turn < 4; turn++) {
+    await settle();
+    b.model.calls[turn]?.finish(`answer ${turn}`);
+  }
+  await settle();
+  assert.deepEqual(later.of("response").map(({ in_reply_to }) => in_reply_to), ["1", "4", "3", "2"]);
+});
+
+Deno.test("[QU4] [DU2] the same id sent to another worker is the same query", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect();
+  client.ask("first", { id: "1" });
+  await settle();
+  const other = await b.connect(client.resumeQuery(0));
+  other.ask("first", { id: "1" });
+  await settle();
+  a.model.last.finish("1!");
+  await settle();
+  other.ask("first", { id: "1" });
+  other.ask("another", { id: "1" });
+  await settle();
+  assert.equal(a.model.calls.length + b.model.calls.length, 1);
+  assert.deepEqual(other.of("response").map(({ replay }) => replay), [undefined, true]);
+  assert.equal(other.only("error").code, "id_conflict");
+});
+
+Deno.test("[QU4] [DU2] an id from before all that a worker has read is still known", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const client = await a.connect();
+  a.model.onCall = (call) => queueMicrotask(() => call.finish("!"));
+  for (let n = 0; n < 200; n++) {
+    client.ask(`question ${n}`, { id: `q${n}` });
+    await settle();
+  }
+  const b = workers.start("b");
+  const later = await resumeAt(b, client);
+  later.ask("question 3", { id: "q3" });
+  await settle();
+  const replayed = later.of("response").filter(({ replay }) => replay === true);
+  assert.deepEqual(replayed.map(({ seq, in_reply_to }) => [seq, in_reply_to]), [[8, "q3"]]);
+  later.ask("something else", { id: "q4" });
+  await settle();
+  assert.equal(later.only("error").code, "id_conflict");
+  const { events } = await workers.store.read(client.sessionId, { afterSeq: 400, limit: 10 });
+  assert.deepEqual(events, []);
+});
+
+Deno.test("[DU3] without the relay the others catch up at the next roll call", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect();
+  const other = await b.connect(client.resumeQuery(0));
+  workers.isRelayUp = false;
+  client.ask("first", { id: "1" });
+  await settle();
+  a.model.last.finish("1!");
+  await settle();
+  assert.equal(other.of("response").length, 0);
+  workers.clock.advance(15_000);
+  await settle();
+  assert.deepEqual(other.seqs, [1, 2]);
+});
+
+Deno.test("[CM4] [DU5] a session deleted at one worker is gone at the others", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect();
+  const other = await b.connect(client.resumeQuery(0));
+  client.command("delete");
+  await settle();
+  assert.equal(other.closed?.code, 4009);
+  const later = await b.connect(client.resumeQuery(0));
+  assert.equal((later.welcome.resumed as { reason: string }).reason, "unknown_session");
+});
+
+Deno.test("[CM7] [DU6] history, what configure set and feedback are there at the next worker", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const client = await a.connect();
+  client.command("configure", { temperature: 0.1 });
+  client.ask("my name is Ann", { id: "1" });
+  await settle();
+  a.model.last.finish("hello Ann");
+  await settle();
+  client.say({ type: "human_feedback", content: "shorter", verdict: "modify" });
+  await settle();
+  a.kill();
+  const b = workers.start("b");
+  const later = await resumeAt(b, client);
+  later.ask("who am I?");
+  await settle();
+  const { messages, temperature } = b.model.last.request;
+  assert.equal(temperature, 0.1);
+  assert.deepEqual(messages.slice(1, 3).map(({ content }) => content), ["my name is Ann", "hello Ann"]);
+  assert.match(messages.at(-1)?.content ?? "", /shorter[^]*who am I\?/);
+});
+
+Deno.test("[TO2] a turn that ends its workers is interrupted after ten of them", async () => {
+  const workers = startWorkers();
+  const first = workers.start("0");
+  const client = await first.connect("stream=true");
+  client.ask("poison", { id: "q" });
+  await settle();
+  first.kill();
+  let interrupted = false;
+  for (let n = 1; n < 20 && !interrupted; n++) {
+    const worker = workers.start(String(n));
+    const later = await resumeAt(worker, client, 0);
+    workers.clock.advance(LEASE_MS + 100);
+    await settle();
+    interrupted = later.of("error", "interrupted").length === 1;
+    if (interrupted) assert.equal(n, 10);
+    worker.kill();
+  }
+  assert.ok(interrupted);
+});

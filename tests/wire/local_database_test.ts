@@ -1,0 +1,59 @@
+/** Supabase Lite on a PostgreSQL, and the outages that can be played there. */
+
+import assert from "node:assert/strict";
+import { type TestStack, withLocalStack } from "../support/local_stack.ts";
+import { startPostgres } from "../support/postgres_server.ts";
+
+const migrations = new URL("../fixtures/migrations/", import.meta.url);
+const functions = new URL("../fixtures/functions/", import.meta.url);
+
+async function note(stack: TestStack, body: unknown): Promise<{ status: number; answer: unknown }> {
+  const response = await fetch(`${stack.url}/rest/v1/rpc/note`, {
+    method: "POST",
+    headers: { apikey: stack.keys.secretKey, "content-type": "application/json" },
+    body: JSON.stringify({ body }),
+  });
+  return { status: response.status, answer: await response.json() };
+}
+
+Deno.test("local database: on a PostgreSQL migrations are applied once, and what was written stays", async () => {
+  const database = await startPostgres();
+  try {
+    const options = { lite: true, databaseUrl: database.url, migrations, functions };
+    await withLocalStack(options, async (stack) => {
+      assert.deepEqual(await note(stack, { a: 1 }), { status: 200, answer: { id: 1, type: "object" } });
+    });
+    await withLocalStack(options, async (stack) => {
+      assert.deepEqual(await note(stack, [1]), { status: 200, answer: { id: 2, type: "array" } });
+    });
+  } finally {
+    await database.stop();
+  }
+});
+
+Deno.test("local database: it can be slow, refuse, hang up and lose its answers", async () => {
+  const database = await startPostgres();
+  try {
+    await withLocalStack({ lite: true, databaseUrl: database.url, migrations, functions }, async (stack) => {
+      await note(stack, 1);
+      stack.database.disturb({ mode: "refuse", forMs: 60_000 });
+      assert.equal((await note(stack, 2)).status, 503);
+      stack.database.disturb({ mode: "reset", forMs: 60_000 });
+      await assert.rejects(note(stack, 3));
+      stack.database.disturb({ mode: "lose", forMs: 60_000 });
+      await assert.rejects(note(stack, 4));
+      stack.database.disturb({ mode: "slow", forMs: 60_000, delayMs: 200 });
+      const before = performance.now();
+      // Two were refused; the one whose answer was lost was written.
+      assert.deepEqual((await note(stack, 5)).answer, { id: 3, type: "number" });
+      assert.ok(performance.now() - before >= 200);
+      stack.database.disturb({ mode: "refuse", forMs: 0 });
+      assert.equal((await note(stack, 6)).status, 200);
+      stack.database.disturb({ mode: "refuse", forMs: 60_000 });
+      stack.database.calm();
+      assert.equal((await note(stack, 7)).status, 200);
+    });
+  } finally {
+    await database.stop();
+  }
+});
