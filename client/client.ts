@@ -6,8 +6,16 @@ import { Emitter, type Unsubscribe } from "./emitter.ts";
 import { AgentClientError, toError, type UnsentQuery } from "./error.ts";
 import { closed, Exchange } from "./exchange.ts";
 import type { Commands, Feedback, NotificationFrame, ServerFrame, StatusFrame } from "./frames.ts";
-import { type Closing, Link, type TokenReason } from "./link.ts";
-import type { AgentClientOptions, AskOptions, ClientEvents, ClientStatus, SessionInfo } from "./options.ts";
+import { Link } from "./link.ts";
+import type {
+  AgentClientOptions,
+  AskOptions,
+  ClientEvents,
+  ClientStatus,
+  Closing,
+  SessionInfo,
+  TokenReason,
+} from "./options.ts";
 import { type ClientPorts, withDefaults } from "./ports.ts";
 import type { Turn } from "./turn.ts";
 
@@ -15,6 +23,8 @@ import type { Turn } from "./turn.ts";
 const SUBPROTOCOL = "agent-websocket.v1";
 /** Commands that change nothing when they come twice. */
 const REPEATABLE: readonly string[] = ["help", "ping", "status", "history", "configure", "sessions"];
+
+const CLOSED = "Cannot send: the client is closed";
 
 export class AgentClient {
   readonly #url: URL;
@@ -57,7 +67,7 @@ export class AgentClient {
       ports,
       maxQueued: options.maxQueued ?? 100,
       repeatInterrupted: options.repeatInterrupted ?? true,
-      connection: () => this.#link.isLive ? this.#link.epoch : 0,
+      connection: () => this.#link.connection,
       send: (frame) => this.#link.send(frame),
       onTurn: (turn) => {
         if (turn.state !== "running") this.#save();
@@ -72,8 +82,9 @@ export class AgentClient {
   }
 
   get status(): ClientStatus {
-    if (this.#link.isLive) return "open";
-    if (this.#link.isStopped) return this.#isClosed || this.#welcome !== undefined ? "closed" : "idle";
+    const { state } = this.#link;
+    if (state === "live") return "open";
+    if (state === "stopped") return this.#isClosed || this.#welcome ? "closed" : "idle";
     return this.#attempts > 0 ? "reconnecting" : "connecting";
   }
 
@@ -103,7 +114,7 @@ export class AgentClient {
 
   /** Connects, or connects again after a close. Resolves at the welcome; rejects with `closed` where it is told to stop. */
   connect(): Promise<void> {
-    if (this.#link.isLive) return Promise.resolve();
+    if (this.#link.connection > 0) return Promise.resolve();
     this.#isClosed = false;
     const { promise } = this.#opening ??= deferred<void>();
     this.#link.start();
@@ -130,7 +141,7 @@ export class AgentClient {
     if (known !== undefined) return known;
     const frame: SentQuery = { ...fields, type: "query", content: text, id };
     if (this.#isClosed) {
-      return this.#exchange.refuse(frame, closed("Cannot ask: the client is closed", frame));
+      return this.#exchange.refuse(frame, closed(CLOSED, frame));
     }
     const turn = this.#exchange.ask(frame);
     void this.connect();
@@ -158,9 +169,7 @@ export class AgentClient {
 
   #request(frame: { id: string }, isRepeatable: boolean): Promise<StatusFrame> {
     if (!this.#isClosed) void this.connect();
-    return this.#isClosed
-      ? Promise.reject(closed("Cannot send: the client is closed"))
-      : this.#exchange.request(frame, isRepeatable);
+    return this.#isClosed ? Promise.reject(closed(CLOSED)) : this.#exchange.request(frame, isRepeatable);
   }
 
   async #dial(why: TokenReason): Promise<{ url: string; protocols: string[] }> {
@@ -237,7 +246,7 @@ export class AgentClient {
     try {
       const token = await this.#token("expiring");
       const frame = { type: "command", content: "auth", id: this.#ports.createId(), args: { token } };
-      if (token !== undefined && this.#link.isLive) await this.#exchange.request(frame, false);
+      if (token && this.#link.connection > 0) await this.#exchange.request(frame, false);
     } catch (error) {
       // When the old one ends, the connection does: then it is asked for again.
       if (error instanceof AgentClientError) this.#events.emit("error", error);
@@ -273,7 +282,7 @@ export class AgentClient {
     this.#save();
   }
 
-  #save(pending: SentQuery[] = this.#exchange.pending): void {
+  #save(pending = this.#exchange.questions): void {
     const { storage } = this.#options;
     if (storage === undefined) return;
     const cursor = this.#resume && { ...this.#resume, lastSeq: this.#lastSeq, pending };

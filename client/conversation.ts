@@ -3,7 +3,7 @@
 import type { SentQuery } from "./cursor.ts";
 import { AgentClientError } from "./error.ts";
 import type { ServerFrame } from "./frames.ts";
-import { type TurnFrame, TurnRecord, type TurnWatcher } from "./turn.ts";
+import { type TurnFrame, TurnRecord, type TurnWatcher } from "./turn_record.ts";
 
 /** Turns kept: past it the oldest that have ended are forgotten. */
 const MAX_TURNS = 500;
@@ -24,6 +24,11 @@ export class Conversation {
   /** Our own without an end. */
   get pending(): readonly TurnRecord[] {
     return this.#turns.filter(({ isMine, isSettled }) => isMine && !isSettled);
+  }
+
+  /** What was asked and not answered, as it goes over the wire. */
+  get questions(): SentQuery[] {
+    return this.pending.flatMap(({ frame }) => frame ?? []);
   }
 
   get(id: string): TurnRecord | undefined {
@@ -52,11 +57,11 @@ export class Conversation {
   /** The session is gone: what others had running will not be told of any more, and ours begins anew. */
   lost(): void {
     for (const turn of this.pending) turn.restart();
-    this.abandon(new AgentClientError("session_lost", "The session is gone", { retryable: true }));
+    this.abandonOthers(new AgentClientError("session_lost", "The session is gone", { retryable: true }));
   }
 
   /** Ends the running turns of others. */
-  abandon(why: AgentClientError): void {
+  abandonOthers(why: AgentClientError): void {
     for (const turn of this.#turns) if (!turn.isMine) turn.fail(why);
   }
 

@@ -19,8 +19,8 @@ export interface Cursor {
 /** The cursor under `key`; undefined where there is none, or none that makes sense. */
 export function loadCursor(storage: CursorStorage | undefined, key: string): Cursor | undefined {
   try {
-    const cursor: unknown = JSON.parse(storage?.getItem(key) ?? "null");
-    return isCursor(cursor) ? cursor : undefined;
+    const cursor = JSON.parse(storage?.getItem(key) ?? "{}") as Partial<Cursor>;
+    return Array.isArray(cursor.pending) ? cursor as Cursor : undefined;
   } catch {
     return undefined;
   }
@@ -45,13 +45,8 @@ export function ownerOf(token: string | undefined): string {
   try {
     const payload = (token ?? "").split(".")[1] ?? "";
     const claims: unknown = JSON.parse(atob(payload.replaceAll("-", "+").replaceAll("_", "/")));
-    return String((claims as { sub?: unknown }).sub ?? "");
+    return (claims as { sub?: string }).sub ?? "";
   } catch {
     return "";
   }
-}
-
-function isCursor(value: unknown): value is Cursor {
-  const { sessionId, lastSeq, pending } = (value ?? {}) as Partial<Cursor>;
-  return typeof sessionId === "string" && Number.isInteger(lastSeq) && Array.isArray(pending);
 }

@@ -7,7 +7,7 @@ import type { ErrorFrame, NotificationFrame, ServerFrame, StatusFrame } from "./
 import { Outbox, type Wire } from "./outbox.ts";
 import type { ClientPorts } from "./ports.ts";
 import { Requests } from "./requests.ts";
-import { TurnRecord } from "./turn.ts";
+import { TurnRecord } from "./turn_record.ts";
 
 /** When a `cancel` that the rate limit refused is sent again, where the server does not say. */
 const CANCEL_AGAIN_MS = 1000;
@@ -26,41 +26,26 @@ export interface ExchangeOptions extends Wire {
   onError(error: AgentClientError): void;
 }
 
-export class Exchange {
+export class Exchange extends Conversation {
   readonly #options: ExchangeOptions;
-  readonly #conversation: Conversation;
   readonly #outbox: Outbox;
   readonly #requests: Requests;
 
   constructor(options: ExchangeOptions) {
+    super({ onChange: options.onTurn, onCancel: (turn) => this.#cancel(turn) });
     this.#options = options;
-    const watcher = { onChange: options.onTurn, onCancel: (turn: TurnRecord) => this.#cancel(turn) };
-    this.#conversation = new Conversation(watcher);
-    this.#outbox = new Outbox({ ...options, pending: () => this.#conversation.pending });
+    this.#outbox = new Outbox({ ...options, pending: () => this.pending });
     this.#requests = new Requests(options);
-  }
-
-  get turns(): readonly TurnRecord[] {
-    return this.#conversation.turns;
-  }
-
-  /** What was asked and not answered. */
-  get pending(): SentQuery[] {
-    return this.#conversation.pending.flatMap(({ frame }) => frame ?? []);
-  }
-
-  get(id: string): TurnRecord | undefined {
-    return this.#conversation.get(id);
   }
 
   /** Takes a query, to be sent now or with the next connection. */
   ask(frame: SentQuery): TurnRecord {
-    const waiting = this.#conversation.pending.filter(({ isTaken }) => !isTaken).length;
+    const waiting = this.pending.filter(({ isTaken }) => !isTaken).length;
     if (waiting >= this.#options.maxQueued) {
       const words = `Cannot ask: ${waiting} queries are waiting to be sent`;
       return this.refuse(frame, new AgentClientError("too_many_queued", words, { retryable: true }));
     }
-    const turn = this.#conversation.add(frame.id, frame);
+    const turn = this.add(frame.id, frame);
     this.#outbox.flush();
     return turn;
   }
@@ -78,11 +63,11 @@ export class Exchange {
 
   /** A connection stands: sends what the server may not have. */
   connected({ resumed, limits = {} }: NotificationFrame): void {
-    if (resumed === undefined || resumed.reason === "unknown_session") this.#conversation.lost();
+    if (resumed === undefined || resumed.reason === "unknown_session") this.lost();
     else if (!resumed.recovered) {
-      this.#conversation.forgetOthers();
+      this.forgetOthers();
       // Their ends may be among what is missing: to ask again tells.
-      for (const turn of this.#conversation.pending) turn.isTaken = false;
+      for (const turn of this.pending) turn.isTaken = false;
     }
     this.#outbox.connected(limits);
     this.#requests.flush();
@@ -98,14 +83,14 @@ export class Exchange {
   abandon(words: string): { unsent: UnsentQuery[]; taken: SentQuery[] } {
     const unsent: UnsentQuery[] = [];
     const taken: SentQuery[] = [];
-    for (const turn of this.#conversation.pending) {
+    for (const turn of this.pending) {
       const { frame, isTaken } = turn;
       if (frame === undefined) continue;
       if (isTaken) taken.push(frame);
       else unsent.push({ id: frame.id, text: frame.content });
       turn.fail(closed(words, isTaken ? undefined : frame));
     }
-    this.#conversation.abandon(closed(words));
+    this.abandonOthers(closed(words));
     this.#requests.lost(closed(words), true);
     this.#outbox.resume();
     return { unsent, taken };
@@ -115,14 +100,14 @@ export class Exchange {
   take(id: string, frame: ServerFrame, isDurable: boolean): void {
     if (frame.type === "error" && this.#takeError(id, frame, isDurable)) return;
     if (frame.type === "status" && this.#requests.settle(id, frame)) return;
-    const ended = this.#conversation.apply(id, frame);
+    const ended = this.apply(id, frame);
     const turn = this.get(id);
     // Only what has its place in the log is sure to outlive the worker.
     if (turn !== undefined && isDurable) turn.isTaken = true;
     if (ended !== undefined) {
       this.#options.onEnd();
       // Whatever kept the others from being answered, it is over.
-      for (const other of this.#conversation.pending) other.sends = Math.min(other.sends, 1);
+      for (const other of this.pending) other.sends = Math.min(other.sends, 1);
     }
     this.#outbox.flush();
   }

@@ -5,6 +5,7 @@
 
 import { AgentClientError } from "./error.ts";
 import type { NotificationFrame, ServerFrame } from "./frames.ts";
+import type { Closing, TokenReason } from "./options.ts";
 import type { ClientPorts, SocketLike } from "./ports.ts";
 import { Backoff, type Reaction, reactionTo } from "./reconnecting.ts";
 
@@ -14,17 +15,8 @@ const OPEN_TIMEOUT_MS = 15_000;
 const PROBE_TIMEOUT_MS = 5000;
 /** A connection that lasted so long was of use. */
 const STABLE_MS = 5000;
-/** Heartbeats that may fail to come before we ask. */
-const MISSED_HEARTBEATS = 2.5;
-
-/** How a connection ended. */
-export interface Closing {
-  code: number;
-  reason: string;
-}
-
-/** Why a token is wanted: a connection begins, the last token was refused or has ended, or it is about to end. */
-export type TokenReason = "connect" | "rejected" | "expiring";
+/** How long a server that sends heartbeats may be silent before it is asked for a sign of life. */
+const SILENCE_MS = 60_000;
 
 export interface LinkOptions extends ClientPorts {
   /** Whether another token may be better than the one that was refused. */
@@ -41,23 +33,24 @@ export interface LinkOptions extends ClientPorts {
   onError(error: AgentClientError): void;
 }
 
+export type LinkState = "stopped" | "waiting" | "opening" | "live";
+
 export class Link {
   readonly #options: LinkOptions;
   readonly #backoff: Backoff;
-  #state: "stopped" | "waiting" | "opening" | "live" = "stopped";
+  #state: LinkState = "stopped";
   /** Counts connections: what an earlier one still says is not heard. */
   #epoch = 0;
   #socket: SocketLike | undefined;
   #cancelTimer = (): void => {};
-  #cancelProbe: (() => void) | undefined;
-  #cancelSilence = (): void => {};
+  #cancelWatch = (): void => {};
   /** What the server said before it closed. */
   #retryAfterMs: number | undefined;
   /** A new token was fetched after a refusal, and no connection has come of it yet. */
   #isLastToken = false;
   /** The server asked for the wait. */
   #isAskedToWait = false;
-  #lastHeartbeat: number | undefined;
+  #hasHeartbeats = false;
   readonly #wake = (): void => this.#onWake();
 
   constructor(options: LinkOptions) {
@@ -65,17 +58,13 @@ export class Link {
     this.#backoff = new Backoff(options);
   }
 
-  get isLive(): boolean {
-    return this.#state === "live";
+  get state(): LinkState {
+    return this.#state;
   }
 
-  get isStopped(): boolean {
-    return this.#state === "stopped";
-  }
-
-  /** The number of the present connection. */
-  get epoch(): number {
-    return this.#epoch;
+  /** The number of the present connection; 0 where there is none. */
+  get connection(): number {
+    return this.#state === "live" ? this.#epoch : 0;
   }
 
   start(): void {
@@ -108,7 +97,7 @@ export class Link {
     const epoch = ++this.#epoch;
     this.#state = "opening";
     this.#retryAfterMs = undefined;
-    this.#lastHeartbeat = undefined;
+    this.#hasHeartbeats = false;
     this.#backoff.attempt();
     this.#cancelTimer = clock.after(OPEN_TIMEOUT_MS, () => this.#lost({ code: 1006, reason: "No welcome" }));
     dial(why).then(({ url, protocols }) => {
@@ -138,17 +127,18 @@ export class Link {
     const frame = parse(data);
     if (frame === undefined) {
       return onError(
-        new AgentClientError("bad_frame", "Cannot read frame: it is no JSON object with a type"),
+        new AgentClientError("bad_frame", "Cannot read frame: no JSON object with a type"),
       );
     }
-    this.#cancelProbe?.();
-    this.#cancelProbe = undefined;
-    if (frame.type === "heartbeat") return this.#onHeartbeat();
+    this.#hasHeartbeats ||= frame.type === "heartbeat";
+    this.#cancelWatch();
+    if (this.#hasHeartbeats) this.#watch(SILENCE_MS, () => this.#probe());
     if (this.#state === "opening" && frame.type === "notification" && frame.code === "connected") {
       return this.#onWelcome(frame);
     }
     if (frame.type === "error" && frame.in_reply_to === undefined) this.#retryAfterMs = frame.retry_after_ms;
-    if (!("in_reply_to" in frame) || frame.in_reply_to !== PROBE_ID) onFrame(frame);
+    if (frame.type === "heartbeat" || ("in_reply_to" in frame && frame.in_reply_to === PROBE_ID)) return;
+    onFrame(frame);
   }
 
   #onWelcome(frame: NotificationFrame): void {
@@ -157,18 +147,6 @@ export class Link {
     this.#state = "live";
     this.#cancelTimer = clock.after(STABLE_MS, () => this.succeed());
     onWelcome(frame);
-  }
-
-  /** Heartbeats tell how often they come; one that fails to is looked into. */
-  #onHeartbeat(): void {
-    const { clock } = this.#options;
-    const now = clock.now();
-    if (this.#lastHeartbeat !== undefined) {
-      this.#cancelSilence();
-      const patienceMs = MISSED_HEARTBEATS * Math.max(now - this.#lastHeartbeat, 1000);
-      this.#cancelSilence = clock.after(patienceMs, () => this.#probe());
-    }
-    this.#lastHeartbeat = now;
   }
 
   #lost({ code, reason }: Closing): void {
@@ -209,20 +187,20 @@ export class Link {
 
   /** Asks the server for any frame at all. */
   #probe(): void {
-    if (this.#cancelProbe !== undefined) return;
-    this.#cancelProbe = this.#options.clock.after(
-      PROBE_TIMEOUT_MS,
-      () => this.#lost({ code: 1006, reason: "No sign of life" }),
-    );
+    this.#watch(PROBE_TIMEOUT_MS, () => this.#lost({ code: 1006, reason: "No sign of life" }));
     this.send({ type: "command", content: "ping", id: PROBE_ID });
+  }
+
+  /** Does something if no frame comes for so long. */
+  #watch(ms: number, task: () => void): void {
+    this.#cancelWatch();
+    this.#cancelWatch = this.#options.clock.after(ms, task);
   }
 
   /** Lets go of the socket, whatever it may still say. */
   #drop(): void {
     this.#cancelTimer();
-    this.#cancelProbe?.();
-    this.#cancelProbe = undefined;
-    this.#cancelSilence();
+    this.#cancelWatch();
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket === undefined) return;
@@ -244,9 +222,8 @@ const PROBE_ID = "agent-client-probe";
 
 function parse(data: unknown): ServerFrame | undefined {
   try {
-    const frame: unknown = typeof data === "string" ? JSON.parse(data) : undefined;
-    const isFrame = typeof frame === "object" && frame !== null && "type" in frame;
-    return isFrame ? frame as ServerFrame : undefined;
+    const frame: unknown = JSON.parse(data as string);
+    return (frame as Partial<ServerFrame> | null)?.type && frame as ServerFrame;
   } catch {
     return undefined;
   }

@@ -12,14 +12,15 @@ export type {
   ServerFrame,
   StatusFrame,
 } from "./frames.ts";
-export type { Closing, TokenReason } from "./link.ts";
 export type {
   AgentClientOptions,
   AskOptions,
   ClientEvents,
   ClientStatus,
+  Closing,
   Opened,
   SessionInfo,
+  TokenReason,
 } from "./options.ts";
 export type { Clock, CursorStorage, SocketConstructor, SocketLike, WakeSource } from "./ports.ts";
 export type { Answer, Turn, TurnState } from "./turn.ts";

@@ -2,9 +2,17 @@
 
 import type { AgentClientError, UnsentQuery } from "./error.ts";
 import type { NotificationFrame, QueryFields, ServerFrame, StatusFrame } from "./frames.ts";
-import type { Closing, TokenReason } from "./link.ts";
 import type { ClientPorts, CursorStorage } from "./ports.ts";
 import type { Turn } from "./turn.ts";
+
+/** How a connection ended. */
+export interface Closing {
+  code: number;
+  reason: string;
+}
+
+/** Why a token is wanted: a connection begins, the last token was refused or has ended, or it is about to end. */
+export type TokenReason = "connect" | "rejected" | "expiring";
 
 export interface AgentClientOptions extends Partial<ClientPorts> {
   /**

@@ -2,7 +2,7 @@
 
 import { AgentClientError } from "./error.ts";
 import type { ClientPorts } from "./ports.ts";
-import type { TurnRecord } from "./turn.ts";
+import type { TurnRecord } from "./turn_record.ts";
 
 /** Queries that may be under way, neither taken nor refused: more would only run into the rate limit. */
 const MAX_UNDER_WAY = 8;

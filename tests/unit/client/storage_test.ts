@@ -99,16 +99,7 @@ Deno.test("[CT17] a query that was cancelled before it was sent is not asked aft
 });
 
 Deno.test("[CT17] storage that is full, forbidden or full of nonsense is no reason to fail", async () => {
-  for (
-    const text of [
-      "",
-      "nonsense",
-      "null",
-      "[]",
-      '{"sessionId":1}',
-      '{"sessionId":"s","lastSeq":"1","pending":[]}',
-    ]
-  ) {
+  for (const text of ["", "nonsense", "null", "[]", "1", '{"sessionId":1}']) {
     const storage = new MemoryStorage();
     storage.setItem(KEY, text);
     const { welcomed } = scriptedClient({ storage });
