@@ -55,7 +55,7 @@ export class EventList {
         "li",
         { "data-type": event.type },
         el("time", { datetime: event.timestamp }, clockTime(event.timestamp)),
-        el("span", {}, el("b", {}, event.type), ` ${describe(event)}`),
+        el("span", {}, el("b", {}, event.type.split("_")[0]), ` ${describe(event)}`),
       )
     ));
     this.#waiting = [];

@@ -16,7 +16,13 @@ export class Seam {
     setText(this.element, `Cut at character ${at}: the agent writes on, nobody listens`);
   }
 
+  /** Whether the connection is still away. */
+  get isOpen(): boolean {
+    return this.#tookMs === undefined;
+  }
+
   mend(): void {
+    if (!this.isOpen) return;
     this.#tookMs = Date.now() - this.#since;
     delete this.element.dataset.open;
     this.#say(this.#at);
@@ -24,13 +30,13 @@ export class Seam {
 
   /** The first text after the cut says what was written meanwhile. */
   textHas(chars: number): void {
-    if (this.#isCaughtUp || chars <= this.#at) return;
+    if (this.isOpen || this.#isCaughtUp || chars <= this.#at) return;
     this.#isCaughtUp = true;
     this.#say(chars);
   }
 
   #say(chars: number): void {
-    const seconds = ((this.#tookMs ?? Date.now() - this.#since) / 1000).toFixed(1);
+    const seconds = ((this.#tookMs ?? 0) / 1000).toFixed(1);
     const caughtUp = chars > this.#at ? `, ${chars - this.#at} characters caught up` : "";
     setText(this.element, `Cut at character ${this.#at}, back after ${seconds} s${caughtUp}: none missing`);
   }

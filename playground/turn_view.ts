@@ -34,14 +34,14 @@ export class TurnView {
   readonly #question = el("div", { class: "question" });
   readonly #chip = el("span", { class: "chip" });
   readonly #text = new MarkdownView();
-  readonly #seams = el("div");
+  readonly #seams = el("div", { class: "seams" });
   readonly #problem = el("p", { class: "problem" });
   readonly #figures = el("span", { class: "muted" });
   readonly #feedback: FeedbackView;
   readonly #cancel: HTMLButtonElement;
   readonly #since = performance.now();
   readonly #draw = coalesced(() => this.#drawNow());
-  #openSeam: Seam | undefined;
+  #seam: Seam | undefined;
 
   constructor(options: TurnViewOptions) {
     this.#options = options;
@@ -75,21 +75,20 @@ export class TurnView {
     if (turn.text !== "" && this.element.dataset.firstWordMs === undefined && !isHistory) {
       this.element.dataset.firstWordMs = String(Math.round(performance.now() - this.#since));
     }
-    this.#openSeam?.textHas(turn.text.length);
+    this.#seam?.textHas(turn.text.length);
     this.#draw();
   }
 
   /** The connection was lost while it is written. */
   cut(): void {
-    if (this.#openSeam !== undefined || this.#options.turn.state !== "running") return;
-    this.#openSeam = new Seam(this.#options.turn.text.length);
-    this.#seams.append(this.#openSeam.element);
+    if (this.#seam?.isOpen || this.#options.turn.state !== "running") return;
+    const seam = this.#seam = new Seam(this.#options.turn.text.length);
+    this.#seams.append(seam.element);
   }
 
   /** The connection is back. */
   mend(): void {
-    this.#openSeam?.mend();
-    this.#openSeam = undefined;
+    this.#seam?.mend();
   }
 
   #drawNow(): void {
