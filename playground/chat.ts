@@ -7,6 +7,8 @@ const STORAGE_KEY = "agent-websocket";
 
 export interface ChatOptions extends Pick<AgentClientOptions, "WebSocket" | "getToken"> {
   url: string;
+  /** Whether there is any use in connecting: a stack that takes only users refuses others after seconds. */
+  isWelcome(): boolean;
   /** A fresh client, before it connects. */
   onClient(client: AgentClient): void;
 }
@@ -33,6 +35,7 @@ export class Chat {
   start(): void {
     this.#client?.close();
     this.#client = this.#create();
+    if (!this.#options.isWelcome()) return;
     this.#client.connect().catch(() => {
       // `close` has told.
     });

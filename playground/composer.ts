@@ -12,11 +12,13 @@ export class Composer {
   readonly #question = find("question", HTMLTextAreaElement);
   readonly #stop = find("stop", HTMLButtonElement);
   readonly #client: () => AgentClient;
+  readonly #mayAsk: () => boolean;
   /** The lanes of what was asked here: turns do not say. */
   readonly #lanes = new WeakMap<Turn, Priority>();
 
-  constructor(client: () => AgentClient) {
+  constructor(client: () => AgentClient, mayAsk: () => boolean) {
     this.#client = client;
+    this.#mayAsk = mayAsk;
     const form = find("composer", HTMLFormElement);
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -39,6 +41,7 @@ export class Composer {
 
   ask(question: string): void {
     if (question.trim() === "") return this.#question.focus();
+    if (!this.#mayAsk()) return;
     const chosen = find("priority", HTMLSelectElement).value;
     const priority = PRIORITIES.find((one) => one === chosen) ?? "normal";
     const policy = POLICIES.find((one) => one === find("policy", HTMLSelectElement).value) ?? "queue";

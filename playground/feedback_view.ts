@@ -34,7 +34,7 @@ export class FeedbackView {
       "form",
       { class: "modify" },
       el("label", {}, "What should be different? The agent reads it with your next question.", comment),
-      el("button", { type: "submit" }, "Send"),
+      el("button", { type: "submit" }, "Send comment"),
     );
     this.form.hidden = true;
     this.form.addEventListener("submit", (event) => {

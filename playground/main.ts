@@ -44,14 +44,21 @@ async function start(): Promise<void> {
     activity.account(keeper.email !== undefined);
     chat.begin();
   });
+  /** If not, the page says what to do. */
+  function isWelcome(): boolean {
+    const isIt = info.authMode !== "required" || keeper.email !== undefined;
+    if (!isIt) accountView.ask("This stack takes only users: sign in, or sign up.");
+    return isIt;
+  }
   const accountView = new AccountView(keeper);
   const chat = new Chat({
     url: `${here.url}/functions/v1/agent_websocket`,
     WebSocket: wire.Socket,
     getToken: (why) => keeper.token(why),
+    isWelcome,
     onClient: follow,
   });
-  const composer = new Composer(() => chat.client);
+  const composer = new Composer(() => chat.client, isWelcome);
   const chatView = new ChatView(SUGGESTIONS, (question) => composer.ask(question));
   const queue = new QueueView(() => chat.client, composer);
   const sessions = new SessionsView({

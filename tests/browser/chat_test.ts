@@ -85,7 +85,7 @@ Deno.test("chat: an answer is judged by thumbs, and a wish is put before the mod
     assert.equal(await good.getAttribute("aria-pressed"), "false");
     await turn.getByRole("button", { name: "Modify…" }).click();
     await turn.getByLabel("What should be different?").fill("Speak like a lighthouse keeper");
-    await turn.getByRole("button", { name: "Send" }).click();
+    await turn.getByRole("button", { name: "Send comment" }).click();
     await page.says(turn.locator(".feedback [role=status]"), "Noted for your next question");
     await page.until(await page.ask("And now?"), "completed");
     const said = model.exchanges.at(-1)?.messages.map(({ content }) => content).join("\n") ?? "";

@@ -96,7 +96,7 @@ export class PlaygroundPage {
   }
 
   /** Waits until the connection is `status`. */
-  async is(status: "open" | "reconnecting" | "closed"): Promise<void> {
+  async is(status: "idle" | "open" | "reconnecting"): Promise<void> {
     await this.page.locator(`#connection[data-status=${status}]`).waitFor();
   }
 
