@@ -46,7 +46,8 @@ Deno.test("accessibility: axe has nothing serious to say, in light and dark, wid
     broken.breakOff();
     await page.until(failing, "failed");
     const running = await page.ask("Tell me a long story");
-    (await model.next()).say("Once upon a time ");
+    const story = await model.next();
+    story.say("Once upon a time ");
     await page.until(running, "running");
     await page.until(await page.ask("Then this"), "queued");
     await tab.getByRole("button", { name: "Cut my connection" }).click();
@@ -62,6 +63,9 @@ Deno.test("accessibility: axe has nothing serious to say, in light and dark, wid
         assert.deepEqual(await findings(page), [], `${colorScheme}, ${size}`);
       }
     }
+    // A stack that stops waits for answers under way.
+    await tab.getByRole("button", { name: "Cancel all" }).click();
+    await page.until(running, "cancelled");
   });
 });
 
@@ -71,7 +75,8 @@ Deno.test("accessibility: nothing moves where no motion is wanted", async () => 
   await withPlayground(options, async ({ page }) => {
     await page.is("open");
     const turn = await page.ask("Blink");
-    (await model.next()).say("No ");
+    const answer = await model.next();
+    answer.say("No ");
     await page.says(page.textOf(turn), /No/);
     assert.equal(await page.page.evaluate("document.getAnimations().length"), 0);
     await page.page.emulateMedia({ reducedMotion: "no-preference" });
@@ -80,5 +85,7 @@ Deno.test("accessibility: nothing moves where no motion is wanted", async () => 
       /^[1-9]/,
       async () => String(await page.page.evaluate("document.getAnimations().length")),
     );
+    answer.finish();
+    await page.until(turn, "completed");
   });
 });
