@@ -5,7 +5,7 @@ import { loadCursor, saveCursor } from "../client/cursor.ts";
 
 const STORAGE_KEY = "agent-websocket";
 
-export interface ChatOptions extends Pick<AgentClientOptions, "WebSocket" | "getToken"> {
+export interface ChatOptions extends Pick<AgentClientOptions, "WebSocket" | "wake" | "getToken"> {
   url: string;
   /** Whether there is any use in connecting: a stack that takes only users refuses others after seconds. */
   isWelcome(): boolean;
@@ -57,9 +57,10 @@ export class Chat {
   }
 
   #create(): AgentClient {
-    const { url, WebSocket, getToken, onClient } = this.#options;
+    const { url, WebSocket, wake, getToken, onClient } = this.#options;
     const client = new AgentClient(url, {
       ...(WebSocket && { WebSocket }),
+      ...(wake && { wake }),
       ...(getToken && { getToken }),
       storage: sessionStorage,
       storageKey: STORAGE_KEY,

@@ -54,6 +54,7 @@ async function start(): Promise<void> {
   const chat = new Chat({
     url: `${here.url}/functions/v1/agent_websocket`,
     WebSocket: wire.Socket,
+    wake: wire.wake,
     getToken: (why) => keeper.token(why),
     isWelcome,
     onClient: follow,

@@ -12,10 +12,15 @@ type Handler = SocketLike["onmessage"];
 export class Wire {
   /** For the client's option `WebSocket`. */
   readonly Socket: SocketConstructor;
+  /** For its option `wake`: says that the network is back when the browser says so, and when a cut is over. */
+  readonly wake = new EventTarget();
   readonly #open = new Set<WireSocket>();
   #downUntil = 0;
 
   constructor() {
+    for (const type of ["online", "pageshow"]) {
+      addEventListener(type, () => this.wake.dispatchEvent(new Event(type)));
+    }
     const open = this.#open;
     const isDown = (): boolean => this.#downUntil > Date.now();
     this.Socket = class extends WireSocket {
@@ -30,6 +35,7 @@ export class Wire {
   cut(forMs: number): void {
     this.#downUntil = Date.now() + forMs;
     for (const socket of [...this.#open]) socket.cut();
+    setTimeout(() => this.wake.dispatchEvent(new Event("online")), forMs + FAIL_MS);
   }
 }
 
