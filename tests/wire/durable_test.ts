@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { HandModel } from "../support/hand_model.ts";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
+import { sectionOf } from "../support/section.ts";
+import { read } from "../support/source_files.ts";
 import { AgentClient, connect, of, terminal } from "../support/wire_client.ts";
 
 const ENV = {
@@ -180,10 +182,36 @@ Deno.test("[RS3] [CM1] [DU4] a session is its user's at every worker, and so are
     assert.deepEqual(page.sessions.map((one) => one.session_id), [other.welcome.session_id]);
     const rest = (await other.command("sessions", { limit: 1, before: page.before })).data as typeof page;
     assert.deepEqual(rest.sessions.map((one) => one.session_id), [client.welcome.session_id]);
+    for (const [sub, expected] of [["ann", ["mine", "yours"]], ["bob", []]] as const) {
+      // Supabase Lite knows the secret only.
+      const token = await stack.token({ alg: "HS256", claims: { sub } });
+      const rows = await readRows(stack, token, String(client.welcome.session_id));
+      assert.deepEqual(rows.map(({ content }) => content), expected);
+    }
     const history = (await client.command("history")).data as { messages: { content: string }[] };
     assert.deepEqual(history.messages.map(({ content }) => content), ["mine", "yours"]);
   }, { workers: 2 });
 });
+
+/** What the README shows, as a user of the project. */
+async function readRows(
+  stack: TestStack,
+  token: string | undefined,
+  sessionId: string,
+): Promise<{ content: string }[]> {
+  const supabase = createClient(stack.url, stack.keys.publishableKey, {
+    auth: { persistSession: false, autoRefreshToken: false },
+    global: { headers: { authorization: `Bearer ${token}` } },
+  });
+  const [, shown = ""] = /```js\n([^]*?)```/.exec(sectionOf(read("README.md"), "rows")) ?? [];
+  const snippet = shown.replace("{ data }", "{ data, error }");
+  const run: (...args: unknown[]) => Promise<{ content: string }[]> = new Function(
+    "supabase",
+    "sessionId",
+    `return (async () => { ${snippet}; if (error) throw error; return data; })();`,
+  ) as never;
+  return await run(supabase, sessionId);
+}
 
 function rest(stack: TestStack): SupabaseClient {
   return createClient(stack.url, stack.keys.secretKey, {
