@@ -429,3 +429,23 @@ Deno.test("[TO4] a turn that ends its workers is interrupted after ten of them",
   }
   assert.ok(interrupted);
 });
+
+Deno.test("[TO1] [DU5] a lease that came with a claim whose answer was lost is claimed again, for what came with it", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect();
+  client.ask("count", { id: "q" });
+  await settle();
+  a.kill();
+  const later = await resumeAt(b, client);
+  b.losesAnswers = true;
+  workers.clock.advance(LEASE_MS + 100);
+  await settle();
+  b.losesAnswers = false;
+  later.command("clear");
+  await settle();
+  b.model.last.finish("one two");
+  await settle();
+  assert.equal(later.only("response").content, "one two");
+});

@@ -220,8 +220,9 @@ export class Turns {
     this.queries.apply(event, event.seq - this.#options.settings.maxEvents + 1);
   }
 
-  #onAnswer({ lease, openTurns = [] }: Committed): void {
-    this.#tenure.answered(lease);
+  #onAnswer(committed: Committed): void {
+    const { lease, openTurns = [] } = committed;
+    this.#tenure.answered(committed);
     for (const open of openTurns) this.#inherited.set(open.query.turnId, open);
     if (lease.holder === "other" && this.runner.isBusy) this.runner.yield();
   }
