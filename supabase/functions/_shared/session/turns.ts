@@ -270,7 +270,11 @@ export class Turns {
     );
     this.queries.attach(turn);
     const unwritten = this.#unwritten.get(query.turnId);
-    if (unwritten !== undefined) return this.runner.conclude(unwritten);
+    if (unwritten !== undefined) {
+      // Another worker may have shown how it went on with it.
+      this.tail.ended(unwritten);
+      return this.runner.conclude(unwritten);
+    }
     if (open.starts > 0) {
       const { log, metrics } = this.#options;
       metrics.count("turns_taken_over_total", fate.kind);
