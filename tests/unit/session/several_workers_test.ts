@@ -8,6 +8,10 @@ import type { TestClient } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { LEASE_MS, startWorkers, type TestWorker, type Workers } from "../../support/workers.ts";
 
+/** A user, not somebody with a resume token: that is hashed on another thread, and no run would be like another. */
+const TOKEN = "ann's";
+const WHO = `jwt=${TOKEN}`;
+
 const seat = fc.nat(2);
 const worker = fc.nat(2);
 const ids = fc.constantFrom("a", "b", "c", "d", "e");
@@ -109,10 +113,10 @@ class World {
     for (let n = 0; n < 3; n++) this.pool.push(this.#start());
     const [a] = this.pool;
     assert.ok(a);
-    const first = await a.connect("stream=true");
+    const first = await a.connect(`${WHO}&stream=true`);
     this.seats.push(new Seat(first, a));
     for (const at of this.pool.slice(1)) {
-      this.seats.push(new Seat(await at.connect(`stream=true&${first.resumeQuery(0)}`), at));
+      this.seats.push(new Seat(await at.connect(`${WHO}&stream=true&${first.resumeQuery(0)}`), at));
     }
   }
 
@@ -130,12 +134,10 @@ class World {
     assert.ok(first);
     const { cursor } = seat;
     if (seat.isIn) seat.client.vanish();
-    const dialled = to.dial(
-      `stream=true&session_id=${first.sessionId}&resume_token=${first.welcome.resume_token}&last_seq=${cursor}`,
-    );
+    const dialled = to.dial(`${WHO}&stream=true&${first.resumeQuery(cursor)}`);
+    await settle(1);
     for (let tries = 0; dialled.connection.state === "opening" && tries < 200; tries++) {
-      this.workers.clock.advance(50);
-      await settle(30);
+      await this.pass(50);
     }
     if (dialled.connection.state !== "ready") return void dialled.vanish();
     assert.equal((dialled.welcome.resumed as { recovered: boolean }).recovered, true);
@@ -161,11 +163,16 @@ class World {
         if (!seat.isIn || !this.pool.includes(seat.at)) await this.move(seat, this.worker(0));
       }
       for (const { model } of this.pool) for (const call of model.calls) if (call.open) call.finish(".");
-      await settle(60);
-      this.workers.clock.advance(600);
-      await settle(60);
+      await this.pass(600);
       quiet = await this.#isQuiet() ? quiet + 1 : 0;
     }
+  }
+
+  /** Time passes; what can go on does so before and after. */
+  async pass(ms: number): Promise<void> {
+    await settle(1);
+    this.workers.clock.advance(ms);
+    await settle(1);
   }
 
   /** The log as it is. */
@@ -181,12 +188,13 @@ class World {
   }
 
   #start(): TestWorker {
-    return this.workers.start(`w${this.#names++}`);
+    const started = this.workers.start(`w${this.#names++}`);
+    started.verifier.admit(TOKEN, "ann", Infinity);
+    return started;
   }
 }
 
 async function take(world: World, each: Step): Promise<void> {
-  const { clock } = world.workers;
   switch (each.do) {
     case "ask": {
       const seat = world.seat(each.seat);
@@ -227,17 +235,13 @@ async function take(world: World, each: Step): Promise<void> {
       return;
     case "drain": {
       const at = world.worker(each.worker);
-      const drained = at.server.drain("wall_clock");
-      for (let waited = 0; waited < 14; waited++) {
-        await settle(30);
-        clock.advance(1000);
-      }
+      void at.server.drain("wall_clock");
+      // Nobody waits any longer for a worker that is being replaced: it may not be done.
+      for (let waited = 0; waited < 14; waited++) await world.pass(1000);
       for (const seat of world.seats) {
         if (seat.at === at && seat.client.connection.state !== "closed") seat.client.vanish();
       }
-      await settle(30);
-      clock.advance(2000);
-      await drained;
+      await world.pass(2000);
       world.replace(each.worker);
       for (const seat of world.seats) {
         if (seat.at === at) await world.move(seat, world.worker(each.worker + 1));
@@ -248,9 +252,7 @@ async function take(world: World, each: Step): Promise<void> {
       world.workers.isRelayUp = each.isUp;
       return;
     case "advance":
-      await settle(30);
-      clock.advance(each.ms);
-      await settle(30);
+      return await world.pass(each.ms);
   }
 }
 

@@ -11,6 +11,8 @@ import { ManualClock, settle } from "../../support/manual_clock.ts";
 class GatedStore extends MemoryStore {
   isOpen = true;
   isDown = false;
+  /** While set, it is the answers that wait, and get lost. */
+  losesAnswers = false;
   readonly #waiting: (() => void)[] = [];
 
   constructor() {
@@ -18,8 +20,12 @@ class GatedStore extends MemoryStore {
   }
 
   override async commit(sessionId: string, write: LogWrite): Promise<Committed> {
+    const { losesAnswers } = this;
+    if (losesAnswers) await super.commit(sessionId, write);
     if (!this.isOpen) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    if (this.isDown) throw new AgentError("store_unavailable", "Cannot reach the store", { retryable: true });
+    if (this.isDown || losesAnswers) {
+      throw new AgentError("store_unavailable", "Cannot reach the store", { retryable: true });
+    }
     return await super.commit(sessionId, write);
   }
 
@@ -125,6 +131,25 @@ Deno.test("[QU2] [DU5] an answer that cannot be committed is told of, kept, and 
     ["b", "kept"],
   ]);
   assert.equal(model.calls.length, 2, "nothing is asked for twice");
+});
+
+Deno.test("[DU1] [DU5] a question that was read in the log before the answer to its write was lost is answered", async () => {
+  const store = new GatedStore();
+  const { connect, model, server } = startAgent({ store });
+  const client = await connect();
+  store.isOpen = false;
+  store.losesAnswers = true;
+  client.ask("x", { id: "a" });
+  server.receive(client.sessionId, { kind: "appended", seq: 1 });
+  await settle();
+  assert.deepEqual(client.seqs, [1]);
+  store.losesAnswers = false;
+  store.open();
+  await settle();
+  assert.equal(client.only("error").code, "store_unavailable");
+  model.last.finish("!");
+  await settle();
+  assert.equal(client.only("response").in_reply_to, "a");
 });
 
 Deno.test("[HS3] where no session can be made there is none, and the client is told to come back", async () => {

@@ -429,3 +429,54 @@ Deno.test("[TO4] a turn that ends its workers is interrupted after ten of them",
   }
   assert.ok(interrupted);
 });
+
+Deno.test("[TO1] [DU5] a lease that came with a claim whose answer was lost is claimed again, for what came with it", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect();
+  client.ask("count", { id: "q" });
+  await settle();
+  a.kill();
+  const later = await resumeAt(b, client);
+  b.losesAnswers = true;
+  workers.clock.advance(LEASE_MS + 100);
+  await settle();
+  b.losesAnswers = false;
+  later.command("clear");
+  await settle();
+  b.model.last.finish("one two");
+  await settle();
+  assert.equal(later.only("response").content, "one two");
+});
+
+Deno.test("[DL3] [TO2] [DU5] an end that is written late takes the place of what another worker has shown since", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect("stream=true");
+  client.ask("count", { id: "q" });
+  await settle();
+  a.isCutOff = true;
+  a.model.last.finish("one");
+  await settle();
+  const other = await resumeAt(b, client);
+  workers.clock.advance(LEASE_MS + 100);
+  a.isCutOff = false;
+  await settle();
+  workers.clock.advance(1000);
+  await settle();
+  a.isCutOff = true;
+  b.model.last.say("eins");
+  const drained = b.server.drain("wall_clock");
+  workers.clock.advance(10_000);
+  await settle();
+  other.vanish();
+  await drained;
+  assert.match(client.textOf(client.of("delta")[0]?.turn_id), /eins/);
+  a.isCutOff = false;
+  workers.clock.advance(LEASE_MS);
+  await settle();
+  assert.equal(client.only("response").content, "one");
+  assert.equal(client.textOf(client.only("response").turn_id), "one");
+});

@@ -61,9 +61,10 @@ export class QueryIndex {
     for (const known of this.#open) known.turn = undefined;
   }
 
-  /** Takes back what was accepted: its event could not be committed, or another one of its id was there. */
+  /** Takes back what was accepted, as far as is known: its event may have been read in the log meanwhile. */
   takeBack({ query: { queryId, turnId } }: Turn): void {
-    if (this.#byId.get(queryId)?.turnId === turnId) this.#delete(queryId);
+    const known = this.#byId.get(queryId);
+    if (known?.turnId === turnId && known.seq === undefined) this.#delete(queryId);
   }
 
   /** The log no longer knows it. */

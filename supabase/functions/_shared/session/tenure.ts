@@ -1,6 +1,6 @@
 /** This worker's view of who runs the session's turns, as the store has told. */
 
-import type { Clock, Lease } from "../ports.ts";
+import type { Clock, Committed, Lease } from "../ports.ts";
 
 /** `until` is when the other one's lease ends unless it is renewed, in milliseconds since the epoch. */
 export type TenureState =
@@ -23,10 +23,15 @@ export class Tenure {
     return this.#state;
   }
 
-  /** What the answer to a write of ours has told: they come in the order of the writes. */
-  answered(lease: Lease): void {
+  /**
+   * What the answer to a write of ours has told: they come in the order of the writes. A lease that came with a claim whose
+   * answer was lost is not ours yet: only the answer to a claim tells which turns come with it.
+   */
+  answered({ lease, openTurns }: Committed): void {
     this.#epoch = lease.epoch;
-    this.#state = this.#read(lease);
+    const isKnown = openTurns !== undefined ||
+      this.#state.name === "self" && this.#state.epoch === lease.epoch;
+    this.#state = lease.holder === "self" && !isKnown ? NOBODY : this.#read(lease);
   }
 
   /** What a read has told. It may be older than the answer to a write, so it can neither give the lease nor take it. */

@@ -220,8 +220,9 @@ export class Turns {
     this.queries.apply(event, event.seq - this.#options.settings.maxEvents + 1);
   }
 
-  #onAnswer({ lease, openTurns = [] }: Committed): void {
-    this.#tenure.answered(lease);
+  #onAnswer(committed: Committed): void {
+    const { lease, openTurns = [] } = committed;
+    this.#tenure.answered(committed);
     for (const open of openTurns) this.#inherited.set(open.query.turnId, open);
     if (lease.holder === "other" && this.runner.isBusy) this.runner.yield();
   }
@@ -269,7 +270,11 @@ export class Turns {
     );
     this.queries.attach(turn);
     const unwritten = this.#unwritten.get(query.turnId);
-    if (unwritten !== undefined) return this.runner.conclude(unwritten);
+    if (unwritten !== undefined) {
+      // Another worker may have shown how it went on with it.
+      this.tail.ended(unwritten);
+      return this.runner.conclude(unwritten);
+    }
     if (open.starts > 0) {
       const { log, metrics } = this.#options;
       metrics.count("turns_taken_over_total", fate.kind);
