@@ -193,6 +193,28 @@ Deno.test("[RS3] [CM1] [DU4] a session is its user's at every worker, and so are
   }, { workers: 2 });
 });
 
+Deno.test("[LM3] a user has so many connections at all workers together", async () => {
+  await withDurable(async (stack) => {
+    const token = await stack.token({ claims: { sub: "ann" } });
+    const as = { headers: { authorization: `Bearer ${token}` } };
+    // The first one asks whether there is a database at all.
+    const first = await connect(agentOf(stack), as);
+    const held = [first, await connect(agentOf(stack), as), await connect(agentOf(stack), as)];
+    const refused = new AgentClient(agentOf(stack), as);
+    const { code } = await refused.waitFor(() => true);
+    assert.equal(code, "too_many_connections");
+    assert.equal((await refused.end()).code, 1013);
+    await held.pop()?.close();
+    await eventually("room for another", async () => {
+      const again = new AgentClient(agentOf(stack), as);
+      const frame = await again.waitFor(() => true);
+      if (frame.code === "connected") held.push(again);
+      return frame.code === "connected";
+    }, 20_000);
+    await Promise.all(held.map((client) => client.close()));
+  }, { workers: 3, env: { MAX_CONNECTIONS_PER_USER: "3" } });
+});
+
 /** What the README shows, as a user of the project. */
 async function readRows(
   stack: TestStack,
