@@ -185,12 +185,13 @@ export class SessionRegistry {
   }
 
   #sweepLater(): void {
-    const { idleTimeoutMs, sweepIntervalMs, session: { clock } } = this.#options;
+    const { idleTimeoutMs, sweepIntervalMs, isDurable, session: { clock, lifetime } } = this.#options;
     if (idleTimeoutMs === 0) return;
     this.#cancelSweep ??= clock.after(sweepIntervalMs, () => {
       this.#cancelSweep = undefined;
       for (const session of [...this.#sessions.values()]) {
         if (clock.now() - session.lastActivity > idleTimeoutMs) this.#expire(session);
+        else if (isDurable()) lifetime.hold(session.keepAlive());
       }
       this.#prune();
       if (this.#sessions.size > 0) this.#sweepLater();
