@@ -75,9 +75,9 @@ export class Turns {
     this.feed = new Feed({
       ...options,
       record,
+      tenure: this.#tenure,
       lastSeq: stored.tail.lastSeq,
       onAnswer: (committed) => this.#onAnswer(committed),
-      onGlimpse: (lease) => this.#tenure.glimpsed(lease),
       onEvent: (event) => this.#onEvent(event),
       onSettled: (committed) => this.#onSettled(committed),
       onAppended: (seq) => tell({ kind: "appended", seq }),
@@ -220,9 +220,7 @@ export class Turns {
     this.queries.apply(event, event.seq - this.#options.settings.maxEvents + 1);
   }
 
-  #onAnswer(committed: Committed): void {
-    const { lease, openTurns = [] } = committed;
-    this.#tenure.answered(committed);
+  #onAnswer({ lease, openTurns = [] }: Committed): void {
     for (const open of openTurns) this.#inherited.set(open.query.turnId, open);
     if (lease.holder === "other" && this.runner.isBusy) this.runner.yield();
   }
