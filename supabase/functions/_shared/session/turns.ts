@@ -96,7 +96,7 @@ export class Turns {
       onEnded: (turn, ended) => accountFor(turn, ended, record, options),
       onUnwritten: (ended, thrown) => this.#onUnwritten(ended, thrown),
       onLost: () => this.#takeover.look(),
-      onDisowned: () => this.queries.detachAll(),
+      onDisowned: () => this.#onDisowned(),
     });
     this.#takeover = new Takeover({
       ...options,
@@ -291,6 +291,12 @@ export class Turns {
     if (fate.kind !== "run") this.runner.stop(query.queryId, whyOf(fate));
   }
 
+  #onDisowned(): void {
+    this.queries.detachAll();
+    // The worker that has taken over may have been heard before we knew of it.
+    for (const connection of this.feed.connections) this.tail.announceTo(connection);
+  }
+
   #onUnwritten(ended: TerminalEvent, thrown: unknown): void {
     const error = toAgentError(thrown);
     if (error.code === "lease_lost") {
@@ -313,9 +319,10 @@ export class Turns {
 
   #announceTo(connection: Connection): void {
     const { running } = this.runner;
-    if (running === undefined) this.tail.remote?.announceTo(connection);
+    // What runs here may be nobody's question, while another worker answers one.
+    this.tail.announceTo(connection);
     // Its end may be in the log already, and shown.
-    else if (this.queries.get(running.query.queryId)?.terminalSeq === undefined) {
+    if (running !== undefined && this.queries.get(running.query.queryId)?.terminalSeq === undefined) {
       this.runner.announceTo(connection);
     }
     this.#takeover.look();
