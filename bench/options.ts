@@ -4,6 +4,9 @@ import { parseArgs } from "node:util";
 import { activityFanOut } from "./scenarios/activity_fan_out.ts";
 import { coldStart } from "./scenarios/cold_start.ts";
 import { batched, flood, light, paced } from "./scenarios/cpu_per_token.ts";
+import { durableCalls } from "./scenarios/durable_calls.ts";
+import { durableCpu } from "./scenarios/durable_cpu.ts";
+import { durableResume } from "./scenarios/durable_resume.ts";
 import { firstDelta } from "./scenarios/first_delta.ts";
 import { idleConnections } from "./scenarios/idle_connections.ts";
 import { notification } from "./scenarios/notification.ts";
@@ -19,6 +22,9 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   "cold-start": coldStart,
   notification,
   "activity": activityFanOut,
+  "durable-cpu": durableCpu,
+  "durable-calls": durableCalls,
+  "durable-resume": durableResume,
 };
 
 export const USAGE = `deno task bench [--only ${

@@ -1,14 +1,15 @@
-/** What the stack answers itself: the status page, the key set, the test hooks. */
+/** What the stack answers itself: the page, the key set, the test hooks. */
 
 import type { LocalKeys } from "./keys.ts";
+import type { Playground } from "./playground.ts";
 import type { TestHooks } from "./test_hooks.ts";
 
 export const JWKS_PATH = "/auth/v1/.well-known/jwks.json";
 
 export interface DeskOptions {
   keys: LocalKeys;
-  /** The page at `/`, made anew for each visit. */
-  statusPage(): string;
+  /** The page at `/`. */
+  playground: Playground;
   /** Only where they are switched on. */
   hooks?: TestHooks;
 }
@@ -32,13 +33,10 @@ export function openDesk(options: DeskOptions): Desk {
 
 async function answer(
   request: Request,
-  { keys, statusPage, hooks }: DeskOptions,
+  { keys, playground, hooks }: DeskOptions,
 ): Promise<Response | undefined> {
   const { pathname } = new URL(request.url);
   if (request.method === "GET" || request.method === "HEAD") {
-    if (pathname === "/") {
-      return new Response(statusPage(), { headers: { "content-type": "text/html; charset=utf-8" } });
-    }
     if (pathname === JWKS_PATH) {
       const others = await hooks?.publicKeys() ?? [];
       return Response.json({ keys: [keys.es256, ...others].map(({ publicJwk }) => publicJwk) }, {
@@ -46,7 +44,7 @@ async function answer(
       });
     }
   }
-  return pathname.startsWith("/__local/") ? await hooks?.handle(request) : undefined;
+  return pathname.startsWith("/__local/") ? await hooks?.handle(request) : await playground.answer(request);
 }
 
 function notFound(pathname: string): Response {

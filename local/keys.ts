@@ -7,6 +7,8 @@ import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, 
 
 /** What `supabase start` uses too. */
 const WELL_KNOWN_JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long";
+/** Printed in every README: it protects nothing. */
+export const WELL_KNOWN_SECRET_KEY = "sb_secret_local_development";
 /** 2032-11-09, as in the legacy keys that `supabase start` prints. */
 const LEGACY_KEY_EXPIRES_AT = 1_983_812_996;
 
@@ -37,7 +39,7 @@ export async function createKeys(env: Readonly<Record<string, string>>): Promise
   const jwtSecret = env.LOCAL_JWT_SECRET || WELL_KNOWN_JWT_SECRET;
   return {
     publishableKey: env.SUPABASE_PUBLISHABLE_KEY || "sb_publishable_local_development",
-    secretKey: env.SUPABASE_SECRET_KEY || "sb_secret_local_development",
+    secretKey: env.SUPABASE_SECRET_KEY || WELL_KNOWN_SECRET_KEY,
     jwtSecret,
     anonKey: await legacyKey("anon", jwtSecret),
     serviceRoleKey: await legacyKey("service_role", jwtSecret),

@@ -3,7 +3,7 @@
 import { watchLauncher } from "./launcher.ts";
 import { readSettings, SettingsError, withDotEnv } from "./settings.ts";
 import { type LocalStack, startLocalStack } from "./stack.ts";
-import { wscatLine } from "./status_page.ts";
+import { wscatLine } from "./stack_info.ts";
 
 function print(line: string, stream: "stdout" | "stderr" = "stdout"): void {
   Deno[stream].writeSync(new TextEncoder().encode(`${line}\n`));
@@ -49,7 +49,7 @@ function welcome({ url, keys, model, authMode }: LocalStack, env: Readonly<Recor
   JWT secret       ${keys.jwtSecret}
 `);
   print(`ready ${url}`);
-  print(`\nTalk to the agent: ${wscatLine(url)}`);
+  print(`\nTalk to the agent in a browser at ${url}, or in a terminal: ${wscatLine(url)}`);
 }
 
 /** Ends the process by itself once everything has ended, so that nothing of it is cut off. */

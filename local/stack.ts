@@ -1,16 +1,17 @@
-/** The whole stack in one call: gateway, workers, Auth and REST, model, status page. */
+/** The whole stack in one call: gateway, workers, Auth and REST, model, playground. */
 
 import { type DatabaseControl, DatabaseTrouble } from "./database_trouble.ts";
 import { type Desk, openDesk } from "./desk.ts";
 import { functionsEnv } from "./functions_env.ts";
 import { type Gateway, openGateway } from "./gateway.ts";
-import { createKeys, type LocalKeys } from "./keys.ts";
+import { createKeys, type LocalKeys, WELL_KNOWN_SECRET_KEY } from "./keys.ts";
 import { chooseModel, type Model, type ModelChoice } from "./model.ts";
+import { Playground } from "./playground.ts";
 import type { RealtimeControl } from "./realtime/realtime.ts";
 import { openRealtime, type RealtimeServer } from "./realtime/server.ts";
 import type { RealtimeOptions } from "./realtime/settings.ts";
 import { route } from "./router.ts";
-import { renderStatusPage } from "./status_page.ts";
+import { wscatLine } from "./stack_info.ts";
 import { startSupabaseLite } from "./supabase_lite.ts";
 import { TestHooks, type TokenRequest } from "./test_hooks.ts";
 import type { Thread } from "./thread.ts";
@@ -151,15 +152,20 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
   running.desk = openDesk({
     keys,
     ...(options.testHooks ? { hooks } : {}),
-    statusPage: () =>
-      renderStatusPage({
+    playground: new Playground({
+      info: () => ({
         url,
         functions: [...pools.keys()],
         model: model.description,
         authMode,
         publishableKey: keys.publishableKey,
+        ...(keys.secretKey === WELL_KNOWN_SECRET_KEY && { secretKey: keys.secretKey }),
         lite: running.lite !== undefined,
+        activityPath: workerEnv.ACTIVITY_PATH ?? "/api/v1/activity/live",
+        wscat: wscatLine(url),
       }),
+      sign: (claims) => hooks.token({ claims }),
+    }),
   });
   await Promise.all([
     // One that cannot boot has said so in the log.

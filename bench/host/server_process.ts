@@ -24,6 +24,8 @@ export interface ServerOptions {
   modelPort: number;
   /** Flags of `deno run`. */
   flags?: readonly string[];
+  /** Over what all get. */
+  env?: Readonly<Record<string, string>>;
 }
 
 export class ServerProcess {
@@ -51,7 +53,10 @@ export class ServerProcess {
   }
 
   /** Starts `entry`, a path from `bench/host/`; settles when it has been loaded and listens. */
-  static async start(entry: string, { modelPort, flags = [] }: ServerOptions): Promise<ServerProcess> {
+  static async start(
+    entry: string,
+    { modelPort, flags = [], env = {} }: ServerOptions,
+  ): Promise<ServerProcess> {
     const port = freePort();
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const child = new Deno.Command(Deno.execPath(), {
@@ -59,6 +64,7 @@ export class ServerProcess {
       clearEnv: true,
       env: {
         ...serverEnv(modelPort, port),
+        ...env,
         BENCH_CONTROL_PORT: String(listener.addr.port),
       },
       stdout: "null",

@@ -17,6 +17,7 @@ export type Scenario = (options: ScenarioOptions) => Promise<readonly Row[]>;
 /** Paths from `bench/host/`. */
 export const ENTRIES = {
   floor: "../floor/agent.ts",
+  insertPerToken: "../floor/insert_per_token.ts",
   bareSocket: "../floor/bare_socket.ts",
   emptyFunction: "../floor/empty_function.ts",
   ours: "../../supabase/functions/agent_websocket/index.ts",

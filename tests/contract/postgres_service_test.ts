@@ -290,3 +290,38 @@ Deno.test("[LM6] expiry is what the store was told: 0 is never", async () => {
   assert.equal((await forever.list(userId, { limit: 2 })).length, 1);
   assert.equal((await forever.deliver(delivery({ kind: "user", userId }))).sessions.length, 1);
 });
+
+Deno.test("[RS3] PostgreSQL 15: a guessed id, a wrong token and another's session take the time of one that never was", async () => {
+  const server = serverOf("PostgreSQL 15");
+  const store = openStore(server);
+  const { sessionId } = await open(server);
+  const anonymous = crypto.randomUUID();
+  await store.create({
+    sessionId: anonymous,
+    owner: { kind: "anonymous", tokenHash: "a".repeat(64) },
+    createdAt: Date.now(),
+  });
+  const events = Array.from({ length: 100 }, (_, n) => query(`q${n}`));
+  await store.commit(sessionId, { events });
+  const stranger = [{ kind: "user" as const, userId: "mallory" }];
+  const asked = {
+    "never was": () => store.find(crypto.randomUUID(), stranger, { tail: 150 }),
+    "another's": () => store.find(sessionId, stranger, { tail: 150 }),
+    "a wrong token": () =>
+      store.find(anonymous, [{ kind: "anonymous", tokenHash: "b".repeat(64) }], { tail: 150 }),
+  };
+  const took = new Map(Object.keys(asked).map((name) => [name, [] as number[]]));
+  // By turns, so that what else this machine does falls on all alike.
+  for (let round = 0; round < 80; round++) {
+    for (const [name, find] of Object.entries(asked)) {
+      const from = performance.now();
+      assert.equal(await find(), undefined);
+      took.get(name)?.push(performance.now() - from);
+    }
+  }
+  const median = (name: string): number => took.get(name)?.toSorted((a, b) => a - b)[40] ?? NaN;
+  for (const name of ["another's", "a wrong token"]) {
+    const ratio = median(name) / median("never was");
+    assert.ok(ratio > 0.6 && ratio < 1.6, `${name}: ${ratio} × the time of one that never was`);
+  }
+});

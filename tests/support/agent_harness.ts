@@ -55,6 +55,7 @@ export interface AgentOptions {
   isDurable?: boolean;
   /** The accounts that workers share. */
   ledger?: UseLedger;
+  prune?: () => Promise<unknown>;
   /** Where it tells other workers something. */
   call?: RunnerCall;
 }
@@ -243,6 +244,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
     registry: {
       store,
       isDurable: () => isDurable,
+      ...(options.prune && { prune: options.prune }),
       session: {
         clock,
         ids: options.ids ?? new CountedIds(),

@@ -1,6 +1,6 @@
 /**
  * A model provider over real HTTP whose answers a test writes by hand, word by word: it decides when a word comes, and
- * sees when nobody listens any more. What is said is always well-formed.
+ * sees when nobody listens any more. What is said is always well-formed, but for `breakOff`.
  */
 
 import { eventually } from "./local_stack.ts";
@@ -41,6 +41,11 @@ export class Exchange {
   /** Says a piece of the answer. Nobody hears it once the request was given up. */
   say(text: string): void {
     this.#write(delta(text));
+  }
+
+  /** Breaks off in mid-answer: no finish reason, no `[DONE]`. */
+  breakOff(): void {
+    if (this.abortedAt === undefined) this.#controller?.close();
   }
 
   /** Ends the answer: finish reason, usage, `[DONE]`. */

@@ -12,6 +12,12 @@ export function read(path: string): string {
   return Deno.readTextFileSync(urlOf(path));
 }
 
+/** The folders in a folder, sorted. */
+export function foldersIn(folder: string): string[] {
+  return Array.from(Deno.readDirSync(urlOf(folder))).filter(({ isDirectory }) => isDirectory)
+    .map(({ name }) => name).sort();
+}
+
 /** Every file under `folder` whose name ends with `suffix`, sorted. Throws where there is no such folder. */
 export function filesUnder(folder: string, suffix: string): string[] {
   const found: string[] = [];

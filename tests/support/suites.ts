@@ -15,6 +15,7 @@ export const SUITES: readonly Suite[] = [
   { name: "contract", folder: "tests/contract", flags: ["--trace-leaks", "-A"], timeoutMinutes: 5 },
   { name: "docs", folder: "tests/docs", flags: ["--trace-leaks", "--allow-read=."], timeoutMinutes: 5 },
   { name: "wire", folder: "tests/wire", flags: ["--trace-leaks", "-A"], timeoutMinutes: 15 },
+  { name: "browser", folder: "tests/browser", flags: ["--trace-leaks", "-A"], timeoutMinutes: 5 },
   { name: "chaos", folder: "tests/chaos", flags: ["--trace-leaks", "-A"], timeoutMinutes: 5 },
 ];
 

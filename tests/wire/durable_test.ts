@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { HandModel } from "../support/hand_model.ts";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
+import { sectionOf } from "../support/section.ts";
+import { read } from "../support/source_files.ts";
 import { AgentClient, connect, of, terminal } from "../support/wire_client.ts";
 
 const ENV = {
@@ -180,10 +182,58 @@ Deno.test("[RS3] [CM1] [DU4] a session is its user's at every worker, and so are
     assert.deepEqual(page.sessions.map((one) => one.session_id), [other.welcome.session_id]);
     const rest = (await other.command("sessions", { limit: 1, before: page.before })).data as typeof page;
     assert.deepEqual(rest.sessions.map((one) => one.session_id), [client.welcome.session_id]);
+    for (const [sub, expected] of [["ann", ["mine", "yours"]], ["bob", []]] as const) {
+      // Supabase Lite knows the secret only.
+      const token = await stack.token({ alg: "HS256", claims: { sub } });
+      const rows = await readRows(stack, token, String(client.welcome.session_id));
+      assert.deepEqual(rows.map(({ content }) => content), expected);
+    }
     const history = (await client.command("history")).data as { messages: { content: string }[] };
     assert.deepEqual(history.messages.map(({ content }) => content), ["mine", "yours"]);
   }, { workers: 2 });
 });
+
+Deno.test("[LM3] a user has so many connections at all workers together", async () => {
+  await withDurable(async (stack) => {
+    const token = await stack.token({ claims: { sub: "ann" } });
+    const as = { headers: { authorization: `Bearer ${token}` } };
+    // The first one asks whether there is a database at all.
+    const first = await connect(agentOf(stack), as);
+    const held = [first, await connect(agentOf(stack), as), await connect(agentOf(stack), as)];
+    const refused = new AgentClient(agentOf(stack), as);
+    const { code } = await refused.waitFor(() => true);
+    assert.equal(code, "too_many_connections");
+    assert.equal((await refused.end()).code, 1013);
+    await held.pop()?.close();
+    await eventually("room for another", async () => {
+      const again = new AgentClient(agentOf(stack), as);
+      const frame = await again.waitFor(() => true);
+      if (frame.code === "connected") held.push(again);
+      return frame.code === "connected";
+    }, 20_000);
+    await Promise.all(held.map((client) => client.close()));
+  }, { workers: 3, env: { MAX_CONNECTIONS_PER_USER: "3" } });
+});
+
+/** What the README shows, as a user of the project. */
+async function readRows(
+  stack: TestStack,
+  token: string | undefined,
+  sessionId: string,
+): Promise<{ content: string }[]> {
+  const supabase = createClient(stack.url, stack.keys.publishableKey, {
+    auth: { persistSession: false, autoRefreshToken: false },
+    global: { headers: { authorization: `Bearer ${token}` } },
+  });
+  const [, shown = ""] = /```js\n([^]*?)```/.exec(sectionOf(read("README.md"), "rows")) ?? [];
+  const snippet = shown.replace("{ data }", "{ data, error }");
+  const run: (...args: unknown[]) => Promise<{ content: string }[]> = new Function(
+    "supabase",
+    "sessionId",
+    `return (async () => { ${snippet}; if (error) throw error; return data; })();`,
+  ) as never;
+  return await run(supabase, sessionId);
+}
 
 function rest(stack: TestStack): SupabaseClient {
   return createClient(stack.url, stack.keys.secretKey, {

@@ -82,6 +82,7 @@ export const environment = z.object({
   TURN_LEASE_MS: durationMs(500).default(5000),
   CHECKPOINT_INTERVAL_MS: durationMs(50).default(500),
   CONTINUE_POLICY: z.enum(CONTINUE_POLICIES, "must be continue, restart or interrupt").default("continue"),
+  RETENTION_DAYS: whole(0, 36_500).default(30),
   // Connections
   AUTH_MODE: z.enum(["required", "optional", "none"], "must be required, optional or none").default(
     "required",

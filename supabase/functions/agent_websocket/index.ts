@@ -38,6 +38,8 @@ import { createLiveActivity } from "./live_activity.ts";
 
 Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject()), jsonLog()), jsonLog));
 
+const DAY_MS = 86_400_000;
+
 /** What everything here is made with. */
 interface Surroundings {
   clock: Clock;
@@ -135,6 +137,9 @@ function compose(config: Config, log: Log): Handler {
     registry: {
       store,
       isDurable,
+      ...(durable !== undefined && config.RETENTION_DAYS > 0 && {
+        prune: () => durable.prune(config.RETENTION_DAYS * DAY_MS),
+      }),
       session,
       idleTimeoutMs: config.sessionTimeoutMs,
       sweepIntervalMs: config.CLEANUP_INTERVAL_MS,

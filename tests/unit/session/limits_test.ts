@@ -145,6 +145,21 @@ Deno.test("[LM6] a silent session is closed with the seed's words; a running ans
   assert.equal(clock.pending, 0, "no timer runs when there is nothing to sweep");
 });
 
+Deno.test("[DU6] each sweep prunes the store that outlives the worker, and survives its failure", async () => {
+  for (const isDurable of [true, false]) {
+    let pruned = 0;
+    const { connect, clock, logged } = startAgent({
+      isDurable,
+      prune: () => ++pruned === 1 ? Promise.reject(new Error("no database")) : Promise.resolve(),
+    });
+    await connect();
+    clock.advance(600_000);
+    await settle();
+    assert.equal(pruned, isDurable ? 2 : 0);
+    assert.equal(logged.filter(({ event }) => event === "prune_failed").length, isDurable ? 1 : 0);
+  }
+});
+
 Deno.test("[LM6] an expired session is unknown on resume", async () => {
   const { connect, clock } = startAgent();
   const client = await connect();

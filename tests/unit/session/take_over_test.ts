@@ -410,6 +410,32 @@ Deno.test("[DU1] history, what configure set and feedback are there at the next 
   assert.match(messages.at(-1)?.content ?? "", /shorter[^]*who am I\?/);
 });
 
+Deno.test("[LM6] [DU1] a session that is only talked to is in use for the next worker too", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const commits: string[] = [];
+  const commit = workers.store.commit.bind(workers.store);
+  const client = await a.connect();
+  a.store.commit = (sessionId, write): ReturnType<typeof commit> => {
+    commits.push(JSON.stringify(write));
+    return commit(sessionId, write);
+  };
+  workers.clock.advance(1000);
+  client.command("ping");
+  workers.clock.advance(300_000);
+  await settle();
+  assert.deepEqual(commits, ["{}"], "at the next sweep");
+  workers.clock.advance(300_000);
+  await settle();
+  assert.equal(commits.length, 1);
+  client.command("ping");
+  const drained = a.server.drain("wall_clock");
+  await settle();
+  assert.deepEqual(commits, ["{}", "{}"], "or before the worker ends");
+  client.vanish();
+  await drained;
+});
+
 Deno.test("[TO4] a turn that ends its workers is interrupted after ten of them", async () => {
   const workers = startWorkers();
   const first = workers.start("0");

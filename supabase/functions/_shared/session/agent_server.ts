@@ -144,6 +144,7 @@ export class AgentServer {
     const leave = this.#options.registry.isDurable() ? "hand_over" : "interrupt";
     await Promise.all(Array.from(this.#registry.values(), async (session) => {
       await session.drain(refusal, { timeoutMs: drainTimeoutMs, leave });
+      if (leave === "hand_over") await session.keepAlive();
       for (const connection of session.feed.connections) this.#sendAway(connection);
     }));
     this.#registry.stop();

@@ -24,6 +24,8 @@ export interface RegistryOptions {
   store: SessionStore;
   /** Whether sessions outlive the worker: then what leaves its memory is still in the store. */
   isDurable(): boolean;
+  /** Forgets in the store what nobody has used for long: where it is durable, at each sweep. */
+  prune?(): Promise<unknown>;
   session: SessionDeps;
   /** Milliseconds without a message after which a session ends; 0 for never. */
   idleTimeoutMs: number;
@@ -183,15 +185,23 @@ export class SessionRegistry {
   }
 
   #sweepLater(): void {
-    const { idleTimeoutMs, sweepIntervalMs, session: { clock } } = this.#options;
+    const { idleTimeoutMs, sweepIntervalMs, isDurable, session: { clock, lifetime } } = this.#options;
     if (idleTimeoutMs === 0) return;
     this.#cancelSweep ??= clock.after(sweepIntervalMs, () => {
       this.#cancelSweep = undefined;
       for (const session of [...this.#sessions.values()]) {
         if (clock.now() - session.lastActivity > idleTimeoutMs) this.#expire(session);
+        else if (isDurable()) lifetime.hold(session.keepAlive());
       }
+      this.#prune();
       if (this.#sessions.size > 0) this.#sweepLater();
     });
+  }
+
+  #prune(): void {
+    const { prune, isDurable, session: { log, lifetime } } = this.#options;
+    if (prune === undefined || !isDurable()) return;
+    lifetime.hold(prune().catch((error) => log.write({ level: "warn", event: "prune_failed", error })));
   }
 
   /** Looks for idle sessions no more: the worker is ending. */

@@ -180,7 +180,9 @@ export class Runner {
   /** Drops everything without a trace, and takes nothing more. */
   abandon(): void {
     this.#isEnding = true;
-    this.yield();
+    this.queue.removeAll();
+    if (this.#running !== undefined) this.#disown(this.#running);
+    this.#options.onDisowned();
   }
 
   /** Drops everything: another worker runs the session's turns. */

@@ -44,17 +44,23 @@ export class Session {
   readonly #deps: SessionDeps;
   readonly #turns: Turns;
   #lastActivity: number;
+  /** Until when the store knows of it: each event tells. */
+  #keptActivity: number;
   /** Why nothing more is taken: the worker is ending, or the session has. */
   #refusal: AgentError | undefined;
 
   constructor(stored: StoredSession, options: SessionOptions) {
     this.record = stored.record;
     this.#deps = options;
-    this.#lastActivity = options.clock.now();
+    this.#lastActivity = this.#keptActivity = options.clock.now();
     this.#turns = new Turns(stored, {
       ...options,
       // What others push in is no sign of life.
-      onEvent: ({ kind }) => kind !== "notification" && this.touch(),
+      onEvent: ({ kind }) => {
+        if (kind === "notification") return;
+        this.touch();
+        this.#keptActivity = this.#lastActivity;
+      },
     });
   }
 
@@ -74,6 +80,21 @@ export class Session {
   /** Tells that somebody did something here. */
   touch(): void {
     this.#lastActivity = this.#deps.clock.now();
+  }
+
+  /** Tells the store that the session is in use, where nothing in the log has since. Never rejects. */
+  async keepAlive(): Promise<void> {
+    if (this.#lastActivity <= this.#keptActivity) return;
+    this.#keptActivity = this.#lastActivity;
+    await this.feed.commit({}).catch((thrown) => {
+      const error = toAgentError(thrown);
+      this.#deps.log.write({
+        level: "warn",
+        event: "keep_alive_failed",
+        session_id: this.record.sessionId,
+        error,
+      });
+    });
   }
 
   /** What `command` `status` tells. */

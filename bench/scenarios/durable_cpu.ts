@@ -1,0 +1,78 @@
+/**
+ * CPU time of the server for an answer of 500 tokens that outlives its worker, beside the same build with its sessions in
+ * memory, and beside one insert for each token. The database and its REST are in another process, which nobody counts.
+ */
+
+import { ServerProcess } from "../host/server_process.ts";
+import { ask, check } from "../load/answer.ts";
+import { RawSocket } from "../load/raw_socket.ts";
+import type { Script } from "../model/script.ts";
+import { ProjectProcess } from "../project/process.ts";
+import { ratioRow, type Row } from "../report/row.ts";
+import { ENTRIES, type Scenario, type ScenarioOptions, withAll } from "./scenario.ts";
+
+const SCRIPT: Script = { tokens: 500, perSecond: 100, perWrite: 1 };
+const WARM_UP: Script = { ...SCRIPT, tokens: 150 };
+const STREAMS = [4, 20];
+const GOAL = 1.25;
+/** What the end of an answer sets off (the doorbell) is over by then. */
+const SETTLE_MS = 150;
+const SIDES = ["memory", "postgres", "insert per token"] as const;
+
+export const durableCpu: Scenario = async (options) => {
+  const project = await ProjectProcess.start();
+  try {
+    const servers = [
+      ServerProcess.start(ENTRIES.ours, { ...options, env: project.env("memory") }),
+      ServerProcess.start(ENTRIES.ours, { ...options, env: project.env("postgres") }),
+      ServerProcess.start(ENTRIES.insertPerToken, { ...options, env: project.env("postgres") }),
+    ];
+    return await withAll(servers, async (servers) => {
+      for (const server of servers) await measure(server, 20, WARM_UP);
+      const rows: Row[] = [];
+      for (const streams of STREAMS) rows.push(...await compare(servers, streams, options));
+      return rows;
+    });
+  } finally {
+    await project.stop();
+  }
+};
+
+async function compare(
+  servers: readonly ServerProcess[],
+  streams: number,
+  { rounds, onProgress }: ScenarioOptions,
+): Promise<Row[]> {
+  const series = SIDES.map((): number[] => []);
+  for (let round = 0; round < rounds; round++) {
+    const order = [...servers.entries()];
+    for (const [index, server] of round % 2 === 0 ? order : order.reverse()) {
+      const cpuMs = await measure(server, streams, SCRIPT);
+      series[index]?.push(cpuMs);
+      onProgress(`round ${round + 1}, ${streams} streams, ${SIDES[index]}: ${cpuMs.toFixed(1)} ms an answer`);
+    }
+  }
+  const [memory = [], ours = [], inserts = []] = series;
+  const load = `${streams} × 100/s`;
+  return [
+    ratioRow(`CPU per durable answer, ${load}, beside memory`, {
+      floor: memory,
+      ours,
+      unit: "ms",
+      goal: GOAL,
+    }),
+    ratioRow("  beside one insert per token", { floor: inserts, ours, unit: "ms", goal: undefined }),
+  ];
+}
+
+/** Milliseconds an answer, each on a session of its own that was opened before. */
+async function measure(server: ServerProcess, streams: number, script: Script): Promise<number> {
+  const sockets = await Promise.all(Array.from({ length: streams }, () => RawSocket.open(server.port)));
+  const before = await server.used();
+  const answers = await Promise.all(sockets.map((socket) => ask(socket, script)));
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  const after = await server.used();
+  for (const socket of sockets) socket.close();
+  for (const answer of answers) check(answer, script);
+  return (after.cpuUs - before.cpuUs) / 1000 / streams;
+}

@@ -1,0 +1,129 @@
+/**
+ * The client as a transport of the AI SDK, so that `useChat` and its like talk to the agent over the WebSocket:
+ *
+ * ```ts
+ * const client = new AgentClient(url, { getToken, storage: sessionStorage });
+ * const { messages, sendMessage, stop } = useChat({ transport: new AgentChatTransport(client), resume: true });
+ * ```
+ */
+
+import type { ChatTransport, UIMessage, UIMessageChunk } from "ai";
+import type { AgentClient } from "./client.ts";
+import type { QueryFields } from "./frames.ts";
+import type { Answer, Turn } from "./turn.ts";
+
+/** The reasons to finish that the AI SDK has other words for. */
+type FinishReason = (UIMessageChunk & { type: "finish" })["finishReason"];
+
+/** What `body` of a request may have: `sendMessage({ text }, { body: { priority: "high" } })`. */
+export type AgentRequestBody = Pick<QueryFields, "priority" | "policy" | "options">;
+
+/**
+ * One client, one session, one chat: `chatId` is not looked at. The conversation is the server's, so only the text of the last
+ * user message is sent; to regenerate is to ask it again. `stop()` cancels the turn; to leave the page does not.
+ *
+ * An answer's message has the query's id, and `metadata` `{turnId, model, usage}` when it is finished. What other functions send
+ * while an answer is written becomes a part `data-notification`; what they send at other times is told by
+ * `client.on("notification")`. Errors are `AgentClientError`s.
+ */
+export class AgentChatTransport<Message extends UIMessage = UIMessage> implements ChatTransport<Message> {
+  /** What is resumed is told from its beginning. */
+  readonly resumeStreamIsReplay = true;
+  readonly #client: AgentClient;
+
+  constructor(client: AgentClient) {
+    this.#client = client;
+  }
+
+  readonly sendMessages: ChatTransport<Message>["sendMessages"] = ({ messages, abortSignal, body }) => {
+    const { priority, policy, options } = (body ?? {}) as AgentRequestBody;
+    const turn = this.#client.query(lastQuestion(messages), {
+      ...(priority && { priority }),
+      ...(policy && { policy }),
+      ...(options && { options }),
+    });
+    const cancel = (): void => turn.cancel();
+    if (abortSignal?.aborted) cancel();
+    abortSignal?.addEventListener("abort", cancel, { once: true });
+    return Promise.resolve(this.#stream(turn));
+  };
+
+  /** The running answer; after a reload the one that was not finished when the page was left. */
+  readonly reconnectToStream: ChatTransport<Message>["reconnectToStream"] = ({ abortSignal }) => {
+    const turn = this.#client.turns.findLast(({ state }) => ["waiting", "queued", "running"].includes(state));
+    if (turn === undefined) return Promise.resolve(null);
+    abortSignal?.addEventListener("abort", () => turn.cancel(), { once: true });
+    void this.#client.connect();
+    return Promise.resolve(this.#stream(turn));
+  };
+
+  #stream(turn: Turn): ReadableStream<UIMessageChunk> {
+    const chunks = toChunks(turn, this.#client);
+    return new ReadableStream<UIMessageChunk>({
+      async pull(controller): Promise<void> {
+        const { done, value } = await chunks.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      // Not awaited: it ends with the next piece.
+      cancel: () => void chunks.return(),
+    }, { highWaterMark: 0 });
+  }
+}
+
+/** The text of the last message, which is the user's. Throws where it has none, or has files: the agent takes text only. */
+function lastQuestion(messages: readonly UIMessage[]): string {
+  const { parts = [] } = messages.findLast(({ role }) => role === "user") ?? {};
+  if (parts.some(({ type }) => type === "file")) {
+    throw new TypeError("Cannot send files: the agent takes text");
+  }
+  return parts.map((part) => part.type === "text" ? part.text : "").join("");
+}
+
+/** Everything of one answer, as the AI SDK tells it. */
+async function* toChunks(turn: Turn, client: AgentClient): AsyncGenerator<UIMessageChunk, void, undefined> {
+  const { id } = turn;
+  const notices: UIMessageChunk[] = [];
+  let notice = (): void => {};
+  const end = client.on("notification", ({ id: key, content, code, data, source }) => {
+    // Notices of the connection have no id.
+    if (key === undefined) return;
+    notices.push({ type: "data-notification", id: key, data: { content, code, data, source } });
+    notice();
+  });
+  try {
+    yield { type: "start", messageId: id };
+    const pieces = turn[Symbol.asyncIterator]();
+    let isOpen = false;
+    let next = pieces.next();
+    for (;;) {
+      const noticed = new Promise<undefined>((resolve) => notice = () => resolve(undefined));
+      const piece = notices.length > 0 ? undefined : await Promise.race([next, noticed]);
+      yield* notices.splice(0);
+      if (piece === undefined) continue;
+      if (piece.done) break;
+      if (!isOpen) yield { type: "text-start", id };
+      isOpen = true;
+      yield { type: "text-delta", id, delta: piece.value };
+      next = pieces.next();
+    }
+    if (isOpen) yield { type: "text-end", id };
+    yield toEnd(await turn.final);
+  } finally {
+    end();
+  }
+}
+
+function toEnd({ outcome, finishReason, turnId, model, usage }: Answer): UIMessageChunk {
+  if (outcome === "cancelled") return { type: "abort", reason: finishReason };
+  return {
+    type: "finish",
+    finishReason: toFinishReason(finishReason),
+    messageMetadata: { turnId, model, usage },
+  };
+}
+
+function toFinishReason(reason: string): Exclude<FinishReason, undefined> {
+  if (reason === "content_filter") return "content-filter";
+  return reason === "stop" || reason === "length" ? reason : "other";
+}

@@ -1,0 +1,29 @@
+/** Listeners by event. */
+
+/** Ends a listener; doing so twice does nothing. */
+export type Unsubscribe = () => void;
+
+export class Emitter<Events> {
+  readonly #listeners = new Map<keyof Events, Set<(payload: never) => void>>();
+
+  on<Name extends keyof Events>(name: Name, listener: (payload: Events[Name]) => void): Unsubscribe {
+    // Each subscription is its own, also of a function that listens already.
+    const own = (payload: Events[Name]): void => listener(payload);
+    const listeners = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, listeners.add(own));
+    return () => void listeners.delete(own);
+  }
+
+  emit<Name extends keyof Events>(name: Name, payload: Events[Name]): void {
+    for (const listener of [...this.#listeners.get(name) ?? []]) {
+      try {
+        (listener as (payload: Events[Name]) => void)(payload);
+      } catch (error) {
+        // A listener that throws is its owner's bug: reported as any uncaught error, and in nobody's way.
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  }
+}

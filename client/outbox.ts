@@ -1,0 +1,88 @@
+/** Sends queries: in their order, again where they may have been lost, and never more at once than the server takes. */
+
+import { AgentClientError } from "./error.ts";
+import type { ClientPorts } from "./ports.ts";
+import type { TurnRecord } from "./turn_record.ts";
+
+/** Queries that may be under way, neither taken nor refused: more would only run into the rate limit. */
+const MAX_UNDER_WAY = 8;
+/** Queries at the server where it does not say how many may wait there (its `MAX_QUEUE` is 0). */
+const MAX_AT_SERVER = 100;
+/** Sends of one query while nothing at all is answered. One that costs every worker its life is not to be sent for ever. */
+const MAX_SENDS = 10;
+
+/** The present connection, for whoever sends on it. */
+export interface Wire {
+  /** Its number; 0 where there is none. */
+  connection(): number;
+  send(frame: object): void;
+}
+
+export interface OutboxOptions extends Wire {
+  ports: ClientPorts;
+  /** What is to be sent: our own turns without an end, in the order in which they were asked. */
+  pending(): readonly TurnRecord[];
+}
+
+export class Outbox {
+  readonly #options: OutboxOptions;
+  #limits: Readonly<Record<string, number>> = {};
+  #cancelPause: (() => void) | undefined;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+  }
+
+  /** A new connection stands, with what the server allows. */
+  connected(limits: Readonly<Record<string, number>>): void {
+    this.#limits = limits;
+    this.resume();
+  }
+
+  /** Sends nothing for a while. */
+  pause(ms: number): void {
+    const { clock, random } = this.#options.ports;
+    this.#cancelPause ??= clock.after(ms * (1 + random() / 4), () => this.resume());
+  }
+
+  resume(): void {
+    this.#cancelPause?.();
+    this.#cancelPause = undefined;
+    this.flush();
+  }
+
+  /** Sends what may be sent now, oldest first. */
+  flush(): void {
+    const connection = this.#options.connection();
+    const pending = this.#options.pending();
+    if (connection === 0 || this.#cancelPause !== undefined) return;
+    const { max_queue: maxQueue } = this.#limits;
+    const taken = pending.filter(({ isTaken }) => isTaken).length;
+    const underWay = pending.filter(({ isTaken, sentOn }) => !isTaken && sentOn === connection).length;
+    let room = Math.min(MAX_UNDER_WAY, (maxQueue || MAX_AT_SERVER) - taken) - underWay;
+    for (const turn of pending) {
+      const { frame, isTaken, sentOn, isCancelled } = turn;
+      // Whether the server has one that is cancelled is told by the answer to `cancel`.
+      if (frame === undefined || isTaken || sentOn === connection || isCancelled) continue;
+      // A policy other than waiting is for now.
+      if (room <= 0 && (frame.policy ?? "queue") === "queue") continue;
+      if (this.#refuse(turn)) continue;
+      room--;
+      turn.sentOn = connection;
+      turn.sends++;
+      this.#options.send(frame);
+    }
+  }
+
+  /** Fails what need not be sent. */
+  #refuse(turn: TurnRecord): boolean {
+    const { max_message_bytes: maxBytes = Infinity } = this.#limits;
+    if (turn.sends >= MAX_SENDS) {
+      turn.fail(new AgentClientError("undeliverable", `Cannot deliver query: sent ${MAX_SENDS} times`));
+    } else if (new TextEncoder().encode(JSON.stringify(turn.frame)).length > (maxBytes || Infinity)) {
+      // The server does not look into a frame that is too large: its refusal could not name the query.
+      turn.fail(new AgentClientError("message_too_large", `Cannot send query: more than ${maxBytes} bytes`));
+    }
+    return turn.isSettled;
+  }
+}

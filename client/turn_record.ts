@@ -1,0 +1,168 @@
+/** One query with its answer, as the client works on it. */
+
+import type { SentQuery } from "./cursor.ts";
+import { deferred } from "./deferred.ts";
+import { AgentClientError, toError } from "./error.ts";
+import type { ServerFrame, StatusFrame } from "./frames.ts";
+import type { Answer, Turn, TurnState } from "./turn.ts";
+
+/** A frame that is about a turn. */
+export type TurnFrame = Exclude<ServerFrame, { type: "notification" | "heartbeat" }>;
+
+/** Who is told what becomes of a turn. */
+export interface TurnWatcher {
+  /** It has changed. */
+  onChange(turn: TurnRecord): void;
+  onCancel(turn: TurnRecord): void;
+}
+
+/** A turn from the inside: the client writes, callers read. */
+export class TurnRecord implements Turn {
+  id: string;
+  turnId: string | undefined;
+  question: string | undefined;
+  position: number | undefined;
+  /** Of our own: what goes over the wire. */
+  frame: SentQuery | undefined;
+  /** The server has it in its log. */
+  isTaken = false;
+  /** The connection that it was last sent on; 0 for none. */
+  sentOn = 0;
+  sends = 0;
+  /** How often it was asked anew after an interruption. */
+  repeats = 0;
+  /** It is to be stopped, and the server may not know yet. */
+  isCancelled = false;
+  readonly #watcher: TurnWatcher;
+  readonly #end = deferred<Answer>();
+  readonly final: Promise<Answer> = this.#end.promise;
+  #state: TurnState = "waiting";
+  #text = "";
+  #error: AgentClientError | undefined;
+  #waiters: (() => void)[] = [];
+
+  constructor(id: string, frame: SentQuery | undefined, watcher: TurnWatcher) {
+    this.id = id;
+    this.frame = frame;
+    this.question = frame?.content;
+    this.#watcher = watcher;
+  }
+
+  get isMine(): boolean {
+    return this.frame !== undefined;
+  }
+
+  get state(): TurnState {
+    return this.#state;
+  }
+
+  get text(): string {
+    return this.#text;
+  }
+
+  get error(): AgentClientError | undefined {
+    return this.#error;
+  }
+
+  get isSettled(): boolean {
+    return !["waiting", "queued", "running"].includes(this.#state);
+  }
+
+  cancel(): void {
+    if (this.isSettled || this.isCancelled) return;
+    this.isCancelled = true;
+    this.#watcher.onCancel(this);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
+    let given = "";
+    for await (const text of this.snapshots()) {
+      if (text.startsWith(given)) {
+        if (text !== given) yield text.slice(given.length);
+        given = text;
+        // Shorter, but alike so far: it may yet grow past what was given. If it has ended, that is not to be hoped for.
+      } else if (!given.startsWith(text) || (this.#state === "completed" && !this.#text.startsWith(given))) {
+        throw new AgentClientError("text_restarted", "Cannot go on: the answer was begun anew");
+      }
+    }
+  }
+
+  async *snapshots(): AsyncGenerator<string, void, undefined> {
+    let given = "";
+    for (;;) {
+      if (this.#text !== given) yield given = this.#text;
+      else if (this.#error !== undefined) throw this.#error;
+      else if (this.isSettled) return;
+      else await new Promise<void>((resolve) => void this.#waiters.push(resolve));
+    }
+  }
+
+  /** Takes what the server says of it. */
+  take(frame: TurnFrame): void {
+    if (this.isSettled) return;
+    const { content } = frame;
+    switch (frame.type) {
+      case "query":
+        this.question = content;
+        if (this.#state === "waiting") this.#become("queued");
+        break;
+      case "delta":
+        // One that begins after the text that there is would leave a hole: the response will tell.
+        if (frame.offset > this.#text.length) return;
+        this.#text = this.#text.slice(0, frame.offset) + content;
+        this.#become("running");
+        break;
+      case "status":
+        this.#takeStatus(frame);
+        break;
+      case "response": {
+        const { finish_reason: finishReason, model, usage } = frame;
+        this.finish({ text: content, outcome: "completed", finishReason, model, ...(usage && { usage }) });
+        break;
+      }
+      case "error":
+        this.fail(toError(frame));
+    }
+  }
+
+  /** It is asked anew, under this id: nothing of the answer counts any more. */
+  restart(id = this.id): void {
+    this.id = id;
+    this.frame = this.frame && { ...this.frame, id };
+    this.isTaken = false;
+    this.sentOn = 0;
+    this.#text = "";
+    this.#become("waiting");
+  }
+
+  finish(answer: Omit<Answer, "turnId">): void {
+    if (this.isSettled) return;
+    const { turnId } = this;
+    this.#text = answer.text;
+    this.#end.resolve(turnId === undefined ? answer : { ...answer, turnId });
+    this.#become(answer.outcome);
+  }
+
+  fail(error: AgentClientError): void {
+    if (this.isSettled) return;
+    this.#text = error.partial || this.#text;
+    this.#error = error;
+    this.#end.reject(error);
+    this.#become("failed");
+  }
+
+  #takeStatus({ code, seq, data, partial = "", reason = "cancelled" }: StatusFrame): void {
+    if (code === "thinking") this.#become("running");
+    else if (code === "queued") this.#become("queued", Number(data?.position));
+    else if (seq !== undefined) this.finish({ text: partial, outcome: "cancelled", finishReason: reason });
+  }
+
+  #become(state: TurnState, position?: number): void {
+    this.#state = state;
+    this.position = position;
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const go of waiters) go();
+    this.#watcher.onChange(this);
+  }
+}

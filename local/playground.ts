@@ -1,0 +1,116 @@
+/**
+ * The page at `/`: its files as they are on disk, its modules bundled in memory, and what it may know of the stack. Nothing of
+ * it comes from another host, and its policy does not let it ask one.
+ */
+
+import * as esbuild from "esbuild";
+import type { StackInfo } from "./stack_info.ts";
+
+const FOLDER = new URL("../playground/", import.meta.url);
+const PREFIX = "/playground/";
+const TYPES: Readonly<Record<string, string>> = {
+  "index.html": "text/html; charset=utf-8",
+  "page.css": "text/css; charset=utf-8",
+  "chat.css": "text/css; charset=utf-8",
+  "activity.css": "text/css; charset=utf-8",
+  "favicon.svg": "image/svg+xml",
+};
+const HEADERS = {
+  // Text that a model wrote cannot become markup either: `innerHTML` and its like throw.
+  "content-security-policy":
+    "default-src 'self'; connect-src 'self' ws:; base-uri 'none'; form-action 'none'; " +
+    "frame-ancestors 'none'; object-src 'none'; require-trusted-types-for 'script'",
+  "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff",
+  "cache-control": "no-store",
+};
+
+/** A token that sees all activity and is good for nothing else. */
+export interface WatchPass {
+  token: string;
+}
+
+export interface PlaygroundOptions {
+  info(): StackInfo;
+  /** Signs a token with these claims. */
+  sign(claims: Record<string, unknown>): Promise<string>;
+}
+
+export class Playground {
+  readonly #options: PlaygroundOptions;
+  #script: Promise<string> | undefined;
+
+  constructor(options: PlaygroundOptions) {
+    this.#options = options;
+  }
+
+  /** Undefined for what is not the page's. */
+  async answer(request: Request): Promise<Response | undefined> {
+    const { pathname } = new URL(request.url);
+    const file = pathname === "/"
+      ? "index.html"
+      : pathname.startsWith(PREFIX)
+      ? pathname.slice(PREFIX.length)
+      : "";
+    if (file === "watch_pass" && request.method === "POST") return await this.#watchPass(request);
+    if (request.method !== "GET" && request.method !== "HEAD") return undefined;
+    if (file === "stack.json") return Response.json(this.#options.info(), { headers: HEADERS });
+    if (file === "main.js") return reply(await this.#bundle(), "text/javascript; charset=utf-8");
+    const type = TYPES[file];
+    if (type === undefined) return undefined;
+    // By the time that the browser asks for it, it may be there.
+    if (file === "index.html") this.#bundle().catch(() => {});
+    return reply(await Deno.readTextFile(new URL(file, FOLDER)), type);
+  }
+
+  #bundle(): Promise<string> {
+    const script = this.#script ??= bundle();
+    script.catch(() => this.#script = undefined);
+    return script;
+  }
+
+  /**
+   * An anonymous visitor may not watch. On her own machine she may see everything all the same: not with the secret key, which
+   * opens the whole project, but with a pass that shows activity and does nothing else.
+   */
+  async #watchPass(request: Request): Promise<Response> {
+    if (!isFromThisMachine(request)) {
+      const message = "Only a browser on the machine of the stack may watch everything";
+      return Response.json({ code: "FORBIDDEN", message }, { status: 403 });
+    }
+    const pass: WatchPass = {
+      token: await this.#options.sign({ app_metadata: { agent_activity: "all" } }),
+    };
+    return Response.json(pass, { headers: HEADERS });
+  }
+}
+
+function reply(body: string, type: string): Response {
+  return new Response(body, { headers: { ...HEADERS, "content-type": type } });
+}
+
+/** The gateway says whom it has the request from, last; a name that leads here from elsewhere is no name of this machine. */
+function isFromThisMachine({ headers }: Request): boolean {
+  const from = headers.get("x-forwarded-for")?.split(",").at(-1)?.trim() ?? "";
+  const host = (headers.get("x-forwarded-host") ?? "").replace(/:\d+$/, "");
+  return /^(127\.|::1$|::ffff:127\.)/.test(from) && ["127.0.0.1", "localhost", "[::1]"].includes(host);
+}
+
+async function bundle(): Promise<string> {
+  try {
+    const { outputFiles } = await esbuild.build({
+      absWorkingDir: Deno.realPathSync(FOLDER),
+      entryPoints: ["main.ts"],
+      bundle: true,
+      write: false,
+      format: "esm",
+      target: "es2022",
+      sourcemap: "inline",
+      logLevel: "silent",
+    });
+    return outputFiles[0]?.text ?? "";
+  } finally {
+    // It is a process of its own, which would outlive the need for it.
+    await esbuild.stop();
+  }
+}

@@ -1,0 +1,104 @@
+/** The client of the session that is open, and the change to another one. */
+
+import { AgentClient, type AgentClientOptions, type ClientEvents } from "../client/mod.ts";
+import { loadCursor, saveCursor } from "../client/cursor.ts";
+
+const STORAGE_KEY = "agent-websocket";
+
+export interface ChatOptions extends Pick<AgentClientOptions, "WebSocket" | "wake" | "getToken"> {
+  url: string;
+  /** Whether there is any use in connecting: a stack that takes only users refuses others after seconds. */
+  isWelcome(): boolean;
+  /** A fresh client, before it connects. */
+  onClient(client: AgentClient): void;
+}
+
+export class Chat {
+  readonly #options: ChatOptions;
+  #client: AgentClient | undefined;
+
+  constructor(options: ChatOptions) {
+    this.#options = options;
+    acceptInvitation();
+  }
+
+  get client(): AgentClient {
+    return this.#client ??= this.#create();
+  }
+
+  /** What lets another tab into an anonymous session. */
+  get resumeToken(): string | undefined {
+    return loadCursor(sessionStorage, STORAGE_KEY)?.resumeToken;
+  }
+
+  /** Connects as whoever is signed in: to the session that this tab had, if that is hers. */
+  start(): void {
+    this.#client?.close();
+    this.#client = this.#create();
+    if (!this.#options.isWelcome()) return;
+    this.#client.connect().catch(() => {
+      // `close` has told.
+    });
+  }
+
+  /** Leaves the session for a fresh one. */
+  begin(): void {
+    this.#client?.close({ forget: true });
+    saveCursor(sessionStorage, STORAGE_KEY, undefined);
+    this.start();
+  }
+
+  /** Changes to another session of the same user. */
+  open(sessionId: string): void {
+    const owner = loadCursor(sessionStorage, STORAGE_KEY)?.owner ?? "";
+    this.#client?.close({ forget: true });
+    saveCursor(sessionStorage, STORAGE_KEY, { sessionId, owner, lastSeq: 0, pending: [] });
+    this.start();
+  }
+
+  #create(): AgentClient {
+    const { url, WebSocket, wake, getToken, onClient } = this.#options;
+    const client = new AgentClient(url, {
+      ...(WebSocket && { WebSocket }),
+      ...(wake && { wake }),
+      ...(getToken && { getToken }),
+      storage: sessionStorage,
+      storageKey: STORAGE_KEY,
+      // The page shows the whole conversation after a reload.
+      replay: "all",
+    });
+    onClient(client);
+    return client;
+  }
+}
+
+/** Listens to everything at once. */
+export function listen(
+  client: AgentClient,
+  listeners: { [Name in keyof ClientEvents]: (payload: ClientEvents[Name]) => void },
+): void {
+  client.on("open", listeners.open);
+  client.on("reconnected", listeners.reconnected);
+  client.on("message", listeners.message);
+  client.on("notification", listeners.notification);
+  client.on("turn", listeners.turn);
+  client.on("reconnecting", listeners.reconnecting);
+  client.on("close", listeners.close);
+  client.on("error", listeners.error);
+}
+
+/** `#session=…&resume_token=…`, which another tab of this page made. A fragment is never sent; here it does not stay either. */
+function acceptInvitation(): void {
+  const invitation = new URLSearchParams(location.hash.slice(1));
+  const sessionId = invitation.get("session");
+  if (!sessionId) return;
+  const resumeToken = invitation.get("resume_token");
+  saveCursor(sessionStorage, STORAGE_KEY, {
+    sessionId,
+    ...(resumeToken !== null && { resumeToken }),
+    owner: "",
+    lastSeq: 0,
+    pending: [],
+  });
+  history.replaceState(null, "", location.pathname);
+}

@@ -1,0 +1,93 @@
+/** The conversation: its turns, in the order of the session. */
+
+import type { AgentClient, ServerFrame, Turn } from "../client/mod.ts";
+import { button, find } from "./dom.ts";
+import { TurnView } from "./turn_view.ts";
+
+/** So near to its end the log stays there as it grows. */
+const NEAR_END_PX = 80;
+
+export class ChatView {
+  readonly #log = find("log", HTMLElement);
+  readonly #welcome = find("welcome", HTMLElement);
+  #client: AgentClient | undefined;
+  #views = new Map<Turn, TurnView>();
+  /** Places in the session's log, by the query's id. */
+  #places = new Map<string, number>();
+  #isAtEnd = true;
+  /** What has this place or an earlier one was there before the page was. */
+  #historyUpTo = 0;
+
+  constructor(suggestions: readonly string[], ask: (question: string) => void) {
+    find("suggestions", HTMLElement).append(
+      ...suggestions.map((words) => button(words, {}, () => ask(words))),
+    );
+    this.#log.addEventListener("scroll", () => {
+      const { scrollHeight, scrollTop, clientHeight } = this.#log;
+      this.#isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+    });
+  }
+
+  /** Another session. */
+  reset(client: AgentClient): void {
+    this.#client = client;
+    for (const { element } of this.#views.values()) element.remove();
+    this.#views = new Map();
+    this.#places = new Map();
+    this.#welcome.hidden = false;
+    this.#isAtEnd = true;
+    this.#historyUpTo = 0;
+  }
+
+  /** The first connection stands, and the session had so many events. */
+  historyUpTo(seq: number): void {
+    this.#historyUpTo = seq;
+  }
+
+  turn(turn: Turn): void {
+    const view = this.#views.get(turn);
+    if (view !== undefined) return view.update();
+    this.#welcome.hidden = true;
+    const isHistory = !turn.isMine && (this.#client?.session?.lastSeq ?? 0) <= this.#historyUpTo;
+    const made = new TurnView({
+      turn,
+      isHistory,
+      isFromElsewhere: !turn.isMine && !isHistory,
+      feedback: (given) => this.#client?.feedback(given) ?? Promise.reject(new Error("Not connected")),
+      onDraw: () => this.#scroll(),
+    });
+    this.#views.set(turn, made);
+    this.#log.append(made.element);
+    // Who asks wants to see it.
+    if (turn.isMine) this.#isAtEnd = true;
+    this.#scroll();
+  }
+
+  /** After a reload the client knows its unanswered questions before it is told of what came earlier. */
+  message(frame: ServerFrame): void {
+    const id = frame.type === "query" ? frame.id : "in_reply_to" in frame ? frame.in_reply_to : undefined;
+    if (!("seq" in frame) || frame.seq === undefined || id === undefined || this.#places.has(id)) return;
+    this.#places.set(id, frame.seq);
+    const place = ({ id }: Turn): number => this.#places.get(id) ?? Infinity;
+    const turns = [...this.#views.keys()];
+    const sorted = turns.toSorted((a, b) => Math.sign(place(a) - place(b)) || 0);
+    if (sorted.every((turn, at) => turn === turns[at])) return;
+    this.#views = new Map(sorted.flatMap((turn) => {
+      const view = this.#views.get(turn);
+      return view === undefined ? [] : [[turn, view]];
+    }));
+    this.#log.append(...[...this.#views.values()].map(({ element }) => element));
+  }
+
+  lost(): void {
+    for (const view of this.#views.values()) view.cut();
+  }
+
+  back(): void {
+    for (const view of this.#views.values()) view.mend();
+  }
+
+  #scroll(): void {
+    if (this.#isAtEnd) this.#log.scrollTop = this.#log.scrollHeight;
+  }
+}

@@ -1,0 +1,132 @@
+/** One question with its answer. */
+
+import type { AgentClientError, Answer, Feedback, Turn } from "../client/mod.ts";
+import { announce } from "./announcer.ts";
+import { button, coalesced, el, setText } from "./dom.ts";
+import { FeedbackView } from "./feedback_view.ts";
+import { MarkdownView } from "./markdown_view.ts";
+import { Seam } from "./seam.ts";
+
+/** State in words, and the colour of its chip. */
+const STATES: Readonly<Record<Turn["state"], readonly [words: string, tone: string]>> = {
+  waiting: ["sending", "busy"],
+  queued: ["waiting", "busy"],
+  running: ["writing", "busy"],
+  completed: ["done", "good"],
+  cancelled: ["cancelled", "warn"],
+  failed: ["failed", "bad"],
+};
+
+export interface TurnViewOptions {
+  turn: Turn;
+  /** It was asked just now, by another tab. */
+  isFromElsewhere: boolean;
+  /** It was asked and answered before this page was loaded: nobody needs to be told. */
+  isHistory: boolean;
+  feedback(feedback: Feedback): Promise<unknown>;
+  /** The element has grown. */
+  onDraw(): void;
+}
+
+export class TurnView {
+  readonly element: HTMLElement;
+  readonly #options: TurnViewOptions;
+  readonly #question = el("div", { class: "question" });
+  readonly #chip = el("span", { class: "chip" });
+  readonly #text = new MarkdownView();
+  readonly #seams = el("div", { class: "seams" });
+  readonly #problem = el("p", { class: "problem" });
+  readonly #figures = el("span", { class: "muted" });
+  readonly #feedback: FeedbackView;
+  readonly #cancel: HTMLButtonElement;
+  readonly #since = performance.now();
+  readonly #draw = coalesced(() => this.#drawNow());
+  #seam: Seam | undefined;
+
+  constructor(options: TurnViewOptions) {
+    this.#options = options;
+    const { turn } = options;
+    this.#feedback = new FeedbackView((given) =>
+      options.feedback({ ...given, ...(turn.turnId !== undefined && { turn_id: turn.turnId }) })
+    );
+    this.#cancel = button("Cancel", { class: "small-button" }, () => turn.cancel());
+    this.element = el(
+      "article",
+      { class: "turn", "aria-label": "Question and answer" },
+      this.#question,
+      el(
+        "div",
+        { class: "answer" },
+        el("div", { class: "answer-head" }, el("b", {}, "Agent"), this.#chip),
+        this.#text.element,
+        this.#seams,
+        this.#problem,
+        el("div", { class: "answer-foot" }, this.#feedback.element, this.#cancel, this.#figures),
+        this.#feedback.form,
+      ),
+    );
+    turn.final.then((answer) => this.#ended(answer), (error: AgentClientError) => this.#failed(error));
+    this.update();
+  }
+
+  /** The turn has changed. */
+  update(): void {
+    const { turn, isHistory } = this.#options;
+    if (turn.text !== "" && this.element.dataset.firstWordMs === undefined && !isHistory) {
+      this.element.dataset.firstWordMs = String(Math.round(performance.now() - this.#since));
+    }
+    this.#seam?.textHas(turn.text.length);
+    this.#draw();
+  }
+
+  /** The connection was lost while it is written. */
+  cut(): void {
+    if (this.#seam?.isOpen || this.#options.turn.state !== "running") return;
+    const seam = this.#seam = new Seam(this.#options.turn.text.length);
+    this.#seams.append(seam.element);
+  }
+
+  /** The connection is back. */
+  mend(): void {
+    this.#seam?.mend();
+  }
+
+  #drawNow(): void {
+    const { turn, isFromElsewhere, onDraw } = this.#options;
+    const { state, text, question } = turn;
+    const [words, tone] = STATES[state];
+    const isOpen = state === "waiting" || state === "queued" || state === "running";
+    this.element.dataset.state = state;
+    this.element.setAttribute("aria-busy", String(isOpen));
+    this.#question.replaceChildren(
+      question ?? "…",
+      ...(isFromElsewhere ? [el("span", { class: "muted" }, "from another tab")] : []),
+    );
+    setText(this.#chip, words);
+    this.#chip.dataset.tone = tone;
+    this.#text.show(text);
+    this.#cancel.hidden = !isOpen;
+    this.#cancel.setAttribute("aria-label", `Cancel: ${question ?? "this answer"}`);
+    this.#feedback.element.hidden = isOpen || turn.turnId === undefined;
+    onDraw();
+  }
+
+  #ended({ text, outcome, finishReason, usage, model }: Answer): void {
+    const { firstWordMs } = this.element.dataset;
+    const figures = [
+      outcome === "cancelled" ? finishReason : model,
+      usage && `${usage.completion_tokens} tokens`,
+      usage?.cost !== undefined && `$${usage.cost.toFixed(6)}`,
+      firstWordMs !== undefined && `first word ${firstWordMs} ms`,
+    ];
+    setText(this.#figures, figures.filter(Boolean).join(" · "));
+    if (!this.#options.isHistory) announce(outcome === "completed" ? `Answer: ${text}` : "Answer cancelled");
+    this.#draw();
+  }
+
+  #failed({ code, message }: AgentClientError): void {
+    setText(this.#problem, `${message} (${code})`);
+    if (!this.#options.isHistory) announce(message);
+    this.#draw();
+  }
+}

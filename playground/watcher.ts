@@ -1,0 +1,94 @@
+/** The connection to the live activity: subscribes, and comes back by itself. */
+
+import { ACTIVITY_TYPES, type ActivityEvent, type ActivityType, readEvents } from "./activity_events.ts";
+
+/** Gathered for so long, so that a busy agent costs the page few frames. */
+const BATCH_MS = 100;
+const FIRST_RETRY_MS = 500;
+const MAX_RETRY_MS = 10_000;
+
+export type WatchStatus = "connecting" | "watching" | "refused";
+
+export interface WatcherOptions {
+  url: string;
+  /** What to be let in by; undefined where no token is needed. Rejects where there is none. */
+  token(): Promise<string | undefined>;
+  types(): ActivityType[];
+  onStatus(status: WatchStatus, why?: string): void;
+  onEvents(events: ActivityEvent[]): void;
+}
+
+export class Watcher {
+  readonly #options: WatcherOptions;
+  #socket: WebSocket | undefined;
+  #failures = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: WatcherOptions) {
+    this.#options = options;
+    addEventListener("online", () => this.restart());
+  }
+
+  /** Begins anew, as whoever watches now. */
+  restart(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.close(1000);
+    this.#failures = 0;
+    void this.#open();
+  }
+
+  /** No types at all would mean every type: then nothing is said, and the page shows none. */
+  setType(type: ActivityType, isWanted: boolean): void {
+    if (!isWanted && this.#options.types().length === 0) return;
+    this.#send({ action: isWanted ? "subscribe" : "unsubscribe", types: [type] });
+    // The last one that was left out before is still subscribed to.
+    if (isWanted) this.#send({ action: "unsubscribe", types: others(this.#options.types()) });
+  }
+
+  async #open(): Promise<void> {
+    const { url, token, onStatus, onEvents, types } = this.#options;
+    onStatus("connecting");
+    const attempt = this.#timer = setTimeout(() => {}, 0);
+    const credential = await token().catch((error: unknown) => {
+      onStatus("refused", error instanceof Error ? error.message : String(error));
+      return null;
+    });
+    if (credential === null || this.#timer !== attempt) return;
+    const socket = this.#socket = new WebSocket(url, [
+      "agent-websocket.v1",
+      ...(credential ? [`jwt-${credential}`] : []),
+    ]);
+    socket.onopen = (): void => {
+      this.#send({ action: "subscribe", types: types(), batch_ms: BATCH_MS });
+    };
+    socket.onmessage = ({ data }: MessageEvent<string>): void => {
+      if (socket !== this.#socket) return;
+      if (data.includes('"connection_established"')) {
+        this.#failures = 0;
+        onStatus("watching");
+      } else onEvents(readEvents(data).filter(({ type }) => types().includes(type)));
+    };
+    socket.onclose = ({ code, reason }): void => {
+      if (socket !== this.#socket) return;
+      this.#socket = undefined;
+      this.#failures++;
+      // A pass that has ended is exchanged for a new one; a second refusal is meant.
+      if (code === 4001 && this.#failures > 1) return onStatus("refused", reason);
+      onStatus("connecting");
+      const delayMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#failures - 1)) *
+        (0.5 + Math.random() / 2);
+      this.#timer = setTimeout(() => void this.#open(), delayMs);
+    };
+  }
+
+  #send(action: Readonly<Record<string, unknown>>): void {
+    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(action));
+  }
+}
+
+function others(wanted: readonly ActivityType[]): ActivityType[] {
+  return ACTIVITY_TYPES.filter((type) => !wanted.includes(type));
+}

@@ -1,0 +1,91 @@
+/** What axe finds, in every dress of the page; and the pictures that CI keeps. */
+
+import assert from "node:assert/strict";
+import axe from "axe-core";
+import { HandModel } from "../support/hand_model.ts";
+import { type PlaygroundPage, withPlayground } from "../support/playground.ts";
+
+interface Finding {
+  id: string;
+  impact: string | null;
+  nodes: { html: string; failureSummary?: string }[];
+}
+
+/** Everything that axe has against the page, but for what it takes for minor. */
+async function findings({ page }: PlaygroundPage): Promise<string[]> {
+  // Through the debugger: the page's own policy lets no script in.
+  await page.evaluate(axe.source);
+  const { violations }: { violations: Finding[] } = await page.evaluate("axe.run()");
+  return violations.filter(({ impact }) => impact !== "minor").flatMap(({ id, impact, nodes }) =>
+    nodes.map(({ html, failureSummary }) => `${impact} ${id}: ${html.slice(0, 200)}\n${failureSummary}`)
+  );
+}
+
+Deno.test("accessibility: axe has nothing serious to say, in light and dark, wide and narrow, idle, busy and cut", async () => {
+  await using model = new HandModel();
+  await withPlayground({ model: { baseUrl: model.baseUrl } }, async ({ page }) => {
+    const { page: tab } = page;
+    await page.is("open");
+    await page.isWatching();
+    for (const summary of ["Stack"]) await tab.getByText(summary, { exact: true }).click();
+    const done = await page.ask("What can you do?");
+    const first = await model.next();
+    first.say("# Things\n\nI can *write*, **stress** and `quote`:\n\n```\ncode\n```\n\n- lists\n- of things");
+    first.finish();
+    await page.until(done, "completed");
+    await done.getByRole("button", { name: "Modify…" }).click();
+    const stopped = await page.ask("And this?");
+    (await model.next()).say("Something that is ");
+    await page.says(page.textOf(stopped), /Something/);
+    await page.question.press("Escape");
+    await page.until(stopped, "cancelled");
+    const failing = await page.ask("Fail");
+    const broken = await model.next();
+    broken.say("It breaks");
+    await page.says(page.textOf(failing), /breaks/);
+    broken.breakOff();
+    await page.until(failing, "failed");
+    const running = await page.ask("Tell me a long story");
+    const story = await model.next();
+    story.say("Once upon a time ");
+    await page.until(running, "running");
+    await page.until(await page.ask("Then this"), "queued");
+    await tab.getByRole("button", { name: "Cut my connection" }).click();
+    await page.is("reconnecting");
+    await page.is("open");
+    await page.says(page.verdict, /^Resumed/);
+
+    for (const colorScheme of ["light", "dark"] as const) {
+      for (const [size, width] of [["wide", 1440], ["medium", 1000], ["narrow", 390]] as const) {
+        await tab.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+        await tab.setViewportSize({ width, height: 900 });
+        await page.screenshot(`${colorScheme}-${size}`);
+        assert.deepEqual(await findings(page), [], `${colorScheme}, ${size}`);
+      }
+    }
+    // A stack that stops waits for answers under way.
+    await tab.getByRole("button", { name: "Cancel all" }).click();
+    await page.until(running, "cancelled");
+  });
+});
+
+Deno.test("accessibility: nothing moves where no motion is wanted", async () => {
+  await using model = new HandModel();
+  const options = { model: { baseUrl: model.baseUrl }, context: { reducedMotion: "reduce" } } as const;
+  await withPlayground(options, async ({ page }) => {
+    await page.is("open");
+    const turn = await page.ask("Blink");
+    const answer = await model.next();
+    answer.say("No ");
+    await page.says(page.textOf(turn), /No/);
+    assert.equal(await page.page.evaluate("document.getAnimations().length"), 0);
+    await page.page.emulateMedia({ reducedMotion: "no-preference" });
+    await page.says(
+      turn,
+      /^[1-9]/,
+      async () => String(await page.page.evaluate("document.getAnimations().length")),
+    );
+    answer.finish();
+    await page.until(turn, "completed");
+  });
+});

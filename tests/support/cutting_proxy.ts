@@ -1,0 +1,70 @@
+/** A TCP proxy that cuts every connection after a number of bytes, in the middle of whatever they were. */
+
+import { close, writeAll } from "../../local/relay.ts";
+
+export interface CuttingProxyOptions {
+  /** The loopback port behind it. */
+  port: number;
+  /** After how many bytes, both ways together, the next connection is cut. */
+  bytes(): number;
+}
+
+export class CuttingProxy implements AsyncDisposable {
+  /** How many connections were cut. */
+  cuts = 0;
+  readonly #options: CuttingProxyOptions;
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  readonly #open = new Set<Promise<void>>();
+  readonly #ended = new AbortController();
+
+  constructor(options: CuttingProxyOptions) {
+    this.#options = options;
+    this.#open.add(this.#listen());
+  }
+
+  get port(): number {
+    return this.#listener.addr.port;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#listener.close();
+    this.#ended.abort();
+    await Promise.all(this.#open);
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      for await (const client of this.#listener) this.#open.add(this.#join(client));
+    } catch (error) {
+      if (!(error instanceof Deno.errors.BadResource)) throw error;
+    }
+  }
+
+  async #join(client: Deno.TcpConn): Promise<void> {
+    let left = this.#options.bytes();
+    const server = await Deno.connect({ hostname: "127.0.0.1", port: this.#options.port });
+    const cut = (): void => {
+      close(client);
+      close(server);
+    };
+    this.#ended.signal.addEventListener("abort", cut);
+    const pump = async (from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> => {
+      const buffer = new Uint8Array(4096);
+      for (;;) {
+        const read = await from.read(buffer);
+        if (read === null) return;
+        const passed = buffer.subarray(0, Math.min(read, left));
+        left -= passed.length;
+        await writeAll(to, passed);
+        if (left > 0) continue;
+        this.cuts++;
+        return;
+      }
+    };
+    const pumps = [pump(client, server), pump(server, client)].map((one) => one.catch(() => {}));
+    await Promise.race(pumps);
+    cut();
+    await Promise.all(pumps);
+    this.#ended.signal.removeEventListener("abort", cut);
+  }
+}

@@ -1,0 +1,150 @@
+/** The page in a real browser, on a stack of its own. */
+
+import assert from "node:assert/strict";
+import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
+import { launchChromium } from "./chromium.ts";
+import { eventually, type TestStack, type TestStackOptions, withLocalStack } from "./local_stack.ts";
+import { urlOf } from "./source_files.ts";
+
+/** Where pictures go; CI keeps the folder. */
+export const SCREENSHOTS = urlOf(".ci/tmp/screenshots/");
+/** How long anything on the page may take on a busy machine. */
+export const PATIENCE_MS = 20_000;
+
+export interface PlaygroundOptions extends TestStackOptions {
+  context?: BrowserContextOptions;
+  /** What the console may say, beside nothing. */
+  mayComplain?: RegExp;
+}
+
+export interface PlaygroundTest {
+  stack: TestStack;
+  browser: Browser;
+  page: PlaygroundPage;
+  /** Opens the page once more: in the same browser window (`page`: a tab beside it), or in another one. */
+  open(
+    options?: { beside?: PlaygroundPage; context?: BrowserContextOptions; url?: string },
+  ): Promise<PlaygroundPage>;
+}
+
+/**
+ * Runs `body` with the page open and connected. Fails where a page said anything on its console, threw, or asked another
+ * host than the stack. If `body` fails, a picture of the page is kept.
+ */
+export async function withPlayground(
+  { context = {}, mayComplain, ...stackOptions }: PlaygroundOptions,
+  body: (test: PlaygroundTest) => Promise<void>,
+): Promise<void> {
+  const browser = await launchChromium();
+  const pages: PlaygroundPage[] = [];
+  try {
+    const env = { RATE_LIMIT_PER_MINUTE: "0", ...stackOptions.env };
+    await withLocalStack({ testHooks: true, ...stackOptions, env }, async (stack) => {
+      const open: PlaygroundTest["open"] = async (options = {}) => {
+        const window = options.beside?.page.context() ?? await browser.newContext(options.context ?? context);
+        const made = new PlaygroundPage(await window.newPage(), stack);
+        pages.push(made);
+        await made.page.goto(options.url ?? `${stack.url}/`);
+        return made;
+      };
+      const page = await open();
+      try {
+        await body({ stack, browser, page, open });
+      } catch (error) {
+        for (const [at, one] of pages.entries()) await one.screenshot(`failed-${at}`).catch(() => {});
+        throw error;
+      }
+      for (const one of pages) {
+        assert.deepEqual(one.complaints.filter((words) => mayComplain?.test(words) !== true), []);
+        assert.deepEqual(one.foreign, []);
+      }
+      // Before the stack: a page would try to come back.
+      await browser.close();
+    });
+  } finally {
+    await browser.close();
+  }
+}
+
+/** What tests do on the page, in their words. */
+export class PlaygroundPage {
+  readonly page: Page;
+  /** What the console said in warning, and what was thrown. */
+  readonly complaints: string[] = [];
+  /** Requests to other hosts than the stack. */
+  readonly foreign: string[] = [];
+  readonly turns: Locator;
+  readonly verdict: Locator;
+  readonly question: Locator;
+
+  constructor(page: Page, { url }: TestStack) {
+    this.page = page;
+    this.turns = page.locator("article.turn");
+    this.verdict = page.locator("#verdict");
+    this.question = page.getByLabel("Your question");
+    page.setDefaultTimeout(PATIENCE_MS);
+    page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) this.complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => this.complaints.push(String(error)));
+    const { host } = new URL(url);
+    const check = (asked: string): void => {
+      if (new URL(asked).host !== host) this.foreign.push(asked);
+    };
+    page.on("request", (request) => check(request.url()));
+    page.on("websocket", (socket) => check(socket.url()));
+  }
+
+  /** Waits until the connection is `status`. */
+  async is(status: "idle" | "open" | "reconnecting"): Promise<void> {
+    await this.page.locator(`#connection[data-status=${status}]`).waitFor();
+  }
+
+  async isWatching(): Promise<void> {
+    await this.page.locator("#watch-status", { hasText: "watching" }).waitFor();
+  }
+
+  /** Asks, and gives the turn: the last one on the page. */
+  async ask(question: string): Promise<Locator> {
+    const turn = this.turns.nth(await this.turns.count());
+    await this.question.fill(question);
+    await this.page.getByRole("button", { name: "Send", exact: true }).click();
+    await turn.waitFor();
+    return turn;
+  }
+
+  /** Waits until the turn has come to `state`. */
+  async until(
+    turn: Locator,
+    state: "queued" | "running" | "completed" | "cancelled" | "failed",
+  ): Promise<void> {
+    await this.says(turn, state, () => turn.getAttribute("data-state"));
+  }
+
+  /** Waits until the text of an element matches. */
+  async says(
+    element: Locator,
+    expected: string | RegExp,
+    read: () => Promise<string | null> = () => element.textContent(),
+  ): Promise<void> {
+    let last: string | null = null;
+    await eventually(`${expected} (last: ${last})`, async () => {
+      last = await read();
+      return typeof expected === "string" ? last === expected : expected.test(last ?? "");
+    }, PATIENCE_MS).catch((error) => {
+      throw new Error(`${error.message}; it says: ${last}`);
+    });
+  }
+
+  textOf(turn: Locator): Locator {
+    return turn.locator(".text");
+  }
+
+  async screenshot(name: string): Promise<void> {
+    await Deno.mkdir(SCREENSHOTS, { recursive: true });
+    await Deno.writeFile(
+      new URL(`${name}.png`, SCREENSHOTS),
+      await this.page.screenshot({ animations: "disabled" }),
+    );
+  }
+}

@@ -1,0 +1,180 @@
+/** Sockets and a server for unit tests of the client, worked by hand: nothing leaves the process. */
+
+import assert from "node:assert/strict";
+import { AgentClient } from "../../client/client.ts";
+import type { AgentClientOptions, ClientEvents } from "../../client/options.ts";
+import type { CursorStorage, SocketLike, WakeSource } from "../../client/ports.ts";
+import { ManualClock, settle } from "./manual_clock.ts";
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Any frame the client sent. */
+export type SentFrame = { readonly [field: string]: unknown; type: string; id: string; content: string };
+
+const LIMITS = { max_message_bytes: 65_536, max_queue: 20 };
+
+/** The server's end of one socket that the client opened. */
+export class ScriptedSocket implements SocketLike {
+  onopen: ((event: never) => void) | null = null;
+  onmessage: ((event: { data: unknown }) => void) | null = null;
+  onclose: ((event: { code: number; reason: string }) => void) | null = null;
+  onerror: ((event: never) => void) | null = null;
+  readonly url: URL;
+  readonly protocols: readonly string[];
+  readonly sent: SentFrame[] = [];
+  /** The code the client closed it with. */
+  closedWith: number | undefined;
+
+  constructor(url: string, protocols: readonly string[]) {
+    this.url = new URL(url);
+    this.protocols = protocols;
+  }
+
+  send(text: string): void {
+    this.sent.push(JSON.parse(text));
+  }
+
+  close(code?: number): void {
+    this.closedWith ??= code;
+  }
+
+  /** The client is told a frame, or text as it is. */
+  say(frame: Fields | string): void {
+    this.onmessage?.({ data: typeof frame === "string" ? frame : JSON.stringify(frame) });
+  }
+
+  welcome(fields: Fields = {}): void {
+    this.say({
+      type: "notification",
+      code: "connected",
+      content: "Connected to Agent WebSocket. Session ID: s1",
+      timestamp: "2025-01-01T00:00:00.000Z",
+      session_id: "s1",
+      connection_id: "c1",
+      durable: false,
+      protocol: 1,
+      limits: LIMITS,
+      ...fields,
+    });
+  }
+
+  status(code: string, id: string, fields: Fields = {}): void {
+    this.say({ type: "status", content: code, timestamp: "", code, in_reply_to: id, ...fields });
+  }
+
+  delta(id: string, offset: number, content: string): void {
+    this.say({ type: "delta", content, timestamp: "", turn_id: `t-${id}`, in_reply_to: id, offset });
+  }
+
+  response(id: string, seq: number, content: string, fields: Fields = {}): void {
+    this.say({
+      type: "response",
+      content,
+      timestamp: "",
+      seq,
+      turn_id: `t-${id}`,
+      in_reply_to: id,
+      finish_reason: "stop",
+      model: "m",
+      ...fields,
+    });
+  }
+
+  error(code: string, fields: Fields = {}): void {
+    this.say({ type: "error", content: code, timestamp: "", code, retryable: false, ...fields });
+  }
+
+  /** The connection ends. */
+  end(code: number, reason = ""): void {
+    this.onclose?.({ code, reason });
+  }
+
+  /** The queries that were sent on it, by their ids. */
+  get asked(): string[] {
+    return this.sent.filter(({ type }) => type === "query").map(({ id }) => id);
+  }
+
+  /** The commands that were sent on it, by their verbs. */
+  get commands(): string[] {
+    return this.sent.filter(({ type }) => type === "command").map(({ content }) => content);
+  }
+}
+
+/** A tab's storage. */
+export class MemoryStorage implements CursorStorage {
+  readonly items = new Map<string, string>();
+  getItem(key: string): string | null {
+    return this.items.get(key) ?? null;
+  }
+  setItem(key: string, value: string): void {
+    this.items.set(key, value);
+  }
+  removeItem(key: string): void {
+    this.items.delete(key);
+  }
+}
+
+export interface TestClient {
+  client: AgentClient;
+  clock: ManualClock;
+  sockets: ScriptedSocket[];
+  /** What the client told, oldest first. */
+  events: { [Name in keyof ClientEvents]: ClientEvents[Name][] };
+  wake: EventTarget;
+  /** The newest socket, once it is open: waits for the token, and for the time until the next attempt. */
+  socket(): Promise<ScriptedSocket>;
+  /** Connects, and is welcome. */
+  welcomed(fields?: Fields): Promise<ScriptedSocket>;
+}
+
+/** A client whose clock is wound by hand, whose ids are q1, q2 … and whose jitter is always `random`. */
+export function scriptedClient(options: AgentClientOptions & { jitter?: number } = {}): TestClient {
+  const { jitter = 0.5, ...given } = options;
+  const clock = new ManualClock();
+  const wake = new EventTarget();
+  const sockets: ScriptedSocket[] = [];
+  let ids = 0;
+  const client = new AgentClient("https://project.supabase.co/functions/v1/agent_websocket", {
+    clock,
+    random: () => jitter,
+    createId: () => `q${++ids}`,
+    wake: wake as WakeSource,
+    WebSocket: class extends ScriptedSocket {
+      constructor(url: string, protocols: string[]) {
+        super(url, protocols);
+        sockets.push(this);
+      }
+    },
+    ...given,
+  });
+  const events: TestClient["events"] = {
+    open: [],
+    reconnected: [],
+    message: [],
+    notification: [],
+    turn: [],
+    reconnecting: [],
+    close: [],
+    error: [],
+  };
+  for (const name of Object.keys(events) as (keyof ClientEvents)[]) {
+    client.on(name, (payload) => (events[name] as unknown[]).push(payload));
+  }
+  let seen = 0;
+  async function socket(): Promise<ScriptedSocket> {
+    for (let turn = 0; sockets.length <= seen; turn++) {
+      assert.ok(turn < 10, "no socket was opened");
+      clock.advance(clock.nextDelayMs ?? 0);
+      await settle(1);
+    }
+    seen = sockets.length;
+    return sockets.at(-1) ?? assert.fail();
+  }
+  async function welcomed(fields?: Fields): Promise<ScriptedSocket> {
+    void client.connect();
+    const opened = await socket();
+    opened.welcome(fields);
+    return opened;
+  }
+  return { client, clock, sockets, events, wake, socket, welcomed };
+}

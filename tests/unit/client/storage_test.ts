@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { MemoryStorage, scriptedClient } from "../../support/scripted_sockets.ts";
+
+const KEY = "agent-websocket";
+
+/** A token of a user, whose signature nobody looks at. */
+function tokenOf(sub: string): string {
+  return `e30.${btoa(JSON.stringify({ sub })).replaceAll("=", "")}.x`;
+}
+
+Deno.test("[CT17] [RS6] a page loaded anew in the middle of an answer has it again, and goes on", async () => {
+  const storage = new MemoryStorage();
+  const before = scriptedClient({ storage });
+  const socket = await before.welcomed({ resume_token: "secret" });
+  const done = before.client.query("answered");
+  const running = before.client.query("running");
+  const lost = before.client.query("lost");
+  socket.status("thinking", done.id, { seq: 1 });
+  socket.response(done.id, 2, "answer");
+  socket.status("thinking", running.id, { seq: 3 });
+  socket.delta(running.id, 0, "Once ");
+
+  const after = scriptedClient({ storage });
+  assert.deepEqual(after.client.turns.map(({ id, question }) => [id, question]), [
+    [running.id, "running"],
+    [lost.id, "lost"],
+  ]);
+  assert.equal(after.client.status, "idle");
+  const again = await after.welcomed({ resumed: { recovered: true, from_seq: 4, to_seq: 3 } });
+  assert.equal(again.url.searchParams.get("session_id"), "s1");
+  assert.equal(again.url.searchParams.get("last_seq"), "3");
+  assert.ok(again.protocols.includes("resume-secret"));
+  // Which of them were taken the page no longer knows: the server does.
+  assert.deepEqual(again.asked, [running.id, lost.id]);
+  again.delta(running.id, 0, "Once upon ");
+  again.response(running.id, 4, "Once upon a time");
+  assert.equal((await after.client.turns[0]?.final)?.text, "Once upon a time");
+});
+
+Deno.test("[CT17] with replay: all a new page is told the whole session", async () => {
+  const storage = new MemoryStorage();
+  const before = scriptedClient({ storage });
+  const socket = await before.welcomed();
+  const turn = before.client.query("Hello");
+  socket.status("thinking", turn.id, { seq: 1 });
+  socket.response(turn.id, 2, "Hi");
+  const { client, welcomed, socket: next } = scriptedClient({ storage, replay: "all" });
+  const again = await welcomed({ resumed: { recovered: true, from_seq: 1, to_seq: 2 } });
+  assert.equal(again.url.searchParams.get("last_seq"), "0");
+  again.say({ type: "query", content: "Hello", timestamp: "", seq: 1, id: turn.id, turn_id: "t" });
+  again.response(turn.id, 2, "Hi");
+  assert.deepEqual(client.turns.map(({ question, text }) => [question, text]), [["Hello", "Hi"]]);
+  again.end(1006);
+  assert.equal((await next()).url.searchParams.get("last_seq"), "2");
+});
+
+Deno.test("[CT17] another user does not inherit the session, nor the questions", async () => {
+  const storage = new MemoryStorage();
+  const before = scriptedClient({ storage, getToken: () => tokenOf("anna") });
+  await before.welcomed();
+  before.client.query("Anna's secret");
+  const after = scriptedClient({ storage, getToken: () => tokenOf("ben") });
+  const [inherited] = after.client.turns;
+  const socket = await after.welcomed({ session_id: "s2" });
+  assert.equal(socket.url.searchParams.get("session_id"), null);
+  assert.deepEqual(socket.asked, []);
+  await assert.rejects(inherited?.final ?? Promise.resolve(), { code: "closed" });
+
+  const same = scriptedClient({ storage, getToken: () => tokenOf("ben") });
+  assert.equal((await same.welcomed()).url.searchParams.get("session_id"), "s2");
+});
+
+Deno.test("[CT17] closed by the caller, the session and what it took are kept; forgotten or deleted, nothing is", async () => {
+  const storage = new MemoryStorage();
+  const { client, welcomed } = scriptedClient({ storage });
+  const socket = await welcomed();
+  const taken = client.query("taken");
+  client.query("not taken");
+  socket.status("thinking", taken.id, { seq: 1 });
+  client.close();
+  const after = scriptedClient({ storage });
+  assert.deepEqual(after.client.turns.map(({ id }) => id), [taken.id]);
+  after.client.close({ forget: true });
+  assert.equal(storage.getItem(KEY), null);
+
+  const deleted = scriptedClient({ storage, storageKey: "other" });
+  const connected = await deleted.welcomed();
+  assert.ok(storage.getItem("other") !== null);
+  connected.end(4009);
+  assert.equal(storage.getItem("other"), null);
+});
+
+Deno.test("[CT17] a query that was cancelled before it was sent is not asked after a reload", async () => {
+  const storage = new MemoryStorage();
+  const { client, welcomed } = scriptedClient({ storage });
+  (await welcomed()).end(1006);
+  client.query("never mind").cancel();
+  assert.deepEqual(scriptedClient({ storage }).client.turns, []);
+});
+
+Deno.test("[CT17] storage that is full, forbidden or full of nonsense is no reason to fail", async () => {
+  for (const text of ["", "nonsense", "null", "[]", "1", '{"sessionId":1}']) {
+    const storage = new MemoryStorage();
+    storage.setItem(KEY, text);
+    const { welcomed } = scriptedClient({ storage });
+    assert.equal((await welcomed()).url.searchParams.get("session_id"), null);
+  }
+  const forbidden = (): never => {
+    throw new DOMException("denied", "SecurityError");
+  };
+  const { client, welcomed } = scriptedClient({
+    storage: { getItem: forbidden, setItem: forbidden, removeItem: forbidden },
+  });
+  const socket = await welcomed();
+  const turn = client.query("Hello");
+  socket.response(turn.id, 1, "Hi");
+  assert.equal((await turn.final).text, "Hi");
+});

@@ -1,0 +1,98 @@
+/**
+ * Five hundred questions through the client, over connections that are cut at random bytes. `CLIENT_TEST_SEED` plays a run
+ * again, `CLIENT_TEST_WALL_CLOCK_MS` lets the workers live so long only.
+ */
+
+import assert from "node:assert/strict";
+import { AgentClient } from "../../client/client.ts";
+import type { Turn } from "../../client/turn.ts";
+import { CuttingProxy } from "../support/cutting_proxy.ts";
+import { type Exchange, HandModel } from "../support/hand_model.ts";
+import { withLocalStack } from "../support/local_stack.ts";
+
+const CLIENTS = 5;
+const QUERIES_EACH = 100;
+const SEED = Number(Deno.env.get("CLIENT_TEST_SEED") ?? crypto.getRandomValues(new Uint32Array(1))[0]);
+/** 0: one worker for as long as it takes. */
+const WALL_CLOCK_MS = Number(Deno.env.get("CLIENT_TEST_WALL_CLOCK_MS") ?? 0);
+/** A connection lives for some answers: an exchange takes about 1 KB, the handshake as much. */
+const MIN_BYTES = 1500;
+const MAX_BYTES = 20_000;
+
+/** Numbers from 0 to 1 that the seed decides (mulberry32). */
+function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function answerTo(question: string): string {
+  return `You asked »${question}«, and this is all there is to be said about it 👩‍🔬.`;
+}
+
+function respond(exchange: Exchange): void {
+  for (const word of answerTo(exchange.question).split(/(?<= )/)) exchange.say(word);
+  exchange.finish();
+}
+
+async function read(turn: Turn): Promise<string> {
+  let text = "";
+  for await (const piece of turn) text += piece;
+  return text;
+}
+
+/** Asks all at once, and checks that every answer comes once, whole and in order. */
+async function ask(client: AgentClient, name: string): Promise<void> {
+  const questions = Array.from({ length: QUERIES_EACH }, (_, at) => `${name}, question ${at}`);
+  const answered: string[] = [];
+  const shown: number[] = [];
+  client.on("message", (frame) => {
+    if (frame.type === "response") shown.push(frame.seq);
+  });
+  const turns = questions.map((question) => client.query(question));
+  await Promise.all(turns.map(async (turn, at) => {
+    const [text, { outcome, text: whole }] = await Promise.all([read(turn), turn.final]);
+    assert.equal(whole, answerTo(questions[at] ?? ""));
+    assert.equal(text, whole);
+    assert.equal(outcome, "completed");
+    answered.push(whole);
+  }));
+  assert.deepEqual(answered, questions.map(answerTo));
+  if (WALL_CLOCK_MS === 0) {
+    assert.deepEqual(
+      shown,
+      questions.map((_, at) => shown[at] ?? NaN).sort((a, b) => a - b),
+    );
+  }
+}
+
+Deno.test(`[CT2] [CT4] [QU4] [RS1] 500 queries over sockets cut at random: every answer once, whole, in order (seed ${SEED})`, async () => {
+  await using model = new HandModel({ respond });
+  const env = { AUTH_MODE: "none", RATE_LIMIT_PER_MINUTE: "0" };
+  const random = randomFrom(SEED);
+  const options = { model: { baseUrl: model.baseUrl }, env, wallClockMs: WALL_CLOCK_MS };
+  await withLocalStack(options, async ({ url }) => {
+    await using proxy = new CuttingProxy({
+      port: Number(new URL(url).port),
+      bytes: () => MIN_BYTES + Math.floor(random() * (MAX_BYTES - MIN_BYTES)),
+    });
+    const clients = Array.from(
+      { length: CLIENTS },
+      () => new AgentClient(`http://127.0.0.1:${proxy.port}/functions/v1/agent_websocket`),
+    );
+    const trouble: string[] = [];
+    for (const client of clients) client.on("error", (error) => trouble.push(error.message));
+    try {
+      await Promise.all(clients.map((client, at) => ask(client, `client ${at}`)));
+    } finally {
+      for (const client of clients) client.close();
+    }
+    assert.deepEqual(trouble, []);
+    assert.ok(proxy.cuts > 20, `only ${proxy.cuts} cuts`);
+    if (WALL_CLOCK_MS === 0) assert.equal(model.exchanges.length, CLIENTS * QUERIES_EACH, "asked once each");
+  });
+});

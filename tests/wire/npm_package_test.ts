@@ -1,0 +1,168 @@
+/** The npm package, as somebody gets it: built, packed, installed, run by Node, type-checked, and built into a page by Vite. */
+
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { bareEnv, withLocalStack } from "../support/local_stack.ts";
+import { echo, HandModel } from "../support/hand_model.ts";
+import { sectionOf } from "../support/section.ts";
+import { read, urlOf } from "../support/source_files.ts";
+
+const MAX_GZIPPED_BYTES = 6 * 1024;
+const AGENT_URL = "http://127.0.0.1:54321/functions/v1/agent_websocket";
+
+interface Run {
+  cwd: string | URL;
+  env?: Record<string, string>;
+}
+
+async function run(command: string, args: readonly string[], { cwd, env = {} }: Run): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(command, {
+    args: [...args],
+    cwd,
+    clearEnv: true,
+    env: { ...bareEnv(), NO_COLOR: "1", npm_config_update_notifier: "false", ...env },
+    stdin: "null",
+  }).output();
+  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  assert.ok(success, `${command} ${args.join(" ")}:\n${out}\n${err}`);
+  return out ?? "";
+}
+
+/** The code of a section of README.md. */
+function codeOf(section: string): string {
+  return /```js\n([\s\S]*?)```/.exec(sectionOf(read("README.md"), section))?.[1] ?? assert.fail(section);
+}
+
+/** The version of a package that deno.json names. */
+function pinned(name: string): string {
+  const { imports } = JSON.parse(read("deno.json"));
+  return `${name}@${String(imports[name]).split("@").at(-1)}`;
+}
+
+const PAGE = `<!doctype html><title>A page</title><script type="module" src="/main.js"></script>`;
+
+const TYPED = `
+import { AgentClient, AgentClientError, type Answer, type Turn } from "agent-websocket-client";
+const client = new AgentClient("https://example.com/functions/v1/agent_websocket", {
+  getToken: (why) => why === "connect" ? "token" : Promise.resolve(undefined),
+  storage: sessionStorage,
+});
+const turn: Turn = client.query("Hi", { priority: "high", options: { temperature: 0.5 } });
+for await (const piece of turn) piece.toUpperCase();
+const { usage, outcome }: Answer = await turn.final;
+const tokens: number | undefined = usage?.total_tokens;
+const ended: "completed" | "cancelled" = outcome;
+client.on("message", (frame) => frame.type === "delta" ? frame.offset.toFixed() : frame.content);
+client.on("close", ({ code, unsent }) => [code.toFixed(), unsent[0]?.text]);
+await client.command("history", { limit: 5 });
+// @ts-expect-error there is no such command
+await client.command("dance");
+// @ts-expect-error a rating is -1 or 1
+await client.feedback({ rating: 5 });
+export { AgentClientError, ended, tokens };
+`;
+
+const TYPED_AI = `
+import { AbstractChat, type ChatTransport, type UIMessage } from "ai";
+import { AgentClient } from "agent-websocket-client";
+import { AgentChatTransport } from "agent-websocket-client/ai-sdk";
+export const transport: ChatTransport<UIMessage> = new AgentChatTransport(new AgentClient("ws://localhost/"));
+export type Chat = AbstractChat<UIMessage>;
+`;
+
+/** The types that the package has are those that the code has. */
+const SAME_TYPES = `
+import type * as Own from "${urlOf("client/frames.ts")}";
+import type * as Built from "${urlOf("dist/npm/frames.d.ts")}";
+type Same<A, B> = [A] extends [B] ? ([B] extends [A] ? true : never) : never;
+export const same: [
+  Same<Own.ServerFrame, Built.ServerFrame>,
+  Same<Own.ErrorFrame, Built.ErrorFrame>,
+  Same<Own.NotificationFrame, Built.NotificationFrame>,
+  Same<Own.QueryFields, Built.QueryFields>,
+  Same<Own.Feedback, Built.Feedback>,
+  Same<keyof Own.Commands, keyof Built.Commands>,
+  Same<Own.Commands["history"], Built.Commands["history"]>,
+  Same<Own.Commands["configure"], Built.Commands["configure"]>,
+] = [true, true, true, true, true, true, true, true];
+`;
+
+const TSC = [
+  "tsc",
+  "--noEmit",
+  "--strict",
+  "--exactOptionalPropertyTypes",
+  "--target",
+  "es2022",
+  "--module",
+  "nodenext",
+];
+
+Deno.test("the npm package is small, has no server in it, runs in Node and Vite, and its types hold", async () => {
+  await run(Deno.execPath(), ["run", "-A", "client/npm/build.ts"], { cwd: urlOf("") });
+  const main = read("dist/npm/mod.js");
+  const bytes = gzipSync(main, { level: 9 }).length;
+  assert.ok(bytes < MAX_GZIPPED_BYTES, `${bytes} bytes gzipped`);
+  assert.ok(!/zod|supabase|Deno\b/.test(main));
+  assert.ok(
+    !/^import /m.test(read("dist/npm/ai_sdk.js").replace(/import"\.\/[^"]*";/g, "")),
+    "it imports nothing of `ai`",
+  );
+
+  const folder = await Deno.makeTempDir();
+  const write = (name: string, text: string): void => Deno.writeTextFileSync(`${folder}/${name}`, text);
+  try {
+    await run("npm", ["pack", "--pack-destination", folder], { cwd: urlOf("dist/npm/") });
+    const [tarball = ""] = [...Deno.readDirSync(folder)].map(({ name }) => name);
+    write("package.json", JSON.stringify({ private: true, type: "module" }));
+    const packages = ["ai", "typescript", "vite", "ws"].map(pinned);
+    await run("npm", ["install", "--no-audit", "--no-fund", "--save-exact", `./${tarball}`, ...packages], {
+      cwd: folder,
+    });
+
+    // Types: ours are looked at as closely as the caller's own.
+    write("typed.mts", TYPED);
+    await run("npx", [...TSC, "--lib", "es2022,dom", "typed.mts"], { cwd: folder });
+    write("typed_ai.mts", TYPED_AI);
+    await run("npx", [...TSC, "--skipLibCheck", "--lib", "es2022,dom,dom.iterable", "typed_ai.mts"], {
+      cwd: folder,
+    });
+    write("same.ts", SAME_TYPES);
+    const config = `--config=${fileURLToPath(urlOf("deno.json"))}`;
+    await run(Deno.execPath(), ["check", "--quiet", config, `${folder}/same.ts`], { cwd: urlOf("") });
+
+    // Vite, with the README's lines as the page's module.
+    write("index.html", PAGE);
+    write(
+      "main.js",
+      `const supabase = globalThis.supabase;\n${codeOf("client-browser")}`.replace(
+        /(const supabase.*\n)(import.*\n)/,
+        "$2$1",
+      ),
+    );
+    await run("npx", ["vite", "build", "--logLevel", "warn"], { cwd: folder });
+    const [script = ""] = [...Deno.readDirSync(`${folder}/dist/assets`)].map(({ name }) => name);
+    const page = Deno.readTextFileSync(`${folder}/dist/assets/${script}`);
+    assert.match(page, /agent-websocket\.v1/);
+    assert.ok(page.length < 25_000, `${page.length} characters`);
+
+    // Node, with the README's lines, against the stack.
+    await using model = new HandModel({ respond: echo });
+    await withLocalStack({ model: { baseUrl: model.baseUrl } }, async ({ url }) => {
+      const code = codeOf("client-node");
+      assert.ok(code.includes(AGENT_URL));
+      write("node.js", code.replace("http://127.0.0.1:54321", url));
+      assert.equal(await run("node", ["node.js"], { cwd: folder }), "You said: Hi!");
+    });
+    write(
+      "without.js",
+      `import { AgentClient } from "agent-websocket-client";
+delete globalThis.WebSocket;
+try { new AgentClient("ws://localhost/"); } catch (error) { process.stdout.write(error.message); }`,
+    );
+    assert.match(await run("node", ["without.js"], { cwd: folder }), /install `ws`/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
