@@ -39,7 +39,7 @@ interface Way {
   latencyMs: number;
 }
 
-/** A worker's way to the store, which can be cut. Answers come in the order of the requests. */
+/** A worker's way to the store, which can be cut. */
 class CutStore extends MemoryStore {
   readonly #inner: MemoryStore;
   readonly #clock: ManualClock;
@@ -71,7 +71,7 @@ class CutStore extends MemoryStore {
   }
 
   override commit(sessionId: string, write: LogWrite): Promise<Committed> {
-    return this.#reach(() => this.#inner.commit(sessionId, write));
+    return this.#write(() => this.#inner.commit(sessionId, write));
   }
 
   override read(sessionId: string, range: LogRange): Promise<LogPage> {
@@ -88,21 +88,24 @@ class CutStore extends MemoryStore {
     return this.#reach(() => this.#inner.recordFeedback(...args));
   }
 
-  async #reach<T>(work: () => Promise<T>): Promise<T> {
-    const { latencyMs } = this.#way();
-    if (latencyMs === 0 && this.#underWay === 0) return await this.#ask(work);
+  /** A write waits for the answers to those before it; what only reads may overtake them, and be overtaken. */
+  async #write<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#way().latencyMs === 0 && this.#underWay === 0) return await this.#ask(work);
     this.#underWay++;
-    const asked = this.#before.then(async () => {
-      await this.#wait(latencyMs / 2);
-      try {
-        return await this.#ask(work);
-      } finally {
-        await this.#wait(latencyMs / 2);
-        this.#underWay--;
-      }
-    });
+    const asked = this.#before.then(() => this.#reach(work)).finally(() => this.#underWay--);
     this.#before = asked.catch(() => {});
     return await asked;
+  }
+
+  async #reach<T>(work: () => Promise<T>): Promise<T> {
+    const { latencyMs } = this.#way();
+    if (latencyMs === 0) return await this.#ask(work);
+    await this.#wait(latencyMs / 2);
+    try {
+      return await this.#ask(work);
+    } finally {
+      await this.#wait(latencyMs / 2);
+    }
   }
 
   async #ask<T>(work: () => Promise<T>): Promise<T> {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
-import type { Committed, LogWrite } from "../../../supabase/functions/_shared/ports.ts";
+import type { Committed, LogPage, LogRange, LogWrite } from "../../../supabase/functions/_shared/ports.ts";
 import { MemoryStore } from "../../../supabase/functions/_shared/session/memory_store.ts";
 import { startAgent } from "../../support/agent_harness.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
@@ -11,22 +11,26 @@ import { ManualClock, settle } from "../../support/manual_clock.ts";
 class GatedStore extends MemoryStore {
   isOpen = true;
   isDown = false;
-  /** While set, it is the answers that wait, and get lost. */
-  losesAnswers = false;
+  /** While set, appends are done at once: it is their answers that wait. */
+  holdsAnswers = false;
+  holdsReads = false;
   readonly #waiting: (() => void)[] = [];
+  readonly #reading: (() => void)[] = [];
 
   constructor() {
     super({ clock: new ManualClock(), maxEvents: 1000 });
   }
 
   override async commit(sessionId: string, write: LogWrite): Promise<Committed> {
-    const { losesAnswers } = this;
-    if (losesAnswers) await super.commit(sessionId, write);
+    const done = this.holdsAnswers ? await super.commit(sessionId, write) : undefined;
     if (!this.isOpen) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    if (this.isDown || losesAnswers) {
-      throw new AgentError("store_unavailable", "Cannot reach the store", { retryable: true });
-    }
-    return await super.commit(sessionId, write);
+    if (this.isDown) throw new AgentError("store_unavailable", "Cannot reach the store", { retryable: true });
+    return done ?? await super.commit(sessionId, write);
+  }
+
+  override async read(sessionId: string, range: LogRange): Promise<LogPage> {
+    if (this.holdsReads) await new Promise<void>((resolve) => this.#reading.push(resolve));
+    return await super.read(sessionId, range);
   }
 
   override create(...args: Parameters<MemoryStore["create"]>): Promise<void> {
@@ -41,6 +45,19 @@ class GatedStore extends MemoryStore {
   open(): void {
     this.isOpen = true;
     for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  /** The append that has waited longest fails. */
+  async failNext(): Promise<void> {
+    this.isDown = true;
+    this.#waiting.shift()?.();
+    await settle();
+    this.isDown = false;
+  }
+
+  /** Lets the reads through that wait now. */
+  letRead(): void {
+    for (const resolve of this.#reading.splice(0)) resolve();
   }
 }
 
@@ -138,18 +155,42 @@ Deno.test("[DU1] [DU5] a question that was read in the log before the answer to 
   const { connect, model, server } = startAgent({ store });
   const client = await connect();
   store.isOpen = false;
-  store.losesAnswers = true;
+  store.holdsAnswers = true;
   client.ask("x", { id: "a" });
   server.receive(client.sessionId, { kind: "appended", seq: 1 });
   await settle();
   assert.deepEqual(client.seqs, [1]);
-  store.losesAnswers = false;
+  await store.failNext();
   store.open();
   await settle();
   assert.equal(client.only("error").code, "store_unavailable");
   model.last.finish("!");
   await settle();
   assert.equal(client.only("response").in_reply_to, "a");
+});
+
+Deno.test("[DU1] [DU5] a question that was dropped while its write was on the way is answered", async () => {
+  const store = new GatedStore();
+  const { connect, model, server } = startAgent({ store });
+  const client = await connect();
+  store.isOpen = false;
+  client.ask("x", { id: "a" });
+  store.holdsAnswers = true;
+  client.ask("y", { id: "b" });
+  store.holdsReads = true;
+  await store.failNext();
+  server.receive(client.sessionId, { kind: "appended", seq: 2 });
+  store.letRead();
+  await settle();
+  assert.deepEqual(client.seqs, [1], "b was read, and what is read next has not come yet");
+  store.open();
+  await settle();
+  store.holdsReads = false;
+  store.letRead();
+  await settle();
+  model.last.finish("b!");
+  await settle();
+  assert.deepEqual([client.only("response").in_reply_to, client.only("response").content], ["b", "b!"]);
 });
 
 Deno.test("[HS3] where no session can be made there is none, and the client is told to come back", async () => {

@@ -1,6 +1,7 @@
 /** Answers survive their worker: who runs a session's turns when one dies, is cut off, or is replaced. */
 
 import assert from "node:assert/strict";
+import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
 import type { TestClient } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { LEASE_MS, startWorkers, type TestWorker } from "../../support/workers.ts";
@@ -505,4 +506,115 @@ Deno.test("[DL3] [TO2] [DU5] an end that is written late takes the place of what
   await settle();
   assert.equal(client.only("response").content, "one");
   assert.equal(client.textOf(client.only("response").turn_id), "one");
+});
+
+Deno.test("[RS6] [TO5] who comes is shown what another worker has written, also while a question here has no place yet", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect("stream=true");
+  const other = await resumeAt(b, client);
+  workers.isRelayUp = false;
+  client.ask("first", { id: "1" });
+  await settle();
+  a.model.last.say("one");
+  b.latencyMs = 10;
+  other.ask("second", { id: "2" });
+  await settle();
+  b.latencyMs = 0;
+  workers.isRelayUp = true;
+  b.server.missedCalls();
+  await settle();
+  const third = await resumeAt(b, client, 0);
+  await settle();
+  a.model.last.say(" two");
+  await settle();
+  assert.equal(third.textOf(client.of("delta")[0]?.turn_id), "one two");
+});
+
+Deno.test("[DL3] [TO2] a worker that learns late that it was replaced leaves what it has shown of the other's answer", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  // Here only to ask for deltas.
+  const c = workers.start("c");
+  const client = await a.connect("stream=true");
+  client.ask("count", { id: "q" });
+  await settle();
+  a.model.last.say("one");
+  workers.clock.advance(500);
+  await settle();
+  await resumeAt(b, client);
+  await resumeAt(c, client);
+  for (const each of [a, b, c]) each.isCutOff = true;
+  workers.clock.advance(LEASE_MS + 100);
+  await settle();
+  a.isCutOff = false;
+  client.command("clear");
+  await settle();
+  b.isCutOff = false;
+  workers.clock.advance(1000);
+  await settle();
+  b.model.last.say(" two");
+  await settle();
+  workers.isRelayUp = false;
+  client.command("clear");
+  await settle();
+  workers.isRelayUp = true;
+  assert.equal(a.model.last.signal.aborted, true);
+  const { turn_id: turnId } = client.of("delta")[0] ?? {};
+  assert.equal(client.textOf(turnId), "one two");
+  b.model.last.finish(" three");
+  await settle();
+  assert.equal(client.textOf(turnId), "one two three");
+});
+
+Deno.test("[TO1] a question that starts at once claims the lease, also where this worker had it long ago", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect();
+  client.ask("first", { id: "1" });
+  await settle();
+  const other = await resumeAt(b, client);
+  workers.isRelayUp = false;
+  a.model.last.finish("1!");
+  await settle();
+  for (const step of ["b claims, and finds all ended", "the lease runs out"]) {
+    workers.clock.advance(LEASE_MS + 100);
+    await settle();
+    assert.equal(b.model.calls.length, 0, step);
+  }
+  other.ask("second", { id: "2" });
+  await settle();
+  assert.equal(b.model.calls.length, 1);
+  const { lease } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 1 });
+  assert.notEqual(lease.holder, "nobody");
+});
+
+Deno.test("[TO1] [DU5] a claim that was answered, but not what came before it, is made again", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect();
+  client.ask("first", { id: "1" });
+  await settle();
+  const other = await resumeAt(b, client);
+  workers.isRelayUp = false;
+  client.ask("second", { id: "2" });
+  await settle();
+  a.kill();
+  const { store } = b;
+  const { read } = store;
+  store.read = () => Promise.reject(new AgentError("store_unavailable", "Cannot reach the store"));
+  workers.clock.advance(LEASE_MS + 100);
+  await settle();
+  store.read = read;
+  workers.clock.advance(1000);
+  await settle();
+  b.model.last.finish("1!");
+  await settle();
+  b.model.last.finish("2!");
+  await settle();
+  assert.deepEqual(other.of("response").map(({ content }) => content), ["1!", "2!"]);
 });

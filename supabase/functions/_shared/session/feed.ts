@@ -7,12 +7,13 @@
  */
 
 import type { ActivityReporter } from "../activity/reporter.ts";
-import type { Committed, EventLog, Lease, LogWrite, SessionRecord } from "../ports.ts";
+import type { Committed, EventLog, LogWrite, SessionRecord } from "../ports.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import type { LogEvent } from "../protocol/log_event.ts";
 import { renderEvent } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { Connection } from "./connection.ts";
+import type { Tenure } from "./tenure.ts";
 
 /** Events read at a time. */
 const PAGE = 500;
@@ -27,10 +28,9 @@ export interface FeedOptions {
   lastSeq: number;
   activity: ActivityReporter;
   eventLog: EventLog;
+  tenure: Tenure;
   /** Called with the log's answer to a write before its events are shown to anybody. */
   onAnswer(committed: Committed): void;
-  /** Called with what a read has told of the lease, before its events are shown. */
-  onGlimpse(lease: Lease): void;
   /** Called with each event of the log before anybody is shown it. */
   onEvent(event: LogEvent): void;
   /** Called when all that has been learnt is shown; with the write's answer where it was a write. */
@@ -63,12 +63,14 @@ export class Feed {
 
   /** Writes to the log and shows everyone who is live what is new in it. Rejects as the log does. */
   async commit(write: LogWrite): Promise<Committed> {
-    const { record, eventLog, activity, onAnswer, onSettled, onAppended } = this.#options;
+    const { record, eventLog, activity, tenure, onAnswer, onSettled, onAppended } = this.#options;
+    const { losses } = tenure;
     const append = (): Promise<Committed> => eventLog.commit(record.sessionId, write);
     const [first] = write.events ?? [];
     const committed = first === undefined
       ? await append()
       : await activity.timed(record, first.kind === "cleared" ? FORGETTING : STORING, append);
+    tenure.answered(committed, losses);
     onAnswer(committed);
     for (const event of committed.events) this.#take(event);
     if (committed.lastSeq > this.#lastSeq) await this.catchUp(committed.lastSeq);
@@ -120,14 +122,14 @@ export class Feed {
   }
 
   async #readOn(): Promise<void> {
-    const { record: { sessionId }, eventLog, onGlimpse, onSettled } = this.#options;
+    const { record: { sessionId }, eventLog, tenure, onSettled } = this.#options;
     let target: number;
     let newest: number;
     do {
       target = this.#wantedSeq;
       const page = await eventLog.read(sessionId, { afterSeq: this.#lastSeq, limit: PAGE });
       newest = page.lastSeq;
-      onGlimpse(page.lease);
+      tenure.glimpsed(page.lease);
       if (page.oldestSeq > this.#lastSeq + 1) this.#skipTo(page.oldestSeq);
       for (const event of page.events) this.#take(event);
       // A read that began before the last call may have missed what the call was about.

@@ -47,9 +47,9 @@ export class RemoteTurn {
     } else this.#change(0, content, connections);
   }
 
-  /** Sends all there is to a connection that has just caught up. */
+  /** Sends all there is to a connection, if it is shown deltas. */
   announceTo(connection: Connection): void {
-    if (connection.wantsDeltas && this.#text !== "") {
+    if (connection.isLive && connection.wantsDeltas && this.#text !== "") {
       connection.sendText(this.#deltas.encode(0, this.#text));
     }
   }

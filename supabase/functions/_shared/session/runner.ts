@@ -121,7 +121,8 @@ export class Runner {
     const committing = feed.commit({
       events: [turn.toEvent()],
       ...extra,
-      ...(tenure.state.name === "nobody" && { lease: "claim" }),
+      // Also where it seems ours: a lease under which nothing ran was not renewed.
+      ...((isStarted || tenure.state.name === "nobody") && { lease: "claim" }),
       ...(isStarted && { startedTurnId: turn.query.turnId }),
     }).then((committed) => {
       const [event] = committed.events;

@@ -8,6 +8,7 @@ import type { Clock } from "../ports.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import { renderThinking } from "../protocol/render.ts";
+import type { Connection } from "./connection.ts";
 import type { Feed } from "./feed.ts";
 import { RemoteTurn, type TailPiece } from "./remote_turn.ts";
 import type { Tenure } from "./tenure.ts";
@@ -87,6 +88,11 @@ export class Tail {
       if (piece.offset === 0) feed.broadcast(renderThinking(piece, clock.now()));
     }
     if (!remote.take(piece, feed.connections)) this.ask();
+  }
+
+  /** Sends all there is of what others write to a connection that has something else, or nothing yet. */
+  announceTo(connection: Connection): void {
+    for (const remote of this.#remotes.values()) remote.announceTo(connection);
   }
 
   /** The log has a turn's end. */

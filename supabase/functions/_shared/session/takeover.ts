@@ -89,6 +89,8 @@ export class Takeover {
       this.look();
     }, (error) => {
       this.#isClaiming = false;
+      // It may have been answered, and what came before it could not be read: then it is not known what came with it.
+      tenure.lost();
       log.write({ level: "warn", event: "claim_failed", session_id: sessionId, error });
       this.#lookAfter(RETRY_MS);
     });

@@ -14,6 +14,7 @@ export class Tenure {
   readonly #clock: Clock;
   #state: TenureState = NOBODY;
   #epoch = 0;
+  #losses = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -23,15 +24,21 @@ export class Tenure {
     return this.#state;
   }
 
+  /** How often all that ran here was dropped. */
+  get losses(): number {
+    return this.#losses;
+  }
+
   /**
-   * What the answer to a write of ours has told: they come in the order of the writes. A lease that came with a claim whose
-   * answer was lost is not ours yet: only the answer to a claim tells which turns come with it.
+   * What the answer to a write of ours has told: they come in the order of the writes. It gives the lease only if it tells
+   * of all that comes with it: it must be the answer to a claim (that of an earlier one may have been lost), and the claim
+   * must have been made after the last loss (it does not tell of a question that it has brought itself, and that was dropped).
    */
-  answered({ lease, openTurns }: Committed): void {
+  answered({ lease, openTurns }: Committed, lossesBefore: number): void {
+    const isRenewed = this.#state.name === "self" && this.#state.epoch === lease.epoch;
+    const isGiven = openTurns !== undefined && lossesBefore === this.#losses;
     this.#epoch = lease.epoch;
-    const isKnown = openTurns !== undefined ||
-      this.#state.name === "self" && this.#state.epoch === lease.epoch;
-    this.#state = lease.holder === "self" && !isKnown ? NOBODY : this.#read(lease);
+    this.#state = lease.holder !== "self" || isRenewed || isGiven ? this.#read(lease) : NOBODY;
   }
 
   /** What a read has told. It may be older than the answer to a write, so it can neither give the lease nor take it. */
@@ -41,8 +48,9 @@ export class Tenure {
     this.#state = this.#read(lease);
   }
 
-  /** A write was refused: another worker has taken over, for how long is to be asked. */
+  /** All that ran here is dropped: who has the lease, and for how long, is to be asked. */
   lost(): void {
+    this.#losses++;
     this.#state = NOBODY;
   }
 

@@ -75,9 +75,9 @@ export class Turns {
     this.feed = new Feed({
       ...options,
       record,
+      tenure: this.#tenure,
       lastSeq: stored.tail.lastSeq,
       onAnswer: (committed) => this.#onAnswer(committed),
-      onGlimpse: (lease) => this.#tenure.glimpsed(lease),
       onEvent: (event) => this.#onEvent(event),
       onSettled: (committed) => this.#onSettled(committed),
       onAppended: (seq) => tell({ kind: "appended", seq }),
@@ -96,7 +96,7 @@ export class Turns {
       onEnded: (turn, ended) => accountFor(turn, ended, record, options),
       onUnwritten: (ended, thrown) => this.#onUnwritten(ended, thrown),
       onLost: () => this.#takeover.look(),
-      onDisowned: () => this.queries.detachAll(),
+      onDisowned: () => this.#onDisowned(),
     });
     this.#takeover = new Takeover({
       ...options,
@@ -220,9 +220,7 @@ export class Turns {
     this.queries.apply(event, event.seq - this.#options.settings.maxEvents + 1);
   }
 
-  #onAnswer(committed: Committed): void {
-    const { lease, openTurns = [] } = committed;
-    this.#tenure.answered(committed);
+  #onAnswer({ lease, openTurns = [] }: Committed): void {
     for (const open of openTurns) this.#inherited.set(open.query.turnId, open);
     if (lease.holder === "other" && this.runner.isBusy) this.runner.yield();
   }
@@ -293,6 +291,12 @@ export class Turns {
     if (fate.kind !== "run") this.runner.stop(query.queryId, whyOf(fate));
   }
 
+  #onDisowned(): void {
+    this.queries.detachAll();
+    // The worker that has taken over may have been heard before we knew of it.
+    for (const connection of this.feed.connections) this.tail.announceTo(connection);
+  }
+
   #onUnwritten(ended: TerminalEvent, thrown: unknown): void {
     const error = toAgentError(thrown);
     if (error.code === "lease_lost") {
@@ -315,9 +319,10 @@ export class Turns {
 
   #announceTo(connection: Connection): void {
     const { running } = this.runner;
-    if (running === undefined) this.tail.remote?.announceTo(connection);
+    // What runs here may be nobody's question, while another worker answers one.
+    this.tail.announceTo(connection);
     // Its end may be in the log already, and shown.
-    else if (this.queries.get(running.query.queryId)?.terminalSeq === undefined) {
+    if (running !== undefined && this.queries.get(running.query.queryId)?.terminalSeq === undefined) {
       this.runner.announceTo(connection);
     }
     this.#takeover.look();
