@@ -45,6 +45,8 @@ export interface RunnerOptions extends RunnerDeps {
   record: SessionRecord;
   feed: Feed;
   tenure: Tenure;
+  /** Whether a turn may start: not before those that were asked earlier, and that nobody answers yet. */
+  mayStart(): boolean;
   /** What to ask the model, at the moment when the turn starts. */
   requestFor(turn: Turn): ModelRequest;
   /** Whether the question has its place in the log: only then may its start be told apart from it. */
@@ -59,11 +61,6 @@ export interface RunnerOptions extends RunnerDeps {
   onLost(): void;
   /** Called when what ran and waited here was dropped: it is another worker's, or nobody's. */
   onDisowned(): void;
-}
-
-export interface SubmitOptions extends Pick<LogWrite, "stop" | "onlyIfIdle"> {
-  /** Whether it may start before the log has answered. */
-  mayStart: boolean;
 }
 
 interface Running {
@@ -119,10 +116,10 @@ export class Runner {
   }
 
   /** Takes a turn, starts it where nothing runs, and brings its question into the log. Rejects as the log does. */
-  submit(turn: Turn, { mayStart, ...extra }: SubmitOptions): Promise<Committed> {
+  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">): Promise<Committed> {
     const { feed, tenure } = this.#options;
     if (tenure.state.name !== "other") this.queue.push(turn);
-    const isStarted = mayStart && this.#start() === turn;
+    const isStarted = this.#start() === turn;
     const committing = feed.commit({
       events: [turn.toEvent()],
       ...extra,
@@ -236,8 +233,8 @@ export class Runner {
 
   /** Takes a turn out of the queue and asks the model. */
   #start(): Turn | undefined {
-    const { clock, lifetime, tenure } = this.#options;
-    if (this.#running !== undefined || this.#isEnding || tenure.state.name === "other") return undefined;
+    const { clock, lifetime, mayStart } = this.#options;
+    if (this.#running !== undefined || this.#isEnding || !mayStart()) return undefined;
     const turn = this.queue.next();
     if (turn === undefined) return undefined;
     const encode = deltaEncoder(turn.query.turnId, turn.query.queryId);

@@ -90,6 +90,7 @@ export class Turns {
       record,
       feed: this.feed,
       tenure: this.#tenure,
+      mayStart: () => this.#mayStart(),
       requestFor: (turn) => requestFor(turn, this.history, { ...settings, defaults: this.defaults }),
       isCommitted: (turn) => this.queries.get(turn.query.queryId)?.seq !== undefined,
       onText: (turn, offset) => this.tail.send(turn, offset),
@@ -124,8 +125,7 @@ export class Turns {
     this.queries.accept(turn);
     // The other one finds it in the log.
     if (this.isElsewhere) this.queries.detachAll();
-    // Where others were asked before it and nobody answers them yet, it is not its turn.
-    return this.runner.submit(turn, { ...extra, mayStart: this.elsewhere === 0 });
+    return this.runner.submit(turn, extra);
   }
 
   /** Takes back a turn whose question the log has not taken, or has had before. */
@@ -219,6 +219,11 @@ export class Turns {
   #fold(event: LogEvent): void {
     this.history.apply(event);
     this.queries.apply(event, event.seq - this.#options.settings.maxEvents + 1);
+  }
+
+  #mayStart(): boolean {
+    const { name } = this.#tenure.state;
+    return name === "self" || name === "nobody" && this.elsewhere === 0;
   }
 
   #onAnswer({ lease, openTurns = [] }: Committed): void {
