@@ -126,9 +126,12 @@ export class Exchange extends Conversation {
       this.#outbox.flush();
     } else if (turn === undefined) {
       if (!this.#requests.settle(id, toError(frame))) this.#options.onError(toError(frame));
-    } else if (code === "rate_limited") {
-      turn.sentOn = 0;
-      turn.sends--;
+    } else if (code === "rate_limited" || code === "store_unavailable") {
+      // What became of one that the log has, the log will tell.
+      if (!turn.isTaken) {
+        turn.sentOn = 0;
+        turn.sends--;
+      }
       this.#outbox.pause(retryAfterMs);
       // Where the worker ends, the next connection is to another one.
     } else if (code !== "shutting_down") {

@@ -1,6 +1,6 @@
 /**
- * Five hundred questions through the client, over connections that are cut at random bytes. `CLIENT_TEST_SEED` plays a run
- * again, `CLIENT_TEST_WALL_CLOCK_MS` lets the workers live so long only.
+ * Five hundred questions through the client, over connections that are cut at random bytes: with one worker, and with workers
+ * that live seconds. `CLIENT_TEST_SEED` plays a run again.
  */
 
 import assert from "node:assert/strict";
@@ -8,13 +8,15 @@ import { AgentClient } from "../../client/client.ts";
 import type { Turn } from "../../client/turn.ts";
 import { CuttingProxy } from "../support/cutting_proxy.ts";
 import { type Exchange, HandModel } from "../support/hand_model.ts";
-import { withLocalStack } from "../support/local_stack.ts";
+import { type TestStackOptions, withLocalStack } from "../support/local_stack.ts";
 
 const CLIENTS = 5;
 const QUERIES_EACH = 100;
 const SEED = Number(Deno.env.get("CLIENT_TEST_SEED") ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-/** 0: one worker for as long as it takes. */
-const WALL_CLOCK_MS = Number(Deno.env.get("CLIENT_TEST_WALL_CLOCK_MS") ?? 0);
+/** How long a worker lives where it does not live on. It is retired at half of it. */
+const WALL_CLOCK_MS = 5000;
+/** Between two words of the model that takes its time. */
+const WORD_MS = 6;
 /** A connection lives for some answers: an exchange takes about 1 KB, the handshake as much. */
 const MIN_BYTES = 1500;
 const MAX_BYTES = 20_000;
@@ -37,6 +39,20 @@ function answerTo(question: string): string {
 function respond(exchange: Exchange): void {
   for (const word of answerTo(exchange.question).split(/(?<= )/)) exchange.say(word);
   exchange.finish();
+}
+
+/** The same, word by word; it goes on where another worker's answer has stopped. */
+function respondSlowly(exchange: Exchange): void {
+  const begun = exchange.messages.at(-1);
+  const from = begun?.role === "assistant" ? begun.content.length : 0;
+  const words = answerTo(exchange.question).slice(from).split(/(?<= )/);
+  const next = (): void => {
+    const word = words.shift();
+    if (word === undefined) return exchange.finish();
+    exchange.say(word);
+    setTimeout(next, WORD_MS);
+  };
+  next();
 }
 
 async function read(turn: Turn): Promise<string> {
@@ -62,20 +78,19 @@ async function ask(client: AgentClient, name: string): Promise<void> {
     answered.push(whole);
   }));
   assert.deepEqual(answered, questions.map(answerTo));
-  if (WALL_CLOCK_MS === 0) {
-    assert.deepEqual(
-      shown,
-      questions.map((_, at) => shown[at] ?? NaN).sort((a, b) => a - b),
-    );
-  }
+  assert.deepEqual(shown, [...new Set(shown)].toSorted((a, b) => a - b));
 }
 
-Deno.test(`[CT2] [CT4] [QU4] [RS1] 500 queries over sockets cut at random: every answer once, whole, in order (seed ${SEED})`, async () => {
-  await using model = new HandModel({ respond });
-  const env = { AUTH_MODE: "none", RATE_LIMIT_PER_MINUTE: "0" };
+interface Setting {
+  model: HandModel;
+  options: Partial<TestStackOptions>;
+}
+
+/** Answers how often the connections were cut. */
+async function run({ model, options }: Setting): Promise<number> {
+  const env = { AUTH_MODE: "none", RATE_LIMIT_PER_MINUTE: "0", ...options.env };
   const random = randomFrom(SEED);
-  const options = { model: { baseUrl: model.baseUrl }, env, wallClockMs: WALL_CLOCK_MS };
-  await withLocalStack(options, async ({ url }) => {
+  return await withLocalStack({ ...options, model: { baseUrl: model.baseUrl }, env }, async ({ url }) => {
     await using proxy = new CuttingProxy({
       port: Number(new URL(url).port),
       bytes: () => MIN_BYTES + Math.floor(random() * (MAX_BYTES - MIN_BYTES)),
@@ -92,7 +107,27 @@ Deno.test(`[CT2] [CT4] [QU4] [RS1] 500 queries over sockets cut at random: every
       for (const client of clients) client.close();
     }
     assert.deepEqual(trouble, []);
-    assert.ok(proxy.cuts > 20, `only ${proxy.cuts} cuts`);
-    if (WALL_CLOCK_MS === 0) assert.equal(model.exchanges.length, CLIENTS * QUERIES_EACH, "asked once each");
+    return proxy.cuts;
   });
+}
+
+Deno.test(`[CT2] [CT4] [QU4] [RS1] 500 queries over sockets cut at random: every answer once, whole, in order (seed ${SEED})`, async () => {
+  await using model = new HandModel({ respond });
+  const cuts = await run({ model, options: {} });
+  assert.ok(cuts > 20, `only ${cuts} cuts`);
+  assert.equal(model.exchanges.length, CLIENTS * QUERIES_EACH, "asked once each");
+});
+
+Deno.test(`[CT2] [CT4] [DU1] [TO6] the same with workers that live ${WALL_CLOCK_MS} ms (seed ${SEED})`, async () => {
+  await using model = new HandModel({ respond: respondSlowly });
+  const cuts = await run({
+    model,
+    options: {
+      lite: true,
+      workers: { agent_websocket: 2 },
+      wallClockMs: WALL_CLOCK_MS,
+      env: { TURN_LEASE_MS: "1500", CHECKPOINT_INTERVAL_MS: "200", DRAIN_TIMEOUT_MS: "300" },
+    },
+  });
+  assert.ok(cuts > 20, `only ${cuts} cuts`);
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
-import type { TestClient } from "../../support/agent_harness.ts";
+import { type TestClient, until } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { LEASE_MS, startWorkers, type TestWorker } from "../../support/workers.ts";
 
@@ -315,6 +315,35 @@ Deno.test("[DU1] a query that was accepted is never forgotten: the next worker r
   }
   await settle();
   assert.deepEqual(later.of("response").map(({ in_reply_to }) => in_reply_to), ["1", "4", "3", "2"]);
+});
+
+Deno.test("[QU5] [DU1] a query that comes with the resume waits for those that were asked before it", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const client = await a.connect();
+  for (const id of ["1", "2", "3"]) client.ask(id, { id });
+  client.ask("4", { id: "4", priority: "high" });
+  await settle();
+  a.kill();
+  // Long ago: nobody has the lease.
+  workers.clock.advance(60_000);
+  const b = workers.start("b");
+  const later = b.dial(`stream=true&${client.resumeQuery(4)}`);
+  later.ask("5", { id: "5" });
+  later.ask("6", { id: "6", priority: "high" });
+  for (let turn = 0; turn < 6; turn++) {
+    await until(() => b.model.calls.length > turn);
+    b.model.last.finish("!");
+  }
+  await settle();
+  assert.deepEqual(later.of("response").map(({ in_reply_to }) => in_reply_to), [
+    "1",
+    "4",
+    "6",
+    "2",
+    "3",
+    "5",
+  ]);
 });
 
 Deno.test("[QU4] [DU2] the same id sent to another worker is the same query", async () => {

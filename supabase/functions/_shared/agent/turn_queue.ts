@@ -31,6 +31,11 @@ export class TurnQueue {
     this.#lanes[0]?.turns.unshift(turn);
   }
 
+  /** Puts a turn that was accepted before all that wait here where it would be then: at the beginning of its lane. */
+  pushBack(turn: Turn): void {
+    this.#laneOf(turn).turns.unshift(turn);
+  }
+
   /** Takes the turn whose turn it is; undefined where none waits. */
   next(): Turn | undefined {
     return takeNext(this.#lanes);

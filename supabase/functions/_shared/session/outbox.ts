@@ -7,10 +7,13 @@
 
 import type { CancelTimer, Clock, Socket } from "../ports.ts";
 
-/** While more than this waits in the socket, deltas are held and replay pauses. */
+/** While more than this waits in the socket, deltas are held. */
 export const LOW_WATER_BYTES = 16_384;
-/** How often a reader that is behind is looked at: at first, and when it stays behind. */
+/** A replay pauses while this part of the cap waits: enough to keep a quick reader busy from one look to the next. */
+const REPLAY_SHARE = 1 / 4;
+/** How often a reader that is behind is looked at: at first, in a replay at first, and when it stays behind. */
 const FIRST_LOOK_MS = 10;
+const FIRST_REPLAY_LOOK_MS = 1;
 const LAST_LOOK_MS = 500;
 
 /** A turn's text as far as it has come, and how to say a piece of it. */
@@ -76,12 +79,12 @@ export class Outbox {
     this.#held = undefined;
   }
 
-  /** Settles once the reader has caught up, or the outbox was closed. */
+  /** Settles once a replay may go on, or the outbox was closed. */
   drained(): Promise<void> | undefined {
-    if (this.#isClosed || this.#socket.bufferedAmount <= LOW_WATER_BYTES) return undefined;
+    if (this.#isClosed || !this.#isReplayBehind()) return undefined;
     return new Promise((resolve) => {
       this.#waiters.push(resolve);
-      this.#lookLater(FIRST_LOOK_MS);
+      this.#lookLater(FIRST_REPLAY_LOOK_MS);
     });
   }
 
@@ -102,12 +105,16 @@ export class Outbox {
   #lookLater(delayMs: number): void {
     this.#cancelLook ??= this.#options.clock.after(delayMs, () => {
       this.#cancelLook = undefined;
-      if (this.#socket.bufferedAmount > LOW_WATER_BYTES) {
-        return this.#lookLater(Math.min(2 * delayMs, LAST_LOOK_MS));
+      if (!this.#isReplayBehind()) this.#release();
+      if (this.#socket.bufferedAmount <= LOW_WATER_BYTES) this.#flush();
+      if (this.#held !== undefined || this.#waiters.length > 0) {
+        this.#lookLater(Math.min(2 * delayMs, LAST_LOOK_MS));
       }
-      this.#flush();
-      this.#release();
     });
+  }
+
+  #isReplayBehind(): boolean {
+    return this.#socket.bufferedAmount > this.#options.maxBufferedBytes * REPLAY_SHARE;
   }
 
   #flush(): void {

@@ -61,6 +61,11 @@ export interface RunnerOptions extends RunnerDeps {
   onDisowned(): void;
 }
 
+export interface SubmitOptions extends Pick<LogWrite, "stop" | "onlyIfIdle"> {
+  /** Whether it may start before the log has answered. */
+  mayStart: boolean;
+}
+
 interface Running {
   turn: Turn;
   deltas: DeltaSource;
@@ -114,10 +119,10 @@ export class Runner {
   }
 
   /** Takes a turn, starts it where nothing runs, and brings its question into the log. Rejects as the log does. */
-  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">): Promise<Committed> {
+  submit(turn: Turn, { mayStart, ...extra }: SubmitOptions): Promise<Committed> {
     const { feed, tenure } = this.#options;
     if (tenure.state.name !== "other") this.queue.push(turn);
-    const isStarted = this.#start() === turn;
+    const isStarted = mayStart && this.#start() === turn;
     const committing = feed.commit({
       events: [turn.toEvent()],
       ...extra,

@@ -124,7 +124,8 @@ export class Turns {
     this.queries.accept(turn);
     // The other one finds it in the log.
     if (this.isElsewhere) this.queries.detachAll();
-    return this.runner.submit(turn, extra);
+    // Where others were asked before it and nobody answers them yet, it is not its turn.
+    return this.runner.submit(turn, { ...extra, mayStart: this.elsewhere === 0 });
   }
 
   /** Takes back a turn whose question the log has not taken, or has had before. */
@@ -243,7 +244,8 @@ export class Turns {
 
   #onSettled(committed: Committed | undefined): void {
     if (this.#tenure.state.name === "self") {
-      for (const open of this.#inherited.values()) this.#adopt(open);
+      // They were all asked before what waits here. The oldest goes first, so it comes last.
+      for (const open of [...this.#inherited.values()].reverse()) this.#adopt(open, { isOlder: true });
       this.tail.forget();
       for (const { queryId, reason } of committed?.stopped ?? []) {
         this.runner.stop(queryId, { signal: "cancel", reason });
@@ -255,7 +257,7 @@ export class Turns {
   }
 
   /** Goes on with a turn that another worker has left, or takes one that it has appended. */
-  #adopt(open: OpenTurn): void {
+  #adopt(open: OpenTurn, { isOlder = false } = {}): void {
     const { query: { kind: _kind, seq, at: _at, ...query } } = open;
     const known = this.queries.get(query.queryId);
     if (known?.turn !== undefined || known?.terminalSeq !== undefined) return;
@@ -273,7 +275,7 @@ export class Turns {
       this.tail.ended(unwritten);
       return this.runner.conclude(unwritten);
     }
-    if (open.starts > 0) {
+    if (isBegun) {
       const { log, metrics } = this.#options;
       metrics.count("turns_taken_over_total", fate.kind);
       log.write({
@@ -286,7 +288,8 @@ export class Turns {
       });
       this.runner.queue.pushFirst(turn);
     } else {
-      this.runner.queue.push(turn);
+      if (isOlder && !query.first) this.runner.queue.pushBack(turn);
+      else this.runner.queue.push(turn);
     }
     if (fate.kind !== "run") this.runner.stop(query.queryId, whyOf(fate));
   }
