@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Turn } from "../../../supabase/functions/_shared/agent/turn.ts";
 import type { LogEvent } from "../../../supabase/functions/_shared/protocol/log_event.ts";
 import { QueryIndex } from "../../../supabase/functions/_shared/session/query_index.ts";
 
@@ -38,4 +39,24 @@ Deno.test("[QU4] QueryIndex: what it keeps of long questions is bounded", () => 
   );
   assert.equal(kept.length, 40);
   assert.equal(kept.at(-1)?.queryId, "q99");
+});
+
+Deno.test("[DU1] QueryIndex: an open query whose event was never read is still to be answered when its turn is dropped", () => {
+  const index = new QueryIndex();
+  const query = {
+    queryId: "q",
+    turnId: "t",
+    content: "?",
+    priority: "normal",
+    first: false,
+    options: {},
+    connectionId: "c",
+    stream: undefined,
+    feedback: [],
+    payers: [],
+  } as const;
+  index.attach(new Turn(query), 7);
+  assert.deepEqual(index.elsewhere, []);
+  index.detachAll();
+  assert.deepEqual(index.elsewhere.map(({ queryId, seq }) => [queryId, seq]), [["q", 7]]);
 });

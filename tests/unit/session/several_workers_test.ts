@@ -295,6 +295,6 @@ Deno.test("[TO1] [TO2] [TO3] [DU1] [DU2] [QU2] [SQ1] [SQ2] [SQ3] [DL3] any inter
         }
       }
     }),
-    { numRuns: 40 },
+    { numRuns: 300 },
   );
 });

@@ -42,17 +42,17 @@ export class QueryIndex {
     return this.#open.size === 0 ? [] : [...this.#open].filter((known) => known.turn === undefined);
   }
 
-  /** A query that was accepted, before its event is committed. */
-  accept(turn: Turn): void {
+  /** A query that was accepted: before its event is committed, unless that has its `seq` already. */
+  accept(turn: Turn, seq?: number): void {
     const { queryId, turnId, content, options } = turn.query;
-    this.#add({ queryId, turnId, content, options, turn, seq: undefined, terminalSeq: undefined });
+    this.#add({ queryId, turnId, content, options, turn, seq, terminalSeq: undefined });
     this.#lastTurnId = turnId;
   }
 
-  /** This worker answers it now. */
-  attach(turn: Turn): void {
+  /** This worker answers it now. Its event may have fallen out of the log before it was read. */
+  attach(turn: Turn, seq: number): void {
     const known = this.#byId.get(turn.query.queryId);
-    if (known === undefined) this.accept(turn);
+    if (known === undefined) this.accept(turn, seq);
     else if (known.terminalSeq === undefined) known.turn = turn;
   }
 

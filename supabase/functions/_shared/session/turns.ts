@@ -263,7 +263,7 @@ export class Turns {
 
   /** Goes on with a turn that another worker has left, or takes one that it has appended. */
   #adopt(open: OpenTurn, { isOlder = false } = {}): void {
-    const { query: { kind: _kind, seq: _seq, at: _at, ...query } } = open;
+    const { query: { kind: _kind, seq, at: _at, ...query } } = open;
     const known = this.queries.get(query.queryId);
     if (known?.turn !== undefined || known?.terminalSeq !== undefined) return;
     const fate = inherit(open, this.#options.settings.continuePolicy);
@@ -273,7 +273,7 @@ export class Turns {
       { ...query, stream: undefined, payers: payersOf(this.#record) },
       isBegun ? { text: fate.text } : undefined,
     );
-    this.queries.attach(turn);
+    this.queries.attach(turn, seq);
     const unwritten = this.#unwritten.get(query.turnId);
     if (unwritten !== undefined) {
       // Another worker may have shown how it went on with it.
