@@ -50,6 +50,17 @@ Deno.test("[CT10] [LM1] the rate limit is waited out, and nothing is sent meanwh
   assert.deepEqual(socket.asked, ["q1", "q2", "q1", "q3"]);
 });
 
+Deno.test("[CT18] [DU5] a store that is away ends nothing: what it has is waited for, what it has not is sent again", async () => {
+  const { client, clock, welcomed } = scriptedClient({ jitter: 0 });
+  const socket = await welcomed();
+  const [taken, lost] = [client.query("a"), client.query("b")];
+  socket.status("thinking", taken.id, { seq: 1 });
+  for (const { id } of [taken, lost]) socket.error("store_unavailable", { in_reply_to: id, retryable: true });
+  clock.advance(1000);
+  assert.deepEqual(socket.asked, ["q1", "q2", "q2"]);
+  assert.deepEqual([taken.state, lost.state], ["running", "waiting"]);
+});
+
 Deno.test("[CT10] [FR9] a query that is too large fails here: the server's refusal could not name it", async () => {
   const { client, welcomed } = scriptedClient();
   const early = client.query("ä".repeat(100));
