@@ -21,15 +21,13 @@ import type {
   StopRequest,
   WorkerLifetime,
 } from "../ports.ts";
-import { deltaEncoder } from "../protocol/delta_encoder.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
 import { renderThinking } from "../protocol/render.ts";
 import type { Checkpoints } from "./checkpoints.ts";
 import type { Connection } from "./connection.ts";
 import type { Feed } from "./feed.ts";
-import type { DeltaSource } from "./outbox.ts";
+import { RunningTurn } from "./running_turn.ts";
 import type { Tenure } from "./tenure.ts";
-import { TurnRecord } from "./turn_record.ts";
 
 export interface RunnerDeps {
   clock: Clock;
@@ -63,26 +61,10 @@ export interface RunnerOptions extends RunnerDeps {
   onDisowned(): void;
 }
 
-interface Running {
-  turn: Turn;
-  deltas: DeltaSource;
-  record: TurnRecord;
-  /** Settles when the terminal event is out. */
-  done: Promise<void>;
-  /** The write that tells the store of the start, if it is on its way. */
-  started: Promise<unknown> | undefined;
-  isStartTold: boolean;
-  isWriting: boolean;
-  /** Its end is on the way to the log. */
-  isEnding: boolean;
-  /** It ends here without a trace: another worker's now, or nobody's. */
-  isDisowned: boolean;
-}
-
 export class Runner {
   readonly queue = new TurnQueue();
   readonly #options: RunnerOptions;
-  #running: Running | undefined;
+  #running: RunningTurn | undefined;
   #renewedAt = 0;
   /** The write that gives the lease up, while it is on its way. */
   #releasing: Promise<unknown> | undefined;
@@ -169,7 +151,7 @@ export class Runner {
   /** Drops a turn without a trace. */
   drop(turn: Turn): void {
     this.queue.delete(turn);
-    if (this.#running?.turn === turn) this.#disown(this.#running);
+    if (this.#running?.turn === turn) this.#running.disown();
   }
 
   /** Another worker has ended a turn that waits or runs here. What was shown of it is made to be what it came to. */
@@ -177,14 +159,14 @@ export class Runner {
     const running = this.#running;
     this.drop(turn);
     const text = ended.kind === "response" ? ended.content : ended.partial;
-    if (running?.turn === turn && turn.text !== text) this.#correct(running, text);
+    if (running?.turn === turn && turn.text !== text) running.correct(text);
   }
 
   /** Drops everything without a trace, and takes nothing more. */
   abandon(): void {
     this.#isEnding = true;
     this.queue.removeAll();
-    if (this.#running !== undefined) this.#disown(this.#running);
+    if (this.#running !== undefined) this.#running.disown();
     this.#options.onDisowned();
   }
 
@@ -193,18 +175,16 @@ export class Runner {
     this.queue.removeAll();
     const running = this.#running;
     if (running !== undefined) {
-      this.#disown(running);
+      running.disown();
       // What was shown of it may not be how the other one goes on.
-      if (running.turn.text !== "") this.#correct(running, "");
+      if (running.turn.text !== "") running.correct("");
     }
     this.#options.onDisowned();
   }
 
   /** Sends the running turn's text so far to a connection that has just caught up. */
   announceTo(connection: Connection): void {
-    const running = this.#running;
-    if (running === undefined || !connection.wantsDeltas || running.turn.text === "") return;
-    connection.sendText(running.deltas.encode(0, running.turn.text));
+    this.#running?.announceTo(connection);
   }
 
   /**
@@ -233,28 +213,11 @@ export class Runner {
 
   /** Takes a turn out of the queue and asks the model. */
   #start(): Turn | undefined {
-    const { clock, lifetime, mayStart } = this.#options;
+    const { clock, feed, lifetime, mayStart } = this.#options;
     if (this.#running !== undefined || this.#isEnding || !mayStart()) return undefined;
     const turn = this.queue.next();
     if (turn === undefined) return undefined;
-    const encode = deltaEncoder(turn.query.turnId, turn.query.queryId);
-    const deltas: DeltaSource = {
-      get text() {
-        return turn.text;
-      },
-      encode: (offset, content) => encode(offset, content, clock.now()),
-    };
-    const running: Running = {
-      turn,
-      deltas,
-      record: new TurnRecord(turn),
-      done: Promise.resolve(),
-      started: undefined,
-      isStartTold: false,
-      isWriting: false,
-      isEnding: false,
-      isDisowned: false,
-    };
+    const running = new RunningTurn(turn, { clock, connections: feed.connections });
     this.#running = running;
     running.done = this.#run(running);
     lifetime.hold(running.done);
@@ -271,7 +234,7 @@ export class Runner {
     running.started = committing.then(() => {}, () => {});
   }
 
-  async #run(running: Running): Promise<void> {
+  async #run(running: RunningTurn): Promise<void> {
     const { turn } = running;
     const { model, feed, clock, requestFor, isCommitted, record, activity, checkpoints } = this.#options;
     const request = requestFor(turn);
@@ -290,31 +253,15 @@ export class Runner {
     const stopCheckpoints = checkpoints.add(() => this.#checkpoint(running));
     const ended = await ending;
     stopCheckpoints();
-    for (const connection of feed.connections) connection.dropHeldDeltas();
-    running.isEnding = true;
+    running.end();
     if (!running.isDisowned) await this.#end(turn, ended, () => running.isDisowned);
     this.#running = undefined;
     this.startNext();
   }
 
-  #sendDelta({ turn, deltas }: Running, offset: number, text: string): void {
-    let encoded: string | undefined;
-    for (const connection of this.#options.feed.connections) {
-      if (isReader(connection, turn)) {
-        connection.sendDelta(deltas, offset, encoded ??= deltas.encode(offset, text));
-      }
-    }
-    this.#options.onText(turn, offset);
-  }
-
-  /** Shows a text in the place of that which this worker has written. */
-  #correct({ turn, deltas }: Running, text: string): void {
-    const encoded = deltas.encode(0, text);
-    for (const connection of this.#options.feed.connections) {
-      if (!isReader(connection, turn)) continue;
-      connection.dropHeldDeltas();
-      connection.sendText(encoded);
-    }
+  #sendDelta(running: RunningTurn, offset: number, text: string): void {
+    running.show(offset, text);
+    this.#options.onText(running.turn, offset);
   }
 
   #stopWaiting(turn: Turn, why: StopReason): void {
@@ -376,7 +323,7 @@ export class Runner {
   }
 
   /** Puts down what there is of the answer, and renews the lease. */
-  #checkpoint(running: Running): void {
+  #checkpoint(running: RunningTurn): void {
     const { clock, tenure, lifetime, renewLeaseMs } = this.#options;
     const { turn, record } = running;
     if (running.isWriting || running.isDisowned || tenure.state.name !== "self") return;
@@ -399,7 +346,7 @@ export class Runner {
     lifetime.hold(writing);
   }
 
-  async #handOver(running: Running): Promise<void> {
+  async #handOver(running: RunningTurn): Promise<void> {
     const { feed, tenure } = this.#options;
     await running.started;
     const { state } = tenure;
@@ -408,7 +355,7 @@ export class Runner {
       const checkpoint = running.record.next();
       await feed.commit({ epoch: state.epoch, lease: "release", ...(checkpoint && { checkpoint }) });
     }
-    this.#disown(running);
+    running.disown();
   }
 
   #lose(): void {
@@ -416,17 +363,6 @@ export class Runner {
     this.yield();
     this.#options.onLost();
   }
-
-  #disown(running: Running): void {
-    running.isDisowned = true;
-    running.turn.stop({ signal: "interrupt", error: new AgentError("lease_lost", "taken over") });
-  }
-}
-
-/** Whether a connection is shown the turn's deltas. */
-function isReader(connection: Connection, { query: { connectionId, stream } }: Turn): boolean {
-  const isWanted = connection.id === connectionId && stream !== undefined ? stream : connection.wantsDeltas;
-  return isWanted && connection.isLive;
 }
 
 function isLost(thrown: unknown): boolean {
