@@ -28,6 +28,7 @@ import type { Connection } from "./connection.ts";
 import type { Feed } from "./feed.ts";
 import { RunningTurn } from "./running_turn.ts";
 import type { Tenure } from "./tenure.ts";
+import { TurnEnds } from "./turn_ends.ts";
 
 export interface RunnerDeps {
   clock: Clock;
@@ -64,19 +65,23 @@ export interface RunnerOptions extends RunnerDeps {
 export class Runner {
   readonly queue = new TurnQueue();
   readonly #options: RunnerOptions;
+  readonly #ends: TurnEnds;
   #running: RunningTurn | undefined;
   #renewedAt = 0;
-  /** The write that gives the lease up, while it is on its way. */
-  #releasing: Promise<unknown> | undefined;
-  /** Whether the log has taken the question of a turn, as far as this worker has brought it there. */
-  readonly #taken = new WeakMap<Turn, Promise<boolean>>();
-  /** Ends of turns that are not on their way to the log yet: the lease is given up with the last. */
-  #endsToWrite = 0;
   /** Nothing starts any more. */
   #isEnding = false;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
+    this.#ends = new TurnEnds({
+      ...options,
+      starting: () => this.#running?.started,
+      hasMore: () => this.queue.size > 0 || this.#running?.isEnding === false,
+      onUnwritten: (ended, thrown) => {
+        if (isLost(thrown)) this.#lose();
+        options.onUnwritten(ended, thrown);
+      },
+    });
   }
 
   get running(): Turn | undefined {
@@ -114,7 +119,7 @@ export class Runner {
       if (event?.kind === "query" && event.turnId !== turn.query.turnId) this.drop(turn);
       return committed;
     });
-    this.#taken.set(turn, committing.then(() => true, () => false));
+    this.#ends.asked(turn, committing);
     if (isStarted) this.#told(committing);
     return committing;
   }
@@ -145,7 +150,7 @@ export class Runner {
 
   /** Brings the end of a turn that ran here before into the log. */
   conclude(ended: TerminalEvent): void {
-    this.#options.lifetime.hold(this.#commitEnd(ended));
+    this.#options.lifetime.hold(this.#ends.write(ended));
   }
 
   /** Drops a turn without a trace. */
@@ -269,57 +274,10 @@ export class Runner {
     if (ended !== undefined) this.#options.lifetime.hold(this.#end(turn, ended));
   }
 
-  /** Puts a terminal event in the log. Never rejects: where the log is out of reach, everyone is told. */
+  /** Never rejects: where the log is out of reach, everyone is told. */
   async #end(turn: Turn, ended: TerminalEvent, isUnwanted?: () => boolean): Promise<void> {
     this.#options.onEnded(turn, ended);
-    // Where the log has not taken the question, whoever brought it was told so.
-    if (this.#taken.has(turn)) {
-      this.#endsToWrite++;
-      const isTaken = await this.#taken.get(turn);
-      this.#endsToWrite--;
-      if (isTaken === false) return;
-    }
-    await this.#commitEnd(ended, isUnwanted);
-  }
-
-  async #commitEnd(ended: TerminalEvent, isUnwanted?: () => boolean): Promise<void> {
-    try {
-      await this.#writeEnd(ended, isUnwanted);
-    } catch (thrown) {
-      if (isLost(thrown)) this.#lose();
-      this.#options.onUnwritten(ended, thrown);
-    }
-  }
-
-  /**
-   * Writes the end of a turn, which only the holder of the lease may, and gives the lease up with the last there is to
-   * run. Rejects with `lease_lost` where another worker has it. Writes nothing where it has become unwanted: the log knew the
-   * query already.
-   */
-  async #writeEnd(ended: TerminalEvent, isUnwanted = (): boolean => false): Promise<void> {
-    const { feed, tenure } = this.#options;
-    this.#endsToWrite++;
-    try {
-      await this.#running?.started;
-      await this.#releasing;
-      if (tenure.state.name === "nobody") await feed.commit({ lease: "claim" });
-    } finally {
-      this.#endsToWrite--;
-    }
-    if (isUnwanted()) return;
-    const { state } = tenure;
-    if (state.name !== "self") {
-      throw new AgentError("lease_lost", "Cannot write: another worker has taken over");
-    }
-    const isRunning = this.#running !== undefined && !this.#running.isEnding;
-    const isLast = this.#endsToWrite === 0 && this.queue.size === 0 && !isRunning;
-    const writing = feed.commit({
-      events: [ended],
-      epoch: state.epoch,
-      ...(isLast && { lease: "release" }),
-    });
-    if (isLast) this.#releasing = writing.catch(() => {}).finally(() => this.#releasing = undefined);
-    await writing;
+    await this.#ends.write(ended, { turn, ...(isUnwanted && { isUnwanted }) });
   }
 
   /** Puts down what there is of the answer, and renews the lease. */
@@ -350,12 +308,15 @@ export class Runner {
     const { feed, tenure } = this.#options;
     await running.started;
     const { state } = tenure;
-    if (state.name === "self" && !hasEnded(running.turn.state)) {
+    try {
+      if (state.name !== "self" || hasEnded(running.turn.state)) return;
       running.record.startOver();
       const checkpoint = running.record.next();
       await feed.commit({ epoch: state.epoch, lease: "release", ...(checkpoint && { checkpoint }) });
+    } finally {
+      // Where the store is out of reach, another worker takes over when the lease runs out.
+      running.disown();
     }
-    running.disown();
   }
 
   #lose(): void {

@@ -1,0 +1,90 @@
+/** Brings the ends of turns into the log, which only the holder of the lease may, and gives the lease up with the last. */
+
+import type { Turn } from "../agent/turn.ts";
+import { AgentError } from "../errors.ts";
+import type { TerminalEvent } from "../protocol/log_event.ts";
+import type { Feed } from "./feed.ts";
+import type { Tenure } from "./tenure.ts";
+
+export interface TurnEndsOptions {
+  feed: Feed;
+  tenure: Tenure;
+  /** The write that tells of the running turn's start, if it is on its way. */
+  starting(): Promise<unknown> | undefined;
+  /** Whether a turn waits, or runs and has not ended. */
+  hasMore(): boolean;
+  /** Called where an end could not be written: `lease_lost` where another worker runs the turns. */
+  onUnwritten(ended: TerminalEvent, thrown: unknown): void;
+}
+
+/** Whose end it is, where it is that of a turn which was asked or has run here. */
+export interface EndOptions {
+  turn?: Turn;
+  /** Whether nobody wants it any more: the log knew the query already. */
+  isUnwanted?(): boolean;
+}
+
+export class TurnEnds {
+  readonly #options: TurnEndsOptions;
+  /** Whether the log has taken the question of a turn, as far as this worker has brought it there. */
+  readonly #taken = new WeakMap<Turn, Promise<boolean>>();
+  /** Ends that are not on their way to the log yet: the lease is given up with the last. */
+  #count = 0;
+  /** The write that gives the lease up, while it is on its way. */
+  #releasing: Promise<unknown> | undefined;
+
+  constructor(options: TurnEndsOptions) {
+    this.#options = options;
+  }
+
+  /** The question of a turn is on its way to the log. */
+  asked(turn: Turn, committing: Promise<unknown>): void {
+    this.#taken.set(turn, committing.then(() => true, () => false));
+  }
+
+  /** Never rejects. */
+  async write(
+    ended: TerminalEvent,
+    { turn, isUnwanted = (): boolean => false }: EndOptions = {},
+  ): Promise<void> {
+    try {
+      const isLast = await this.#ready(turn, isUnwanted);
+      if (isLast !== undefined) await this.#commit(ended, isLast);
+    } catch (thrown) {
+      this.#options.onUnwritten(ended, thrown);
+    }
+  }
+
+  /**
+   * Waits for what has to come before, and answers whether it is the last there is to run; undefined where there is nothing
+   * to write. Rejects as the log does.
+   */
+  async #ready(turn: Turn | undefined, isUnwanted: () => boolean): Promise<boolean | undefined> {
+    const { feed, tenure, starting, hasMore } = this.#options;
+    this.#count++;
+    try {
+      // Where the log has not taken the question, whoever brought it was told so.
+      if (turn !== undefined && await this.#taken.get(turn) === false) return undefined;
+      await starting();
+      await this.#releasing;
+      if (tenure.state.name === "nobody") await feed.commit({ lease: "claim" });
+    } finally {
+      this.#count--;
+    }
+    return isUnwanted() ? undefined : this.#count === 0 && !hasMore();
+  }
+
+  async #commit(ended: TerminalEvent, isLast: boolean): Promise<void> {
+    const { feed, tenure: { state } } = this.#options;
+    if (state.name !== "self") {
+      throw new AgentError("lease_lost", "Cannot write: another worker has taken over");
+    }
+    const writing = feed.commit({
+      events: [ended],
+      epoch: state.epoch,
+      ...(isLast && { lease: "release" }),
+    });
+    if (isLast) this.#releasing = writing.catch(() => {}).finally(() => this.#releasing = undefined);
+    await writing;
+  }
+}
