@@ -168,6 +168,34 @@ Deno.test("[TO5] deltas of another worker's answer are shown while it writes, fr
   }
 });
 
+Deno.test("[TO2] [DL2] a worker that learns twice that it is late shows nothing after the end", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const b = workers.start("b");
+  const client = await a.connect("stream=true");
+  client.ask("count", { id: "q" });
+  await settle();
+  a.model.last.say("one");
+  a.isCutOff = true;
+  const other = await resumeAt(b, client);
+  workers.clock.advance(LEASE_MS + 100);
+  await settle();
+  b.model.last.finish("two");
+  await settle();
+  a.isCutOff = false;
+  // By the log first, and then by a write that is refused.
+  a.server.receive(client.sessionId, { kind: "appended", seq: 2 });
+  workers.clock.advance(1000);
+  await settle();
+  workers.clock.advance(1000);
+  await settle();
+  const end = client.frames.findIndex(({ type }) => type === "response");
+  assert.ok(end > 0);
+  assert.deepEqual(client.frames.slice(end + 1).filter(({ type }) => type === "delta"), []);
+  assert.equal(client.textOf(client.only("response").turn_id), "two");
+  assert.equal(other.only("response").content, "two");
+});
+
 Deno.test("[TO5] [DL3] a piece that comes after the end of its answer is nobody's", async () => {
   const workers = startWorkers();
   const a = workers.start("a");

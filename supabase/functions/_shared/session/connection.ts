@@ -176,9 +176,9 @@ export class Connection {
     if (this.#outbox.sendDelta(source, offset, encoded)) this.#deps.metrics.count("deltas_sent_total");
   }
 
-  /** The running turn has ended: its terminal frame says all that is held back. */
-  dropHeldDeltas(): void {
-    this.#outbox.dropHeld();
+  /** A turn has ended: its terminal frame says all that is held back of its text. */
+  dropHeldDeltas(source: DeltaSource): void {
+    this.#outbox.dropHeld(source);
   }
 
   /** Settles when the reader has caught up with what it was sent; undefined where it has. */

@@ -68,15 +68,16 @@ export class Outbox {
       this.#socket.send(encoded);
       return true;
     }
-    this.#held ??= { source, offset };
+    // Of another text that was held the rest is not wanted any more: its end says it all.
+    if (this.#held?.source !== source) this.#held = { source, offset };
     if (waiting + source.text.length - this.#held.offset > this.#options.maxBufferedBytes) this.#overflow();
     else this.#lookLater(FIRST_LOOK_MS);
     return false;
   }
 
   /** The turn has ended: its terminal frame has the whole text, so what is held of it need not be sent. */
-  dropHeld(): void {
-    this.#held = undefined;
+  dropHeld(source: DeltaSource): void {
+    if (this.#held?.source === source) this.#held = undefined;
   }
 
   /** Settles once a replay may go on, or the outbox was closed. */

@@ -45,6 +45,12 @@ export class RemoteTurn {
     if (content.startsWith(this.#text)) {
       this.#change(this.#text.length, content.slice(this.#text.length), connections);
     } else this.#change(0, content, connections);
+    this.drop(connections);
+  }
+
+  /** What is held back of it need not be sent. */
+  drop(connections: Iterable<Connection>): void {
+    for (const connection of connections) connection.dropHeldDeltas(this.#deltas);
   }
 
   /** Sends all there is to a connection, if it is shown deltas. */

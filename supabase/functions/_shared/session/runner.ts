@@ -164,7 +164,9 @@ export class Runner {
     const running = this.#running;
     this.drop(turn);
     const text = ended.kind === "response" ? ended.content : ended.partial;
-    if (running?.turn === turn && turn.text !== text) running.correct(text);
+    if (running?.turn !== turn) return;
+    running.isOverruled = true;
+    if (turn.text !== text) running.correct(text);
   }
 
   /** Drops everything without a trace, and takes nothing more. */
@@ -179,7 +181,8 @@ export class Runner {
   yield(): void {
     this.queue.removeAll();
     const running = this.#running;
-    if (running !== undefined) {
+    // What is shown of one that was overruled is its end.
+    if (running !== undefined && !running.isOverruled) {
       running.disown();
       // What was shown of it may not be how the other one goes on.
       if (running.turn.text !== "") running.correct("");

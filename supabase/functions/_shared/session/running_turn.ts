@@ -22,6 +22,8 @@ export class RunningTurn {
   /** The write that tells the store of the start, if it is on its way. */
   started: Promise<unknown> | undefined;
   isStartTold = false;
+  /** The log has its end, from another worker. */
+  isOverruled = false;
   /** A checkpoint is on its way. */
   isWriting = false;
   readonly #connections: Iterable<Connection>;
@@ -67,7 +69,7 @@ export class RunningTurn {
     const encoded = this.#deltas.encode(0, text);
     for (const connection of this.#connections) {
       if (!this.#isReader(connection)) continue;
-      connection.dropHeldDeltas();
+      connection.dropHeldDeltas(this.#deltas);
       connection.sendText(encoded);
     }
   }
@@ -81,7 +83,7 @@ export class RunningTurn {
   /** Its terminal event is there: what is held back of its deltas need not be sent. */
   end(): void {
     this.#isEnding = true;
-    for (const connection of this.#connections) connection.dropHeldDeltas();
+    for (const connection of this.#connections) connection.dropHeldDeltas(this.#deltas);
   }
 
   disown(): void {

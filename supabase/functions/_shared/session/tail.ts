@@ -102,13 +102,11 @@ export class Tail {
     const { connections } = this.#options.feed;
     remote.end(event.kind === "response" ? event.content : event.partial, connections);
     this.#remotes.delete(event.turnId);
-    for (const connection of connections) connection.dropHeldDeltas();
   }
 
   /** All that was another worker's is this one's now. */
   forget(): void {
-    if (this.#remotes.size === 0) return;
+    for (const remote of this.#remotes.values()) remote.drop(this.#options.feed.connections);
     this.#remotes.clear();
-    for (const connection of this.#options.feed.connections) connection.dropHeldDeltas();
   }
 }
