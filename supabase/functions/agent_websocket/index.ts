@@ -137,6 +137,7 @@ function compose(config: Config, log: Log): Handler {
     registry: {
       store,
       isDurable,
+      ready: () => store.ready(),
       ...(durable !== undefined && config.RETENTION_DAYS > 0 && {
         prune: () => durable.prune(config.RETENTION_DAYS * DAY_MS),
       }),

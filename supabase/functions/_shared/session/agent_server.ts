@@ -176,11 +176,11 @@ export class AgentServer {
   /** Gives a connection its session, the welcome, and what it missed. */
   async #enter(connection: Connection, identity: Identity): Promise<void> {
     const { maxConnectionsPerUser, registry: { session: { lifetime } } } = this.#options;
-    const counted = this.#countUser(connection, identity);
-    const [opened] = await Promise.all([
-      this.#registry.open(identity, connection.request.resume),
-      counted,
-    ]);
+    // Whether a user is to be counted at all workers depends on it.
+    await this.#options.registry.ready?.();
+    // Before there is a session: one that is refused leaves none behind.
+    await this.#countUser(connection, identity);
+    const opened = await this.#registry.open(identity, connection.request.resume);
     const { session, resumed } = opened;
     const { feed } = session;
     if (

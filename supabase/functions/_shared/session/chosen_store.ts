@@ -56,6 +56,11 @@ export class ChosenStore implements SessionStore, EventLog {
     return this.name === "postgres";
   }
 
+  /** Settles when it is known which it is. Rejects with `store_unavailable` where that cannot be known. */
+  async ready(): Promise<void> {
+    await this.#choose();
+  }
+
   async create(record: SessionRecord): Promise<void> {
     await (await this.#choose()).create(record);
   }

@@ -24,6 +24,8 @@ export interface RegistryOptions {
   store: SessionStore;
   /** Whether sessions outlive the worker: then what leaves its memory is still in the store. */
   isDurable(): boolean;
+  /** Settles when that is known. */
+  ready?(): Promise<void>;
   /** Forgets in the store what nobody has used for long: where it is durable, at each sweep. */
   prune?(): Promise<unknown>;
   session: SessionDeps;
