@@ -14,7 +14,7 @@ const CLIENTS = 5;
 const QUERIES_EACH = 100;
 const SEED = Number(Deno.env.get("CLIENT_TEST_SEED") ?? crypto.getRandomValues(new Uint32Array(1))[0]);
 /** How long a worker lives where it does not live on. It is retired at half of it. */
-const WALL_CLOCK_MS = 5000;
+const WALL_CLOCK_MS = 6000;
 /** Between two words of the model that takes its time. */
 const WORD_MS = 6;
 /** A connection lives for some answers: an exchange takes about 1 KB, the handshake as much. */
@@ -123,7 +123,7 @@ Deno.test(`[CT2] [CT4] [DU1] [TO6] the same with workers that live ${WALL_CLOCK_
       lite: true,
       workers: { agent_websocket: 2 },
       wallClockMs: WALL_CLOCK_MS,
-      env: { TURN_LEASE_MS: "1500", CHECKPOINT_INTERVAL_MS: "200", DRAIN_TIMEOUT_MS: "300" },
+      env: { TURN_LEASE_MS: "4000", CHECKPOINT_INTERVAL_MS: "200", DRAIN_TIMEOUT_MS: "300" },
     },
   });
   assert.ok(cuts > 20, `only ${cuts} cuts`);
