@@ -102,8 +102,9 @@ Deno.test("[LM5] SharedUse: tokens of all workers count against one day's budget
 
 Deno.test("[LM3] SharedUse: connections are counted over all workers, and told again before they are forgotten", async () => {
   const { clock, ledger, a, b } = startWorkers();
-  assert.equal(await a.use.connected(ANN, 1), 1);
-  assert.equal(await b.use.connected(ANN, 1), 2);
+  assert.equal(await a.use.connected(ANN, 1, 2), true);
+  assert.equal(await b.use.connected(ANN, 1, 2), true);
+  for (let attempt = 0; attempt < 3; attempt++) assert.equal(await b.use.connected(ANN, 2, 2), false);
   const before = ledger.reports.length;
   clock.advance(SILENCE_MS);
   await settle();
@@ -111,7 +112,7 @@ Deno.test("[LM3] SharedUse: connections are counted over all workers, and told a
   b.use.disconnected(ANN, 0);
   clock.advance(REPORT_MS);
   await settle();
-  assert.equal(await a.use.connected(ANN, 2), 2);
+  assert.equal(await a.use.connected(ANN, 2, 2), true);
   a.use.disconnected(ANN, 0);
   clock.advance(SILENCE_MS);
   await settle();
@@ -126,9 +127,12 @@ Deno.test("[LM1] SharedUse: where the ledger is away each worker counts for itse
   await settle();
   assert.deepEqual(log.events, ["use_not_reported"]);
   assert.ok(a.limiter.take([ANN]).allowed, "what came back in the meantime");
-  await assert.rejects(a.use.connected(ANN, 1), { code: "store_unavailable" });
+  await assert.rejects(a.use.connected(ANN, 1, 9), { code: "store_unavailable" });
   const alone = startWorkers({ isShared: false });
   alone.a.limiter.take([ANN]);
-  assert.equal(await alone.a.use.connected(ANN, 3), 3);
+  assert.deepEqual([await alone.a.use.connected(ANN, 3, 3), await alone.a.use.connected(ANN, 4, 3)], [
+    true,
+    false,
+  ]);
   assert.deepEqual([alone.clock.pending, alone.ledger.reports.length], [0, 0]);
 });

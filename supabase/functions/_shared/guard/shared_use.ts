@@ -45,13 +45,16 @@ export class SharedUse {
     options.budget.onSpent = (keys, tokens) => this.#used(keys, { frames: 0, tokens });
   }
 
-  /** Reports how many connections a user holds here, and answers how many at all workers. Rejects as the ledger does. */
-  async connected(key: string, held: number): Promise<number> {
-    if (!this.#options.isShared()) return held;
-    this.#connections.set(key, held);
-    const standing = (await this.#settle([{ key, ...this.#take(key), connections: held }])).get(key);
+  /**
+   * A user has come with one more connection, and would hold `held` here. Answers whether that makes at most `max` at all
+   * workers; if not it is taken back at once, so that the next one is not refused for it. Rejects as the ledger does.
+   */
+  async connected(key: string, held: number, max: number): Promise<boolean> {
+    if (!this.#options.isShared()) return held <= max;
+    const total = await this.#holds(key, held);
+    if (total > max) await this.#holds(key, held - 1);
     this.#reportIn(SILENCE_MS);
-    return standing?.connections ?? held;
+    return total <= max;
   }
 
   /** A user has let a connection go, and holds `held` more. The ledger hears of it with the next report. */
@@ -65,6 +68,12 @@ export class SharedUse {
   stop(): void {
     this.#isStopped = true;
     this.#cancelTimer?.();
+  }
+
+  async #holds(key: string, connections: number): Promise<number> {
+    this.#connections.set(key, connections);
+    const standings = await this.#settle([{ key, ...this.#take(key), connections }]);
+    return standings.get(key)?.connections ?? connections;
   }
 
   #used(keys: readonly string[], { frames, tokens }: Unreported): void {

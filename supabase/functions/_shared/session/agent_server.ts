@@ -212,9 +212,9 @@ export class AgentServer {
     const held = 1 + (this.#perUser.get(identity.userId) ?? 0);
     this.#perUser.set(identity.userId, held);
     if (maxConnectionsPerUser === 0) return;
-    const isTooMany = held > maxConnectionsPerUser ||
-      await use.connected(userKey(identity.userId), held) > maxConnectionsPerUser;
-    if (isTooMany) throw tooManyConnections("this user has all they may have");
+    const hasRoom = held <= maxConnectionsPerUser &&
+      await use.connected(userKey(identity.userId), held, maxConnectionsPerUser);
+    if (!hasRoom) throw tooManyConnections("this user has all they may have");
   }
 
   #welcome(connection: Connection, { session, resumeToken, resumed }: OpenedSession): void {
