@@ -48,6 +48,18 @@ Deno.test("[DL2] [DL4] Outbox: what is held of an answer is not lost by the end 
   assert.deepEqual(sent, ["second@0:two three", "second@9: four"]);
 });
 
+Deno.test("[DL2] [TO5] Outbox: an answer that begins anew while it is held is sent from there", () => {
+  const { outbox, sent, catchUp, say } = behind();
+  const first = growing("first");
+  first.text = "one two ";
+  say(first, "three");
+  first.text = "";
+  say(first, "uno");
+  outbox.dropHeld(growing("another"));
+  catchUp();
+  assert.deepEqual(sent, ["first@0:uno"]);
+});
+
 Deno.test("[DL4] Outbox: what is held of an answer goes with its end", () => {
   const { outbox, sent, catchUp, say } = behind();
   const first = growing("first");

@@ -70,6 +70,8 @@ export class Outbox {
     }
     // Of another text that was held the rest is not wanted any more: its end says it all.
     if (this.#held?.source !== source) this.#held = { source, offset };
+    // It may begin anew before the place that the reader has come to.
+    this.#held.offset = Math.min(this.#held.offset, offset);
     if (waiting + source.text.length - this.#held.offset > this.#options.maxBufferedBytes) this.#overflow();
     else this.#lookLater(FIRST_LOOK_MS);
     return false;

@@ -311,8 +311,10 @@ export class Runner {
     const { feed, tenure } = this.#options;
     await running.started;
     const { state } = tenure;
+    // Its end is on the way to the log, and gives the lease up.
+    if (hasEnded(running.turn.state)) return await running.done;
     try {
-      if (state.name !== "self" || hasEnded(running.turn.state)) return;
+      if (state.name !== "self") return;
       running.record.startOver();
       const checkpoint = running.record.next();
       await feed.commit({ epoch: state.epoch, lease: "release", ...(checkpoint && { checkpoint }) });
