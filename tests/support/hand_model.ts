@@ -28,9 +28,9 @@ export class Exchange {
     });
   }
 
-  /** What was asked: the last message. */
+  /** What was asked: the user's last message. After it comes the beginning of an answer that was taken over. */
   get question(): string {
-    return this.messages.at(-1)?.content ?? "";
+    return this.messages.findLast(({ role }) => role === "user")?.content ?? "";
   }
 
   /** How much the reader is behind: negative when chunks wait to be taken. */
