@@ -8,7 +8,6 @@ import type {
   CommandArgs as Args,
   FeedbackFrame,
   QueryFrame as Query,
-  Verb as AnyVerb,
 } from "../supabase/functions/_shared/protocol/client_frames.ts";
 import type {
   ErrorFrame as Failure,
@@ -17,6 +16,7 @@ import type {
   ServerFrame as Any,
   StatusFrame as Status,
 } from "../supabase/functions/_shared/protocol/server_frames.ts";
+import type { Verb as AnyVerb } from "../supabase/functions/_shared/protocol/verbs.ts";
 
 /** Why something was refused or has failed. */
 export type ErrorCode = Code;

@@ -6,8 +6,10 @@
 import { ActivityHub } from "../../supabase/functions/_shared/activity/activity_hub.ts";
 import { activityEventHelpers } from "../../supabase/functions/_shared/activity/event_helpers.ts";
 import { Metrics } from "../../supabase/functions/_shared/metrics.ts";
+import { OnDemand } from "../../supabase/functions/_shared/on_demand.ts";
 import { systemClock, systemIds } from "../../supabase/functions/_shared/platform/system.ts";
 import { wrapSocket } from "../../supabase/functions/_shared/platform/web_socket.ts";
+import { decodeAction } from "../../supabase/functions/_shared/protocol/activity_actions.ts";
 import type { ActivityEvent } from "../../supabase/functions/_shared/protocol/activity_events.ts";
 
 /** One way of showing an event to everyone. */
@@ -88,6 +90,7 @@ function ourHub(): Side {
     maxBufferedBytes: 1_048_576,
     maxMessageBytes: 65_536,
     isPinged: true,
+    decoder: OnDemand.of(decodeAction),
   });
   return {
     accept(socket): void {

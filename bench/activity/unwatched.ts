@@ -4,7 +4,9 @@ import { ActivityHub } from "../../supabase/functions/_shared/activity/activity_
 import { AgentActivity } from "../../supabase/functions/_shared/activity/agent_activity.ts";
 import type { ActivityReporter } from "../../supabase/functions/_shared/activity/reporter.ts";
 import { Metrics } from "../../supabase/functions/_shared/metrics.ts";
+import { OnDemand } from "../../supabase/functions/_shared/on_demand.ts";
 import { systemClock, systemIds } from "../../supabase/functions/_shared/platform/system.ts";
+import { decodeAction } from "../../supabase/functions/_shared/protocol/activity_actions.ts";
 
 const CALLS = 5_000_000;
 
@@ -19,6 +21,7 @@ export function unwatchedNs(): number {
     maxBufferedBytes: 1,
     maxMessageBytes: 1,
     isPinged: true,
+    decoder: OnDemand.of(decodeAction),
   });
   const activity: ActivityReporter = new AgentActivity(hub, clock);
   const session = { sessionId: "s", owner: { kind: "user", userId: "u" } } as const;

@@ -119,8 +119,18 @@ function serverEnv(modelPort: number, port: number): Record<string, string> {
   };
 }
 
-/** One that was free a moment ago. */
+/**
+ * One that is free, below those that Linux gives to outgoing connections (from 32768): one of them could be the
+ * server's own connection to us.
+ */
 function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
+  while (true) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    try {
+      Deno.listen({ hostname: "127.0.0.1", port }).close();
+      return port;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+    }
+  }
 }

@@ -1,16 +1,10 @@
 import assert from "node:assert/strict";
+import { uploadedImports } from "../support/deploy_bundle.ts";
 import { findCycle, importGraph, importsOf } from "../support/import_graph.ts";
 import { placeOf, ROOMS } from "../support/lint/layers.ts";
 import { filesUnder, read, urlOf } from "../support/source_files.ts";
 
 const DEPLOYED = filesUnder("supabase/functions", ".ts");
-
-/**
- * How `supabase functions deploy` finds the files to upload: not a parser, so it reads comments and strings too.
- * Source: `importPathPattern` of the Supabase CLI.
- */
-const DEPLOY_WALKER =
-  /(?:import|export)\s+(?:type\s+)?(?:{[^{}]+}|.*?)\s*(?:from)?\s*['"](.*?)['"]|import\(\s*['"](.*?)['"]\)/gi;
 
 Deno.test("findCycle finds a way round, and says which", () => {
   const graph = new Map([["a", ["b", "c"]], ["b", ["d"]], ["c", ["b"]], ["d", []]]);
@@ -45,12 +39,29 @@ Deno.test("nothing deployed is in a cycle at run time", () => {
 Deno.test("`supabase functions deploy` finds the same imports as the compiler", () => {
   for (const file of DEPLOYED) {
     const source = read(file);
-    const uploaded = [...source.matchAll(DEPLOY_WALKER)]
-      .map(([, from, dynamic]) => from || dynamic || "")
+    const uploaded = uploadedImports(source)
       .filter((specifier) => /^[./]/.test(specifier) && /\.\w+$/.test(specifier));
     const imported = importsOf(source).map(({ specifier }) => specifier).filter((one) => one.startsWith("."));
     assert.deepEqual(new Set(uploaded), new Set(imported), file);
   }
+});
+
+Deno.test("agent_websocket loads no package before it needs one", () => {
+  const graph = importGraph(DEPLOYED, ["static"]);
+  const reached = new Set<string>();
+  const walk = (file: string): void => {
+    if (reached.has(file)) return;
+    reached.add(file);
+    for (const target of graph.get(file) ?? []) walk(target);
+  };
+  walk("supabase/functions/agent_websocket/index.ts");
+  assert.ok(reached.size > 50, "nothing was walked");
+  const packages = [...reached].flatMap((file) =>
+    importsOf(read(file))
+      .filter(({ specifier, how }) => how === "static" && !specifier.startsWith("."))
+      .map(({ specifier }) => `${specifier} in ${file}`)
+  );
+  assert.deepEqual(packages, []);
 });
 
 /** What a module would have to call to do something while it is imported. */

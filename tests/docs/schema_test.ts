@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { read } from "../support/source_files.ts";
-import { ACTIVITY_EVENT_TYPES } from "../../supabase/functions/_shared/protocol/activity_events.ts";
+import { ACTIVITY_EVENT_TYPES } from "../../supabase/functions/_shared/protocol/activity_types.ts";
 import { asyncApi, CONNECT_QUERY, jsonSchema } from "../support/wire_documents.ts";
 import { documents } from "../support/write_schema.ts";
 

@@ -8,6 +8,7 @@ import { RateLimiter } from "../../supabase/functions/_shared/guard/rate_limiter
 import { NO_LEDGER, SharedUse } from "../../supabase/functions/_shared/guard/shared_use.ts";
 import { TokenBudget } from "../../supabase/functions/_shared/guard/token_budget.ts";
 import { Metrics } from "../../supabase/functions/_shared/metrics.ts";
+import { OnDemand } from "../../supabase/functions/_shared/on_demand.ts";
 import type {
   EventLog,
   Ids,
@@ -17,6 +18,7 @@ import type {
   UseLedger,
 } from "../../supabase/functions/_shared/ports.ts";
 import { parseConnectRequest } from "../../supabase/functions/_shared/protocol/connect_request.ts";
+import { type Decode, decode } from "../../supabase/functions/_shared/protocol/decode.ts";
 import { type ServerFrame, serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
 import {
   AgentServer,
@@ -41,6 +43,8 @@ export interface AgentOptions {
   maxMessageBytes?: number;
   maxBufferedBytes?: number;
   maxSessions?: number;
+  /** What its frames are decoded with: there already by default. */
+  decoder?: OnDemand<Decode>;
   maxEvents?: number;
   tokensPerDay?: number;
   /** Whom the agent tells what it does; nobody by default. */
@@ -282,6 +286,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
       log,
       metrics,
       rateLimiter,
+      decoder: options.decoder ?? OnDemand.of(decode),
       maxMessageBytes: options.maxMessageBytes ?? 65_536,
       maxBufferedBytes: options.maxBufferedBytes ?? 1_048_576,
     },

@@ -9,6 +9,11 @@ import { filesUnder, read, urlOf } from "./source_files.ts";
 const IMPORT_PATH =
   /(?:import|export)\s+(?:type\s+)?(?:{[^{}]+}|.*?)\s*(?:from)?\s*['"](.*?)['"]|import\(\s*['"](.*?)['"]\)/gi;
 
+/** What the CLI takes for imports in a source text, as written. */
+export function uploadedImports(source: string): string[] {
+  return [...source.matchAll(IMPORT_PATH)].map(([, from, dynamic]) => from || dynamic || "");
+}
+
 /** The files of a bundle, relative to the project's root, sorted. A path that leads nowhere is left out, as the CLI does. */
 export function bundledFiles(functionName: string): string[] {
   const folder = `supabase/functions/${functionName}`;
@@ -17,8 +22,7 @@ export function bundledFiles(functionName: string): string[] {
   const walk = (file: string): void => {
     if (found.has(file) || !existing.has(file)) return;
     found.add(file);
-    for (const [, from, dynamic] of read(file).matchAll(IMPORT_PATH)) {
-      const specifier = from || dynamic || "";
+    for (const specifier of uploadedImports(read(file))) {
       if (/^\.{0,2}\//.test(specifier)) {
         walk(new URL(specifier, urlOf(file)).href.slice(urlOf("").href.length));
       }

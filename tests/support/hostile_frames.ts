@@ -2,8 +2,8 @@
 
 import fc from "fast-check";
 import type { ErrorCode } from "../../supabase/functions/_shared/errors.ts";
-import { COMMANDS } from "../../supabase/functions/_shared/protocol/client_frames.ts";
 import { decode } from "../../supabase/functions/_shared/protocol/decode.ts";
+import { VERBS } from "../../supabase/functions/_shared/protocol/verbs.ts";
 
 /** The default of `MAX_MESSAGE_BYTES`. */
 const MAX_MESSAGE_BYTES = 65_536;
@@ -34,7 +34,7 @@ function mostly<T>(likely: fc.Arbitrary<T>): fc.Arbitrary<unknown> {
   return fc.oneof({ arbitrary: likely, weight: 5 }, { arbitrary: anything, weight: 1 });
 }
 
-const verbs = Object.keys(COMMANDS).filter((verb) => verb !== "delete");
+const verbs = Object.keys(VERBS).filter((verb) => verb !== "delete");
 const types = [
   "query",
   "command",

@@ -1,25 +1,26 @@
 /** The machine-readable forms of the protocol, made from the zod schemas: nothing in them is written twice. */
 
 import * as z from "zod";
+import { environment } from "../../supabase/functions/_shared/config.ts";
 import {
   pingAction,
   subscribeAction,
   unsubscribeAction,
 } from "../../supabase/functions/_shared/protocol/activity_actions.ts";
 import {
-  ACTIVITY_EVENT_TYPES,
   activityBatch,
   activityEvent,
   activitySubscribed,
 } from "../../supabase/functions/_shared/protocol/activity_events.ts";
+import { ACTIVITY_EVENT_TYPES } from "../../supabase/functions/_shared/protocol/activity_types.ts";
 import {
+  COMMAND_ARGS,
   commandFrame,
-  COMMANDS,
   feedbackFrame,
   queryFrame,
 } from "../../supabase/functions/_shared/protocol/client_frames.ts";
-import { environment } from "../../supabase/functions/_shared/config.ts";
 import { serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
+import { type Verb, VERBS } from "../../supabase/functions/_shared/protocol/verbs.ts";
 import { VERSION } from "../../supabase/functions/_shared/version.ts";
 
 type JsonObject = Record<string, unknown>;
@@ -33,11 +34,11 @@ const CLIENT_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType
       content: queryFrame.shape.content.regex(/\S/),
     }).describe("A question to the model"),
   ],
-  ...Object.entries(COMMANDS).map(([verb, { args, summary }]): [string, z.ZodType] => {
+  ...Object.entries(COMMAND_ARGS).map(([verb, args]): [string, z.ZodType] => {
     const wanted = args.safeParse({}).success ? args.optional() : args;
     return [
       `Command${capitalised(verb)}`,
-      commandFrame.extend({ content: z.literal(verb), args: wanted }).describe(summary),
+      commandFrame.extend({ content: z.literal(verb), args: wanted }).describe(VERBS[verb as Verb]),
     ];
   }),
   ["HumanFeedback", feedbackFrame.describe("What a person thinks of a turn; content, a verdict or a rating")],
@@ -138,7 +139,7 @@ export function asyncApi(): JsonObject {
         bindings: { ws: { method: "GET", query: CONNECT_QUERY } },
       },
       activity: {
-        address: `/agent_websocket${environment.shape.ACTIVITY_PATH.parse(undefined)}`,
+        address: `/agent_websocket${environment.ACTIVITY_PATH(undefined)}`,
         description: "Live activity: what the agent does, as JSON text frames, one object each",
         messages: channelMessages(activity),
         bindings: {

@@ -4,7 +4,7 @@ import { MemoryStore } from "../../supabase/functions/_shared/session/memory_sto
 import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
 import type { Committed, LogPage, LogRange, LogWrite } from "../../supabase/functions/_shared/ports.ts";
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
-import type { ContinuePolicy } from "../../supabase/functions/_shared/protocol/client_frames.ts";
+import type { ContinuePolicy } from "../../supabase/functions/_shared/config.ts";
 import { CountedIds, startAgent, type TestAgent } from "./agent_harness.ts";
 import { ManualClock } from "./manual_clock.ts";
 

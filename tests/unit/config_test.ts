@@ -75,7 +75,7 @@ Deno.test("parseConfig: the other defaults", () => {
 });
 
 Deno.test("parseConfig: an empty value is not set", () => {
-  const empty = Object.fromEntries(Object.keys(environment.shape).map((name) => [name, ""]));
+  const empty = Object.fromEntries(Object.keys(environment).map((name) => [name, ""]));
   assert.deepEqual(parseConfig({ ...empty, ...LEAST }), parseConfig(LEAST));
   assert.equal(problemsOf(empty).length, 2);
 });
@@ -173,7 +173,7 @@ for (const [name, cases] of Object.entries(WRONG)) {
 }
 
 Deno.test("parseConfig: every mistake is named at once, and no value is repeated", () => {
-  const env = Object.fromEntries(Object.keys(environment.shape).map((name) => [name, "\u0000§secret§"]));
+  const env = Object.fromEntries(Object.keys(environment).map((name) => [name, "\u0000§secret§"]));
   const { OPENROUTER_API_KEY: _, ...wrong } = env;
   const problems = problemsOf(wrong);
   const texts = [
@@ -205,7 +205,7 @@ const anyValue = fc.oneof(
   fc.constantFrom("", " ", "-0", "0", "none", "required", "latest", "{}", '{"__proto__":"x"}', "true"),
 );
 const anyEnvironment = fc.dictionary(
-  fc.constantFrom(...Object.keys(environment.shape), "__proto__"),
+  fc.constantFrom(...Object.keys(environment), "__proto__"),
   anyValue,
 );
 

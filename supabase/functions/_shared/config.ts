@@ -1,10 +1,16 @@
 /**
  * The environment, checked once and whole. A wrong value never falls back silently to a default: every mistake is
  * named in one {@linkcode ConfigError}.
+ *
+ * It is the one check without zod, which would take longer than all else before a worker's first frame
+ * (docs/decisions/0031).
  */
 
-import * as z from "zod";
-import { CONTINUE_POLICIES, QUEUE_POLICIES } from "./protocol/client_frames.ts";
+import { QUEUE_POLICIES } from "./protocol/queueing.ts";
+
+/** What becomes of an answer whose worker has gone: it goes on where it was, begins anew, or ends `interrupted`. */
+export const CONTINUE_POLICIES = ["continue", "restart", "interrupt"] as const;
+export type ContinuePolicy = (typeof CONTINUE_POLICIES)[number];
 
 /** Every mistake in the environment, one `NAME: what was expected` each. Values are not repeated: some are keys. */
 export class ConfigError extends Error {
@@ -17,106 +23,159 @@ export class ConfigError extends Error {
   }
 }
 
-const text = z.string().trim().min(1, "must not be empty");
+/** What a value must be, for {@linkcode ConfigError}. */
+class Mistake extends Error {}
+
+function must(holds: boolean, expected: string): asserts holds {
+  if (!holds) throw new Mistake(`must ${expected}`);
+}
+
+/** The value of one name; undefined where it is not set. Throws a {@linkcode Mistake}. */
+type Setting<T> = (value: string | undefined) => T;
+type Reader<T> = (value: string) => T;
+
+function optional<T>(read: Reader<T>): Setting<T | undefined> {
+  return (value) => value === undefined ? undefined : read(value);
+}
+
+function otherwise<T>(ifNotSet: T, read: Reader<T>): Setting<T> {
+  return (value) => value === undefined ? ifNotSet : read(value);
+}
+
+function text(value: string): string {
+  const trimmed = value.trim();
+  must(trimmed !== "", "not be empty");
+  return trimmed;
+}
+
+function url(value: string): string {
+  const trimmed = value.trim();
+  must(/^https?:\/\//i.test(trimmed) && URL.canParse(trimmed), "be an http or https URL");
+  return trimmed;
+}
+
+function path(value: string): string {
+  must(/^\/[\w./-]*[\w.-]$/.test(value.trim()), "be a path such as /api/v1/activity/live");
+  return value.trim();
+}
+
 /** A number from `min` up; the text must be a plain decimal, so that "1e3", "0x10" and " " are mistakes. */
-function number(min: number, max: number): z.ZodType<number, string> {
-  return z.string().regex(/^-?\d+(\.\d+)?$/, "must be a number").transform(Number)
-    .pipe(inRange(min, max));
+function number(min: number, max: number): Reader<number> {
+  return (value) => {
+    must(/^-?\d+(\.\d+)?$/.test(value), "be a number");
+    return inRange(Number(value), min, max);
+  };
 }
-function whole(min: number, max = Number.MAX_SAFE_INTEGER): z.ZodType<number, string> {
-  return z.string().regex(/^-?\d+$/, "must be a whole number").transform(Number)
-    .pipe(inRange(min, max));
+
+function whole(min: number, max = Number.MAX_SAFE_INTEGER): Reader<number> {
+  return (value) => {
+    must(/^-?\d+$/.test(value), "be a whole number");
+    return inRange(Number(value), min, max);
+  };
 }
-function inRange(min: number, max: number): z.ZodNumber {
-  // Its own words are for Infinity, which enough digits make.
-  return z.number(`must be ${max} or less`).min(min, `must be ${min} or more`).max(
-    max,
-    `must be ${max} or less`,
-  );
+
+function inRange(value: number, min: number, max: number): number {
+  must(value >= min, `be ${min} or more`);
+  must(value <= max, `be ${max} or less`);
+  return value;
 }
+
 /** A timer's length: what `setTimeout` can hold. */
-const durationMs = (min: number): z.ZodType<number, string> => whole(min, 2_147_483_647);
-const list = z.string().transform((value) =>
-  value.split(",").map((item) => item.trim()).filter((item) => item !== "")
-);
+function durationMs(min: number): Reader<number> {
+  return whole(min, 2_147_483_647);
+}
+
+function oneOf<const Word extends string>(...words: readonly Word[]): Reader<Word> {
+  const all = `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+  return (value) => {
+    const word = words.find((word) => word === value);
+    must(word !== undefined, `be ${all}`);
+    return word;
+  };
+}
+
+function list(value: string): readonly string[] {
+  return value.split(",").map((item) => item.trim()).filter((item) => item !== "");
+}
+
 /** Supabase's JSON objects of named keys, as a list of the keys. */
-const namedKeys = z.string().transform((value, context) => {
+function namedKeys(value: string): readonly string[] {
+  const expected = "be a JSON object of named keys";
+  let named: unknown;
   try {
-    const keys = z.record(z.string(), z.string().min(1)).safeParse(JSON.parse(value));
-    if (keys.success) return Object.values(keys.data);
+    named = JSON.parse(value);
   } catch {
-    // Not JSON: the same mistake as the wrong shape.
+    throw new Mistake(`must ${expected}`);
   }
-  context.addIssue({ code: "custom", message: "must be a JSON object of named keys" });
-  return z.NEVER;
-});
+  must(typeof named === "object" && named !== null && !Array.isArray(named), expected);
+  return Object.values(named).map((key: unknown) => {
+    must(typeof key === "string" && key !== "", expected);
+    return key;
+  });
+}
 
 /** Names and defaults of the environment. `.env.example` lists the same, and a test keeps it so. */
-export const environment = z.object({
+export const environment = {
   // The model
-  OPENROUTER_API_KEY: text.optional(),
-  OPENROUTER_BASE_URL: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
-  OPENROUTER_REFERER: text.optional(),
-  OPENROUTER_TITLE: text.optional(),
-  MODEL: text.default("openai/gpt-4-turbo"),
-  MODEL_FALLBACKS: list.default([]),
-  ALLOWED_MODELS: list.default([]),
-  TEMPERATURE: number(0, 2).default(0.7),
-  MAX_TOKENS: whole(1).default(1500),
-  SYSTEM_PROMPT: text.optional(),
-  AGENT_NAME: text.default("agent_websocket"),
-  MAX_RETRIES: whole(0, 10).default(2),
-  FIRST_TOKEN_TIMEOUT_MS: durationMs(0).default(120_000),
-  STALL_TIMEOUT_MS: durationMs(0).default(30_000),
+  OPENROUTER_API_KEY: optional(text),
+  OPENROUTER_BASE_URL: optional(url),
+  OPENROUTER_REFERER: optional(text),
+  OPENROUTER_TITLE: optional(text),
+  MODEL: otherwise("openai/gpt-4-turbo", text),
+  MODEL_FALLBACKS: otherwise([], list),
+  ALLOWED_MODELS: otherwise([], list),
+  TEMPERATURE: otherwise(0.7, number(0, 2)),
+  MAX_TOKENS: otherwise(1500, whole(1)),
+  SYSTEM_PROMPT: optional(text),
+  AGENT_NAME: otherwise("agent_websocket", text),
+  MAX_RETRIES: otherwise(2, whole(0, 10)),
+  FIRST_TOKEN_TIMEOUT_MS: otherwise(120_000, durationMs(0)),
+  STALL_TIMEOUT_MS: otherwise(30_000, durationMs(0)),
   // Sessions and turns
-  SESSION_TIMEOUT: number(0, 35_000).default(30),
-  CLEANUP_INTERVAL_MS: durationMs(10).default(300_000),
-  MAX_SESSIONS: whole(0).default(5000),
-  MAX_HISTORY: whole(1).default(50),
-  MAX_EVENTS: whole(1).default(1000),
-  MAX_QUEUE: whole(0).default(20),
-  QUEUE_POLICY: z.enum(QUEUE_POLICIES, "must be queue, reject, interrupt or latest").default("queue"),
-  DRAIN_TIMEOUT_MS: durationMs(0).default(10_000),
+  SESSION_TIMEOUT: otherwise(30, number(0, 35_000)),
+  CLEANUP_INTERVAL_MS: otherwise(300_000, durationMs(10)),
+  MAX_SESSIONS: otherwise(5000, whole(0)),
+  MAX_HISTORY: otherwise(50, whole(1)),
+  MAX_EVENTS: otherwise(1000, whole(1)),
+  MAX_QUEUE: otherwise(20, whole(0)),
+  QUEUE_POLICY: otherwise("queue", oneOf(...QUEUE_POLICIES)),
+  DRAIN_TIMEOUT_MS: otherwise(10_000, durationMs(0)),
   // Surviving the worker
-  SESSION_STORE: z.enum(["auto", "postgres", "memory"], "must be auto, postgres or memory").default("auto"),
-  TURN_LEASE_MS: durationMs(500).default(5000),
-  CHECKPOINT_INTERVAL_MS: durationMs(50).default(500),
-  CONTINUE_POLICY: z.enum(CONTINUE_POLICIES, "must be continue, restart or interrupt").default("continue"),
-  RETENTION_DAYS: whole(0, 36_500).default(30),
+  SESSION_STORE: otherwise("auto", oneOf("auto", "postgres", "memory")),
+  TURN_LEASE_MS: otherwise(5000, durationMs(500)),
+  CHECKPOINT_INTERVAL_MS: otherwise(500, durationMs(50)),
+  CONTINUE_POLICY: otherwise("continue", oneOf(...CONTINUE_POLICIES)),
+  RETENTION_DAYS: otherwise(30, whole(0, 36_500)),
   // Connections
-  AUTH_MODE: z.enum(["required", "optional", "none"], "must be required, optional or none").default(
-    "required",
-  ),
-  AUTH_TIMEOUT_MS: durationMs(1).default(5000),
-  TOKEN_EXPIRY_NOTICE_MS: durationMs(0).default(60_000),
-  ALLOWED_ORIGINS: list.default([]),
-  HEARTBEAT_INTERVAL_MS: durationMs(0).default(25_000),
-  MAX_CONNECTIONS: whole(0).default(1000),
-  MAX_CONNECTIONS_PER_USER: whole(0).default(10),
-  MAX_MESSAGE_BYTES: whole(1).default(65_536),
-  MAX_BUFFERED_BYTES: whole(1).default(1_048_576),
-  RATE_LIMIT_PER_MINUTE: whole(0).default(60),
-  RATE_LIMIT_BURST: whole(1).default(20),
-  DAILY_TOKEN_BUDGET: whole(0).default(0),
+  AUTH_MODE: otherwise("required", oneOf("required", "optional", "none")),
+  AUTH_TIMEOUT_MS: otherwise(5000, durationMs(1)),
+  TOKEN_EXPIRY_NOTICE_MS: otherwise(60_000, durationMs(0)),
+  ALLOWED_ORIGINS: otherwise([], list),
+  HEARTBEAT_INTERVAL_MS: otherwise(25_000, durationMs(0)),
+  MAX_CONNECTIONS: otherwise(1000, whole(0)),
+  MAX_CONNECTIONS_PER_USER: otherwise(10, whole(0)),
+  MAX_MESSAGE_BYTES: otherwise(65_536, whole(1)),
+  MAX_BUFFERED_BYTES: otherwise(1_048_576, whole(1)),
+  RATE_LIMIT_PER_MINUTE: otherwise(60, whole(0)),
+  RATE_LIMIT_BURST: otherwise(20, whole(1)),
+  DAILY_TOKEN_BUDGET: otherwise(0, whole(0)),
   // Notifications and live activity
-  RELAY: z.enum(["auto", "off"], "must be auto or off").default("auto"),
-  RELAY_SHARDS: whole(1, 99).default(8),
-  NOTIFY_RATE_LIMIT_PER_MINUTE: whole(0).default(600),
-  ACTIVITY_PATH: text.regex(/^\/[\w./-]*[\w.-]$/, "must be a path such as /api/v1/activity/live").default(
-    "/api/v1/activity/live",
-  ),
-  ACTIVITY_HEARTBEAT_MS: durationMs(0).default(30_000),
-  ACTIVITY_TIMEOUT_MS: durationMs(0).default(120_000),
-  MAX_CLIENTS: whole(0).default(100),
+  RELAY: otherwise("auto", oneOf("auto", "off")),
+  RELAY_SHARDS: otherwise(8, whole(1, 99)),
+  NOTIFY_RATE_LIMIT_PER_MINUTE: otherwise(600, whole(0)),
+  ACTIVITY_PATH: otherwise("/api/v1/activity/live", path),
+  ACTIVITY_HEARTBEAT_MS: otherwise(30_000, durationMs(0)),
+  ACTIVITY_TIMEOUT_MS: otherwise(120_000, durationMs(0)),
+  MAX_CLIENTS: otherwise(100, whole(0)),
   // What Supabase sets
-  SUPABASE_URL: z.url({ protocol: /^https?$/, error: "must be an http or https URL" }).optional(),
-  SUPABASE_PUBLISHABLE_KEYS: namedKeys.default([]),
-  SUPABASE_SECRET_KEYS: namedKeys.default([]),
-  SUPABASE_ANON_KEY: text.optional(),
-  SUPABASE_SERVICE_ROLE_KEY: text.optional(),
-});
+  SUPABASE_URL: optional(url),
+  SUPABASE_PUBLISHABLE_KEYS: otherwise([], namedKeys),
+  SUPABASE_SECRET_KEYS: otherwise([], namedKeys),
+  SUPABASE_ANON_KEY: optional(text),
+  SUPABASE_SERVICE_ROLE_KEY: optional(text),
+};
 
-type Environment = z.output<typeof environment>;
+type Environment = { [Name in keyof typeof environment]: ReturnType<(typeof environment)[Name]> };
 
 /** What the functions run with. Durations are in milliseconds; 0 switches a limit off. */
 export interface Config extends Omit<Environment, "OPENROUTER_BASE_URL" | "SYSTEM_PROMPT"> {
@@ -136,29 +195,35 @@ export interface Config extends Omit<Environment, "OPENROUTER_BASE_URL" | "SYSTE
  * Throws {@linkcode ConfigError} naming every mistake. An empty value counts as not set.
  */
 export function parseConfig(env: Readonly<Record<string, string>>, { needsModel = true } = {}): Config {
-  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ""));
-  // Used once: compiling the schema would cost more than it saves.
-  const parsed = environment.safeParse(set, { jitless: true });
-  const problems = parsed.success
-    ? []
-    : parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`);
+  const isSet = (name: keyof Environment): boolean => Object.hasOwn(env, name) && env[name] !== "";
+  const problems: string[] = [];
+  const known: Partial<Record<keyof Environment, unknown>> = {};
+  for (const name of Object.keys(environment) as (keyof Environment)[]) {
+    try {
+      known[name] = environment[name](isSet(name) ? env[name] : undefined);
+    } catch (error) {
+      if (!(error instanceof Mistake)) throw error;
+      problems.push(`${name}: ${error.message}`);
+    }
+  }
+  // Of each name what its own setting gave; a mistake has left nothing.
+  const partial = known as Partial<Environment>;
   // A server of one's own may need no key; OpenRouter does. Who only notifies asks no model.
-  if (needsModel && set.OPENROUTER_API_KEY === undefined && set.OPENROUTER_BASE_URL === undefined) {
+  if (needsModel && !isSet("OPENROUTER_API_KEY") && !isSet("OPENROUTER_BASE_URL")) {
     problems.push("OPENROUTER_API_KEY: must be set (or OPENROUTER_BASE_URL, for a server that needs no key)");
   }
-  if (set.AUTH_MODE !== "none" && set.SUPABASE_URL === undefined) {
+  if (env.AUTH_MODE !== "none" && !isSet("SUPABASE_URL")) {
     problems.push("SUPABASE_URL: must be set, to check tokens with (or AUTH_MODE=none, to let everyone in)");
   }
-  const { SESSION_STORE: store, TURN_LEASE_MS: leaseMs, CHECKPOINT_INTERVAL_MS: checkpointMs } =
-    parsed.data ?? {};
+  const { SESSION_STORE: store, TURN_LEASE_MS: leaseMs, CHECKPOINT_INTERVAL_MS: checkpointMs } = partial;
   if (leaseMs !== undefined && checkpointMs !== undefined && leaseMs < 2 * checkpointMs) {
     problems.push("TURN_LEASE_MS: must be at least twice CHECKPOINT_INTERVAL_MS, which renews it");
   }
-  if (store === "postgres" && (set.SUPABASE_URL === undefined || secretKeysOf(parsed.data).length === 0)) {
+  if (store === "postgres" && (!isSet("SUPABASE_URL") || secretKeysOf(partial).length === 0)) {
     problems.push("SESSION_STORE: postgres needs SUPABASE_URL and SUPABASE_SECRET_KEYS");
   }
-  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
-  const values = parsed.data;
+  if (problems.length > 0) throw new ConfigError(problems);
+  const values = partial as Environment;
   const models = [values.MODEL, ...values.MODEL_FALLBACKS];
   return {
     ...values,
@@ -174,8 +239,8 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
   };
 }
 
-function secretKeysOf(values: Environment | undefined): readonly string[] {
-  return [...values?.SUPABASE_SECRET_KEYS ?? [], ...present(values?.SUPABASE_SERVICE_ROLE_KEY)];
+function secretKeysOf(values: Partial<Environment>): readonly string[] {
+  return [...values.SUPABASE_SECRET_KEYS ?? [], ...present(values.SUPABASE_SERVICE_ROLE_KEY)];
 }
 
 function present(value: string | undefined): readonly string[] {

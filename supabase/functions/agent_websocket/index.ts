@@ -18,16 +18,14 @@ import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
 import { InProcessRelay } from "../_shared/notify/in_process_relay.ts";
 import { Inbox } from "../_shared/notify/inbox.ts";
 import { SessionCalls } from "../_shared/notify/session_calls.ts";
-import { createOpenRouter } from "../_shared/openrouter/open_router.ts";
 import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
-import { ReadPacer } from "../_shared/openrouter/read_pacer.ts";
 import { onWorkerEnding, workerLifetime } from "../_shared/platform/edge_lifetime.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
 import { wrapSocket } from "../_shared/platform/web_socket.ts";
-import type { Clock, Ids, LanguageModel, Log } from "../_shared/ports.ts";
+import type { Clock, Ids, Log } from "../_shared/ports.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../_shared/protocol/topics.ts";
 import { AgentServer } from "../_shared/session/agent_server.ts";
 import { Checkpoints } from "../_shared/session/checkpoints.ts";
@@ -35,6 +33,7 @@ import { ChosenStore } from "../_shared/session/chosen_store.ts";
 import { MemoryStore } from "../_shared/session/memory_store.ts";
 import type { SessionDeps } from "../_shared/session/session.ts";
 import { createLiveActivity } from "./live_activity.ts";
+import { createModel, createReaders } from "./loaded_later.ts";
 
 Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject()), jsonLog()), jsonLog));
 
@@ -58,7 +57,8 @@ function compose(config: Config, log: Log): Handler {
   const memory = new MemoryStore({ clock, maxEvents: config.MAX_EVENTS });
   const store = new ChosenStore({ mode: config.SESSION_STORE, log, memory, durable });
   const relay = createRelay(config, around);
-  const live = createLiveActivity(config, { ...around, metrics, relay });
+  const readers = createReaders();
+  const live = createLiveActivity(config, { ...around, metrics, relay, readers });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
   const calls = new SessionCalls({
     relay,
@@ -119,6 +119,7 @@ function compose(config: Config, log: Log): Handler {
   };
   const inbox = new Inbox({
     relay,
+    readers: readers.relayReaders,
     log,
     topicOf,
     everyoneTopic: EVERYONE_TOPIC,
@@ -153,6 +154,7 @@ function compose(config: Config, log: Log): Handler {
       log,
       metrics,
       rateLimiter: limiter,
+      decoder: readers.decoder,
       maxMessageBytes: config.MAX_MESSAGE_BYTES,
       maxBufferedBytes: config.MAX_BUFFERED_BYTES,
     },
@@ -223,21 +225,4 @@ function createRelay(config: Config, { clock, log }: Surroundings): BatchingRela
     ? new InProcessRelay()
     : createRealtimeRelay({ supabaseUrl, secretKey, clock, log });
   return new BatchingRelay({ relay, clock, log });
-}
-
-function createModel(config: Config, { clock, log }: Surroundings): LanguageModel {
-  return createOpenRouter({
-    baseUrl: config.OPENROUTER_BASE_URL,
-    apiKey: config.OPENROUTER_API_KEY,
-    referer: config.OPENROUTER_REFERER,
-    title: config.OPENROUTER_TITLE,
-    maxRetries: config.MAX_RETRIES,
-    firstTokenTimeoutMs: config.FIRST_TOKEN_TIMEOUT_MS,
-    stallTimeoutMs: config.STALL_TIMEOUT_MS,
-    clock,
-    log,
-    fetch,
-    random: Math.random,
-    pacer: new ReadPacer({ clock }),
-  });
 }

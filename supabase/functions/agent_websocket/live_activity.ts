@@ -7,6 +7,7 @@ import { RelayedActivity } from "../_shared/activity/relayed_activity.ts";
 import type { Config } from "../_shared/config.ts";
 import type { Metrics } from "../_shared/metrics.ts";
 import type { Clock, Ids, Log, Relay } from "../_shared/ports.ts";
+import type { Readers } from "./loaded_later.ts";
 
 export interface LiveActivityDeps {
   clock: Clock;
@@ -15,6 +16,7 @@ export interface LiveActivityDeps {
   metrics: Metrics;
   relay: Relay;
   workerId: string;
+  readers: Readers;
 }
 
 export interface LiveActivity {
@@ -31,9 +33,10 @@ export interface LiveActivity {
 }
 
 export function createLiveActivity(config: Config, deps: LiveActivityDeps): LiveActivity {
-  const { clock, log, relay, workerId } = deps;
+  const { clock, log, relay, readers, workerId } = deps;
   const hub = new ActivityHub({
     ...deps,
+    decoder: readers.actionDecoder,
     maxBufferedBytes: config.MAX_BUFFERED_BYTES,
     maxMessageBytes: config.MAX_MESSAGE_BYTES,
     isPinged: config.ACTIVITY_HEARTBEAT_MS > 0,
@@ -43,7 +46,7 @@ export function createLiveActivity(config: Config, deps: LiveActivityDeps): Live
     clientTimeoutMs: config.ACTIVITY_TIMEOUT_MS,
     maxClients: config.MAX_CLIENTS,
   });
-  const watched = new RelayedActivity({ hub, relay, clock, log, workerId });
+  const watched = new RelayedActivity({ hub, relay, clock, log, workerId, parser: readers.activityParser });
   const activity = new AgentActivity(watched, clock);
   const commits = new Rate(clock, () => activity.commits);
   return {

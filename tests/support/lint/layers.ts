@@ -11,6 +11,7 @@ export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
   ["errors.ts", 0],
   ["version.ts", 0],
   ["metrics.ts", 0],
+  ["on_demand.ts", 0],
   ["protocol", 0],
   ["activity", 1],
   ["guard", 1],

@@ -2,7 +2,13 @@
 
 import assert from "node:assert/strict";
 import { filterKey, passes } from "../../../supabase/functions/_shared/activity/watch_filter.ts";
+import { OnDemand } from "../../../supabase/functions/_shared/on_demand.ts";
+import {
+  type DecodeAction,
+  decodeAction,
+} from "../../../supabase/functions/_shared/protocol/activity_actions.ts";
 import type { ActivityEvent } from "../../../supabase/functions/_shared/protocol/activity_events.ts";
+import { settle } from "../../support/manual_clock.ts";
 import { startHub, type TestHub } from "./watching.ts";
 
 /** An event that can be told from its neighbours. */
@@ -30,6 +36,34 @@ Deno.test("[AC6] a refused peer that sends garbage harms nothing", () => {
   all.hub.broadcast(numbered(all, 1));
   assert.deepEqual([watcher.types, all.hub.getClientCount()], [["reasoning_update"], 1]);
   assert.match(all.metrics.render([]), /activity_watchers_closed_total\{code="1013"\} 1\n/);
+});
+
+Deno.test("[AC3] what a watcher says while the decoder is loaded is done then, as far as 20 frames", async () => {
+  const loading = Promise.withResolvers<DecodeAction>();
+  const all = startHub({}, { decoder: new OnDemand(() => loading.promise) });
+  const [watcher, gone] = [all.watch(), all.watch()];
+  for (let count = 0; count < 30; count++) watcher.say({ action: "ping" });
+  gone.say({ action: "subscribe", batch_ms: 10 });
+  gone.vanish();
+  assert.deepEqual(watcher.types, []);
+  loading.resolve(decodeAction);
+  await settle();
+  assert.deepEqual(watcher.types, Array(20).fill("heartbeat"));
+  watcher.say({ action: "ping" });
+  assert.equal(watcher.types.length, 21);
+  all.hub.broadcast(numbered(all, 1));
+  assert.equal(gone.texts.length, 1, "its welcome");
+});
+
+Deno.test("[AC5] where the decoder cannot be loaded the log says so, and nothing else is harmed", async () => {
+  const { watch, logged, hub } = startHub({}, {
+    decoder: new OnDemand<DecodeAction>(() => Promise.reject(new Error("no module"))),
+  });
+  const watcher = watch();
+  watcher.say({ action: "ping" });
+  await settle();
+  assert.ok(logged.some(({ event, level }) => event === "activity_frame_failed" && level === "error"));
+  assert.equal(hub.getClientCount(), 1);
 });
 
 Deno.test("[AC9] who sees all sees all, and a user only what is her own", () => {

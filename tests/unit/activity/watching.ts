@@ -16,7 +16,9 @@ import {
   activityEventHelpers,
 } from "../../../supabase/functions/_shared/activity/event_helpers.ts";
 import { Metrics } from "../../../supabase/functions/_shared/metrics.ts";
+import { OnDemand } from "../../../supabase/functions/_shared/on_demand.ts";
 import type { LogEntry, Socket } from "../../../supabase/functions/_shared/ports.ts";
+import { decodeAction } from "../../../supabase/functions/_shared/protocol/activity_actions.ts";
 import {
   activityBatch,
   type ActivityEvent,
@@ -131,6 +133,7 @@ export function startHub(
     maxBufferedBytes: 1_048_576,
     maxMessageBytes: 65_536,
     isPinged: true,
+    decoder: OnDemand.of(decodeAction),
     ...deps,
   }, config);
   function dial(sees?: Watcher["sees"], expiresAt?: number): TestWatcher {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { Turn } from "../../../supabase/functions/_shared/agent/turn.ts";
 import { TurnQueue } from "../../../supabase/functions/_shared/agent/turn_queue.ts";
-import { PRIORITIES, type Priority } from "../../../supabase/functions/_shared/protocol/client_frames.ts";
+import { PRIORITIES, type Priority } from "../../../supabase/functions/_shared/protocol/queueing.ts";
 
 let count = 0;
 

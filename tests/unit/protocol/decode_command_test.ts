@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { COMMANDS, type Verb } from "../../../supabase/functions/_shared/protocol/client_frames.ts";
+import { type Verb, VERBS } from "../../../supabase/functions/_shared/protocol/verbs.ts";
 import { frameOf, refusal } from "../../support/decoding.ts";
 
 /** Arguments that each verb takes, with what is left of them, and arguments that it refuses. */
@@ -37,7 +37,7 @@ const ARGS: Record<Verb, { good: object[]; wrong: [args: unknown, message: strin
   delete: { good: [], wrong: [] },
 };
 
-for (const verb of Object.keys(COMMANDS) as Verb[]) {
+for (const verb of Object.keys(VERBS) as Verb[]) {
   Deno.test(`[FR11] args of ${verb} are checked`, () => {
     const { good, wrong } = ARGS[verb];
     for (const args of good) {

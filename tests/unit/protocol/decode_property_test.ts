@@ -1,20 +1,17 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ERROR_CODES } from "../../../supabase/functions/_shared/errors.ts";
-import {
-  type ClientFrame,
-  COMMANDS,
-  PRIORITIES,
-  QUEUE_POLICIES,
-} from "../../../supabase/functions/_shared/protocol/client_frames.ts";
+import type { ClientFrame } from "../../../supabase/functions/_shared/protocol/client_frames.ts";
 import { decode } from "../../../supabase/functions/_shared/protocol/decode.ts";
+import { PRIORITIES, QUEUE_POLICIES } from "../../../supabase/functions/_shared/protocol/queueing.ts";
+import { VERBS } from "../../../supabase/functions/_shared/protocol/verbs.ts";
 
 const MAX_MESSAGE_CHARS = 300;
 /** In every generated string, and in none of our own words: so an echo of the user's text is seen. */
 const CANARY = "§";
 
 const TYPES = ["query", "command", "human_feedback", "response", "status", "error", "delta", "heartbeat"];
-const VERBS = Object.keys(COMMANDS);
+const VERB_NAMES = Object.keys(VERBS);
 
 /** Any UTF-16, lone surrogates and control characters too. */
 const anyText = fc.array(
@@ -55,7 +52,7 @@ const options = fc.record({
 /** The right keys with values that are often, but not always, of the right kind. */
 const nearFrame = fc.record({
   type: orAnything(fc.constantFrom(...TYPES)),
-  content: orAnything(fc.oneof(userText, fc.constantFrom(...VERBS, "", " "))),
+  content: orAnything(fc.oneof(userText, fc.constantFrom(...VERB_NAMES, "", " "))),
   id: orAnything(id),
   priority: orAnything(fc.constantFrom(...PRIORITIES)),
   policy: orAnything(fc.constantFrom(...QUEUE_POLICIES)),

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { OnDemand } from "../../../supabase/functions/_shared/on_demand.ts";
+import { type Decode, decode } from "../../../supabase/functions/_shared/protocol/decode.ts";
 import { startAgent } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
 
@@ -40,6 +42,59 @@ Deno.test("[FR1] [FR10] [FR12] a bad frame is answered, and nothing else is touc
   await settle();
   assert.equal(client.only("response").content, "still here");
   assert.ok(client.isOpen);
+});
+
+Deno.test("[FR1] frames that come while the decoder is loaded are answered in order, and the rate holds for them", async () => {
+  const loading = Promise.withResolvers<Decode>();
+  const { connect } = startAgent({ decoder: new OnDemand(() => loading.promise), perMinute: 60, burst: 3 });
+  const client = await connect();
+  client.ask("first", { id: "a" });
+  client.say("garbage");
+  client.command("ping", undefined, "b");
+  client.command("ping", undefined, "c");
+  await settle();
+  assert.equal(client.frames.length, 1, "only the welcome");
+  loading.resolve(decode);
+  await settle();
+  client.command("ping", undefined, "d");
+  const answers = client.frames.slice(1).map(({ code, in_reply_to }) => [code, in_reply_to]);
+  assert.deepEqual(answers.filter(([code]) => code !== "thinking"), [
+    ["invalid_json", undefined],
+    ["pong", "b"],
+    ["rate_limited", "c"],
+    ["rate_limited", "d"],
+  ]);
+  assert.equal(client.only("status", "thinking").in_reply_to, "a");
+});
+
+Deno.test("[FR9] what waits for the decoder is bounded, and what is over it is refused at once", async () => {
+  const loading = Promise.withResolvers<Decode>();
+  const { connect } = startAgent({ decoder: new OnDemand(() => loading.promise) });
+  const client = await connect();
+  const frame = JSON.stringify({ type: "command", content: "ping", padding: "x".repeat(60_000) });
+  for (let count = 0; count < 20; count++) client.say(frame);
+  const refused = 20 - Math.floor(1_048_576 / frame.length);
+  assert.equal(client.of("error", "rate_limited").length, refused);
+  loading.resolve(decode);
+  await settle();
+  assert.equal(client.of("status", "pong").length, 20 - refused);
+});
+
+Deno.test("[FR1] where the decoder cannot be loaded the frame is answered, and the next one tries again", async () => {
+  let attempts = 0;
+  const { connect, logged } = startAgent({
+    decoder: new OnDemand(() =>
+      ++attempts === 1 ? Promise.reject(new Error("no module")) : Promise.resolve(decode)
+    ),
+  });
+  const client = await connect();
+  client.command("ping");
+  await settle();
+  assert.equal(client.only("error").code, "internal");
+  assert.equal(logged.find(({ event }) => event === "frame_failed")?.level, "error");
+  client.command("ping");
+  await settle();
+  client.only("status", "pong");
 });
 
 Deno.test("[LM1] frames cost a token each, whatever is in them, and tokens come back", async () => {

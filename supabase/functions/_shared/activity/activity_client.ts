@@ -5,17 +5,19 @@
  */
 
 import { AgentError } from "../errors.ts";
+import type { OnDemand } from "../on_demand.ts";
 import type { CancelTimer, Clock, Socket } from "../ports.ts";
-import {
-  type ActivityAction,
-  decodeAction,
-  isActivityEventType,
-  MAX_BATCH_MS,
-} from "../protocol/activity_actions.ts";
-import type { ActivityEvent, ActivityEventType, SubscribedFrame } from "../protocol/activity_events.ts";
+import type { ActivityAction, DecodeAction } from "../protocol/activity_actions.ts";
+import type { ActivityEvent, SubscribedFrame } from "../protocol/activity_events.ts";
+import { type ActivityEventType, isActivityEventType } from "../protocol/activity_types.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import { renderError, stamp } from "../protocol/render.ts";
 import type { Sight, WatchFilter } from "./watch_filter.ts";
+
+/** The longest that events may be gathered for one frame. More than that is taken as this. */
+const MAX_BATCH_MS = 10_000;
+/** Frames that wait while the decoder is loaded; more are ignored. */
+const MAX_UNDECODED = 20;
 
 /** Who watches. */
 export interface Watcher {
@@ -26,12 +28,15 @@ export interface Watcher {
 
 export interface ClientDeps {
   clock: Clock;
+  decoder: OnDemand<DecodeAction>;
   /** What may wait for the reader. */
   maxBufferedBytes: number;
   /** A longer frame is ignored. */
   maxMessageBytes: number;
   /** The socket is open: the client is to be admitted, or closed. */
   onOpened(client: ActivityClient): void;
+  /** What it said cannot be looked into. */
+  onFailed(error: unknown): void;
   /** What it wants has changed. */
   onSubscribed(client: ActivityClient): void;
   /** Called once, when it is no more: with what we closed it with, or else what its socket said. */
@@ -48,6 +53,7 @@ export class ActivityClient implements WatchFilter {
   readonly #expiresAt: number | undefined;
   #state: "opening" | "open" | "gone" = "opening";
   #batchMs = 0;
+  #undecoded = 0;
   #lastActivity: number;
   #cancelExpiry: CancelTimer | undefined;
 
@@ -79,8 +85,16 @@ export class ActivityClient implements WatchFilter {
   received(data: string | ArrayBuffer): void {
     if (this.#state !== "open") return;
     this.#lastActivity = this.#deps.clock.now();
+    const { decoder, maxMessageBytes } = this.#deps;
     const size = typeof data === "string" ? data.length : data.byteLength;
-    const action = size > this.#deps.maxMessageBytes ? undefined : decodeAction(data);
+    if (size > maxMessageBytes) return;
+    if (!decoder.isLoaded && ++this.#undecoded > MAX_UNDECODED) return;
+    decoder.use((decode) => this.#act(decode(data)), (error) => this.#deps.onFailed(error));
+  }
+
+  #act(action: ActivityAction | undefined): void {
+    // It may have gone while the decoder was loaded.
+    if (this.#state !== "open") return;
     switch (action?.action) {
       case "subscribe":
         return this.#subscribe(action);

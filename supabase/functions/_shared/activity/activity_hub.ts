@@ -7,8 +7,11 @@
  */
 
 import type { Metrics } from "../metrics.ts";
+import type { OnDemand } from "../on_demand.ts";
 import type { Clock, Ids, Log, Socket } from "../ports.ts";
-import { ACTIVITY_CLOSE, type ActivityEvent } from "../protocol/activity_events.ts";
+import type { DecodeAction } from "../protocol/activity_actions.ts";
+import type { ActivityEvent } from "../protocol/activity_events.ts";
+import { ACTIVITY_CLOSE } from "../protocol/close_codes.ts";
 import { ActivityClient, type ClientDeps, type Watcher } from "./activity_client.ts";
 import { Batches } from "./batches.ts";
 import { every } from "./every.ts";
@@ -37,6 +40,7 @@ export interface ActivityDeps {
   ids: Ids;
   log: Log;
   metrics: Metrics;
+  decoder: OnDemand<DecodeAction>;
   /** What may wait for one watcher. */
   maxBufferedBytes: number;
   /** A longer frame of a watcher is ignored. */
@@ -73,7 +77,7 @@ export class ActivityHub {
     deps: ActivityDeps,
     config: { readonly [Name in keyof ActivityConfig]?: ActivityConfig[Name] | undefined } = {},
   ) {
-    const { clock, maxBufferedBytes, maxMessageBytes } = deps;
+    const { clock, log, decoder, maxBufferedBytes, maxMessageBytes } = deps;
     const { path, heartbeatIntervalMs, clientTimeoutMs, maxClients } = DEFAULT_ACTIVITY_CONFIG;
     this.config = {
       path: config.path ?? path,
@@ -85,8 +89,10 @@ export class ActivityHub {
     this.#batches = new Batches({ clock, maxBufferedBytes });
     this.#clientDeps = {
       clock,
+      decoder,
       maxBufferedBytes,
       maxMessageBytes,
+      onFailed: (error) => log.write({ level: "error", event: "activity_frame_failed", error }),
       onSubscribed: (client) => this.#place(client),
       onGone: (client, code) => this.#remove(client, code),
     };

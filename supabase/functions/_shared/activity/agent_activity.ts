@@ -4,7 +4,8 @@
  */
 
 import type { Clock } from "../ports.ts";
-import { type ActivityEvent, ANONYMOUS, type SystemEventData } from "../protocol/activity_events.ts";
+import type { ActivityEvent, SystemEventData } from "../protocol/activity_events.ts";
+import { ANONYMOUS } from "../protocol/activity_types.ts";
 import { activityEventHelpers } from "./event_helpers.ts";
 import { Progress } from "./progress.ts";
 import type {

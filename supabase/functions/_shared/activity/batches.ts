@@ -1,7 +1,7 @@
 /** The watchers that asked for several events a frame, by what they want and how often. */
 
 import type { Clock } from "../ports.ts";
-import type { ActivityEventType } from "../protocol/activity_events.ts";
+import type { ActivityEventType } from "../protocol/activity_types.ts";
 import { BatchGroup, type BatchTaker } from "./batch_group.ts";
 import { filterKey, passes, type WatchFilter } from "./watch_filter.ts";
 

@@ -3,16 +3,14 @@
  * does are events sent, so an agent that nobody watches costs the relay nothing.
  */
 
+import type { OnDemand } from "../on_demand.ts";
 import type { CancelTimer, Clock, Log, Relay } from "../ports.ts";
 import type { ActivityEvent } from "../protocol/activity_events.ts";
-import { parsePublishedActivity } from "../protocol/published_activity.ts";
-import { EVERYONE_TOPIC } from "../protocol/topics.ts";
+import type { ParseActivity } from "../protocol/published_activity.ts";
+import { EVERYONE_TOPIC, RELAY_MESSAGES } from "../protocol/topics.ts";
 import type { ActivityHub, EventOwner } from "./activity_hub.ts";
 import { every } from "./every.ts";
 import type { ActivitySink } from "./reporter.ts";
-
-/** Names of the messages on the relay. */
-export const ACTIVITY_MESSAGES = { watched: "activity_watched", events: "activity" } as const;
 
 /** How often a watched worker says so, and how long it is believed. */
 const SAY_MS = 5000;
@@ -23,6 +21,7 @@ export interface RelayedActivityOptions {
   relay: Relay;
   clock: Clock;
   log: Log;
+  parser: OnDemand<ParseActivity>;
   /** Tells this worker's own messages from the others'. */
   workerId: string;
 }
@@ -45,26 +44,28 @@ export class RelayedActivity implements ActivitySink {
 
   broadcast(event: ActivityEvent, owner: EventOwner = {}): void {
     this.#options.hub.broadcast(event, owner);
-    if (this.#isWatchedElsewhere()) this.#publish(ACTIVITY_MESSAGES.events, { event, ...owner });
+    if (this.#isWatchedElsewhere()) this.#publish(RELAY_MESSAGES.activity, { event, ...owner });
   }
 
   /** Takes a message of the relay. Answers whether it was about activity. */
   receive(name: string, payload: unknown): boolean {
-    const { hub, clock, workerId } = this.#options;
+    const { hub, clock, log, parser, workerId } = this.#options;
     const { from, event, userId } = typeof payload === "object" && payload !== null
       ? payload as Record<string, unknown>
       : {};
-    if (name !== ACTIVITY_MESSAGES.watched && name !== ACTIVITY_MESSAGES.events) return false;
+    if (name !== RELAY_MESSAGES.activityWatched && name !== RELAY_MESSAGES.activity) return false;
     if (from === workerId) return true;
-    if (name === ACTIVITY_MESSAGES.watched) {
+    if (name === RELAY_MESSAGES.activityWatched) {
       this.#watchedUntil = clock.now() + BELIEVE_MS;
       return true;
     }
     const owned = typeof event === "object" && typeof userId === "string"
       ? { ...event, user_id: userId }
       : event;
-    const read = parsePublishedActivity(owned, clock.now());
-    if ("event" in read) hub.broadcast(read.event, { userId: read.userId });
+    parser.use((parse) => {
+      const read = parse(owned, clock.now());
+      if ("event" in read) hub.broadcast(read.event, { userId: read.userId });
+    }, (error) => log.write({ level: "error", event: "activity_not_read", error }));
     return true;
   }
 
@@ -73,7 +74,7 @@ export class RelayedActivity implements ActivitySink {
   }
 
   #sayWatched(): CancelTimer {
-    const say = (): void => this.#publish(ACTIVITY_MESSAGES.watched, {});
+    const say = (): void => this.#publish(RELAY_MESSAGES.activityWatched, {});
     say();
     return every(this.#options.clock, SAY_MS, say);
   }

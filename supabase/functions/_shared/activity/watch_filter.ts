@@ -1,6 +1,6 @@
 /** Which events a watcher is shown: by whose they are, and by what it subscribed to. */
 
-import type { ActivityEventType } from "../protocol/activity_events.ts";
+import type { ActivityEventType } from "../protocol/activity_types.ts";
 
 /** Everything, or only what is this user's. */
 export type Sight = "all" | { readonly userId: string };

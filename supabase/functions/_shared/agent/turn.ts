@@ -2,7 +2,8 @@
 
 import { type AgentError, toAgentError } from "../errors.ts";
 import type { LanguageModel, ModelReply, ModelRequest } from "../ports.ts";
-import type { Priority, QueryOptions } from "../protocol/client_frames.ts";
+import type { QueryOptions } from "../protocol/client_frames.ts";
+import type { Priority } from "../protocol/queueing.ts";
 import type { CancelledEvent, QueryEvent, TerminalEvent } from "../protocol/log_event.ts";
 import { hasEnded, stepTurn, type TurnState } from "./turn_machine.ts";
 

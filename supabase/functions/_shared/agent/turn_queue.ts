@@ -1,6 +1,6 @@
 /** The turns that wait: three lanes by priority, first in first out within a lane, and no lane starves. */
 
-import { PRIORITIES } from "../protocol/client_frames.ts";
+import { PRIORITIES } from "../protocol/queueing.ts";
 import type { Turn } from "./turn.ts";
 
 /** So many turns from higher lanes may go first; then a lower lane that waits gets one. */

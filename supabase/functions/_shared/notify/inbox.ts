@@ -5,10 +5,12 @@
  * topics than there are shards.
  */
 
+import type { OnDemand } from "../on_demand.ts";
 import type { Log, Relay, RelayMessage } from "../ports.ts";
 import type { NotificationEvent } from "../protocol/log_event.ts";
-import { readSessionCall, SESSION_CALL, type SessionCall } from "../protocol/session_call.ts";
-import { NOTIFICATION_MESSAGE, readRelayedNotification } from "./relayed.ts";
+import type { readSessionCall, SessionCall } from "../protocol/session_call.ts";
+import { RELAY_MESSAGES } from "../protocol/topics.ts";
+import type { readRelayedNotification } from "./relayed.ts";
 
 /** Ids of notifications that were handed on: the relay may bring one twice. */
 const MAX_SEEN = 10_000;
@@ -26,8 +28,15 @@ export interface InboxSinks {
   activity(name: string, payload: unknown): boolean;
 }
 
+/** What tells messages of the relay from anything else. */
+export interface RelayReaders {
+  readSessionCall: typeof readSessionCall;
+  readRelayedNotification: typeof readRelayedNotification;
+}
+
 export interface InboxOptions {
   relay: Relay;
+  readers: OnDemand<RelayReaders>;
   log: Log;
   topicOf(sessionId: string): string;
   everyoneTopic: string;
@@ -86,14 +95,24 @@ export class Inbox {
   }
 
   #receive({ event, payload }: RelayMessage): void {
-    const { sinks, log, self } = this.#options;
+    const { sinks, readers, log } = this.#options;
     if (sinks.activity(event, payload)) return;
-    const called = event === SESSION_CALL ? readSessionCall(payload) : undefined;
+    readers.use(
+      (readers) => this.#read(event, payload, readers),
+      (error) => log.write({ level: "error", event: "relay_message_not_read", name: event, error }),
+    );
+  }
+
+  #read(event: string, payload: unknown, readers: RelayReaders): void {
+    const { sinks, log, self } = this.#options;
+    const called = event === RELAY_MESSAGES.sessionCall ? readers.readSessionCall(payload) : undefined;
     if (called !== undefined) {
       if (called.from !== self) sinks.call(called.sessionId, called.call);
       return;
     }
-    const relayed = event === NOTIFICATION_MESSAGE ? readRelayedNotification(payload) : undefined;
+    const relayed = event === RELAY_MESSAGES.notification
+      ? readers.readRelayedNotification(payload)
+      : undefined;
     if (relayed === undefined) {
       return log.write({ level: "warn", event: "relay_message_unknown", name: event });
     }

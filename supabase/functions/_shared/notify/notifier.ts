@@ -5,14 +5,14 @@
  * travels over the relay itself, to whoever is connected.
  */
 
-import { ACTIVITY_MESSAGES } from "../activity/relayed_activity.ts";
 import { AgentError } from "../errors.ts";
 import { sha256Hex } from "../guard/digest.ts";
 import type { Clock, Ids, Log, NotificationStore, Relay } from "../ports.ts";
 import type { NotificationEvent } from "../protocol/log_event.ts";
 import type { NotifyRequest, NotifyTarget } from "../protocol/notify_request.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
-import { NOTIFICATION_MESSAGE, type RelayedNotification } from "./relayed.ts";
+import { RELAY_MESSAGES } from "../protocol/topics.ts";
+import type { RelayedNotification } from "./relayed.ts";
 import { SentIds } from "./sent_ids.ts";
 
 /** Who posts: another function with a secret key, or a user. */
@@ -119,14 +119,14 @@ export class Notifier {
     if ("activity" in request) {
       return {
         topic: everyoneTopic,
-        event: ACTIVITY_MESSAGES.events,
+        event: RELAY_MESSAGES.activity,
         payload: { from: id, ...request.activity },
       };
     }
     const { target } = request;
     const payload: RelayedNotification = { target, notification: toEvent(request, id) };
     const topic = target.kind === "session" ? topicOf(target.sessionId) : everyoneTopic;
-    return { topic, event: NOTIFICATION_MESSAGE, payload };
+    return { topic, event: RELAY_MESSAGES.notification, payload };
   }
 }
 

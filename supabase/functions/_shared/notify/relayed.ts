@@ -4,9 +4,6 @@ import * as z from "zod";
 import type { NotifyTarget } from "../protocol/notify_request.ts";
 import type { NotificationEvent } from "../protocol/log_event.ts";
 
-/** The name of the message on the relay. */
-export const NOTIFICATION_MESSAGE = "notification";
-
 /** A notification on its way to whichever workers hold its target. */
 export interface RelayedNotification {
   target: NotifyTarget;

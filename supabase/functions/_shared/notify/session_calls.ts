@@ -2,7 +2,8 @@
 
 import { toAgentError } from "../errors.ts";
 import type { Log, RelayMessage } from "../ports.ts";
-import { SESSION_CALL, type SessionCall } from "../protocol/session_call.ts";
+import type { SessionCall } from "../protocol/session_call.ts";
+import { RELAY_MESSAGES } from "../protocol/topics.ts";
 
 export interface SessionCallsOptions {
   relay: {
@@ -28,7 +29,7 @@ export class SessionCalls {
   send(sessionId: string, call: SessionCall): void {
     const { relay, topicOf, from, isNeeded, log } = this.#options;
     if (!isNeeded()) return;
-    const message = { event: SESSION_CALL, payload: { from, sessionId, call } };
+    const message = { event: RELAY_MESSAGES.sessionCall, payload: { from, sessionId, call } };
     if (call.kind === "appended") return relay.ring(topicOf(sessionId), message, sessionId);
     relay.publish(topicOf(sessionId), message).catch((thrown) => {
       log.write({

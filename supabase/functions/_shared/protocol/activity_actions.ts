@@ -1,10 +1,6 @@
 /** What a watcher of the live-activity stream may say. Whatever else it says is ignored. */
 
 import * as z from "zod";
-import { ACTIVITY_EVENT_TYPES, type ActivityEventType } from "./activity_events.ts";
-
-/** The longest that events may be gathered for one frame. More than that is taken as this. */
-export const MAX_BATCH_MS = 10_000;
 
 // As in the original a `types` that is no list adds nothing, and is no reason to refuse the rest.
 const types = z.array(z.unknown()).exactOptional().catch([]);
@@ -29,6 +25,9 @@ const action = z.discriminatedUnion("action", [subscribeAction, unsubscribeActio
 
 export type ActivityAction = z.infer<typeof action>;
 
+/** What {@linkcode decodeAction} is, for those who load it on demand. */
+export type DecodeAction = typeof decodeAction;
+
 /** Text, or bytes of text, into an action; undefined where it is none. Never throws. The caller has checked the size. */
 export function decodeAction(data: string | ArrayBuffer): ActivityAction | undefined {
   try {
@@ -37,9 +36,4 @@ export function decodeAction(data: string | ArrayBuffer): ActivityAction | undef
   } catch {
     return undefined;
   }
-}
-
-/** Whether anything at all is the name of a type. */
-export function isActivityEventType(value: unknown): value is ActivityEventType {
-  return (ACTIVITY_EVENT_TYPES as readonly unknown[]).includes(value);
 }

@@ -6,23 +6,7 @@
  */
 
 import * as z from "zod";
-import type { Closing } from "./close_codes.ts";
-
-/** Every type of event, in the order in which docs list them. */
-export const ACTIVITY_EVENT_TYPES = [
-  "memory_operation",
-  "reasoning_update",
-  "load_change",
-  "session_event",
-  "system_event",
-  "heartbeat",
-  "connection_established",
-] as const;
-
-export type ActivityEventType = (typeof ACTIVITY_EVENT_TYPES)[number];
-
-/** In place of a user's id where nobody is signed in. */
-export const ANONYMOUS = "anonymous";
+import { ACTIVITY_EVENT_TYPES, type ActivityEventType, ANONYMOUS } from "./activity_types.ts";
 
 const text = z.string("must be a string");
 const userId = text.describe(`Whose it is; "${ANONYMOUS}" where nobody is signed in`);
@@ -127,11 +111,3 @@ export const activitySubscribed = z.object({
 });
 
 export type SubscribedFrame = z.infer<typeof activitySubscribed>;
-
-/** Every way in which a watcher is closed, beside those of `close_codes.ts`. */
-export const ACTIVITY_CLOSE = {
-  /** The original's words for whatever it drops: here a watcher that was silent for too long. */
-  stale: { code: 1000, reason: "Connection closed" },
-  shuttingDown: { code: 1001, reason: "Server shutting down" },
-  full: { code: 1013, reason: "Maximum clients reached" },
-} as const satisfies Record<string, Closing>;

@@ -4,6 +4,8 @@
  */
 
 import * as z from "zod";
+import { PRIORITIES, QUEUE_POLICIES } from "./queueing.ts";
+import type { Verb } from "./verbs.ts";
 
 /**
  * A client's key for a frame of its own: scopes to the session, echoed as `in_reply_to`. One with a lone surrogate is
@@ -18,19 +20,6 @@ export const frameId = z.string("must be a string").min(1, "must not be empty").
 function text(): z.ZodString {
   return z.string("must be a string").overwrite((value) => value.toWellFormed());
 }
-
-/** Lanes of the turn queue, the first served first. */
-export const PRIORITIES = ["high", "normal", "low"] as const;
-/** What becomes of a query that comes while a turn runs. docs/PROTOCOL.md says what each does. */
-export const QUEUE_POLICIES = ["queue", "reject", "interrupt", "latest"] as const;
-/**
- * What becomes of an answer whose worker has gone: it goes on where it was, begins anew, or ends `interrupted`.
- * The operator's to say, not the client's.
- */
-export const CONTINUE_POLICIES = ["continue", "restart", "interrupt"] as const;
-export type ContinuePolicy = (typeof CONTINUE_POLICIES)[number];
-export type Priority = (typeof PRIORITIES)[number];
-export type QueuePolicy = (typeof QUEUE_POLICIES)[number];
 
 /** How the model is asked. What may be chosen is the operator's to say: `ALLOWED_MODELS`, `MAX_TOKENS`. */
 export const queryOptions = z.object({
@@ -60,51 +49,35 @@ const pageSize = z.int("must be a whole number").min(1, "must be from 1 to 200")
   "must be from 1 to 200",
 );
 
-/** The verbs of a `command` with the shape of their `args`, and what `help` says of them. */
-export const COMMANDS = {
-  help: { args: none, summary: "Lists the commands" },
-  ping: { args: none, summary: "Answers pong" },
-  auth: {
-    args: z.object({ token: text().min(1, "must not be empty") }, "must be an object"),
-    summary: "Authenticates this connection, or renews its token: {token}",
-  },
-  status: { args: none, summary: "Tells what the session is doing" },
-  history: {
-    args: z.object({
-      limit: pageSize.optional(),
-      before_seq: z.int("must be a whole number").min(1, "must be 1 or more").optional(),
-    }, "must be an object"),
-    summary: "Reads the conversation back, newest page first: {limit, before_seq}",
-  },
-  clear: { args: none, summary: "Starts afresh: the model forgets the conversation so far" },
-  cancel: {
-    args: z.object(
-      { id: frameId.optional(), all: z.boolean("must be true or false").optional() },
-      "must be an object",
-    ),
-    summary: "Stops the running answer, or a query by its id, or all: {id} or {all}",
-  },
-  configure: {
-    args: z.object(
-      { ...queryOptions.shape, stream: z.boolean("must be true or false").optional() },
-      "must be an object",
-    ),
-    summary: "Sets defaults for this session's queries: {model, temperature, max_tokens, stream}",
-  },
-  sessions: {
-    args: z.object({ limit: pageSize.optional(), before: frameId.optional() }, "must be an object"),
-    summary: "Lists your sessions, newest first: {limit, before}",
-  },
-  delete: { args: none, summary: "Deletes this session and all it holds" },
-} as const;
+/** The shape of the `args` of each verb. */
+export const COMMAND_ARGS = {
+  help: none,
+  ping: none,
+  auth: z.object({ token: text().min(1, "must not be empty") }, "must be an object"),
+  status: none,
+  history: z.object({
+    limit: pageSize.optional(),
+    before_seq: z.int("must be a whole number").min(1, "must be 1 or more").optional(),
+  }, "must be an object"),
+  clear: none,
+  cancel: z.object(
+    { id: frameId.optional(), all: z.boolean("must be true or false").optional() },
+    "must be an object",
+  ),
+  configure: z.object(
+    { ...queryOptions.shape, stream: z.boolean("must be true or false").optional() },
+    "must be an object",
+  ),
+  sessions: z.object({ limit: pageSize.optional(), before: frameId.optional() }, "must be an object"),
+  delete: none,
+} as const satisfies Record<Verb, z.ZodType>;
 
-export type Verb = keyof typeof COMMANDS;
-export type CommandArgs<V extends Verb> = z.infer<(typeof COMMANDS)[V]["args"]>;
+export type CommandArgs<V extends Verb> = z.infer<(typeof COMMAND_ARGS)[V]>;
 
-/** A command as it is on the wire; the shape of `args` is the verb's, in {@linkcode COMMANDS}. */
+/** A command as it is on the wire; the shape of `args` is the verb's, in {@linkcode COMMAND_ARGS}. */
 export const commandFrame = z.object({
   type: z.literal("command"),
-  content: z.enum(Object.keys(COMMANDS) as [Verb, ...Verb[]]),
+  content: z.enum(Object.keys(COMMAND_ARGS) as [Verb, ...Verb[]]),
   id: frameId.optional(),
   args: z.object({}).optional(),
 });

@@ -20,3 +20,11 @@ export const CLOSE = {
   forbidden: { code: 4003, reason: "Forbidden" },
   sessionDeleted: { code: 4009, reason: "Session deleted" },
 } as const satisfies Record<string, Closing>;
+
+/** Every further way in which a watcher of the live activity is closed. */
+export const ACTIVITY_CLOSE = {
+  /** The original's words for whatever it drops: here a watcher that was silent for too long. */
+  stale: { code: 1000, reason: "Connection closed" },
+  shuttingDown: { code: 1001, reason: "Server shutting down" },
+  full: { code: 1013, reason: "Maximum clients reached" },
+} as const satisfies Record<string, Closing>;

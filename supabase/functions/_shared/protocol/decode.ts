@@ -4,13 +4,13 @@ import type * as z from "zod";
 import type { ErrorCode } from "../errors.ts";
 import {
   type ClientFrame,
+  COMMAND_ARGS,
   type CommandFrame,
-  COMMANDS,
   feedbackFrame,
   frameId,
   queryFrame,
-  type Verb,
 } from "./client_frames.ts";
+import { type Verb, VERBS } from "./verbs.ts";
 
 /** Why a frame was refused, in the terms of the `error` frame that answers it. */
 export interface FrameProblem {
@@ -24,7 +24,10 @@ export type Decoded = { frame: ClientFrame } | { problem: FrameProblem };
 
 /** Types that exist but that only the server sends. */
 const SERVER_TYPES = new Set(["response", "notification", "status", "error", "delta", "heartbeat"]);
-const VERBS = Object.keys(COMMANDS).join(", ");
+const VERB_LIST = Object.keys(VERBS).join(", ");
+
+/** What {@linkcode decode} is, for those who load it on demand. */
+export type Decode = typeof decode;
 
 /** Bytes of UTF-8 JSON, or text, into a frame. The caller has checked the size. */
 export function decode(data: string | ArrayBuffer): Decoded {
@@ -83,13 +86,13 @@ function decodeCommand(value: Record<string, unknown>, id: string | undefined): 
   if ("problem" in content) return content;
   const verb = content.text.trim();
   if (!isVerb(verb)) {
-    return refuse("unknown_command", `Cannot run command: "content" must be one of ${VERBS}`, id);
+    return refuse("unknown_command", `Cannot run command: "content" must be one of ${VERB_LIST}`, id);
   }
   const idCheck = frameId.optional().safeParse(value.id);
   if (!idCheck.success) {
     return refuse("invalid_frame", `Cannot accept command: "id" ${firstIssue(idCheck.error).message}`, id);
   }
-  const parsed = COMMANDS[verb].args.safeParse(value.args ?? {});
+  const parsed = COMMAND_ARGS[verb].safeParse(value.args ?? {});
   if (!parsed.success) {
     const { path, message } = firstIssue(parsed.error);
     return refuse("invalid_args", `Cannot run ${verb}: "${["args", ...path].join(".")}" ${message}`, id);
@@ -142,7 +145,7 @@ function refuse(code: ErrorCode, message: string, id?: string): { problem: Frame
 }
 
 function isVerb(text: string): text is Verb {
-  return Object.hasOwn(COMMANDS, text);
+  return Object.hasOwn(VERBS, text);
 }
 
 function nameOf(value: unknown): string {

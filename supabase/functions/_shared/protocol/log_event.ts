@@ -6,7 +6,8 @@
  */
 
 import type { ErrorCode } from "../errors.ts";
-import type { Priority, QueryOptions } from "./client_frames.ts";
+import type { QueryOptions } from "./client_frames.ts";
+import type { Priority } from "./queueing.ts";
 
 /** What a reply cost, as the provider reports it. */
 export interface Usage {

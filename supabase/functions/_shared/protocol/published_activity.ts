@@ -3,13 +3,13 @@
 import * as z from "zod";
 import {
   type ActivityEvent,
-  ANONYMOUS,
   loadChangeData,
   memoryOperationData,
   reasoningUpdateData,
   sessionEventData,
   systemEventData,
 } from "./activity_events.ts";
+import { ANONYMOUS } from "./activity_types.ts";
 import { stamp } from "./render.ts";
 
 const common = {
@@ -36,6 +36,9 @@ export interface OwnedActivity {
   /** Undefined where it is nobody's: then only those are shown it who are shown everything. */
   userId: string | undefined;
 }
+
+/** What {@linkcode parsePublishedActivity} is, for those who load it on demand. */
+export type ParseActivity = typeof parsePublishedActivity;
 
 /**
  * Checks a posted event; `at` is its time where it names none. Whose it is says `user_id`, else the `userId` of its data.

@@ -5,9 +5,6 @@
 
 import * as z from "zod";
 
-/** The name of the message on the relay. */
-export const SESSION_CALL = "session_call";
-
 const sessionCall = z.object({
   /** The worker or function that calls: it hears itself too. */
   from: z.string(),

@@ -1,5 +1,5 @@
 /**
- * The relay's topics.
+ * The relay's topics, and the names of what goes over them.
  *
  * Realtime allows 100 channels a connection and, on the smallest plan, 100 joins a second: a channel per session cannot
  * scale. So the sessions share a few topics, and every worker and function of a project must use the same number.
@@ -13,6 +13,14 @@ export const MAX_RELAY_SHARDS = 99;
 
 /** What is not for one session: notifications to a user or to everyone, and activity. */
 export const EVERYONE_TOPIC = "agent_websocket:all";
+
+/** Names of the messages on the topics. */
+export const RELAY_MESSAGES = {
+  notification: "notification",
+  sessionCall: "session_call",
+  activity: "activity",
+  activityWatched: "activity_watched",
+} as const;
 
 const FNV_OFFSET_BASIS = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;

@@ -2,8 +2,9 @@
 
 import { AgentError } from "../errors.ts";
 import type { Clock, EventLog, SessionRecord, SessionStore } from "../ports.ts";
-import { type CommandFrame, COMMANDS } from "../protocol/client_frames.ts";
+import type { CommandFrame } from "../protocol/client_frames.ts";
 import { renderStatus, stamp } from "../protocol/render.ts";
+import { VERBS } from "../protocol/verbs.ts";
 import type { Connection } from "./connection.ts";
 import { readConversation } from "./conversation.ts";
 import type { Session } from "./session.ts";
@@ -37,7 +38,7 @@ export async function runCommand(
   };
   switch (frame.verb) {
     case "help":
-      return answer("help", helpText(), { commands: Object.keys(COMMANDS) });
+      return answer("help", helpText(), { commands: Object.keys(VERBS) });
     case "ping":
       return answer("pong", "pong");
     case "status":
@@ -111,6 +112,6 @@ async function readSessions(
 }
 
 function helpText(): string {
-  const lines = Object.entries(COMMANDS).map(([verb, { summary }]) => `${verb}: ${summary}`);
+  const lines = Object.entries(VERBS).map(([verb, summary]) => `${verb}: ${summary}`);
   return `Send {"type":"command","content":"<verb>","args":{…}}.\n${lines.join("\n")}`;
 }

@@ -8,11 +8,12 @@ import { AgentError, toAgentError } from "../errors.ts";
 import type { Identity } from "../guard/identity.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
 import type { Metrics } from "../metrics.ts";
+import type { OnDemand } from "../on_demand.ts";
 import type { CancelTimer, Clock, Log, Socket } from "../ports.ts";
 import type { ClientFrame } from "../protocol/client_frames.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";
-import { decode, type Decoded } from "../protocol/decode.ts";
+import type { Decode, Decoded } from "../protocol/decode.ts";
 import { renderError } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import { type ConnectionSignal, type ConnectionState, stepConnection } from "./connection_machine.ts";
@@ -21,6 +22,8 @@ import type { Session } from "./session.ts";
 
 /** A frame this many times over the limit is no mistake: the connection is closed. */
 const FAR_OVER = 16;
+/** Bytes of a connection's frames that wait while the decoder is loaded. */
+const MAX_UNDECODED_BYTES = 1_048_576;
 /** Frames refused for their rate within a minute, after which the connection is closed. */
 const MAX_REFUSED_PER_MINUTE = 100;
 /**
@@ -39,6 +42,7 @@ export interface ConnectionDeps {
   log: Log;
   metrics: Metrics;
   rateLimiter: RateLimiter;
+  decoder: OnDemand<Decode>;
   maxMessageBytes: number;
   maxBufferedBytes: number;
   onOpened(connection: Connection): void;
@@ -68,6 +72,7 @@ export class Connection {
   readonly #outbox: Outbox;
   #state: ConnectionState = "opening";
   #closing: Closing | undefined;
+  #undecodedBytes = 0;
   #refusedCount = 0;
   #refusedSince = 0;
   #heardAt = 0;
@@ -106,15 +111,26 @@ export class Connection {
 
   /** A frame has come in. */
   received(data: string | ArrayBuffer): void {
-    const { metrics, clock, maxMessageBytes } = this.#deps;
+    const { metrics, clock, decoder, maxMessageBytes } = this.#deps;
     this.#heardAt = clock.now();
     if (this.isGone) return;
     metrics.count("frames_received_total");
     const bytes = sizeOf(data, maxMessageBytes);
     if (bytes > FAR_OVER * maxMessageBytes) return this.close(CLOSE.frameTooLarge);
     const limited = this.#checkRate();
-    // One that is too large is not looked into, not even for its id.
-    const decoded = bytes > maxMessageBytes ? tooLarge(maxMessageBytes) : decode(data);
+    if (!decoder.isLoaded && (this.#undecodedBytes += bytes) > MAX_UNDECODED_BYTES) {
+      return this.sendError(
+        new AgentError("rate_limited", "Cannot take frame: too many came at once", { retryable: true }),
+      );
+    }
+    decoder.use((decode) => {
+      // One that is too large is not looked into, not even for its id.
+      this.#take(bytes > maxMessageBytes ? tooLarge(maxMessageBytes) : decode(data), limited);
+    }, (error) => this.#refuse(error));
+  }
+
+  /** Hands on a frame that is none too many and makes sense, and answers any other. */
+  #take(decoded: Decoded, limited: AgentError | undefined): void {
     if (limited !== undefined) {
       this.sendError(limited, "frame" in decoded ? decoded.frame.id : decoded.problem.inReplyTo);
       if (this.#refusedCount >= MAX_REFUSED_PER_MINUTE) this.close(CLOSE.rateLimitAbused);
@@ -188,24 +204,26 @@ export class Connection {
 
   /** Gives a frame to its taker, and answers what that throws. */
   handOn(frame: ClientFrame): void {
-    const refuse = (thrown: unknown): void => {
-      const error = toAgentError(thrown);
-      if (error.code === "internal") {
-        this.#deps.log.write({
-          level: "error",
-          event: "frame_failed",
-          connection_id: this.id,
-          type: frame.type,
-          error,
-        });
-      }
-      this.sendError(error, frame.id);
-    };
+    const refuse = (thrown: unknown): void => this.#refuse(thrown, frame);
     try {
       this.#deps.onFrame(this, frame)?.catch(refuse);
     } catch (thrown) {
       refuse(thrown);
     }
+  }
+
+  #refuse(thrown: unknown, frame?: ClientFrame): void {
+    const error = toAgentError(thrown);
+    if (error.code === "internal") {
+      this.#deps.log.write({
+        level: "error",
+        event: "frame_failed",
+        connection_id: this.id,
+        type: frame?.type,
+        error,
+      });
+    }
+    this.sendError(error, frame?.id);
   }
 
   #checkRate(): AgentError | undefined {

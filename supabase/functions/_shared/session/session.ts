@@ -8,8 +8,9 @@
 import { Turn } from "../agent/turn.ts";
 import { AgentError, toAgentError } from "../errors.ts";
 import type { Committed, Ids, SessionRecord, StopRequest, StoredSession } from "../ports.ts";
-import type { FeedbackFrame, QueryFrame, QueryOptions, QueuePolicy } from "../protocol/client_frames.ts";
+import type { FeedbackFrame, QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
 import { isTerminal, type LogEvent, type NotificationEvent, type QueryEvent } from "../protocol/log_event.ts";
+import type { QueuePolicy } from "../protocol/queueing.ts";
 import { renderError, renderEvent, renderThinking, type StatusFields } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { SessionCall } from "../protocol/session_call.ts";

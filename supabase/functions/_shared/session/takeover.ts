@@ -3,8 +3,8 @@
  * stopped.
  */
 
+import type { ContinuePolicy } from "../config.ts";
 import type { CancelTimer, Clock, Log, OpenTurn, WorkerLifetime } from "../ports.ts";
-import type { ContinuePolicy } from "../protocol/client_frames.ts";
 import type { Feed } from "./feed.ts";
 import type { Tenure } from "./tenure.ts";
 

@@ -7,9 +7,10 @@
 
 import { History } from "../agent/history.ts";
 import { type StopReason, Turn } from "../agent/turn.ts";
+import type { ContinuePolicy } from "../config.ts";
 import { AgentError, toAgentError } from "../errors.ts";
 import type { Committed, EventLog, Log, LogWrite, OpenTurn, SessionRecord, StoredSession } from "../ports.ts";
-import type { ContinuePolicy, QueryOptions } from "../protocol/client_frames.ts";
+import type { QueryOptions } from "../protocol/client_frames.ts";
 import { isTerminal, type LogEvent, type TerminalEvent } from "../protocol/log_event.ts";
 import { renderError, renderStatus, type StatusFields } from "../protocol/render.ts";
 import type { StatusFrame } from "../protocol/server_frames.ts";

@@ -1,0 +1,63 @@
+/**
+ * What a worker loads only when it needs it: what checks incoming frames and messages (zod, with the schemas), and the
+ * client of the model. None of it is needed for the first frame, and together it takes more CPU than all that is
+ * (docs/decisions/0031).
+ */
+
+import type { Config } from "../_shared/config.ts";
+import type { RelayReaders } from "../_shared/notify/inbox.ts";
+import { OnDemand } from "../_shared/on_demand.ts";
+import type { Clock, LanguageModel, Log } from "../_shared/ports.ts";
+import type { DecodeAction } from "../_shared/protocol/activity_actions.ts";
+import type { Decode } from "../_shared/protocol/decode.ts";
+import type { ParseActivity } from "../_shared/protocol/published_activity.ts";
+
+export interface Readers {
+  /** Of frames of the agent's clients. */
+  decoder: OnDemand<Decode>;
+  /** Of frames of those who watch. */
+  actionDecoder: OnDemand<DecodeAction>;
+  /** Of events that other functions publish. */
+  activityParser: OnDemand<ParseActivity>;
+  /** Of messages of other workers and functions. */
+  relayReaders: OnDemand<RelayReaders>;
+}
+
+export function createReaders(): Readers {
+  return {
+    decoder: new OnDemand(async () => (await import("../_shared/protocol/decode.ts")).decode),
+    actionDecoder: new OnDemand(
+      async () => (await import("../_shared/protocol/activity_actions.ts")).decodeAction,
+    ),
+    activityParser: new OnDemand(
+      async () => (await import("../_shared/protocol/published_activity.ts")).parsePublishedActivity,
+    ),
+    relayReaders: new OnDemand(async () => {
+      const { readSessionCall } = await import("../_shared/protocol/session_call.ts");
+      const { readRelayedNotification } = await import("../_shared/notify/relayed.ts");
+      return { readSessionCall, readRelayedNotification };
+    }),
+  };
+}
+
+export function createModel(config: Config, { clock, log }: { clock: Clock; log: Log }): LanguageModel {
+  const model = new OnDemand(async () => {
+    const { createOpenRouter } = await import("../_shared/openrouter/open_router.ts");
+    const { ReadPacer } = await import("../_shared/openrouter/read_pacer.ts");
+    return createOpenRouter({
+      baseUrl: config.OPENROUTER_BASE_URL,
+      apiKey: config.OPENROUTER_API_KEY,
+      referer: config.OPENROUTER_REFERER,
+      title: config.OPENROUTER_TITLE,
+      maxRetries: config.MAX_RETRIES,
+      firstTokenTimeoutMs: config.FIRST_TOKEN_TIMEOUT_MS,
+      stallTimeoutMs: config.STALL_TIMEOUT_MS,
+      clock,
+      log,
+      fetch,
+      random: Math.random,
+      pacer: new ReadPacer({ clock }),
+    });
+  });
+  return { reply: async (request, options) => (await model.get()).reply(request, options) };
+}
