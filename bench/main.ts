@@ -4,12 +4,14 @@
  * Exits with 0 whether or not the goals are met, and with 1 where a run is invalid.
  */
 
-import { ModelProcess } from "./model/process.ts";
+import { SideProcess } from "./host/side_process.ts";
 import { type BenchOptions, parseOptions, USAGE } from "./options.ts";
 import { InvalidRun } from "./report/invalid.ts";
 import { machine } from "./report/machine.ts";
 import type { Row } from "./report/row.ts";
 import { table } from "./report/table.ts";
+
+const MODEL = new URL("model/server.ts", import.meta.url);
 
 Deno.exit(await main());
 
@@ -35,7 +37,7 @@ async function run({ scenarios, rounds, isQuick, jsonFile }: BenchOptions): Prom
   const startedAt = new Date();
   const on = machine();
   const rows: Row[] = [];
-  const model = await ModelProcess.start();
+  const model = await SideProcess.start(MODEL, { name: "the model server" });
   try {
     for (const [name, scenario] of scenarios) {
       const onProgress = (text: string): void => say(`${name}: ${text}\n`);

@@ -1,37 +1,27 @@
 /** The project in a process of its own, and what a worker finds of it in its environment. */
 
 import { createKeys } from "../../local/keys.ts";
+import { SideProcess } from "../host/side_process.ts";
 import { invalid } from "../report/invalid.ts";
 import type { Counts } from "./call_counts.ts";
+
+const SERVER = new URL("server.ts", import.meta.url);
 
 export class ProjectProcess {
   readonly url: string;
   readonly secretKey: string;
-  readonly #child: Deno.ChildProcess;
+  readonly #process: SideProcess;
 
-  private constructor(url: string, secretKey: string, child: Deno.ChildProcess) {
-    this.url = url;
+  private constructor(process: SideProcess, secretKey: string) {
+    this.url = `http://127.0.0.1:${process.port}`;
     this.secretKey = secretKey;
-    this.#child = child;
+    this.#process = process;
   }
 
   static async start(): Promise<ProjectProcess> {
-    const child = new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "-A",
-        "--quiet",
-        "--unstable-no-legacy-abort",
-        new URL("server.ts", import.meta.url).href,
-      ],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "inherit",
-    }).spawn();
-    const { value } = await child.stdout.pipeThrough(new TextDecoderStream()).getReader().read();
-    const port = Number(value);
-    if (!(port > 0)) throw invalid("the project did not start");
-    return new ProjectProcess(`http://127.0.0.1:${port}`, (await createKeys({})).secretKey, child);
+    const { secretKey } = await createKeys({});
+    const flags = ["--unstable-no-legacy-abort"];
+    return new ProjectProcess(await SideProcess.start(SERVER, { name: "the project", flags }), secretKey);
   }
 
   env(store: "postgres" | "memory"): Record<string, string> {
@@ -53,9 +43,7 @@ export class ProjectProcess {
     await response.body?.cancel();
   }
 
-  /** By the end of its standard input: it has a database to stop. */
   async stop(): Promise<void> {
-    await this.#child.stdin.close();
-    await this.#child.status;
+    await this.#process.stop();
   }
 }

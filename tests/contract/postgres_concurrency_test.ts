@@ -6,8 +6,9 @@ import postgres from "postgres";
 import type { Committed, LogWrite } from "../../supabase/functions/_shared/ports.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 import { isTerminal, keyOf, type NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
+import { notification, query, response } from "../support/log_events.ts";
 import { startPostgresStore, type StoreServer } from "../support/store_server.ts";
-import { LEASE_MS, notification, openStore, query, response } from "../support/stores_under_test.ts";
+import { LEASE_MS, openStore } from "../support/stores_under_test.ts";
 
 let server: StoreServer;
 Deno.test.beforeAll(async () => {

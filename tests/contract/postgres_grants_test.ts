@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import { SUPABASE_ROLES } from "../../local/supabase_roles.ts";
+import { notification, query } from "../support/log_events.ts";
 import { type PostgresRelease, startPostgres } from "../support/postgres_server.ts";
 import { readMigrations } from "../support/store_server.ts";
 
@@ -16,18 +17,6 @@ const READABLE = {
   agent_events: "*",
   agent_turns: "*",
   agent_feedback: "*",
-};
-
-const query = {
-  kind: "query",
-  queryId: "q",
-  turnId: "t",
-  content: "?",
-  options: {},
-  priority: "normal",
-  first: false,
-  connectionId: "c",
-  feedback: [],
 };
 
 for (const release of ["15", "18"] satisfies PostgresRelease[]) {
@@ -59,17 +48,17 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       await service(`select public.agent_create_session('${BOB}', 'bob', null, 1)`);
       await service(`select public.agent_create_session('${NOBODY}', null, 'hash', 1)`);
       for (const [index, session] of [ANN, BOB, NOBODY].entries()) {
-        const writes = JSON.stringify([{ session, lease: "claim", events: [query] }]);
+        const writes = JSON.stringify([{ session, lease: "claim", events: [query("q")] }]);
         await service(`select public.agent_commit('w', ${index + 1}, 5000, '${writes}')`);
-        const feedback = `'${crypto.randomUUID()}', '${session}', 'f', 't', null, 1, 'good'`;
+        const feedback = `'${crypto.randomUUID()}', '${session}', 'f', 't-q', null, 1, 'good'`;
         await service(`select public.agent_record_feedback(${feedback})`);
       }
       await service(
         `select public.agent_settle_use('w', 1, '[{"key":"k","frames":1,"tokens":1,"connections":1}]', 60, 20)`,
       );
-      const notification = JSON.stringify({ kind: "notification", notificationId: "n", content: "" });
+      const pushed = JSON.stringify(notification("n", ""));
       await service(
-        `select public.agent_notify('${crypto.randomUUID()}', 'n', '', null, '${ANN}', null, '${notification}', 0)`,
+        `select public.agent_notify('${crypto.randomUUID()}', 'n', '', null, '${ANN}', null, '${pushed}', 0)`,
       );
       await service("select public.agent_prune(interval '1 day')");
 

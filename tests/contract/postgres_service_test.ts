@@ -2,16 +2,9 @@
 
 import assert from "node:assert/strict";
 import type { DeliveryRequest } from "../../supabase/functions/_shared/ports.ts";
+import { failure, notification, query, response } from "../support/log_events.ts";
 import { startPglite, startPostgresStore, type StoreServer } from "../support/store_server.ts";
-import {
-  advanceDatabase,
-  IDLE_MS,
-  LEASE_MS,
-  notification,
-  openStore,
-  query,
-  response,
-} from "../support/stores_under_test.ts";
+import { advanceDatabase, IDLE_MS, LEASE_MS, openStore } from "../support/stores_under_test.ts";
 
 const HOUR_MS = 3_600_000;
 const servers = new Map<string, StoreServer>();
@@ -192,27 +185,10 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     await store.commit(live.sessionId, { lease: "claim" });
     assert.deepEqual(await prune(), { turns: 2, sessions: 0, events: 0 });
     const page = await store.read(left.sessionId, { afterSeq: 3, limit: 5 });
+    const content = "Failed to generate response: nobody was there to finish it";
     assert.deepEqual(page.events.map(({ at: _, ...event }) => event), [
-      {
-        kind: "error",
-        queryId: "1",
-        turnId: "t-1",
-        code: "interrupted",
-        content: "Failed to generate response: nobody was there to finish it",
-        retryable: true,
-        partial: "half",
-        seq: 4,
-      },
-      {
-        kind: "error",
-        queryId: "2",
-        turnId: "t-2",
-        code: "interrupted",
-        content: "Failed to generate response: nobody was there to finish it",
-        retryable: true,
-        partial: "",
-        seq: 5,
-      },
+      { ...failure("1", "half"), content, seq: 4 },
+      { ...failure("2"), content, seq: 5 },
     ]);
     const late = await store.commit(left.sessionId, { events: [response("1")] });
     assert.deepEqual(late.events.map(({ kind, seq }) => [kind, seq]), [["error", 4]]);

@@ -7,14 +7,9 @@ import {
   sessionTopic,
 } from "../../supabase/functions/_shared/protocol/topics.ts";
 import { joined, openTestRealtime, until } from "../support/realtime_server.ts";
-import {
-  listener,
-  message,
-  openFor,
-  openRelay,
-  openStrangeServer,
-  websockets,
-} from "../support/relay_under_test.ts";
+import { listener, message } from "../support/relay_listener.ts";
+import { openFor, openListening, openRelay, websockets } from "../support/relay_under_test.ts";
+import { openStrangeServer } from "../support/strange_realtime.ts";
 
 Deno.test("[RL1] 5,000 sessions need one connection, with a private channel for each shard and one for all", async () => {
   await using server = await openTestRealtime();
@@ -111,11 +106,8 @@ Deno.test("a legacy service role key serves as well; a publishable key joins and
 });
 
 Deno.test("a broadcast arrives alike whether it came as text or as bytes", async () => {
-  await using server = await openTestRealtime();
-  await using tested = openFor(server);
-  const heard = listener();
-  tested.relay.subscribe("t", heard);
-  await joined(tested.relay);
+  await using listening = await openListening();
+  const { server, tested, heard } = listening;
   const headers = { "apikey": server.keys.secretKey, "content-type": "application/json" };
   // Text, as the older of the two HTTP routes sends it.
   const sent = await fetch(`${server.url}/realtime/v1/api/broadcast`, {

@@ -3,15 +3,9 @@
 import assert from "node:assert/strict";
 import { SignJWT } from "jose";
 import { joined, openTestRealtime, type TestRealtime, until } from "../support/realtime_server.ts";
-import {
-  clock,
-  listener,
-  message,
-  openFor,
-  openRelay,
-  openStrangeServer,
-  websockets,
-} from "../support/relay_under_test.ts";
+import { listener, message } from "../support/relay_listener.ts";
+import { clock, openFor, openListening, openRelay, websockets } from "../support/relay_under_test.ts";
+import { openStrangeServer } from "../support/strange_realtime.ts";
 
 const OUTAGES: Readonly<
   Record<string, { begin(server: TestRealtime): unknown; end(server: TestRealtime): unknown }>
@@ -62,11 +56,8 @@ for (const [what, { begin, end }] of Object.entries(OUTAGES)) {
 }
 
 Deno.test("supabase-js never reconnects by itself: after three cuts there is one connection, and four were made", async () => {
-  await using server = await openTestRealtime();
-  await using tested = openFor(server);
-  const heard = listener();
-  tested.relay.subscribe("t", heard);
-  await joined(tested.relay);
+  await using listening = await openListening();
+  const { server, tested, heard } = listening;
   for (let cuts = 1; cuts <= 3; cuts++) {
     server.realtime.cut();
     await until(() => tested.relay.status !== "ok");
@@ -83,11 +74,8 @@ Deno.test("supabase-js never reconnects by itself: after three cuts there is one
 
 Deno.test("channels that the server closes are joined again: too many messages", async () => {
   // On the average of a minute; a message and its delivery are two.
-  await using server = await openTestRealtime({ limits: { eventsPerSecond: 1.01 } });
-  await using tested = openFor(server);
-  const heard = listener();
-  tested.relay.subscribe("t", heard);
-  await joined(tested.relay);
+  await using listening = await openListening({ limits: { eventsPerSecond: 1.01 } });
+  const { tested, heard } = listening;
   for (let n = 0; n < 100 && tested.lines.length < 2; n++) {
     await tested.relay.publish("t", message(n)).catch(() => {});
   }

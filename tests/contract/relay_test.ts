@@ -3,11 +3,12 @@
 import assert from "node:assert/strict";
 import { BatchingRelay } from "../../supabase/functions/_shared/notify/batching_relay.ts";
 import { InProcessRelay } from "../../supabase/functions/_shared/notify/in_process_relay.ts";
-import type { Relay, RelayListener, RelayMessage } from "../../supabase/functions/_shared/ports.ts";
+import type { Relay, RelayMessage } from "../../supabase/functions/_shared/ports.ts";
 import { createRealtimeRelay } from "../../supabase/functions/_shared/platform/realtime_relay.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../../supabase/functions/_shared/protocol/topics.ts";
 import { joined, openTestRealtime, until } from "../support/realtime_server.ts";
+import { listener, message } from "../support/relay_listener.ts";
 
 /** Relays that reach each other, each for a worker of its own. */
 interface RelaysUnderTest extends AsyncDisposable {
@@ -48,13 +49,6 @@ const IMPLEMENTATIONS: Readonly<Record<string, () => Promise<RelaysUnderTest>>> 
   "RealtimeRelay": () => overRealtime(plain),
   "RealtimeRelay with batches": () => overRealtime(batching),
 };
-
-function listener(): RelayListener & { heard: RelayMessage[] } {
-  const heard: RelayMessage[] = [];
-  return { heard, onMessage: (message: RelayMessage) => void heard.push(message) };
-}
-
-const message = (n: number): RelayMessage => ({ event: "e", payload: { n } });
 
 for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
   Deno.test(`${name}: a message reaches everyone who listens to its topic, and nobody else`, async () => {

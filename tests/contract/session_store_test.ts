@@ -10,18 +10,13 @@ import type {
 } from "../../supabase/functions/_shared/ports.ts";
 import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
+import { cancelled, cleared, failure, notification, query, response } from "../support/log_events.ts";
 import { ManualClock } from "../support/manual_clock.ts";
 import { startPglite, startPostgresStore, type StoreServer } from "../support/store_server.ts";
 import {
-  cancelled,
-  cleared,
-  failure,
   IDLE_MS,
   LEASE_MS,
-  notification,
   postgresStores,
-  query,
-  response,
   type Store,
   type StoresUnderTest,
 } from "../support/stores_under_test.ts";

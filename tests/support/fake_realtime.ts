@@ -1,7 +1,6 @@
 /** A relay over connections that a test makes and breaks by hand. */
 
 import assert from "node:assert/strict";
-import type { RelayListener, RelayMessage } from "../../supabase/functions/_shared/ports.ts";
 import type {
   RealtimeConnection,
   RealtimeEvents,
@@ -74,20 +73,4 @@ export function setUpRelay({ random = () => 1 }: { random?: () => number } = {})
     return only;
   }
   return { clock, log, relay, connections, connection };
-}
-
-export interface TestListener extends RelayListener {
-  heard: RelayMessage[];
-  counts: { gaps: number };
-}
-
-export function listener(): TestListener {
-  const heard: RelayMessage[] = [];
-  const counts = { gaps: 0 };
-  return {
-    heard,
-    counts,
-    onMessage: (message: RelayMessage) => void heard.push(message),
-    onGap: () => void counts.gaps++,
-  };
 }

@@ -1,13 +1,15 @@
 /** Relays over Supabase Realtime for tests, with the real supabase-js. */
 
 import * as supabaseJs from "@supabase/supabase-js";
-import type { Relay, RelayListener, RelayMessage } from "../../supabase/functions/_shared/ports.ts";
+import type { RealtimeOptions } from "../../local/realtime/settings.ts";
+import type { Relay } from "../../supabase/functions/_shared/ports.ts";
 import { jsonLog } from "../../supabase/functions/_shared/platform/system.ts";
 import {
   createRealtimeRelay,
   type RealtimeRelayOptions,
 } from "../../supabase/functions/_shared/platform/realtime_relay.ts";
-import type { TestRealtime } from "./realtime_server.ts";
+import { joined, openTestRealtime, type TestRealtime } from "./realtime_server.ts";
+import { listener, type TestListener } from "./relay_listener.ts";
 import { scaledClock } from "./scaled_clock.ts";
 
 /** Twenty seconds pass in one. */
@@ -40,47 +42,25 @@ export function openFor(server: TestRealtime, options: Partial<RealtimeRelayOpti
   return openRelay({ supabaseUrl, secretKey, publishTimeoutMs: 100_000, joinTimeoutMs: 100_000, ...options });
 }
 
-export function listener(): RelayListener & { heard: RelayMessage[]; counts: { gaps: number } } {
-  const heard: RelayMessage[] = [];
-  const counts = { gaps: 0 };
-  return {
-    heard,
-    counts,
-    onMessage: (message: RelayMessage) => void heard.push(message),
-    onGap: () => void counts.gaps++,
-  };
+/** A relay on a Realtime of its own, where a listener hears topic `t`. */
+export interface ListeningRelay extends AsyncDisposable {
+  server: TestRealtime;
+  tested: RelayUnderTest;
+  heard: TestListener;
 }
 
-/** The nth of many. */
-export const message = (n: number): RelayMessage => ({ event: "e", payload: { n } });
+/** Resolves when the topic is joined. */
+export async function openListening(options: Partial<RealtimeOptions> = {}): Promise<ListeningRelay> {
+  await using opening = new AsyncDisposableStack();
+  const server = opening.use(await openTestRealtime(options));
+  const tested = opening.use(openFor(server));
+  const heard = listener();
+  tested.relay.subscribe("t", heard);
+  await joined(tested.relay);
+  const opened = opening.move();
+  return { server, tested, heard, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
 /** How many WebSockets were asked for. */
 export const websockets = ({ requests }: TestRealtime): number =>
   requests.filter((request) => request === "GET /realtime/v1/websocket").length;
-
-/** A server that lets everybody join, takes every message, and then does as told. */
-export function openStrangeServer(
-  afterJoin: (socket: WebSocket) => void,
-): AsyncDisposable & { supabaseUrl: string } {
-  const sockets = new Set<WebSocket>();
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
-    if (request.method === "POST") return new Response(null, { status: 202 });
-    const { socket, response } = Deno.upgradeWebSocket(request);
-    sockets.add(socket);
-    socket.onclose = () => sockets.delete(socket);
-    socket.onmessage = ({ data }) => {
-      const [joinRef, ref, topic, event] = JSON.parse(data);
-      if (event !== "phx_join") return;
-      const reply = { status: "ok", response: { postgres_changes: [] } };
-      socket.send(JSON.stringify([joinRef, ref, topic, "phx_reply", reply]));
-      afterJoin(socket);
-    };
-    return response;
-  });
-  return {
-    supabaseUrl: `http://127.0.0.1:${server.addr.port}`,
-    async [Symbol.asyncDispose](): Promise<void> {
-      for (const socket of sockets) socket.close();
-      await server.shutdown();
-    },
-  };
-}

@@ -6,14 +6,6 @@ import {
   type PostgresStoreOptions,
 } from "../../supabase/functions/_shared/platform/postgres_store.ts";
 import { systemClock, systemIds } from "../../supabase/functions/_shared/platform/system.ts";
-import type {
-  CancelledEvent,
-  ErrorEvent,
-  NewLogEvent,
-  NotificationEvent,
-  QueryEvent,
-  ResponseEvent,
-} from "../../supabase/functions/_shared/protocol/log_event.ts";
 import type { StoreServer } from "./store_server.ts";
 
 export const LEASE_MS = 5000;
@@ -62,46 +54,4 @@ export async function advanceDatabase({ sql }: StoreServer, ms: number): Promise
   await sql(`update public.agent_turns set created_at = created_at - ${by}, started_at = started_at - ${by}`);
   await sql(`update public.agent_use set refilled_at = refilled_at - ${by},
     day = ((day + time '12:00') at time zone 'UTC' - ${by})::date`);
-}
-
-export function query(id: string, content = "?"): QueryEvent {
-  return {
-    kind: "query",
-    queryId: id,
-    turnId: `t-${id}`,
-    content,
-    options: {},
-    priority: "normal",
-    first: false,
-    connectionId: "c",
-    feedback: [],
-  };
-}
-
-export function response(id: string, content = "!"): ResponseEvent {
-  return { kind: "response", queryId: id, turnId: `t-${id}`, content, finishReason: "stop", model: "m" };
-}
-
-export function failure(id: string, partial = ""): ErrorEvent {
-  return {
-    kind: "error",
-    queryId: id,
-    turnId: `t-${id}`,
-    code: "interrupted",
-    content: "no",
-    retryable: true,
-    partial,
-  };
-}
-
-export function cancelled(id: string, partial = ""): CancelledEvent {
-  return { kind: "cancelled", queryId: id, turnId: `t-${id}`, reason: "cancelled", partial };
-}
-
-export function notification(id: string, content = "hello"): NotificationEvent {
-  return { kind: "notification", notificationId: id, type: "notification", content };
-}
-
-export function cleared(id: string): NewLogEvent {
-  return { kind: "cleared", clearId: id, connectionId: "c" };
 }

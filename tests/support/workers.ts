@@ -6,7 +6,7 @@ import type { Committed, LogPage, LogRange, LogWrite } from "../../supabase/func
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
 import type { ContinuePolicy } from "../../supabase/functions/_shared/config.ts";
 import { CountedIds, startAgent, type TestAgent } from "./agent_harness.ts";
-import { ManualClock } from "./manual_clock.ts";
+import { ManualClock, settle } from "./manual_clock.ts";
 
 /** The default of `TURN_LEASE_MS`. */
 export const LEASE_MS = 5000;
@@ -30,6 +30,8 @@ export interface Workers {
   /** Whether calls between the workers arrive. */
   isRelayUp: boolean;
   start(name: string): TestWorker;
+  /** Time passes, and what can go on then does. */
+  pass(ms: number): Promise<void>;
 }
 
 /** What a worker's way to the store is like at this moment. */
@@ -160,6 +162,10 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
       });
       alive.set(name, worker);
       return worker;
+    },
+    async pass(ms: number): Promise<void> {
+      clock.advance(ms);
+      await settle();
     },
   };
   return workers;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { History } from "../../../supabase/functions/_shared/agent/history.ts";
 import type { LogEvent, NewLogEvent } from "../../../supabase/functions/_shared/protocol/log_event.ts";
+import { cancelled, cleared, failure, query, response } from "../../support/log_events.ts";
 
 /** A log of turns that end one way or another, some of them interleaved. */
 const logs = fc.array(
@@ -14,25 +15,13 @@ const logs = fc.array(
 ).map((turns) => {
   const events: NewLogEvent[] = [];
   turns.forEach(({ content, end, text }, index) => {
-    const ids = { queryId: `q${index}`, turnId: `t${index}` };
-    events.push({
-      kind: "query",
-      ...ids,
-      content,
-      options: {},
-      priority: "normal",
-      first: false,
-      connectionId: "c",
-      feedback: [],
-    });
-    if (end === "response") {
-      events.push({ kind: end, ...ids, content: text, finishReason: "stop", model: "m" });
-    } else if (end === "cancelled") events.push({ kind: end, ...ids, reason: "cancelled", partial: text });
-    else if (end === "cleared") events.push({ kind: end, clearId: `c${index}`, connectionId: "c" });
-    else {
-      const code = end === "interrupted" ? "interrupted" : "model_unavailable";
-      events.push({ kind: "error", ...ids, code, content: "!", retryable: true, partial: text });
-    }
+    const id = String(index);
+    events.push(query(id, content));
+    if (end === "response") events.push(response(id, text));
+    else if (end === "cancelled") events.push(cancelled(id, text));
+    else if (end === "cleared") events.push(cleared(id));
+    else if (end === "interrupted") events.push(failure(id, text));
+    else events.push({ ...failure(id, text), code: "model_unavailable" });
   });
   return events.map((event, index): LogEvent => ({ ...event, seq: index + 1, at: 0 }));
 });

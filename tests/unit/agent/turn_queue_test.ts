@@ -3,20 +3,12 @@ import * as fc from "fast-check";
 import { Turn } from "../../../supabase/functions/_shared/agent/turn.ts";
 import { TurnQueue } from "../../../supabase/functions/_shared/agent/turn_queue.ts";
 import { PRIORITIES, type Priority } from "../../../supabase/functions/_shared/protocol/queueing.ts";
+import { query } from "../../support/log_events.ts";
 
 let count = 0;
 
 function turn(priority: Priority): Turn {
-  const queryId = `q${++count}`;
-  const query = {
-    queryId,
-    turnId: `t${count}`,
-    content: "?",
-    options: {},
-    connectionId: "c",
-    stream: undefined,
-  };
-  return new Turn({ ...query, priority, first: false, feedback: [], payers: [] });
+  return new Turn({ ...query(`q${++count}`), priority, stream: undefined, payers: [] });
 }
 
 function drain(queue: TurnQueue): Turn[] {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { RealtimeRelay } from "../../../supabase/functions/_shared/platform/realtime_relay.ts";
-import { LINGER_MS, listener, setUpRelay } from "../../support/fake_realtime.ts";
+import { LINGER_MS, setUpRelay } from "../../support/fake_realtime.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { RecordingLog } from "../../support/recording_log.ts";
+import { listener } from "../../support/relay_listener.ts";
 
 Deno.test("nothing is connected before it is needed, and one connection carries every topic", async () => {
   const { relay, connections, connection, clock } = setUpRelay();

@@ -2,24 +2,14 @@ import assert from "node:assert/strict";
 import { Turn } from "../../../supabase/functions/_shared/agent/turn.ts";
 import type { LogEvent } from "../../../supabase/functions/_shared/protocol/log_event.ts";
 import { QueryIndex } from "../../../supabase/functions/_shared/session/query_index.ts";
+import { query, response } from "../../support/log_events.ts";
 
 /** A query and its response, as the log has them. */
 function turn(n: number, content: string): LogEvent[] {
-  const ids = { queryId: `q${n}`, turnId: `t${n}` };
+  const turnId = `t${n}`;
   return [
-    {
-      kind: "query",
-      ...ids,
-      content,
-      options: {},
-      priority: "normal",
-      first: false,
-      connectionId: "c",
-      feedback: [],
-      seq: 2 * n + 1,
-      at: 0,
-    },
-    { kind: "response", ...ids, content: "ok", finishReason: "stop", model: "m", seq: 2 * n + 2, at: 0 },
+    { ...query(`q${n}`, content), turnId, seq: 2 * n + 1, at: 0 },
+    { ...response(`q${n}`), turnId, seq: 2 * n + 2, at: 0 },
   ];
 }
 
@@ -43,19 +33,7 @@ Deno.test("[QU4] QueryIndex: what it keeps of long questions is bounded", () => 
 
 Deno.test("[DU1] QueryIndex: an open query whose event was never read is still to be answered when its turn is dropped", () => {
   const index = new QueryIndex();
-  const query = {
-    queryId: "q",
-    turnId: "t",
-    content: "?",
-    priority: "normal",
-    first: false,
-    options: {},
-    connectionId: "c",
-    stream: undefined,
-    feedback: [],
-    payers: [],
-  } as const;
-  index.attach(new Turn(query), 7);
+  index.attach(new Turn({ ...query("q"), stream: undefined, payers: [] }), 7);
   assert.deepEqual(index.elsewhere, []);
   index.detachAll();
   assert.deepEqual(index.elsewhere.map(({ queryId, seq }) => [queryId, seq]), [["q", 7]]);

@@ -2,38 +2,22 @@
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
-import { type TestClient, until } from "../../support/agent_harness.ts";
+import { until } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
-import { LEASE_MS, startWorkers, type TestWorker } from "../../support/workers.ts";
-
-/** What a client does that has lost its worker. */
-async function resumeAt(
-  worker: TestWorker,
-  client: TestClient,
-  lastSeq = Math.max(0, ...client.seqs),
-): Promise<TestClient> {
-  return await worker.connect(`stream=true&${client.resumeQuery(lastSeq)}`);
-}
+import { resumeAt, startTwoWorkers } from "../../support/two_workers.ts";
+import { LEASE_MS, startWorkers } from "../../support/workers.ts";
 
 Deno.test("[TO1] [TO4] a killed worker's answer goes on at another, from its checkpoint, when the lease has run out", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect("stream=true");
-  client.ask("count", { id: "q" });
-  await settle();
+  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
   a.model.last.say("one two ");
-  workers.clock.advance(500);
-  await settle();
+  await workers.pass(500);
   a.model.last.say("three ");
   a.kill();
   const later = await resumeAt(b, client);
   assert.deepEqual(later.welcome.resumed, { recovered: true, from_seq: 2, to_seq: 1 });
-  workers.clock.advance(LEASE_MS - 1000);
-  await settle();
+  await workers.pass(LEASE_MS - 1000);
   assert.equal(b.model.calls.length, 0, "the lease may still be renewed");
-  workers.clock.advance(1100);
-  await settle();
+  await workers.pass(1100);
   assert.deepEqual(b.model.last.request.messages.slice(-2), [
     { role: "user", content: "count" },
     { role: "assistant", content: "one two" },
@@ -54,19 +38,12 @@ for (
   ] as const
 ) {
   Deno.test(`[TO4] policy ${policy}: what becomes of a dead worker's answer`, async () => {
-    const workers = startWorkers({ policy });
-    const a = workers.start("a");
-    const b = workers.start("b");
-    const client = await a.connect("stream=true");
-    client.ask("count", { id: "q" });
-    await settle();
+    const { workers, a, b, client } = await startTwoWorkers({ policy, asks: { q: "count" } });
     a.model.last.say("one two");
-    workers.clock.advance(500);
-    await settle();
+    await workers.pass(500);
     a.kill();
     const later = await resumeAt(b, client);
-    workers.clock.advance(LEASE_MS + 100);
-    await settle();
+    await workers.pass(LEASE_MS + 100);
     if (prompt === undefined) {
       const error = later.only("error");
       assert.deepEqual(
@@ -85,19 +62,12 @@ for (
 }
 
 Deno.test("[TO6] [OP4] a worker that is replaced leaves its answer to the next, which goes on at once", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect("stream=true");
-  client.ask("count", { id: "q" });
-  client.ask("and then?", { id: "r" });
-  await settle();
+  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count", r: "and then?" } });
   a.model.last.say("one two");
   const drained = a.server.drain("wall_clock");
   await settle();
   assert.equal(client.isOpen, true, "it has its time to finish");
-  workers.clock.advance(10_000);
-  await settle();
+  await workers.pass(10_000);
   assert.equal(client.closed?.code, 1012);
   client.vanish();
   await drained;
@@ -113,26 +83,18 @@ Deno.test("[TO6] [OP4] a worker that is replaced leaves its answer to the next, 
 });
 
 Deno.test("[TO2] a worker that was cut off comes back: its writes are refused, its client is shown the other's answer", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect("stream=true");
-  client.ask("count", { id: "q" });
-  await settle();
+  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
   a.model.last.say("one");
-  workers.clock.advance(500);
-  await settle();
+  await workers.pass(500);
   a.isCutOff = true;
   const other = await resumeAt(b, client);
-  workers.clock.advance(LEASE_MS + 100);
-  await settle();
+  await workers.pass(LEASE_MS + 100);
   a.model.last.say(" zwei");
   b.model.last.say(" two");
   await settle();
   assert.match(client.textOf(client.of("delta")[0]?.turn_id), /^one zwei/, "deltas go on meanwhile");
   a.isCutOff = false;
-  workers.clock.advance(1000);
-  await settle();
+  await workers.pass(1000);
   assert.equal(a.model.calls[0]?.signal.aborted, true);
   b.model.last.finish(" three");
   await settle();
@@ -143,186 +105,24 @@ Deno.test("[TO2] a worker that was cut off comes back: its writes are refused, i
   }
 });
 
-Deno.test("[TO5] deltas of another worker's answer are shown while it writes, from the start", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect("stream=true");
-  client.ask("count", { id: "q" });
-  await settle();
-  a.model.last.say("one");
-  const other = await resumeAt(b, client, 0);
-  await settle();
-  a.model.last.say(" two");
-  await settle();
-  const turnId = other.of("delta")[0]?.turn_id;
-  assert.equal(other.textOf(turnId), "one two");
-  const third = await resumeAt(b, client, 0);
-  await settle();
-  assert.equal(third.textOf(turnId), "one two");
-  a.model.last.finish(" three");
-  await settle();
-  for (const seen of [other, third]) {
-    assert.equal(seen.textOf(turnId), "one two three");
-    assert.equal(seen.only("response").content, "one two three");
-  }
-});
-
 Deno.test("[TO2] [DL2] a worker that learns twice that it is late shows nothing after the end", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect("stream=true");
-  client.ask("count", { id: "q" });
-  await settle();
+  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
   a.model.last.say("one");
   a.isCutOff = true;
   const other = await resumeAt(b, client);
-  workers.clock.advance(LEASE_MS + 100);
-  await settle();
+  await workers.pass(LEASE_MS + 100);
   b.model.last.finish("two");
   await settle();
   a.isCutOff = false;
   // By the log first, and then by a write that is refused.
   a.server.receive(client.sessionId, { kind: "appended", seq: 2 });
-  workers.clock.advance(1000);
-  await settle();
-  workers.clock.advance(1000);
-  await settle();
+  await workers.pass(1000);
+  await workers.pass(1000);
   const end = client.frames.findIndex(({ type }) => type === "response");
   assert.ok(end > 0);
   assert.deepEqual(client.frames.slice(end + 1).filter(({ type }) => type === "delta"), []);
   assert.equal(client.textOf(client.only("response").turn_id), "two");
   assert.equal(other.only("response").content, "two");
-});
-
-Deno.test("[TO5] [DL3] a piece that comes after the end of its answer is nobody's", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect("stream=true");
-  const other = await resumeAt(b, client, 0);
-  client.ask("count", { id: "q" });
-  await settle();
-  a.model.last.finish("one two");
-  await settle();
-  const before = other.frames.length;
-  const { turn_id: turnId } = other.only("response");
-  b.server.receive(client.sessionId, {
-    kind: "tail",
-    epoch: 1,
-    turnId: String(turnId),
-    queryId: "q",
-    offset: 0,
-    content: "one",
-  });
-  await settle();
-  assert.deepEqual(other.frames.slice(before), []);
-});
-
-Deno.test("[TO3] a query at one worker waits for the answer of another, and is run by it", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect();
-  client.ask("first", { id: "1" });
-  await settle();
-  const other = await b.connect(client.resumeQuery(0));
-  other.ask("second", { id: "2" });
-  await settle();
-  assert.equal(other.of("status", "queued")[0]?.in_reply_to, "2");
-  assert.equal(b.model.calls.length, 0);
-  a.model.calls[0]?.finish("1!");
-  await settle();
-  assert.equal(a.model.calls.length, 2);
-  a.model.calls[1]?.finish("2!");
-  await settle();
-  for (const seen of [client, other]) {
-    assert.deepEqual(seen.of("response").map(({ content, seq }) => [content, seq]), [["1!", 3], ["2!", 4]]);
-  }
-});
-
-Deno.test("[TO3] two workers that take a query at the same moment: one runs both", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect("stream=true");
-  const other = await resumeAt(b, client, 0);
-  client.ask("first", { id: "1" });
-  other.ask("second", { id: "2" });
-  assert.deepEqual([a.model.calls.length, b.model.calls.length], [1, 1], "nobody waits for the store");
-  b.model.last.say("too early");
-  await settle();
-  assert.equal(b.model.last.signal.aborted, true);
-  a.model.last.finish("1!");
-  await settle();
-  a.model.last.finish("2!");
-  await settle();
-  for (const seen of [client, other]) {
-    assert.deepEqual(seen.of("response").map(({ in_reply_to, content }) => [in_reply_to, content]), [
-      ["1", "1!"],
-      ["2", "2!"],
-    ]);
-    for (const { turn_id, content } of seen.of("response")) {
-      if (seen.of("delta").some((delta) => delta.turn_id === turn_id)) {
-        assert.equal(seen.textOf(turn_id), content);
-      }
-    }
-  }
-});
-
-Deno.test("[TO3] cancel at one worker stops the answer of another: at once, or at its next checkpoint", async () => {
-  for (const isRelayUp of [true, false]) {
-    const workers = startWorkers();
-    const a = workers.start("a");
-    const b = workers.start("b");
-    const client = await a.connect();
-    client.ask("first", { id: "1" });
-    await settle();
-    const other = await b.connect(client.resumeQuery(0));
-    workers.isRelayUp = isRelayUp;
-    a.model.last.say("so far");
-    other.command("cancel", undefined, "c");
-    await settle();
-    assert.deepEqual(other.only("status", "cancelling").data, { ids: ["1"] });
-    if (!isRelayUp) {
-      workers.clock.advance(500);
-      await settle();
-    }
-    assert.equal(a.model.last.signal.aborted, true);
-    assert.deepEqual(client.only("status", "cancelled").partial, "so far");
-  }
-});
-
-Deno.test("[TO3] queue policies hold across workers", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect();
-  client.ask("first", { id: "1" });
-  client.ask("second", { id: "2" });
-  await settle();
-  const other = await b.connect(client.resumeQuery(0));
-  other.ask("no", { id: "3", policy: "reject" });
-  await settle();
-  assert.equal(other.only("error").code, "busy");
-  other.ask("latest", { id: "4", policy: "latest" });
-  await settle();
-  assert.deepEqual(
-    client.of("status", "cancelled").map(({ in_reply_to, reason }) => [in_reply_to, reason]),
-    [["2", "superseded"]],
-  );
-  other.ask("now", { id: "5", policy: "interrupt" });
-  await settle();
-  assert.deepEqual(
-    client.of("status", "cancelled").map(({ in_reply_to, reason }) => [in_reply_to, reason]).at(-1),
-    ["1", "interrupted"],
-  );
-  a.model.last.finish("5!");
-  await settle();
-  a.model.last.finish("4!");
-  await settle();
-  assert.deepEqual(other.of("response").map(({ in_reply_to }) => in_reply_to), ["5", "4"]);
 });
 
 Deno.test("[DU1] a query that was accepted is never forgotten: the next worker runs what waited, in order", async () => {
@@ -374,78 +174,6 @@ Deno.test("[QU5] [DU1] a query that comes with the resume waits for those that w
   ]);
 });
 
-Deno.test("[QU4] [DU2] the same id sent to another worker is the same query", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect();
-  client.ask("first", { id: "1" });
-  await settle();
-  const other = await b.connect(client.resumeQuery(0));
-  other.ask("first", { id: "1" });
-  await settle();
-  a.model.last.finish("1!");
-  await settle();
-  other.ask("first", { id: "1" });
-  other.ask("another", { id: "1" });
-  await settle();
-  assert.equal(a.model.calls.length + b.model.calls.length, 1);
-  assert.deepEqual(other.of("response").map(({ replay }) => replay), [undefined, true]);
-  assert.equal(other.only("error").code, "id_conflict");
-});
-
-Deno.test("[QU4] [DU2] an id from before all that a worker has read is still known", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const client = await a.connect();
-  a.model.onCall = (call) => queueMicrotask(() => call.finish("!"));
-  for (let n = 0; n < 200; n++) {
-    client.ask(`question ${n}`, { id: `q${n}` });
-    await settle();
-  }
-  const b = workers.start("b");
-  const later = await resumeAt(b, client);
-  later.ask("question 3", { id: "q3" });
-  await settle();
-  const replayed = later.of("response").filter(({ replay }) => replay === true);
-  assert.deepEqual(replayed.map(({ seq, in_reply_to }) => [seq, in_reply_to]), [[8, "q3"]]);
-  later.ask("something else", { id: "q4" });
-  await settle();
-  assert.equal(later.only("error").code, "id_conflict");
-  const { events } = await workers.store.read(client.sessionId, { afterSeq: 400, limit: 10 });
-  assert.deepEqual(events, []);
-});
-
-Deno.test("[DU8] without the relay the others catch up at the next roll call", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect();
-  const other = await b.connect(client.resumeQuery(0));
-  workers.isRelayUp = false;
-  client.ask("first", { id: "1" });
-  await settle();
-  a.model.last.finish("1!");
-  await settle();
-  assert.equal(other.of("response").length, 0);
-  workers.clock.advance(15_000);
-  await settle();
-  assert.deepEqual(other.seqs, [1, 2]);
-});
-
-Deno.test("[CM4] [DU9] a session deleted at one worker is gone at the others", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect();
-  const other = await b.connect(client.resumeQuery(0));
-  client.command("delete");
-  await settle();
-  assert.equal(other.closed?.code, 4009);
-  const later = await b.connect(client.resumeQuery(0));
-  assert.equal((later.welcome.resumed as { reason: string }).reason, "unknown_session");
-});
-
 Deno.test("[DU1] history, what configure set and feedback are there at the next worker", async () => {
   const workers = startWorkers();
   const a = workers.start("a");
@@ -480,11 +208,9 @@ Deno.test("[LM6] [DU1] a session that is only talked to is in use for the next w
   };
   workers.clock.advance(1000);
   client.command("ping");
-  workers.clock.advance(300_000);
-  await settle();
+  await workers.pass(300_000);
   assert.deepEqual(commits, ["{}"], "at the next sweep");
-  workers.clock.advance(300_000);
-  await settle();
+  await workers.pass(300_000);
   assert.equal(commits.length, 1);
   client.command("ping");
   const drained = a.server.drain("wall_clock");
@@ -505,8 +231,7 @@ Deno.test("[TO4] a turn that ends its workers is interrupted after ten of them",
   for (let n = 1; n < 20 && !interrupted; n++) {
     const worker = workers.start(String(n));
     const later = await resumeAt(worker, client, 0);
-    workers.clock.advance(LEASE_MS + 100);
-    await settle();
+    await workers.pass(LEASE_MS + 100);
     interrupted = later.of("error", "interrupted").length === 1;
     if (interrupted) assert.equal(n, 10);
     worker.kill();
@@ -515,17 +240,11 @@ Deno.test("[TO4] a turn that ends its workers is interrupted after ten of them",
 });
 
 Deno.test("[TO1] [DU5] a lease that came with a claim whose answer was lost is claimed again, for what came with it", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect();
-  client.ask("count", { id: "q" });
-  await settle();
+  const { workers, a, b, client } = await startTwoWorkers({ stream: false, asks: { q: "count" } });
   a.kill();
   const later = await resumeAt(b, client);
   b.losesAnswers = true;
-  workers.clock.advance(LEASE_MS + 100);
-  await settle();
+  await workers.pass(LEASE_MS + 100);
   b.losesAnswers = false;
   later.command("clear");
   await settle();
@@ -535,12 +254,7 @@ Deno.test("[TO1] [DU5] a lease that came with a claim whose answer was lost is c
 });
 
 Deno.test("[DL3] [TO2] [DU5] an end that is written late takes the place of what another worker has shown since", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect("stream=true");
-  client.ask("count", { id: "q" });
-  await settle();
+  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
   a.isCutOff = true;
   a.model.last.finish("one");
   await settle();
@@ -548,70 +262,35 @@ Deno.test("[DL3] [TO2] [DU5] an end that is written late takes the place of what
   workers.clock.advance(LEASE_MS + 100);
   a.isCutOff = false;
   await settle();
-  workers.clock.advance(1000);
-  await settle();
+  await workers.pass(1000);
   a.isCutOff = true;
   b.model.last.say("eins");
   const drained = b.server.drain("wall_clock");
-  workers.clock.advance(10_000);
-  await settle();
+  await workers.pass(10_000);
   other.vanish();
   await drained;
   assert.match(client.textOf(client.of("delta")[0]?.turn_id), /eins/);
   a.isCutOff = false;
-  workers.clock.advance(LEASE_MS);
-  await settle();
+  await workers.pass(LEASE_MS);
   assert.equal(client.only("response").content, "one");
   assert.equal(client.textOf(client.only("response").turn_id), "one");
 });
 
-Deno.test("[RS6] [TO5] who comes is shown what another worker has written, also while a question here has no place yet", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect("stream=true");
-  const other = await resumeAt(b, client);
-  workers.isRelayUp = false;
-  client.ask("first", { id: "1" });
-  await settle();
-  a.model.last.say("one");
-  b.latencyMs = 10;
-  other.ask("second", { id: "2" });
-  await settle();
-  b.latencyMs = 0;
-  workers.isRelayUp = true;
-  b.server.missedCalls();
-  await settle();
-  const third = await resumeAt(b, client, 0);
-  await settle();
-  a.model.last.say(" two");
-  await settle();
-  assert.equal(third.textOf(client.of("delta")[0]?.turn_id), "one two");
-});
-
 Deno.test("[DL3] [TO2] a worker that learns late that it was replaced leaves what it has shown of the other's answer", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
+  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
   // Here only to ask for deltas.
   const c = workers.start("c");
-  const client = await a.connect("stream=true");
-  client.ask("count", { id: "q" });
-  await settle();
   a.model.last.say("one");
-  workers.clock.advance(500);
-  await settle();
+  await workers.pass(500);
   await resumeAt(b, client);
   await resumeAt(c, client);
   for (const each of [a, b, c]) each.isCutOff = true;
-  workers.clock.advance(LEASE_MS + 100);
-  await settle();
+  await workers.pass(LEASE_MS + 100);
   a.isCutOff = false;
   client.command("clear");
   await settle();
   b.isCutOff = false;
-  workers.clock.advance(1000);
-  await settle();
+  await workers.pass(1000);
   b.model.last.say(" two");
   await settle();
   workers.isRelayUp = false;
@@ -627,19 +306,13 @@ Deno.test("[DL3] [TO2] a worker that learns late that it was replaced leaves wha
 });
 
 Deno.test("[TO1] a question that starts at once claims the lease, also where this worker had it long ago", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect();
-  client.ask("first", { id: "1" });
-  await settle();
+  const { workers, a, b, client } = await startTwoWorkers({ stream: false, asks: { 1: "first" } });
   const other = await resumeAt(b, client);
   workers.isRelayUp = false;
   a.model.last.finish("1!");
   await settle();
   for (const step of ["b claims, and finds all ended", "the lease runs out"]) {
-    workers.clock.advance(LEASE_MS + 100);
-    await settle();
+    await workers.pass(LEASE_MS + 100);
     assert.equal(b.model.calls.length, 0, step);
   }
   other.ask("second", { id: "2" });
@@ -650,12 +323,7 @@ Deno.test("[TO1] a question that starts at once claims the lease, also where thi
 });
 
 Deno.test("[TO1] [DU5] a claim that was answered, but not what came before it, is made again", async () => {
-  const workers = startWorkers();
-  const a = workers.start("a");
-  const b = workers.start("b");
-  const client = await a.connect();
-  client.ask("first", { id: "1" });
-  await settle();
+  const { workers, a, b, client } = await startTwoWorkers({ stream: false, asks: { 1: "first" } });
   const other = await resumeAt(b, client);
   workers.isRelayUp = false;
   client.ask("second", { id: "2" });
@@ -664,11 +332,9 @@ Deno.test("[TO1] [DU5] a claim that was answered, but not what came before it, i
   const { store } = b;
   const { read } = store;
   store.read = () => Promise.reject(new AgentError("store_unavailable", "Cannot reach the store"));
-  workers.clock.advance(LEASE_MS + 100);
-  await settle();
+  await workers.pass(LEASE_MS + 100);
   store.read = read;
-  workers.clock.advance(1000);
-  await settle();
+  await workers.pass(1000);
   b.model.last.finish("1!");
   await settle();
   b.model.last.finish("2!");

@@ -1,0 +1,40 @@
+/** A server that those under measurement talk to, in a process of its own. */
+
+import { invalid } from "../report/invalid.ts";
+
+export interface SideProcessOptions {
+  /** What it is, for the complaint where it does not start. */
+  name: string;
+  /** Flags of `deno run`. */
+  flags?: readonly string[];
+}
+
+export class SideProcess {
+  readonly port: number;
+  readonly #child: Deno.ChildProcess;
+
+  private constructor(port: number, child: Deno.ChildProcess) {
+    this.port = port;
+    this.#child = child;
+  }
+
+  /** Starts `entry`, which prints its port once it listens, and ends with its standard input. */
+  static async start(entry: URL, { name, flags = [] }: SideProcessOptions): Promise<SideProcess> {
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--quiet", ...flags, entry.href],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    const { value } = await child.stdout.pipeThrough(new TextDecoderStream()).getReader().read();
+    const port = Number(value);
+    if (!(port > 0)) throw invalid(`${name} did not start`);
+    return new SideProcess(port, child);
+  }
+
+  /** By the end of its standard input: it may have something to end first. */
+  async stop(): Promise<void> {
+    await this.#child.stdin.close();
+    await this.#child.status;
+  }
+}

@@ -1,0 +1,52 @@
+/** Events as a session's log takes them, each told from the others by its id: the turn of query `q` is `t-q`. */
+
+import type {
+  CancelledEvent,
+  ClearedEvent,
+  ErrorEvent,
+  NotificationEvent,
+  QueryEvent,
+  ResponseEvent,
+} from "../../supabase/functions/_shared/protocol/log_event.ts";
+
+export function query(id: string, content = "?"): QueryEvent {
+  return {
+    kind: "query",
+    queryId: id,
+    turnId: `t-${id}`,
+    content,
+    options: {},
+    priority: "normal",
+    first: false,
+    connectionId: "c",
+    feedback: [],
+  };
+}
+
+export function response(id: string, content = "!"): ResponseEvent {
+  return { kind: "response", queryId: id, turnId: `t-${id}`, content, finishReason: "stop", model: "m" };
+}
+
+export function failure(id: string, partial = ""): ErrorEvent {
+  return {
+    kind: "error",
+    queryId: id,
+    turnId: `t-${id}`,
+    code: "interrupted",
+    content: "no",
+    retryable: true,
+    partial,
+  };
+}
+
+export function cancelled(id: string, partial = ""): CancelledEvent {
+  return { kind: "cancelled", queryId: id, turnId: `t-${id}`, reason: "cancelled", partial };
+}
+
+export function notification(id: string, content = "hello"): NotificationEvent {
+  return { kind: "notification", notificationId: id, type: "notification", content };
+}
+
+export function cleared(id: string): ClearedEvent {
+  return { kind: "cleared", clearId: id, connectionId: "c" };
+}

@@ -1,0 +1,24 @@
+/** Who listens to a relay in a test, and what it is told there. */
+
+import type { RelayListener, RelayMessage } from "../../supabase/functions/_shared/ports.ts";
+
+export interface TestListener extends RelayListener {
+  heard: RelayMessage[];
+  counts: { gaps: number };
+}
+
+export function listener(): TestListener {
+  const heard: RelayMessage[] = [];
+  const counts = { gaps: 0 };
+  return {
+    heard,
+    counts,
+    onMessage: (message: RelayMessage) => void heard.push(message),
+    onGap: () => void counts.gaps++,
+  };
+}
+
+/** The nth of many. */
+export function message(n: number): RelayMessage {
+  return { event: "e", payload: { n } };
+}
