@@ -188,6 +188,8 @@ export interface Config extends Omit<Environment, "OPENROUTER_BASE_URL" | "SYSTE
   sessionTimeoutMs: number;
   publishableKeys: readonly string[];
   secretKeys: readonly string[];
+  /** What reaches the project's database and Realtime; undefined where either is not set. */
+  project: { supabaseUrl: string; secretKey: string } | undefined;
 }
 
 /**
@@ -225,6 +227,8 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
   if (problems.length > 0) throw new ConfigError(problems);
   const values = partial as Environment;
   const models = [values.MODEL, ...values.MODEL_FALLBACKS];
+  const secretKeys = secretKeysOf(values);
+  const [secretKey] = secretKeys;
   return {
     ...values,
     OPENROUTER_BASE_URL: values.OPENROUTER_BASE_URL ?? "https://openrouter.ai/api/v1",
@@ -235,7 +239,10 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
     // Rounded up: the smallest fraction must not become 0, which means never.
     sessionTimeoutMs: Math.ceil(values.SESSION_TIMEOUT * 60_000),
     publishableKeys: [...values.SUPABASE_PUBLISHABLE_KEYS, ...present(values.SUPABASE_ANON_KEY)],
-    secretKeys: secretKeysOf(values),
+    secretKeys,
+    project: values.SUPABASE_URL === undefined || secretKey === undefined
+      ? undefined
+      : { supabaseUrl: values.SUPABASE_URL, secretKey },
   };
 }
 

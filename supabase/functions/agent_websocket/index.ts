@@ -32,6 +32,7 @@ import { Checkpoints } from "../_shared/session/checkpoints.ts";
 import { ChosenStore } from "../_shared/session/chosen_store.ts";
 import { MemoryStore } from "../_shared/session/memory_store.ts";
 import type { SessionDeps } from "../_shared/session/session.ts";
+import { StoreChoice } from "../_shared/store_choice.ts";
 import { createLiveActivity } from "./live_activity.ts";
 import { createModel, createReaders } from "./loaded_later.ts";
 
@@ -55,9 +56,11 @@ function compose(config: Config, log: Log): Handler {
   const lifetime = workerLifetime();
   const durable = createDurable(config, around);
   const memory = new MemoryStore({ clock, maxEvents: config.MAX_EVENTS });
-  const store = new ChosenStore({ mode: config.SESSION_STORE, log, memory, durable });
+  const choice = new StoreChoice({ mode: config.SESSION_STORE, log, durable });
+  const store = new ChosenStore({ choice, memory });
   const relay = createRelay(config, around);
   const readers = createReaders();
+  const isDurable = (): boolean => choice.name === "postgres";
   const live = createLiveActivity(config, { ...around, metrics, relay, readers });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
   const calls = new SessionCalls({
@@ -65,9 +68,8 @@ function compose(config: Config, log: Log): Handler {
     log,
     topicOf,
     from: around.workerId,
-    isNeeded: () => store.isDurable,
+    isNeeded: isDurable,
   });
-  const isDurable = (): boolean => store.isDurable;
   const limiter = new RateLimiter(clock, {
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     burst: config.RATE_LIMIT_BURST,
@@ -138,7 +140,7 @@ function compose(config: Config, log: Log): Handler {
     registry: {
       store,
       isDurable,
-      ready: () => store.ready(),
+      ready: async () => void await choice.choose(),
       ...(durable !== undefined && config.RETENTION_DAYS > 0 && {
         prune: () => durable.prune(config.RETENTION_DAYS * DAY_MS),
       }),
@@ -190,7 +192,7 @@ function compose(config: Config, log: Log): Handler {
     clock,
     metrics,
     relay: config.RELAY === "off" ? SWITCHED_OFF : relay,
-    store,
+    store: choice,
     isDraining: () => server.isDraining,
     allowedOrigins: config.ALLOWED_ORIGINS,
     heartbeatIntervalMs: config.HEARTBEAT_INTERVAL_MS,
@@ -204,11 +206,10 @@ function compose(config: Config, log: Log): Handler {
 
 /** The project's database; undefined where there is no project, or memory is wanted. */
 function createDurable(config: Config, { clock, ids, workerId }: Surroundings): PostgresStore | undefined {
-  const { SESSION_STORE: mode, SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
-  if (mode === "memory" || supabaseUrl === undefined || secretKey === undefined) return undefined;
+  const { SESSION_STORE: mode, project } = config;
+  if (mode === "memory" || project === undefined) return undefined;
   return new PostgresStore({
-    supabaseUrl,
-    secretKey,
+    ...project,
     clock,
     ids,
     workerId,
@@ -220,9 +221,9 @@ function createDurable(config: Config, { clock, ids, workerId }: Surroundings): 
 
 /** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
 function createRelay(config: Config, { clock, log }: Surroundings): BatchingRelay {
-  const { SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
-  const relay = config.RELAY === "off" || supabaseUrl === undefined || secretKey === undefined
+  const { RELAY: mode, project } = config;
+  const relay = mode === "off" || project === undefined
     ? new InProcessRelay()
-    : createRealtimeRelay({ supabaseUrl, secretKey, clock, log });
+    : createRealtimeRelay({ ...project, clock, log });
   return new BatchingRelay({ relay, clock, log });
 }

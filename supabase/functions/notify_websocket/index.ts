@@ -10,7 +10,6 @@ import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { createNotifyRoutes } from "../_shared/http/notify_routes.ts";
 import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.ts";
 import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
-import { NotificationStoreChoice } from "../_shared/notify/notification_store_choice.ts";
 import { Notifier } from "../_shared/notify/notifier.ts";
 import { SessionCalls } from "../_shared/notify/session_calls.ts";
 import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
@@ -20,6 +19,7 @@ import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
 import type { Clock, Ids, Log } from "../_shared/ports.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../_shared/protocol/topics.ts";
+import { StoreChoice } from "../_shared/store_choice.ts";
 
 Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject(), { needsModel: false })), jsonLog));
 
@@ -69,28 +69,22 @@ function compose(config: Config): Handler {
 }
 
 /** A relay of this process alone would reach nobody, and say that it did: without a project there is none. */
-function createRelay(config: Config, { clock, log }: Surroundings): BatchingRelay {
-  const { SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
-  if (supabaseUrl === undefined || secretKey === undefined) {
+function createRelay({ project }: Config, { clock, log }: Surroundings): BatchingRelay {
+  if (project === undefined) {
     throw new ConfigError([
       "SUPABASE_URL, SUPABASE_SECRET_KEYS: must be set, to reach the workers over Realtime (or RELAY=off)",
     ]);
   }
-  return new BatchingRelay({
-    clock,
-    log,
-    relay: createRealtimeRelay({ supabaseUrl, secretKey, clock, log }),
-  });
+  return new BatchingRelay({ clock, log, relay: createRealtimeRelay({ ...project, clock, log }) });
 }
 
-function createStore(config: Config, { clock, ids, log }: Surroundings): NotificationStoreChoice {
-  const { SESSION_STORE: mode, SUPABASE_URL: supabaseUrl, secretKeys: [secretKey] } = config;
-  return new NotificationStoreChoice({
+function createStore(config: Config, { clock, ids, log }: Surroundings): StoreChoice<PostgresStore> {
+  const { SESSION_STORE: mode, project } = config;
+  return new StoreChoice({
     mode,
     log,
-    durable: supabaseUrl === undefined || secretKey === undefined ? undefined : new PostgresStore({
-      supabaseUrl,
-      secretKey,
+    durable: project && new PostgresStore({
+      ...project,
       clock,
       ids,
       workerId: ids.uuid(),

@@ -12,6 +12,8 @@ export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
   ["version.ts", 0],
   ["metrics.ts", 0],
   ["on_demand.ts", 0],
+  ["secrets.ts", 0],
+  ["store_choice.ts", 0],
   ["protocol", 0],
   ["activity", 1],
   ["guard", 1],

@@ -123,7 +123,10 @@ Deno.test("createOpenRouter: what the provider said is in the log and the cause,
   assert.equal(entry.status, 401);
   assert.equal(entry.attempt, 1);
   const detail = String(entry.detail);
-  assert.ok(detail.startsWith("Bad key [key], not [key] nor [key], Authorization: [key] xxx"), detail);
+  assert.ok(
+    detail.startsWith("Bad key [masked], not [masked] nor [masked], Authorization: Bearer [masked] xxx"),
+    detail,
+  );
   assert.equal(detail.length, MAX_DETAIL_CHARS + 1);
   assert.ok(cause instanceof Error);
   assert.equal(cause.message, `HTTP 401: ${detail}`);

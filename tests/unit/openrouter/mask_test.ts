@@ -3,11 +3,11 @@ import { describe, mask, MAX_DETAIL_CHARS } from "../../../supabase/functions/_s
 
 Deno.test("mask: takes out the key, and whatever looks like one", () => {
   const cases = [
-    ["key my-own.key is bad", "key [key] is bad"],
-    ["sk-or-v1-abcdef0123, sk_live_abcd1234", "[key], [key]"],
-    ["sb_secret_abc sb_publishable_def", "[key] [key]"],
-    ['{"authorization":"Bearer abc.def-123"}', '{"authorization":"[key]"}'],
-    ["jwt eyJhbGciOi.eyJzdWIiOi.c2ln", "jwt [key]"],
+    ["key my-own.key is bad", "key [masked] is bad"],
+    ["sk-or-v1-abcdef0123, sk_live_abcd1234", "[masked], [masked]"],
+    ["sb_secret_abc sb_publishable_def", "[masked] [masked]"],
+    ['{"authorization":"Bearer abc.def-123"}', '{"authorization":"Bearer [masked]"}'],
+    ["jwt eyJhbGciOi.eyJzdWIiOi.c2ln", "jwt [masked]"],
     ["a task, a risk-free desk", "a task, a risk-free desk"],
   ] as const;
   for (const [text, masked] of cases) assert.equal(mask(text, "my-own.key"), masked);

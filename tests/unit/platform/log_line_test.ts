@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
-import { logLine, maskSecrets } from "../../../supabase/functions/_shared/platform/log_line.ts";
+import { logLine } from "../../../supabase/functions/_shared/platform/log_line.ts";
 import { systemIds } from "../../../supabase/functions/_shared/platform/system.ts";
+import { maskSecrets } from "../../../supabase/functions/_shared/secrets.ts";
 import { sharedSecret, signingKey, userClaims } from "../../support/tokens.ts";
 
 const es256 = await signingKey("ES256", "key-1");

@@ -1,17 +1,16 @@
 /** Makes what a provider said fit for the log. */
 
+import { MASK, maskSecrets } from "../secrets.ts";
+
 /** Longest piece of a provider's words in a log line, in characters. */
 export const MAX_DETAIL_CHARS = 2000;
 /** How much of it is looked at: an event may have a megabyte. */
 const LOOKED_AT_CHARS = 8192;
 
-/** OpenRouter's and OpenAI's keys, Supabase's, and any token in a header or a JWT. */
-const SECRETS = /\b(?:sk|pk|rk|sb)[-_][\w.-]{4,}|\bbearer\s+[^\s"',;]+|\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?/gi;
-
 /** `text` without `apiKey` and anything that looks like a key, at most {@linkcode MAX_DETAIL_CHARS} long. */
 export function mask(text: string, apiKey: string | undefined): string {
   const start = text.slice(0, LOOKED_AT_CHARS);
-  const masked = (apiKey ? start.replaceAll(apiKey, "[key]") : start).replace(SECRETS, "[key]");
+  const masked = maskSecrets(apiKey ? start.replaceAll(apiKey, MASK) : start);
   return masked.length > MAX_DETAIL_CHARS ? `${masked.slice(0, MAX_DETAIL_CHARS)}…` : masked;
 }
 

@@ -1,6 +1,7 @@
 /** One entry of the log as a line of JSON: bounded in size, with tokens and keys masked. */
 
 import type { LogEntry } from "../ports.ts";
+import { MASK, maskSecrets } from "../secrets.ts";
 
 const MAX_STRING_CHARS = 2000;
 const LOOKED_AT_CHARS = 4000;
@@ -9,32 +10,10 @@ const LONGEST_SECRET_CHARS = 256;
 const MAX_DEPTH = 5;
 const MAX_ITEMS = 50;
 const MAX_STACK_FRAMES = 8;
-const MASK = "[masked]";
 
 /** Fields that hold a secret by their name; the counts `tokens`, `prompt_tokens` … are not among them. */
 const SECRET_FIELD =
   /^(?:.*[_-])?(?:token|jwt|api[_-]?key|authorization|secret|password|cookie)$|(?:Token|Jwt|ApiKey|Secret|Password)$/i;
-
-const SECRETS: readonly RegExp[] = [
-  // Any JWT, whatever its header begins with; first, so that its parts are not taken for tokens of their own.
-  // (The lookbehind keeps the time that a long word takes in proportion to its length.)
-  /(?<![\w-])[\w-]{16,}\.[\w-]{16,}\.[\w-]{16,}/g,
-  // One that was cut short or is unsigned: a header begins with `{"`.
-  /\beyJ[\w-]{6,}(?:\.[\w-]*)*|(?<=jwt-)eyJ[\w-]+(?:\.[\w-]*)*/g,
-  // In a URL, a form, a header.
-  /(?<=\b(?:jwt|\w{0,20}token|apikey|api_key|password|secret)=)[^&\s"'#]+/gi,
-  /(?<=:\/\/[^\s:@/]{0,64}:)[^\s@/]+(?=@)/g,
-  /(?<=\b(?:Bearer|Basic)\s{1,4})[^\s"',]+/gi,
-  // Supabase's keys; those of OpenRouter and its like; our own resume tokens.
-  /\bsb_(?:secret|publishable)_[\w-]+/g,
-  /\bsk-[\w-]{6,}/g,
-  /(?<=\bresume-)[\w-]{20,}/g,
-];
-
-/** The text with everything masked that looks like a token or a key. */
-export function maskSecrets(text: string): string {
-  return SECRETS.reduce((masked, pattern) => masked.replace(pattern, MASK), text);
-}
 
 /** The line for `entry`, without a line break. Throws nothing that a field could provoke: not a cycle, not a getter. */
 export function logLine(entry: LogEntry, nowMs: number): string {

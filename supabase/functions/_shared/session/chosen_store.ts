@@ -1,16 +1,10 @@
-/**
- * `SESSION_STORE`: the store that survives the worker where the project has one, or this worker's memory.
- *
- * Which it is takes a call to the database to know, so it is asked when the first session is wanted.
- */
+/** The store of this worker's sessions: the one that `SESSION_STORE` leads to. */
 
-import { AgentError } from "../errors.ts";
 import type {
   Committed,
   EventLog,
   Feedback,
   ListOptions,
-  Log,
   LogPage,
   LogRange,
   LogWrite,
@@ -19,46 +13,23 @@ import type {
   SessionStore,
   StoredSession,
 } from "../ports.ts";
+import type { Probed, StoreChoice } from "../store_choice.ts";
 
 type Store = SessionStore & EventLog;
 
-export interface DurableStore extends Store {
-  /** Whether the project has its tables and functions. Rejects with `store_unavailable` where that cannot be known. */
-  probe(): Promise<"postgres" | "missing">;
-}
-
 export interface ChosenStoreOptions {
-  mode: "auto" | "postgres" | "memory";
-  log: Log;
+  choice: StoreChoice<Store & Probed>;
+  /** For where nothing outlives the worker. */
   memory: Store;
-  /** Undefined where there is no project to have one. */
-  durable: DurableStore | undefined;
 }
 
 export class ChosenStore implements SessionStore, EventLog {
-  readonly #options: ChosenStoreOptions;
-  #chosen: Store | undefined;
-  #choosing: Promise<Store> | undefined;
+  readonly #choice: StoreChoice<Store & Probed>;
+  readonly #memory: Store;
 
-  constructor(options: ChosenStoreOptions) {
-    this.#options = options;
-    const { mode, durable, memory } = options;
-    if (mode === "memory" || durable === undefined) this.#chosen = memory;
-  }
-
-  /** For `/health`; `unknown` before the first session. */
-  get name(): "memory" | "postgres" | "unknown" {
-    if (this.#chosen === undefined) return "unknown";
-    return this.#chosen === this.#options.memory ? "memory" : "postgres";
-  }
-
-  get isDurable(): boolean {
-    return this.name === "postgres";
-  }
-
-  /** Settles when it is known which it is. Rejects with `store_unavailable` where that cannot be known. */
-  async ready(): Promise<void> {
-    await this.#choose();
+  constructor({ choice, memory }: ChosenStoreOptions) {
+    this.#choice = choice;
+    this.#memory = memory;
   }
 
   async create(record: SessionRecord): Promise<void> {
@@ -99,28 +70,10 @@ export class ChosenStore implements SessionStore, EventLog {
 
   /** Nobody has a session before one was created or found. */
   get #known(): Store {
-    return this.#chosen ?? this.#options.memory;
+    return this.#choice.durable ?? this.#memory;
   }
 
   async #choose(): Promise<Store> {
-    if (this.#chosen !== undefined) return this.#chosen;
-    this.#choosing ??= this.#ask().finally(() => this.#choosing = undefined);
-    return await this.#choosing;
-  }
-
-  async #ask(): Promise<Store> {
-    const { mode, log, memory, durable } = this.#options;
-    const found = await durable?.probe();
-    if (found === "postgres" && durable !== undefined) return this.#chosen = durable;
-    const advice = "apply supabase/migrations with: supabase db push";
-    if (mode === "postgres") {
-      log.write({ level: "error", event: "store_missing", advice });
-      throw new AgentError("store_unavailable", "Cannot open a session: the session store is not set up", {
-        retryable: true,
-        retryAfterMs: 30_000,
-      });
-    }
-    log.write({ level: "warn", event: "store_in_memory", durable: false, advice });
-    return this.#chosen = memory;
+    return await this.#choice.choose() ?? this.#memory;
   }
 }
