@@ -9,19 +9,15 @@ import { Turn } from "../agent/turn.ts";
 import { AgentError, toAgentError } from "../errors.ts";
 import type { Committed, Ids, SessionRecord, StopRequest, StoredSession } from "../ports.ts";
 import type { FeedbackFrame, QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
-import { isTerminal, type LogEvent, type NotificationEvent, type QueryEvent } from "../protocol/log_event.ts";
+import type { NotificationEvent } from "../protocol/log_event.ts";
 import type { QueuePolicy } from "../protocol/queueing.ts";
-import { renderError, renderEvent, renderThinking, type StatusFields } from "../protocol/render.ts";
-import type { ServerFrame } from "../protocol/server_frames.ts";
+import { renderError, renderThinking, type StatusFields } from "../protocol/render.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import type { Connection } from "./connection.ts";
 import type { Feed } from "./feed.ts";
-import type { KnownQuery } from "./query_index.ts";
 import { checkOptions } from "./query_options.ts";
+import { Repeats } from "./repeats.ts";
 import { Turns, type TurnsDeps, type TurnsSettings } from "./turns.ts";
-
-/** Events looked through at a time for the end of a query that was asked long ago. */
-const SEARCH_PAGE = 200;
 
 export interface SessionSettings extends TurnsSettings {
   allowedModels: readonly string[];
@@ -44,6 +40,7 @@ export class Session {
   readonly record: SessionRecord;
   readonly #deps: SessionDeps;
   readonly #turns: Turns;
+  readonly #repeats: Repeats;
   #lastActivity: number;
   /** Until when the store knows of it: each event tells. */
   #keptActivity: number;
@@ -63,6 +60,7 @@ export class Session {
         this.#keptActivity = this.#lastActivity;
       },
     });
+    this.#repeats = new Repeats({ ...options, sessionId: this.record.sessionId, turns: this.#turns });
   }
 
   get feed(): Feed {
@@ -123,7 +121,10 @@ export class Session {
    */
   submit(connection: Connection, frame: QueryFrame): void {
     const known = frame.id === undefined ? undefined : this.#turns.queries.get(frame.id);
-    if (known !== undefined) return this.#repeat(connection, frame, known);
+    if (known !== undefined) {
+      // The log may no longer know it, and then neither do we.
+      return this.#repeats.answer(connection, frame, { known, anew: () => this.submit(connection, frame) });
+    }
     const policy = frame.policy ?? this.#deps.settings.queuePolicy;
     this.#checkAdmission(connection, frame, policy);
     const { ids, lifetime, activity } = this.#deps;
@@ -294,7 +295,7 @@ export class Session {
     const { events: [event], reached } = committed;
     if (event?.kind === "query" && event.turnId !== turn.query.turnId) {
       this.#turns.drop(turn);
-      return this.#answerAgain(connection, frame, event);
+      return this.#repeats.answerFromLog(connection, frame, event);
     }
     this.#tellStopped(reached, turn.query.first ? "interrupted" : "superseded");
     if (turn.state === "running") {
@@ -315,50 +316,6 @@ export class Session {
     connection.send(renderError(error, this.#deps.clock.now(), turn.query.queryId));
     if (error.code !== "busy") this.#turns.recover(thrown);
   }
-
-  /** Answers a query that was sent before: as it stands, or with its terminal frame again. */
-  #repeat(connection: Connection, frame: QueryFrame, known: KnownQuery): void {
-    checkSame(frame, known);
-    const { clock, lifetime } = this.#deps;
-    if (known.terminalSeq === undefined) {
-      return connection.send(this.#turns.acknowledge(known.queryId, clock.now()));
-    }
-    const failed = (thrown: unknown): void =>
-      connection.send(renderError(toAgentError(thrown), clock.now(), known.queryId));
-    lifetime.hold(this.#replayTerminal(connection, frame, known.terminalSeq).catch(failed));
-  }
-
-  async #replayTerminal(connection: Connection, frame: QueryFrame, seq: number): Promise<void> {
-    const { events: [event] } = await this.#deps.eventLog.read(this.record.sessionId, {
-      afterSeq: seq - 1,
-      limit: 1,
-    });
-    if (event?.seq === seq) return connection.send(again(event));
-    // The log no longer knows it, so neither do we: it is a new query.
-    if (frame.id !== undefined) this.#turns.queries.forget(frame.id);
-    this.submit(connection, frame);
-  }
-
-  /** The same for a query that only the log remembers. */
-  async #answerAgain(
-    connection: Connection,
-    frame: QueryFrame,
-    asked: QueryEvent & { seq: number },
-  ): Promise<void> {
-    const { clock, eventLog } = this.#deps;
-    try {
-      checkSame(frame, asked);
-      for (let afterSeq = asked.seq; afterSeq < this.feed.lastSeq;) {
-        const { events } = await eventLog.read(this.record.sessionId, { afterSeq, limit: SEARCH_PAGE });
-        const end = events.find((event) => isTerminal(event) && event.turnId === asked.turnId);
-        if (end !== undefined) return connection.send(again(end));
-        afterSeq = events.at(-1)?.seq ?? Infinity;
-      }
-      connection.send(this.#turns.acknowledge(asked.queryId, clock.now()));
-    } catch (thrown) {
-      connection.send(renderError(toAgentError(thrown), clock.now(), asked.queryId));
-    }
-  }
 }
 
 /** How long a running turn may take when the worker ends, and what becomes of what is not done. */
@@ -371,20 +328,6 @@ export interface DrainOptions {
 function whichOf({ id, all }: { id?: string | undefined; all?: boolean | undefined }): StopRequest["which"] {
   if (all === true) return "all";
   return id === undefined ? "running" : { queryId: id };
-}
-
-/** Throws `id_conflict` where the query of this id was another one. */
-function checkSame(
-  { content, options = {} }: QueryFrame,
-  known: { content: string; options: QueryOptions },
-): void {
-  const names = ["model", "temperature", "max_tokens"] as const;
-  if (content === known.content && names.every((name) => options[name] === known.options[name])) return;
-  throw new AgentError("id_conflict", 'Cannot take query: its "id" was used for another one');
-}
-
-function again(event: LogEvent): ServerFrame {
-  return { ...renderEvent(event), replay: true } as ServerFrame;
 }
 
 function idsOf({ queryId, turnId }: { queryId: string; turnId: string }): { id: string; turn_id: string } {
