@@ -5,8 +5,7 @@
  */
 
 import { type Config, parseConfig } from "../_shared/config.ts";
-import type { IdentityPolicy } from "../_shared/guard/identity.ts";
-import { publishableKeyMatcher, secretKeyMatcher } from "../_shared/guard/keys.ts";
+import { secretKeyMatcher } from "../_shared/guard/keys.ts";
 import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { NO_LEDGER, SharedUse } from "../_shared/guard/shared_use.ts";
 import { TokenBudget } from "../_shared/guard/token_budget.ts";
@@ -14,39 +13,27 @@ import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.t
 import { createRoutes } from "../_shared/http/routes.ts";
 import type { Upgraded } from "../_shared/http/upgrade.ts";
 import { Metrics } from "../_shared/metrics.ts";
-import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
-import { InProcessRelay } from "../_shared/notify/in_process_relay.ts";
 import { Inbox } from "../_shared/notify/inbox.ts";
 import { SessionCalls } from "../_shared/notify/session_calls.ts";
 import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
 import { onWorkerEnding, workerLifetime } from "../_shared/platform/edge_lifetime.ts";
-import { PostgresStore } from "../_shared/platform/postgres_store.ts";
-import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
-import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
 import { wrapSocket } from "../_shared/platform/web_socket.ts";
-import type { Clock, Ids, Log } from "../_shared/ports.ts";
+import type { Log } from "../_shared/ports.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../_shared/protocol/topics.ts";
 import { AgentServer } from "../_shared/session/agent_server.ts";
 import { Checkpoints } from "../_shared/session/checkpoints.ts";
 import { ChosenStore } from "../_shared/session/chosen_store.ts";
 import { MemoryStore } from "../_shared/session/memory_store.ts";
-import type { SessionDeps } from "../_shared/session/session.ts";
+import type { SessionDeps, SessionSettings } from "../_shared/session/session.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
 import { createLiveActivity } from "./live_activity.ts";
 import { createModel, createReaders } from "./loaded_later.ts";
+import { createDurable, createIdentityPolicy, createRelay, type Surroundings } from "./project.ts";
 
 Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject()), jsonLog()), jsonLog));
 
 const DAY_MS = 86_400_000;
-
-/** What everything here is made with. */
-interface Surroundings {
-  clock: Clock;
-  ids: Ids;
-  log: Log;
-  workerId: string;
-}
 
 function compose(config: Config, log: Log): Handler {
   const clock = systemClock();
@@ -63,13 +50,7 @@ function compose(config: Config, log: Log): Handler {
   const isDurable = (): boolean => choice.name === "postgres";
   const live = createLiveActivity(config, { ...around, metrics, relay, readers });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
-  const calls = new SessionCalls({
-    relay,
-    log,
-    topicOf,
-    from: around.workerId,
-    isNeeded: isDurable,
-  });
+  const calls = new SessionCalls({ relay, log, topicOf, from: around.workerId, isNeeded: isDurable });
   const limiter = new RateLimiter(clock, {
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     burst: config.RATE_LIMIT_BURST,
@@ -97,28 +78,9 @@ function compose(config: Config, log: Log): Handler {
     checkpoints: new Checkpoints({ clock, intervalMs: config.CHECKPOINT_INTERVAL_MS, isDurable }),
     renewLeaseMs: config.TURN_LEASE_MS / 3,
     call: (sessionId, call) => calls.send(sessionId, call),
-    settings: {
-      systemPrompt: config.SYSTEM_PROMPT,
-      models: config.models,
-      allowedModels: config.allowedModels,
-      temperature: config.TEMPERATURE,
-      maxTokens: config.MAX_TOKENS,
-      maxHistory: config.MAX_HISTORY,
-      maxEvents: config.MAX_EVENTS,
-      maxQueue: config.MAX_QUEUE,
-      queuePolicy: config.QUEUE_POLICY,
-      continuePolicy: config.CONTINUE_POLICY,
-    },
+    settings: sessionSettings(config),
   };
-  const identity: IdentityPolicy = {
-    mode: config.AUTH_MODE,
-    verifier: createSupabaseVerifier({
-      supabaseUrl: config.SUPABASE_URL ?? "",
-      apiKey: config.publishableKeys[0],
-      clock,
-    }),
-    isPublishableKey: publishableKeyMatcher(config.publishableKeys),
-  };
+  const identity = createIdentityPolicy(config, clock);
   const inbox = new Inbox({
     relay,
     readers: readers.relayReaders,
@@ -167,13 +129,7 @@ function compose(config: Config, log: Log): Handler {
     tokenExpiryNoticeMs: config.TOKEN_EXPIRY_NOTICE_MS,
     heartbeatIntervalMs: config.HEARTBEAT_INTERVAL_MS,
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
-    limits: {
-      max_message_bytes: config.MAX_MESSAGE_BYTES,
-      rate_limit_per_minute: config.RATE_LIMIT_PER_MINUTE,
-      max_queue: config.MAX_QUEUE,
-      max_tokens: config.MAX_TOKENS,
-      session_timeout_ms: config.sessionTimeoutMs,
-    },
+    limits: toldLimits(config),
   });
   live.start(() => server.count(), (isWatched) => inbox.watched(isWatched));
   onWorkerEnding(async (reason) => {
@@ -204,26 +160,28 @@ function compose(config: Config, log: Log): Handler {
   });
 }
 
-/** The project's database; undefined where there is no project, or memory is wanted. */
-function createDurable(config: Config, { clock, ids, workerId }: Surroundings): PostgresStore | undefined {
-  const { SESSION_STORE: mode, project } = config;
-  if (mode === "memory" || project === undefined) return undefined;
-  return new PostgresStore({
-    ...project,
-    clock,
-    ids,
-    workerId,
-    leaseMs: config.TURN_LEASE_MS,
-    idleTimeoutMs: config.sessionTimeoutMs,
-    rate: { perMinute: config.RATE_LIMIT_PER_MINUTE, burst: config.RATE_LIMIT_BURST },
-  });
+function sessionSettings(config: Config): SessionSettings {
+  return {
+    systemPrompt: config.SYSTEM_PROMPT,
+    models: config.models,
+    allowedModels: config.allowedModels,
+    temperature: config.TEMPERATURE,
+    maxTokens: config.MAX_TOKENS,
+    maxHistory: config.MAX_HISTORY,
+    maxEvents: config.MAX_EVENTS,
+    maxQueue: config.MAX_QUEUE,
+    queuePolicy: config.QUEUE_POLICY,
+    continuePolicy: config.CONTINUE_POLICY,
+  };
 }
 
-/** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
-function createRelay(config: Config, { clock, log }: Surroundings): BatchingRelay {
-  const { RELAY: mode, project } = config;
-  const relay = mode === "off" || project === undefined
-    ? new InProcessRelay()
-    : createRealtimeRelay({ ...project, clock, log });
-  return new BatchingRelay({ relay, clock, log });
+/** What the welcome tells. */
+function toldLimits(config: Config): Record<string, number> {
+  return {
+    max_message_bytes: config.MAX_MESSAGE_BYTES,
+    rate_limit_per_minute: config.RATE_LIMIT_PER_MINUTE,
+    max_queue: config.MAX_QUEUE,
+    max_tokens: config.MAX_TOKENS,
+    session_timeout_ms: config.sessionTimeoutMs,
+  };
 }

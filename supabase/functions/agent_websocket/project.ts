@@ -1,0 +1,58 @@
+/** What a Supabase project has for the agent: the database, Realtime, and the accounts of its users. */
+
+import type { Config } from "../_shared/config.ts";
+import type { IdentityPolicy } from "../_shared/guard/identity.ts";
+import { publishableKeyMatcher } from "../_shared/guard/keys.ts";
+import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
+import { InProcessRelay } from "../_shared/notify/in_process_relay.ts";
+import { PostgresStore } from "../_shared/platform/postgres_store.ts";
+import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
+import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
+import type { Clock, Ids, Log } from "../_shared/ports.ts";
+
+/** What everything of this worker is made with. */
+export interface Surroundings {
+  clock: Clock;
+  ids: Ids;
+  log: Log;
+  workerId: string;
+}
+
+/** The project's database; undefined where there is no project, or memory is wanted. */
+export function createDurable(
+  config: Config,
+  { clock, ids, workerId }: Surroundings,
+): PostgresStore | undefined {
+  const { SESSION_STORE: mode, project } = config;
+  if (mode === "memory" || project === undefined) return undefined;
+  return new PostgresStore({
+    ...project,
+    clock,
+    ids,
+    workerId,
+    leaseMs: config.TURN_LEASE_MS,
+    idleTimeoutMs: config.sessionTimeoutMs,
+    rate: { perMinute: config.RATE_LIMIT_PER_MINUTE, burst: config.RATE_LIMIT_BURST },
+  });
+}
+
+/** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
+export function createRelay(config: Config, { clock, log }: Surroundings): BatchingRelay {
+  const { RELAY: mode, project } = config;
+  const relay = mode === "off" || project === undefined
+    ? new InProcessRelay()
+    : createRealtimeRelay({ ...project, clock, log });
+  return new BatchingRelay({ relay, clock, log });
+}
+
+export function createIdentityPolicy(config: Config, clock: Clock): IdentityPolicy {
+  return {
+    mode: config.AUTH_MODE,
+    verifier: createSupabaseVerifier({
+      supabaseUrl: config.SUPABASE_URL ?? "",
+      apiKey: config.publishableKeys[0],
+      clock,
+    }),
+    isPublishableKey: publishableKeyMatcher(config.publishableKeys),
+  };
+}
