@@ -130,6 +130,8 @@ export class WorkerPool {
     if (worker === undefined) return false;
     if (action === "kill") {
       worker.isDisturbed = true;
+      // Its port may take connections for a moment yet.
+      worker.state = "ending";
       worker.process.kill();
     } else {
       this.#retire(worker);
