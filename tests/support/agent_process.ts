@@ -47,7 +47,7 @@ export interface AgentMemory {
   external: number;
 }
 
-export class AgentProcess {
+export class AgentProcess implements AsyncDisposable {
   /** All that it printed, one line each. */
   readonly output: string[] = [];
   readonly ended: Promise<Deno.CommandStatus>;
@@ -135,6 +135,11 @@ export class AgentProcess {
     }, BOOT_TIMEOUT_MS);
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill("SIGKILL");
+    await this.ended;
+  }
+
   kill(signal: Deno.Signal): void {
     try {
       this.#child.kill(signal);
@@ -175,15 +180,12 @@ export async function withAgent<T>(
   options: AgentProcessOptions,
   body: (agent: AgentProcess) => Promise<T>,
 ): Promise<T> {
-  const agent = new AgentProcess(options);
+  await using agent = new AgentProcess(options);
   try {
     await agent.listening();
     return await body(agent);
   } catch (error) {
     Deno.stderr.writeSync(new TextEncoder().encode(`${agent.output.slice(-50).join("\n")}\n`));
     throw error;
-  } finally {
-    agent.kill("SIGKILL");
-    await agent.ended;
   }
 }

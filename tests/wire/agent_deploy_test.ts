@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
-import { withAgent } from "../support/agent_process.ts";
+import { AgentProcess, withAgent } from "../support/agent_process.ts";
 import { bundledFiles, copyFiles } from "../support/deploy_bundle.ts";
 import { echo, HandModel } from "../support/hand_model.ts";
-import { bareEnv } from "../support/local_stack.ts";
+import { bareEnv, eventually } from "../support/local_stack.ts";
 import { startAuthServer } from "../support/jwks_server.ts";
+import { openTestRealtime } from "../support/realtime_server.ts";
 import { platformDeno } from "../support/runtimes.ts";
 import { filesUnder } from "../support/source_files.ts";
 import { signingKey, userClaims } from "../support/tokens.ts";
@@ -30,13 +31,25 @@ Deno.test("`supabase functions deploy` uploads no file of the project but the fu
   assert.deepEqual(sources.filter((file) => !uploaded.flat().includes(file)), [], "files that nothing needs");
 });
 
+/** Runs `body` with a folder that has nothing but what would be uploaded of these functions. */
+async function withUploaded(
+  functions: readonly string[],
+  body: (directoryOf: (name: string) => URL) => Promise<void>,
+): Promise<void> {
+  const folder = pathToFileURL(`${await Deno.makeTempDir()}/`);
+  try {
+    for (const name of functions) await copyFiles(bundledFiles(name), folder);
+    await body((name) => new URL(`supabase/functions/${name}/`, folder));
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
 Deno.test("[AU2] [HS4] what is uploaded of agent_websocket runs alone on the platform's Deno: a user, one turn", async () => {
   const deno = await platformDeno();
-  const folder = pathToFileURL(`${await Deno.makeTempDir()}/`);
   const key = await signingKey("ES256", "key-of-this-test");
-  try {
-    await copyFiles(bundledFiles(FUNCTION), folder);
-    const directory = new URL(`supabase/functions/${FUNCTION}/`, folder);
+  await withUploaded([FUNCTION], async (directoryOf) => {
+    const directory = directoryOf(FUNCTION);
     await using model = new HandModel({ respond: echo });
     await using auth = startAuthServer({ keys: [key] });
     const env = { AUTH_MODE: "required", SUPABASE_URL: auth.url, OPENROUTER_BASE_URL: model.baseUrl };
@@ -51,11 +64,42 @@ Deno.test("[AU2] [HS4] what is uploaded of agent_websocket runs alone on the pla
       assert.ok(client.frames.some(({ type }) => type === "delta"));
     });
     const bytes = await bundleBytes(deno, directory);
-
     assert.ok(bytes < MAX_BUNDLE_BYTES, `${bytes} bytes`);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
+});
+
+Deno.test("[NT1] [NT5] what is uploaded of both functions runs alone on the platform's Deno: a notification reaches a client", async () => {
+  const deno = await platformDeno();
+  await using realtime = await openTestRealtime();
+  const { secretKey } = realtime.keys;
+  const env = {
+    SUPABASE_URL: realtime.url,
+    SUPABASE_SECRET_KEYS: JSON.stringify({ default: secretKey }),
+    SESSION_STORE: "memory",
+  };
+  await withUploaded(FUNCTIONS, async (directoryOf) => {
+    const start = (name: string): AgentProcess =>
+      new AgentProcess({ deno, directory: directoryOf(name), env });
+    await using agent = start("agent_websocket");
+    await using notifier = start("notify_websocket");
+    await Promise.all([agent.listening(), notifier.listening()]);
+    await using client = await connect(agent.wsUrl);
+    const post = async (body: unknown): Promise<{ status: number; code?: string; field?: string }> => {
+      const response = await fetch(`http://127.0.0.1:${notifier.port}/notify_websocket`, {
+        method: "POST",
+        headers: { apikey: secretKey, "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+      return { ...await response.json(), status: response.status };
+    };
+    const { status, field } = await post({ session_id: client.welcome.session_id, message: 7 });
+    assert.deepEqual([status, field], [400, "message"]);
+    await eventually("the agent listens", async () => (await agent.health()).relay === "ok");
+    const sent = await post({ session_id: client.welcome.session_id, message: "Your report is ready" });
+    assert.equal(sent.status, 202);
+    const shown = await client.waitFor(({ content }) => content === "Your report is ready");
+    assert.deepEqual([shown.type, shown.seq], ["notification", 1]);
+  });
 });
 
 interface ModuleGraph {
