@@ -200,3 +200,19 @@ Deno.test("[RS6] [TO5] who comes is shown what another worker has written, also 
   await settle();
   assert.equal(third.textOf(client.of("delta")[0]?.turn_id), "one two");
 });
+
+Deno.test("[FB3] a modify at one worker goes with the next query at another, and with that only", async () => {
+  const { a, b, client, other } = await startTwoClients({ asks: { 1: "first" } });
+  a.model.last.finish("1!");
+  await settle();
+  client.say({ type: "human_feedback", content: "shorter", verdict: "modify" });
+  await settle();
+  other.ask("second", { id: "2" });
+  await settle();
+  assert.match(b.model.last.request.messages.at(-1)?.content ?? "", /shorter[^]*second$/);
+  b.model.last.finish("2!");
+  await settle();
+  client.ask("third", { id: "3" });
+  await settle();
+  assert.equal(a.model.last.request.messages.at(-1)?.content, "third");
+});

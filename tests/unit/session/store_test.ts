@@ -204,3 +204,23 @@ Deno.test("[HS3] where no session can be made there is none, and the client is t
   assert.equal(client.closed?.code, 1013);
   assert.equal(server.count().sessions, 0);
 });
+
+Deno.test("[FB3] [DU5] a modify whose query the store has not taken goes with the next one", async () => {
+  const store = new GatedStore();
+  const { connect, model } = startAgent({ store });
+  const client = await connect();
+  model.onCall = (call) => queueMicrotask(() => call.finish("!"));
+  client.ask("first");
+  await settle();
+  client.say({ type: "human_feedback", verdict: "modify", content: "shorter" });
+  await settle();
+  store.isOpen = false;
+  client.ask("second", { id: "2" });
+  await store.failNext();
+  assert.equal(client.of("error")[0]?.code, "store_unavailable");
+  store.open();
+  await settle();
+  client.ask("third", { id: "3" });
+  await settle();
+  assert.match(model.last.request.messages.at(-1)?.content ?? "", /shorter[^]*third$/);
+});

@@ -26,6 +26,8 @@ export class History {
     switch (event.kind) {
       case "query":
         this.#open.set(event.queryId, { content: event.content, feedback: event.feedback });
+        // It may have been asked at another worker, which was told of them too.
+        this.#notes = this.#notes.filter((note) => !event.feedback.includes(note));
         break;
       case "response":
         this.#close(event.queryId, event.content);

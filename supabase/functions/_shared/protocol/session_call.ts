@@ -29,6 +29,8 @@ const sessionCall = z.object({
       offset: z.int(),
       content: z.string(),
     }),
+    // The comment of a `modify` waits for the next query, whichever worker takes it.
+    z.object({ kind: z.literal("noted"), comment: z.string() }),
     // The session is no more.
     z.object({ kind: z.literal("deleted") }),
   ]),

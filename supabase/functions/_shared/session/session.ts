@@ -222,7 +222,10 @@ export class Session {
     }
     const feedback = { id, turnId, comment, ...(verdict && { verdict }), ...(rating && { rating }) };
     const { repeated } = await this.#deps.eventLog.recordFeedback(this.record.sessionId, feedback);
-    if (!repeated && verdict === "modify") history.addNote(comment);
+    if (!repeated && verdict === "modify") {
+      history.addNote(comment);
+      this.#deps.call(this.record.sessionId, { kind: "noted", comment });
+    }
     return { turn_id: turnId, in_reply_to: id, data: { repeated } };
   }
 
@@ -313,6 +316,7 @@ export class Session {
   #giveUp(connection: Connection, turn: Turn, thrown: unknown): void {
     const error = toAgentError(thrown);
     this.#turns.drop(turn);
+    for (const note of turn.query.feedback) this.#turns.history.addNote(note);
     connection.send(renderError(error, this.#deps.clock.now(), turn.query.queryId));
     if (error.code !== "busy") this.#turns.recover(thrown);
   }

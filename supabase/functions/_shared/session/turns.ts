@@ -162,6 +162,8 @@ export class Turns {
         // A piece may come after the end, which was read in the log.
         if (this.queries.get(call.queryId)?.terminalSeq !== undefined) return;
         return this.tail.take(call);
+      case "noted":
+        return this.history.addNote(call.comment);
       case "deleted":
         return this.#options.onGone();
     }
