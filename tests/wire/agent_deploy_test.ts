@@ -9,7 +9,7 @@ import { bareEnv, eventually } from "../support/local_stack.ts";
 import { startAuthServer } from "../support/jwks_server.ts";
 import { openTestRealtime } from "../support/realtime_server.ts";
 import { platformDeno } from "../support/runtimes.ts";
-import { filesUnder } from "../support/source_files.ts";
+import { filesUnder, urlOf } from "../support/source_files.ts";
 import { signingKey, userClaims } from "../support/tokens.ts";
 import { connect } from "../support/wire_client.ts";
 
@@ -17,6 +17,8 @@ const FUNCTION = "agent_websocket";
 const FUNCTIONS = filesUnder("supabase/functions", "deno.json").map((file) => file.split("/")[2] ?? "");
 /** What the functions of those who use this import. */
 const FOR_OTHERS = ["supabase/functions/_shared/notify/client.ts"];
+/** What docs/DEPLOY.md says of each: a fifth of what may be uploaded to be bundled there. */
+const MAX_UPLOAD_BYTES = 1_000_000;
 /** The platform's limit of a bundle. */
 const MAX_BUNDLE_BYTES = 20_000_000;
 
@@ -26,6 +28,8 @@ Deno.test("`supabase functions deploy` uploads no file of the project but the fu
     for (const file of files) {
       assert.match(file, new RegExp(`^supabase/functions/(${FUNCTIONS[index]}|_shared)/`));
     }
+    const bytes = files.reduce((sum, file) => sum + Deno.statSync(urlOf(file)).size, 0);
+    assert.ok(bytes < MAX_UPLOAD_BYTES, `${bytes} bytes`);
   }
   const sources = filesUnder("supabase/functions", ".ts").filter((file) => !FOR_OTHERS.includes(file));
   assert.deepEqual(sources.filter((file) => !uploaded.flat().includes(file)), [], "files that nothing needs");
