@@ -1,6 +1,7 @@
 /** The conversation in README.md: had with the local stack, as a newcomer would. */
 
-import { eventually, WireClient, withLocalStack } from "./local_stack.ts";
+import { eventually, withLocalStack } from "./local_stack.ts";
+import { WireClient } from "./wire_client.ts";
 
 const QUESTION = '{"content":"Hello"}';
 

@@ -1,8 +1,9 @@
 /** Many watchers and many events over real sockets: everything in order, and one that stops reading costs nobody. */
 
 import assert from "node:assert/strict";
-import { eventually, type TestStack, WireClient, withLocalStack } from "../support/local_stack.ts";
+import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { RawSocket } from "../support/raw_socket.ts";
+import { WireClient } from "../support/wire_client.ts";
 
 const PATH = "/functions/v1/agent_websocket/api/v1/activity/live";
 const WATCHERS = 100;

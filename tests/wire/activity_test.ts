@@ -2,8 +2,9 @@
 
 import assert from "node:assert/strict";
 import { echo, HandModel } from "../support/hand_model.ts";
-import { eventually, type TestStack, WireClient, withLocalStack } from "../support/local_stack.ts";
-import { connect } from "../support/wire_client.ts";
+import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
+import { connect } from "../support/agent_client.ts";
+import { WireClient } from "../support/wire_client.ts";
 
 interface Seen {
   type: string;

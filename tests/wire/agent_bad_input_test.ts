@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { withAgent } from "../support/agent_process.ts";
 import { echo, type Exchange, HandModel } from "../support/hand_model.ts";
 import { clientFrame, RawSocket } from "../support/raw_socket.ts";
-import { type AgentClient, connect, of, terminal } from "../support/wire_client.ts";
+import { type AgentClient, connect, of, terminal } from "../support/agent_client.ts";
 
 const MAX_MESSAGE_BYTES = 65_536;
 const MIB = 1_048_576;

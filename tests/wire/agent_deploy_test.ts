@@ -11,7 +11,7 @@ import { openTestRealtime } from "../support/realtime_server.ts";
 import { platformDeno } from "../support/runtimes.ts";
 import { filesUnder, urlOf } from "../support/source_files.ts";
 import { signingKey, userClaims } from "../support/tokens.ts";
-import { connect } from "../support/wire_client.ts";
+import { connect } from "../support/agent_client.ts";
 
 const FUNCTION = "agent_websocket";
 const FUNCTIONS = filesUnder("supabase/functions", "deno.json").map((file) => file.split("/")[2] ?? "");

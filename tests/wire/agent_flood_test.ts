@@ -6,7 +6,7 @@ import { type AgentProcess, withAgent } from "../support/agent_process.ts";
 import { echo, HandModel } from "../support/hand_model.ts";
 import { expectedOf, hostileFrame, type WireFrame } from "../support/hostile_frames.ts";
 import { eventually } from "../support/local_stack.ts";
-import { type AgentClient, connect, of, type SeenFrame, terminal } from "../support/wire_client.ts";
+import { type AgentClient, connect, of, type SeenFrame, terminal } from "../support/agent_client.ts";
 
 const MIB = 1_048_576;
 const FLOOD = 10_000;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { withAgent } from "../support/agent_process.ts";
 import { type RawRequest, rawRequest, RawSocket } from "../support/raw_socket.ts";
 import { RUNTIMES } from "../support/runtimes.ts";
-import { connect, of } from "../support/wire_client.ts";
+import { connect, of } from "../support/agent_client.ts";
 
 const PATH = "/agent_websocket";
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { echo, HandModel } from "../support/hand_model.ts";
 import { type TestStack, withLocalStack } from "../support/local_stack.ts";
-import { type AgentClient, connect, type ConnectOptions, of } from "../support/wire_client.ts";
+import { type AgentClient, connect, type ConnectOptions, of } from "../support/agent_client.ts";
 
 const SUBPROTOCOL = "agent-websocket.v1";
 /** What a user says; no line of any log may have it. */

@@ -6,7 +6,7 @@ import { echo, HandModel } from "../support/hand_model.ts";
 import { eventually } from "../support/local_stack.ts";
 import { RawSocket } from "../support/raw_socket.ts";
 import { RUNTIMES } from "../support/runtimes.ts";
-import { connect } from "../support/wire_client.ts";
+import { connect } from "../support/agent_client.ts";
 
 const SESSIONS = 1000;
 /** How many there are at a time. */

@@ -5,7 +5,7 @@ import { withAgent } from "../support/agent_process.ts";
 import { HandModel } from "../support/hand_model.ts";
 import { eventually } from "../support/local_stack.ts";
 import { RawSocket } from "../support/raw_socket.ts";
-import { connect, of, terminal } from "../support/wire_client.ts";
+import { connect, of, terminal } from "../support/agent_client.ts";
 
 Deno.test("[LM3] a connection too many is told when to come back, closed with 1013, and makes no room for itself", async () => {
   await withAgent({ env: { MAX_CONNECTIONS: "2" } }, async (agent) => {

@@ -5,7 +5,7 @@ import { type AgentProcess, withAgent } from "../support/agent_process.ts";
 import { MODEL_FAILURES, PROVIDERS_WORDS } from "../support/model_failures.ts";
 import { delta, ending, sse } from "../support/model_stream.ts";
 import { type RawAnswer, RawModelServer, RESET } from "../support/raw_model_server.ts";
-import { type AgentClient, connect, of, type SeenFrame, terminal } from "../support/wire_client.ts";
+import { type AgentClient, connect, of, type SeenFrame, terminal } from "../support/agent_client.ts";
 
 const API_KEY = "sk-or-v1-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const GOOD: RawAnswer = { steps: [delta("A good "), delta("answer"), ending()] };

@@ -5,7 +5,7 @@ import { withAgent } from "../support/agent_process.ts";
 import { eventually } from "../support/local_stack.ts";
 import { parsePrometheus } from "../support/prometheus.ts";
 import { rawRequest } from "../support/raw_socket.ts";
-import { connect } from "../support/wire_client.ts";
+import { connect } from "../support/agent_client.ts";
 
 const SECRET_KEY = "sb_secret_of_this_test";
 const LEGACY_KEY = "legacy-service-role-key";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { HandModel } from "../support/hand_model.ts";
 import { type TestStack, withLocalStack } from "../support/local_stack.ts";
-import { type AgentClient, connect, of, terminal } from "../support/wire_client.ts";
+import { type AgentClient, connect, of, terminal } from "../support/agent_client.ts";
 
 async function enter(stack: TestStack, token: string, query = ""): Promise<AgentClient> {
   const url = `${stack.wsUrl}/functions/v1/agent_websocket${query}`;

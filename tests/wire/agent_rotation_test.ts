@@ -5,7 +5,7 @@ import { withAgent } from "../support/agent_process.ts";
 import { HandModel } from "../support/hand_model.ts";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { rawRequest } from "../support/raw_socket.ts";
-import { type AgentClient, connect, of, terminal } from "../support/wire_client.ts";
+import { type AgentClient, connect, of, terminal } from "../support/agent_client.ts";
 
 /** Retired after half of it, told after 90 %, killed at its end. */
 const WALL_CLOCK_MS = 4000;

@@ -6,7 +6,7 @@ import { type AgentProcess, withAgent } from "../support/agent_process.ts";
 import { type Exchange, HandModel } from "../support/hand_model.ts";
 import { eventually } from "../support/local_stack.ts";
 import { RawSocket } from "../support/raw_socket.ts";
-import { connect, terminal } from "../support/wire_client.ts";
+import { connect, terminal } from "../support/agent_client.ts";
 
 const MIB = 1_048_576;
 /** V8's part of a worker here: less than one of the floods has. */

@@ -6,7 +6,7 @@ import { HandModel } from "../support/hand_model.ts";
 import { eventually } from "../support/local_stack.ts";
 import { RawSocket } from "../support/raw_socket.ts";
 import { RUNTIMES } from "../support/runtimes.ts";
-import { type AgentClient, connect, of, terminal } from "../support/wire_client.ts";
+import { type AgentClient, connect, of, terminal } from "../support/agent_client.ts";
 
 /** How soon a cancel has to have reached the model: QU10. */
 const CANCEL_WITHIN_MS = 1000;

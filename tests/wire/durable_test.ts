@@ -6,7 +6,7 @@ import { HandModel } from "../support/hand_model.ts";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { sectionOf } from "../support/section.ts";
 import { read } from "../support/source_files.ts";
-import { AgentClient, connect, of, terminal } from "../support/wire_client.ts";
+import { AgentClient, connect, of, terminal } from "../support/agent_client.ts";
 
 const ENV = {
   TURN_LEASE_MS: "1500",

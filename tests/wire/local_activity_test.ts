@@ -1,7 +1,8 @@
 /** The test hooks of the live activity: to emit an event, to ask who watches, to close the hub. */
 
 import assert from "node:assert/strict";
-import { eventually, type TestStack, WireClient, withLocalStack } from "../support/local_stack.ts";
+import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
+import { WireClient } from "../support/wire_client.ts";
 
 const PATH = "/functions/v1/agent_websocket/api/v1/activity/live";
 const EVENT = {

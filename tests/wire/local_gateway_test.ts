@@ -1,13 +1,8 @@
 /** The gateway of the local stack hands bytes on and changes nothing that a client or a function could notice. */
 
 import assert from "node:assert/strict";
-import {
-  eventually,
-  FIXTURE_FUNCTIONS,
-  type TestStack,
-  WireClient,
-  withLocalStack,
-} from "../support/local_stack.ts";
+import { eventually, FIXTURE_FUNCTIONS, type TestStack, withLocalStack } from "../support/local_stack.ts";
+import { WireClient } from "../support/wire_client.ts";
 
 const functions = FIXTURE_FUNCTIONS;
 const encoder = new TextEncoder();

@@ -1,7 +1,8 @@
 /** What the local stack serves of the page, and to whom. */
 
 import assert from "node:assert/strict";
-import { type TestStack, WireClient, withLocalStack } from "../support/local_stack.ts";
+import { type TestStack, withLocalStack } from "../support/local_stack.ts";
+import { WireClient } from "../support/wire_client.ts";
 
 const LIVE = "/functions/v1/agent_websocket/api/v1/activity/live";
 

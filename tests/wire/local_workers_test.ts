@@ -1,13 +1,8 @@
 /** The workers of the local stack live and die as the platform's do. */
 
 import assert from "node:assert/strict";
-import {
-  eventually,
-  FIXTURE_FUNCTIONS,
-  type TestStack,
-  WireClient,
-  withLocalStack,
-} from "../support/local_stack.ts";
+import { eventually, FIXTURE_FUNCTIONS, type TestStack, withLocalStack } from "../support/local_stack.ts";
+import { WireClient } from "../support/wire_client.ts";
 
 const functions = FIXTURE_FUNCTIONS;
 

@@ -6,7 +6,7 @@ import { type LogLine, withAgent } from "../support/agent_process.ts";
 import { bundledFiles, copyFiles } from "../support/deploy_bundle.ts";
 import { echo, HandModel } from "../support/hand_model.ts";
 import { eventually, withLocalStack } from "../support/local_stack.ts";
-import { connect } from "../support/wire_client.ts";
+import { connect } from "../support/agent_client.ts";
 
 Deno.test("[NT9] with RELAY=off a good post is answered 503, a bad one as ever, and no worker joins Realtime", async () => {
   await using model = new HandModel({ respond: echo });

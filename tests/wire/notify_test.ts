@@ -5,7 +5,7 @@ import { createClient } from "@supabase/supabase-js";
 import { createNotifyClient, NotifyError } from "../../supabase/functions/_shared/notify/client.ts";
 import { echo, HandModel } from "../support/hand_model.ts";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
-import { type AgentClient, connect, of } from "../support/wire_client.ts";
+import { type AgentClient, connect, of } from "../support/agent_client.ts";
 
 const QUICK = { eventsPerSecond: 0 };
 /** How long Realtime is away, and how often it is looked at meanwhile. */

@@ -2,9 +2,10 @@
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { eventually, type TestStack, WireClient, withLocalStack } from "../support/local_stack.ts";
+import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { read, urlOf } from "../support/source_files.ts";
-import { type AgentClient, connect } from "../support/wire_client.ts";
+import { type AgentClient, connect } from "../support/agent_client.ts";
+import { WireClient } from "../support/wire_client.ts";
 
 const README_URL = "127.0.0.1:54321";
 

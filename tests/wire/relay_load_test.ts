@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { eventually, withLocalStack } from "../support/local_stack.ts";
 import { RawSocket } from "../support/raw_socket.ts";
-import { connect } from "../support/wire_client.ts";
+import { connect } from "../support/agent_client.ts";
 
 const SESSIONS = 5000;
 const AT_ONCE = 50;
