@@ -153,6 +153,24 @@ Deno.test("ReadPacer: streams that are slow each, but many, are read on the tick
   for (const { asked } of streams) assert.ok(asked.pieces.length <= 21, String(asked.pieces.length));
 });
 
+Deno.test("ReadPacer: streams that bring less than one read in a tick share one of twice the length", async () => {
+  const provider = new FakeProvider();
+  const streams = await start(provider, 20);
+  await say(provider, streams, { everyMs: 80, times: 40 });
+  for (const { asked } of streams) asked.pieces.length = 0;
+  await say(provider, streams, { everyMs: 80, times: 50 });
+  for (const { asked } of streams) {
+    assert.ok(asked.pieces.length >= 38 && asked.pieces.length <= 42, String(asked.pieces.length));
+  }
+  // As soon as they bring more, it is as short as ever.
+  await say(provider, streams, { everyMs: 20, times: 60 });
+  for (const { asked } of streams) asked.pieces.length = 0;
+  await say(provider, streams, { everyMs: 20, times: 50 });
+  for (const { asked } of streams) {
+    assert.ok(asked.pieces.length >= 19 && asked.pieces.length <= 21, String(asked.pieces.length));
+  }
+});
+
 Deno.test("ReadPacer: streams may become somewhat slower and keep the pace", async () => {
   const provider = new FakeProvider();
   const streams = await start(provider, 3);

@@ -17,7 +17,10 @@ export interface ReadPacerOptions {
    * tokens/s) it saves nothing. Default 10.
    */
   minReadsPerTick?: number;
-  /** From one tick to the next, in milliseconds, and so the most that text is kept back. Default 50. */
+  /**
+   * From one tick to the next, in milliseconds, and so the most that text is kept back; twice as long where the streams
+   * bring less than one read in that time, as those of providers that send many tokens at once do. Default 50.
+   */
   intervalMs?: number;
   /** How long after a tick reading goes on: chunks come one by one, a few microseconds apart. Default 2. */
   windowMs?: number;
@@ -40,6 +43,7 @@ export class ReadPacer {
   readonly #windowMs: number;
   readonly #minReads: number;
   readonly #fast = new Set<PacedLane>();
+  #tickMs: number;
   #pace: Pace = "off";
   #cancelTimer: CancelTimer | undefined;
 
@@ -49,7 +53,7 @@ export class ReadPacer {
     this.#clock = clock;
     this.#minStreams = minStreams;
     this.#minReads = minReadsPerTick * SAMPLE_TICKS;
-    this.#intervalMs = intervalMs;
+    this.#intervalMs = this.#tickMs = intervalMs;
     this.#windowMs = windowMs;
   }
 
@@ -71,6 +75,8 @@ export class ReadPacer {
     else this.#fast.delete(lane);
     let reads = 0;
     for (const fast of this.#fast) reads += fast.readsPerSample;
+    // A stream that is found with nothing to read wakes the worker by itself when something comes.
+    this.#tickMs = this.#intervalMs * (reads < this.#fast.size * SAMPLE_TICKS ? 2 : 1);
     const isOn = this.#pace !== "off";
     const pays = this.#fast.size >= this.#minStreams && reads >= this.#minReads * (isOn ? STAY : 1);
     if (pays === isOn) return;
@@ -93,7 +99,7 @@ export class ReadPacer {
   /** Reading is over; what it brought goes out. */
   readonly #close = (): void => {
     this.#pace = "closed";
-    this.#cancelTimer = this.#clock.after(this.#intervalMs - this.#windowMs, this.#open);
+    this.#cancelTimer = this.#clock.after(this.#tickMs - this.#windowMs, this.#open);
     for (const lane of this.#fast) lane.flush();
   };
 }
