@@ -49,6 +49,12 @@ export class Conversation {
   apply(id: string, frame: ServerFrame): TurnRecord | undefined {
     if (!isAboutTurn(frame)) return undefined;
     const turn = this.get(id) ?? this.add(id);
+    const place = "seq" in frame && frame.seq || Infinity;
+    if (place < turn.place) {
+      turn.place = place;
+      // After a reload our own unanswered ones are known before what came earlier. (To `sort` NaN is 0.)
+      this.#turns.sort((a, b) => a.place - b.place);
+    }
     turn.turnId ??= frame.turn_id;
     turn.take(frame);
     return turn.isSettled ? turn : undefined;
@@ -56,8 +62,12 @@ export class Conversation {
 
   /** The session is gone: what others had running will not be told of any more, and ours begins anew. */
   lost(): void {
-    for (const turn of this.pending) turn.restart();
     this.abandonOthers(new AgentClientError("session_lost", "The session is gone", { retryable: true }));
+    for (const turn of this.#turns) {
+      // The next session's places come after all that is over.
+      if (turn.isSettled) turn.place = 0;
+      else turn.restart();
+    }
   }
 
   /** Ends the running turns of others. */

@@ -24,6 +24,8 @@ export class TurnRecord implements Turn {
   position: number | undefined;
   /** Of our own: what goes over the wire. */
   frame: SentQuery | undefined;
+  /** Where the log first tells of it. */
+  place = Infinity;
   /** The server has it in its log. */
   isTaken = false;
   /** The connection that it was last sent on; 0 for none. */
@@ -131,6 +133,7 @@ export class TurnRecord implements Turn {
     this.frame = this.frame && { ...this.frame, id };
     this.isTaken = false;
     this.sentOn = 0;
+    this.place = Infinity;
     this.#text = "";
     this.#become("waiting");
   }

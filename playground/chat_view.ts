@@ -1,6 +1,6 @@
 /** The conversation: its turns, in the order of the session. */
 
-import type { AgentClient, ServerFrame, Turn } from "../client/mod.ts";
+import type { AgentClient, Turn } from "../client/mod.ts";
 import { button, find } from "./dom.ts";
 import { TurnView } from "./turn_view.ts";
 
@@ -12,8 +12,6 @@ export class ChatView {
   readonly #welcome = find("welcome", HTMLElement);
   #client: AgentClient | undefined;
   #views = new Map<Turn, TurnView>();
-  /** Places in the session's log, by the query's id. */
-  #places = new Map<string, number>();
   #isAtEnd = true;
   /** What has this place or an earlier one was there before the page was. */
   #historyUpTo = 0;
@@ -33,7 +31,6 @@ export class ChatView {
     this.#client = client;
     for (const { element } of this.#views.values()) element.remove();
     this.#views = new Map();
-    this.#places = new Map();
     this.#welcome.hidden = false;
     this.#isAtEnd = true;
     this.#historyUpTo = 0;
@@ -64,14 +61,10 @@ export class ChatView {
   }
 
   /** After a reload the client knows its unanswered questions before it is told of what came earlier. */
-  message(frame: ServerFrame): void {
-    const id = frame.type === "query" ? frame.id : "in_reply_to" in frame ? frame.in_reply_to : undefined;
-    if (!("seq" in frame) || frame.seq === undefined || id === undefined || this.#places.has(id)) return;
-    this.#places.set(id, frame.seq);
-    const place = ({ id }: Turn): number => this.#places.get(id) ?? Infinity;
+  message(): void {
     const turns = [...this.#views.keys()];
-    const sorted = turns.toSorted((a, b) => Math.sign(place(a) - place(b)) || 0);
-    if (sorted.every((turn, at) => turn === turns[at])) return;
+    const sorted = this.#client?.turns.filter((turn) => this.#views.has(turn)) ?? [];
+    if (sorted.length < turns.length || sorted.every((turn, at) => turn === turns[at])) return;
     this.#views = new Map(sorted.flatMap((turn) => {
       const view = this.#views.get(turn);
       return view === undefined ? [] : [[turn, view]];

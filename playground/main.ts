@@ -102,8 +102,8 @@ async function start(): Promise<void> {
         void sessions.draw();
         draw();
       },
-      message: (frame) => {
-        chatView.message(frame);
+      message: () => {
+        chatView.message();
         draw();
       },
       notification: (frame) => {

@@ -41,6 +41,8 @@ const INTERNAL = [
   "onStop",
   "onTurn",
   "onWelcome",
+  "pause",
+  "place",
   "ports",
   "questions",
   "refuse",
@@ -49,6 +51,7 @@ const INTERNAL = [
   "restart",
   "sends",
   "sentOn",
+  "settle",
   "succeed",
 ];
 

@@ -54,6 +54,34 @@ Deno.test("[CT17] with replay: all a new page is told the whole session", async 
   assert.equal((await next()).url.searchParams.get("last_seq"), "2");
 });
 
+Deno.test("[CT17] turns are in the order of the session, also where a new page knows its own before the others", async () => {
+  const storage = new MemoryStorage();
+  const before = scriptedClient({ storage });
+  const socket = await before.welcomed();
+  const first = before.client.query("first");
+  socket.status("thinking", first.id, { seq: 1 });
+  socket.response(first.id, 2, "1!");
+  const second = before.client.query("second");
+  socket.status("thinking", second.id, { seq: 4 });
+  const { client, welcomed } = scriptedClient({ storage, replay: "all" });
+  const order = (): unknown[] => client.turns.map(({ question }) => question);
+  const again = await welcomed({ resumed: { recovered: true, from_seq: 1, to_seq: 4 } });
+  const shown = { type: "query", timestamp: "", turn_id: "t" };
+  again.say({ ...shown, content: "first", seq: 1, id: first.id });
+  again.response(first.id, 2, "1!");
+  again.say({ ...shown, content: "another tab's", seq: 3, id: "x" });
+  again.say({ ...shown, content: "second", seq: 4, id: second.id });
+  assert.deepEqual(order(), ["first", "another tab's", "second"]);
+  client.query("third", { id: "y" });
+  again.end(1006);
+  const fresh = await welcomed({
+    session_id: "s2",
+    resumed: { recovered: false, from_seq: 1, to_seq: 0, reason: "unknown_session" },
+  });
+  fresh.status("thinking", second.id, { seq: 1 });
+  assert.deepEqual(order(), ["first", "another tab's", "second", "third"]);
+});
+
 Deno.test("[CT17] another user does not inherit the session, nor the questions", async () => {
   const storage = new MemoryStorage();
   const before = scriptedClient({ storage, getToken: () => tokenOf("anna") });

@@ -133,7 +133,8 @@ Deno.test("only the newest turns are kept, and those that run", async () => {
   const { client, welcomed } = scriptedClient();
   const socket = await welcomed();
   const running = client.query("long");
-  for (let at = 0; at < 600; at++) socket.response(`x${at}`, at + 1, "answer");
+  socket.status("thinking", running.id, { seq: 1 });
+  for (let at = 0; at < 600; at++) socket.response(`x${at}`, at + 2, "answer");
   assert.equal(client.turns.length, 500);
   assert.equal(client.turns[0], running);
   assert.equal(client.turns.at(-1)?.id, "x599");
