@@ -139,7 +139,7 @@ export class SessionRegistry {
   #hold(stored: StoredSession): Session {
     const { sessionId } = stored.record;
     const session: Session = new Session(stored, {
-      ...this.#options.session,
+      deps: this.#options.session,
       onGone: () => this.#onGone(session),
     });
     this.#sessions.set(sessionId, session);

@@ -73,8 +73,10 @@ export class Runner {
 
   constructor(options: RunnerOptions) {
     this.#options = options;
+    const { feed, tenure } = options;
     this.#ends = new TurnEnds({
-      ...options,
+      feed,
+      tenure,
       starting: () => this.#running?.started,
       hasMore: () => this.queue.size > 0 || this.#running?.isEnding === false,
       onUnwritten: (ended, thrown) => {

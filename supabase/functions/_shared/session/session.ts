@@ -31,7 +31,9 @@ export interface SessionDeps extends TurnsDeps {
   settings: SessionSettings;
 }
 
-export interface SessionOptions extends SessionDeps {
+export interface SessionOptions {
+  /** Shared by all sessions. */
+  deps: SessionDeps;
   /** Called when the store says that the session is no more. */
   onGone(): void;
 }
@@ -40,19 +42,19 @@ export class Session {
   readonly record: SessionRecord;
   readonly #deps: SessionDeps;
   readonly #turns: Turns;
-  readonly #repeats: Repeats;
   #lastActivity: number;
   /** Until when the store knows of it: each event tells. */
   #keptActivity: number;
   /** Why nothing more is taken: the worker is ending, or the session has. */
   #refusal: AgentError | undefined;
 
-  constructor(stored: StoredSession, options: SessionOptions) {
+  constructor(stored: StoredSession, { deps, onGone }: SessionOptions) {
     this.record = stored.record;
-    this.#deps = options;
-    this.#lastActivity = this.#keptActivity = options.clock.now();
+    this.#deps = deps;
+    this.#lastActivity = this.#keptActivity = deps.clock.now();
     this.#turns = new Turns(stored, {
-      ...options,
+      deps,
+      onGone,
       // What others push in is no sign of life.
       onEvent: ({ kind }) => {
         if (kind === "notification") return;
@@ -60,7 +62,6 @@ export class Session {
         this.#keptActivity = this.#lastActivity;
       },
     });
-    this.#repeats = new Repeats({ ...options, sessionId: this.record.sessionId, turns: this.#turns });
   }
 
   get feed(): Feed {
@@ -94,6 +95,11 @@ export class Session {
         error,
       });
     });
+  }
+
+  get #repeats(): Repeats {
+    const { clock, lifetime, eventLog } = this.#deps;
+    return new Repeats({ clock, lifetime, eventLog, sessionId: this.record.sessionId, turns: this.#turns });
   }
 
   /** What `command` `status` tells. */

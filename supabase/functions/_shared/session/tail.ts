@@ -32,8 +32,8 @@ export class Tail {
   readonly #options: TailOptions;
   #wantedUntil = 0;
   #askedAt = -Infinity;
-  /** By turn; a piece of the next one may come before the end of the last one was read. */
-  readonly #remotes = new Map<string, RemoteTurn>();
+  /** By turn; a piece of the next one may come before the end of the last one was read. Made with the first. */
+  #remotes: Map<string, RemoteTurn> | undefined;
 
   constructor(options: TailOptions) {
     this.#options = options;
@@ -41,12 +41,12 @@ export class Tail {
 
   /** The answer that another worker writes, as far as it is known. */
   get remote(): RemoteTurn | undefined {
-    return [...this.#remotes.values()].at(-1);
+    return [...this.#all].at(-1);
   }
 
   /** Whether anything of a turn was shown here. */
   hasShown(turnId: string): boolean {
-    return this.#remotes.has(turnId);
+    return this.#remotes?.has(turnId) ?? false;
   }
 
   /** Somebody else asks: `running` is the turn of this worker. */
@@ -82,9 +82,10 @@ export class Tail {
   take(piece: TailPiece): void {
     const { clock, feed, tenure } = this.#options;
     if (tenure.state.name === "self") return;
-    let remote = this.#remotes.get(piece.turnId);
+    let remote = this.#remotes?.get(piece.turnId);
     if (remote === undefined) {
-      this.#remotes.set(piece.turnId, remote = new RemoteTurn(clock, piece));
+      remote = new RemoteTurn(clock, piece);
+      (this.#remotes ??= new Map()).set(piece.turnId, remote);
       if (piece.offset === 0) feed.broadcast(renderThinking(piece, clock.now()));
     }
     if (!remote.take(piece, feed.connections)) this.ask();
@@ -92,21 +93,25 @@ export class Tail {
 
   /** Sends all there is of what others write to a connection that has something else, or nothing yet. */
   announceTo(connection: Connection): void {
-    for (const remote of this.#remotes.values()) remote.announceTo(connection);
+    for (const remote of this.#all) remote.announceTo(connection);
   }
 
   /** The log has a turn's end. */
   ended(event: TerminalEvent): void {
-    const remote = this.#remotes.get(event.turnId);
+    const remote = this.#remotes?.get(event.turnId);
     if (remote === undefined) return;
     const { connections } = this.#options.feed;
     remote.end(event.kind === "response" ? event.content : event.partial, connections);
-    this.#remotes.delete(event.turnId);
+    this.#remotes?.delete(event.turnId);
   }
 
   /** All that was another worker's is this one's now. */
   forget(): void {
-    for (const remote of this.#remotes.values()) remote.drop(this.#options.feed.connections);
-    this.#remotes.clear();
+    for (const remote of this.#all) remote.drop(this.#options.feed.connections);
+    this.#remotes = undefined;
+  }
+
+  get #all(): Iterable<RemoteTurn> {
+    return this.#remotes?.values() ?? [];
   }
 }

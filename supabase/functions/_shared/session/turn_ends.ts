@@ -26,8 +26,8 @@ export interface EndOptions {
 
 export class TurnEnds {
   readonly #options: TurnEndsOptions;
-  /** Whether the log has taken the question of a turn, as far as this worker has brought it there. */
-  readonly #taken = new WeakMap<Turn, Promise<boolean>>();
+  /** Whether the log has taken the question of a turn, as far as this worker has brought it there; made with the first. */
+  #taken: WeakMap<Turn, Promise<boolean>> | undefined;
   /** Ends that are not on their way to the log yet: the lease is given up with the last. */
   #count = 0;
   /** The write that gives the lease up, while it is on its way. */
@@ -39,6 +39,7 @@ export class TurnEnds {
 
   /** The question of a turn is on its way to the log. */
   asked(turn: Turn, committing: Promise<unknown>): void {
+    this.#taken ??= new WeakMap();
     this.#taken.set(turn, committing.then(() => true, () => false));
   }
 
@@ -64,7 +65,7 @@ export class TurnEnds {
     this.#count++;
     try {
       // Where the log has not taken the question, whoever brought it was told so.
-      if (turn !== undefined && await this.#taken.get(turn) === false) return undefined;
+      if (turn !== undefined && await this.#taken?.get(turn) === false) return undefined;
       await starting();
       await this.#releasing;
       if (tenure.state.name === "nobody") await feed.commit({ lease: "claim" });

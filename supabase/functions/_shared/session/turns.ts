@@ -40,7 +40,9 @@ export interface TurnsDeps extends RunnerDeps, AccountDeps {
   call(sessionId: string, call: SessionCall): void;
 }
 
-export interface TurnsOptions extends TurnsDeps {
+export interface TurnsOptions {
+  /** Shared by all sessions. */
+  deps: TurnsDeps;
   /** Called with each event of the log. */
   onEvent(event: LogEvent): void;
   /** Called when the store says that the session is no more. */
@@ -56,25 +58,31 @@ export class Turns {
   /** What queries fall back on, set by `configure`. */
   defaults: QueryOptions;
   readonly #record: SessionRecord;
+  readonly #deps: TurnsDeps;
   readonly #options: TurnsOptions;
   readonly #tenure: Tenure;
   readonly #takeover: Takeover;
-  /** Open turns that a claim has brought, until they are adopted. */
-  readonly #inherited = new Map<string, OpenTurn>();
-  /** Ends that the store has not taken, by turn. */
-  readonly #unwritten = new Map<string, TerminalEvent>();
+  /** Open turns that a claim has brought, by id, until they are adopted; undefined where there are none. */
+  #inherited: Map<string, OpenTurn> | undefined;
+  /** Ends that the store has not taken, by turn; made with the first. */
+  #unwritten: Map<string, TerminalEvent> | undefined;
 
   constructor(stored: StoredSession, options: TurnsOptions) {
     const { record, defaults } = stored;
-    const { clock, settings, call } = options;
+    const { deps } = options;
+    const { clock, log, lifetime, activity, eventLog, model, checkpoints, renewLeaseMs, settings, call } =
+      deps;
     this.#record = record;
+    this.#deps = deps;
     this.#options = options;
     this.defaults = defaults;
     this.history = new History(settings.maxHistory);
     this.#tenure = new Tenure(clock);
     const tell = (message: SessionCall): void => call(record.sessionId, message);
+    // Each is given what it needs, and no more: there is one of each for every session.
     this.feed = new Feed({
-      ...options,
+      activity,
+      eventLog,
       record,
       tenure: this.#tenure,
       lastSeq: stored.tail.lastSeq,
@@ -87,7 +95,12 @@ export class Turns {
     });
     this.tail = new Tail({ clock, feed: this.feed, tenure: this.#tenure, call: tell });
     this.runner = new Runner({
-      ...options,
+      clock,
+      model,
+      lifetime,
+      activity,
+      checkpoints,
+      renewLeaseMs,
       record,
       feed: this.feed,
       tenure: this.#tenure,
@@ -95,13 +108,15 @@ export class Turns {
       requestFor: (turn) => requestFor(turn, this.history, { ...settings, defaults: this.defaults }),
       isCommitted: (turn) => this.queries.get(turn.query.queryId)?.seq !== undefined,
       onText: (turn, offset) => this.tail.send(turn, offset),
-      onEnded: (turn, ended) => accountFor(turn, ended, record, options),
+      onEnded: (turn, ended) => accountFor(turn, ended, record, deps),
       onUnwritten: (ended, thrown) => this.#onUnwritten(ended, thrown),
       onLost: () => this.#takeover.look(),
       onDisowned: () => this.#onDisowned(),
     });
     this.#takeover = new Takeover({
-      ...options,
+      clock,
+      log,
+      lifetime,
       sessionId: record.sessionId,
       feed: this.feed,
       tenure: this.#tenure,
@@ -137,10 +152,10 @@ export class Turns {
 
   /** It is not known what the store has taken: everything here is dropped, and read again once it can be. */
   recover(thrown: unknown): void {
-    const { log, onGone } = this.#options;
+    const { log } = this.#deps;
     const error = toAgentError(thrown);
     log.write({ level: "error", event: "commit_failed", session_id: this.#record.sessionId, error });
-    if (error.code === "unknown_session") return onGone();
+    if (error.code === "unknown_session") return this.#options.onGone();
     this.#tenure.lost();
     this.runner.yield();
     this.#takeover.recover();
@@ -171,7 +186,7 @@ export class Turns {
 
   /** Shows what is in the log up to `seq`. Never throws: where the store is out of reach, the next call tries again. */
   catchUp(seq: number): void {
-    const { lifetime, log } = this.#options;
+    const { lifetime, log } = this.#deps;
     lifetime.hold(
       this.feed.catchUp(seq).catch((thrown) => {
         const error = toAgentError(thrown);
@@ -221,7 +236,7 @@ export class Turns {
 
   #fold(event: LogEvent): void {
     this.history.apply(event);
-    this.queries.apply(event, event.seq - this.#options.settings.maxEvents + 1);
+    this.queries.apply(event, event.seq - this.#deps.settings.maxEvents + 1);
   }
 
   #mayStart(): boolean {
@@ -230,7 +245,7 @@ export class Turns {
   }
 
   #onAnswer({ lease, openTurns = [] }: Committed): void {
-    for (const open of openTurns) this.#inherited.set(open.query.turnId, open);
+    for (const open of openTurns) (this.#inherited ??= new Map()).set(open.query.turnId, open);
     if (lease.holder === "other" && this.runner.isBusy) this.runner.yield();
   }
 
@@ -239,12 +254,12 @@ export class Turns {
     this.#fold(event);
     this.#options.onEvent(event);
     if (event.kind === "query" && this.#tenure.state.name === "self") {
-      const begun = this.#inherited.get(event.turnId);
+      const begun = this.#inherited?.get(event.turnId);
       this.#adopt(begun ?? { query: event, starts: 0, partial: "", stopped: undefined });
     }
     if (!isTerminal(event)) return;
-    this.#inherited.delete(event.turnId);
-    this.#unwritten.delete(event.turnId);
+    this.#inherited?.delete(event.turnId);
+    this.#unwritten?.delete(event.turnId);
     this.tail.ended(event);
     // Another worker may have ended what runs or has just ended here: then ours is not wanted any more.
     if (ended !== undefined) this.runner.overrule(ended, event);
@@ -253,13 +268,13 @@ export class Turns {
   #onSettled(committed: Committed | undefined): void {
     if (this.#tenure.state.name === "self") {
       // They were all asked before what waits here. The oldest goes first, so it comes last.
-      for (const open of [...this.#inherited.values()].reverse()) this.#adopt(open, { isOlder: true });
+      for (const open of [...this.#inherited?.values() ?? []].reverse()) this.#adopt(open, { isOlder: true });
       this.tail.forget();
       for (const { queryId, reason } of committed?.stopped ?? []) {
         this.runner.stop(queryId, { signal: "cancel", reason });
       }
     }
-    this.#inherited.clear();
+    this.#inherited = undefined;
     this.runner.startNext();
     this.#takeover.look();
   }
@@ -269,7 +284,7 @@ export class Turns {
     const { query: { kind: _kind, seq, at: _at, ...query } } = open;
     const known = this.queries.get(query.queryId);
     if (known?.turn !== undefined || known?.terminalSeq !== undefined) return;
-    const fate = inherit(open, this.#options.settings.continuePolicy);
+    const fate = inherit(open, this.#deps.settings.continuePolicy);
     // Another worker may have begun it, and shown some of it, without having told the store.
     const isBegun = open.starts > 0 || this.tail.hasShown(query.turnId);
     const turn = new Turn(
@@ -277,14 +292,14 @@ export class Turns {
       isBegun ? { text: fate.text } : undefined,
     );
     this.queries.attach(turn, seq);
-    const unwritten = this.#unwritten.get(query.turnId);
+    const unwritten = this.#unwritten?.get(query.turnId);
     if (unwritten !== undefined) {
       // Another worker may have shown how it went on with it.
       this.tail.ended(unwritten);
       return this.runner.conclude(unwritten);
     }
     if (isBegun) {
-      const { log, metrics } = this.#options;
+      const { log, metrics } = this.#deps;
       metrics.count("turns_taken_over_total", fate.kind);
       log.write({
         level: "info",
@@ -314,14 +329,14 @@ export class Turns {
       if (ended.kind === "cancelled") this.#passOn(ended);
       return;
     }
-    this.#unwritten.set(ended.turnId, ended);
-    this.feed.broadcast(renderError(error, this.#options.clock.now(), ended.queryId));
+    (this.#unwritten ??= new Map()).set(ended.turnId, ended);
+    this.feed.broadcast(renderError(error, this.#deps.clock.now(), ended.queryId));
     this.recover(thrown);
   }
 
   /** Whoever runs the turns now has to stop what was to be stopped here. */
   #passOn({ queryId, reason }: Extract<TerminalEvent, { kind: "cancelled" }>): void {
-    const { call, lifetime } = this.#options;
+    const { call, lifetime } = this.#deps;
     const stopping = this.feed.commit({ stop: { which: { queryId }, reason } })
       .then(({ reached }) => call(this.#record.sessionId, { kind: "stop", queryIds: [...reached], reason }))
       .catch((thrown) => this.recover(thrown));
