@@ -1,12 +1,23 @@
 /**
  * The environment, checked once and whole. A wrong value never falls back silently to a default: every mistake is
  * named in one {@linkcode ConfigError}.
- *
- * It is the one check without zod, which would take longer than all else before a worker's first frame
- * (docs/decisions/0031).
  */
 
 import { QUEUE_POLICIES } from "./protocol/queueing.ts";
+import {
+  durationMs,
+  list,
+  Mistake,
+  namedKeys,
+  number,
+  oneOf,
+  optional,
+  otherwise,
+  path,
+  text,
+  url,
+  whole,
+} from "./setting.ts";
 
 /** What becomes of an answer whose worker has gone: it goes on where it was, begins anew, or ends `interrupted`. */
 export const CONTINUE_POLICIES = ["continue", "restart", "interrupt"] as const;
@@ -21,97 +32,6 @@ export class ConfigError extends Error {
     super(`Cannot start: ${problems.join("; ")}`);
     this.problems = problems;
   }
-}
-
-/** What a value must be, for {@linkcode ConfigError}. */
-class Mistake extends Error {}
-
-function must(holds: boolean, expected: string): asserts holds {
-  if (!holds) throw new Mistake(`must ${expected}`);
-}
-
-/** The value of one name; undefined where it is not set. Throws a {@linkcode Mistake}. */
-type Setting<T> = (value: string | undefined) => T;
-type Reader<T> = (value: string) => T;
-
-function optional<T>(read: Reader<T>): Setting<T | undefined> {
-  return (value) => value === undefined ? undefined : read(value);
-}
-
-function otherwise<T>(ifNotSet: T, read: Reader<T>): Setting<T> {
-  return (value) => value === undefined ? ifNotSet : read(value);
-}
-
-function text(value: string): string {
-  const trimmed = value.trim();
-  must(trimmed !== "", "not be empty");
-  return trimmed;
-}
-
-function url(value: string): string {
-  const trimmed = value.trim();
-  must(/^https?:\/\//i.test(trimmed) && URL.canParse(trimmed), "be an http or https URL");
-  return trimmed;
-}
-
-function path(value: string): string {
-  must(/^\/[\w./-]*[\w.-]$/.test(value.trim()), "be a path such as /api/v1/activity/live");
-  return value.trim();
-}
-
-/** A number from `min` up; the text must be a plain decimal, so that "1e3", "0x10" and " " are mistakes. */
-function number(min: number, max: number): Reader<number> {
-  return (value) => {
-    must(/^-?\d+(\.\d+)?$/.test(value), "be a number");
-    return inRange(Number(value), min, max);
-  };
-}
-
-function whole(min: number, max = Number.MAX_SAFE_INTEGER): Reader<number> {
-  return (value) => {
-    must(/^-?\d+$/.test(value), "be a whole number");
-    return inRange(Number(value), min, max);
-  };
-}
-
-function inRange(value: number, min: number, max: number): number {
-  must(value >= min, `be ${min} or more`);
-  must(value <= max, `be ${max} or less`);
-  return value;
-}
-
-/** A timer's length: what `setTimeout` can hold. */
-function durationMs(min: number): Reader<number> {
-  return whole(min, 2_147_483_647);
-}
-
-function oneOf<const Word extends string>(...words: readonly Word[]): Reader<Word> {
-  const all = `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
-  return (value) => {
-    const word = words.find((word) => word === value);
-    must(word !== undefined, `be ${all}`);
-    return word;
-  };
-}
-
-function list(value: string): readonly string[] {
-  return value.split(",").map((item) => item.trim()).filter((item) => item !== "");
-}
-
-/** Supabase's JSON objects of named keys, as a list of the keys. */
-function namedKeys(value: string): readonly string[] {
-  const expected = "be a JSON object of named keys";
-  let named: unknown;
-  try {
-    named = JSON.parse(value);
-  } catch {
-    throw new Mistake(`must ${expected}`);
-  }
-  must(typeof named === "object" && named !== null && !Array.isArray(named), expected);
-  return Object.values(named).map((key: unknown) => {
-    must(typeof key === "string" && key !== "", expected);
-    return key;
-  });
 }
 
 /** Names and defaults of the environment. `.env.example` lists the same, and a test keeps it so. */

@@ -27,7 +27,7 @@ import { ChosenStore } from "../_shared/session/chosen_store.ts";
 import { MemoryStore } from "../_shared/session/memory_store.ts";
 import type { SessionDeps, SessionSettings } from "../_shared/session/session.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
-import { createLiveActivity } from "./live_activity.ts";
+import { LiveActivity } from "./live_activity.ts";
 import { createModel, createReaders } from "./loaded_later.ts";
 import { createDurable, createIdentityPolicy, createRelay, type Surroundings } from "./project.ts";
 
@@ -48,7 +48,14 @@ function compose(config: Config, log: Log): Handler {
   const relay = createRelay(config, around);
   const readers = createReaders();
   const isDurable = (): boolean => choice.name === "postgres";
-  const live = createLiveActivity(config, { ...around, metrics, relay, readers });
+  const live = new LiveActivity(config, {
+    ...around,
+    metrics,
+    relay,
+    readers,
+    count: () => server.count(),
+    onWatched: (isWatched) => inbox.watched(isWatched),
+  });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
   const calls = new SessionCalls({ relay, log, topicOf, from: around.workerId, isNeeded: isDurable });
   const limiter = new RateLimiter(clock, {
@@ -71,7 +78,7 @@ function compose(config: Config, log: Log): Handler {
     log,
     metrics,
     lifetime,
-    activity: live.activity,
+    activity: live.reporter,
     eventLog: store,
     model: createModel(config, around),
     budget,
@@ -94,7 +101,7 @@ function compose(config: Config, log: Log): Handler {
       toEveryone: (notification) => server.notices.toEveryone(notification),
       call: (sessionId, call) => server.receive(sessionId, call),
       missed: () => server.missedCalls(),
-      activity: (name, payload) => live.watched.receive(name, payload),
+      activity: (name, payload) => live.receive(name, payload),
     },
   });
   const server = new AgentServer({
@@ -131,18 +138,20 @@ function compose(config: Config, log: Log): Handler {
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
     limits: toldLimits(config),
   });
-  live.start(() => server.count(), (isWatched) => inbox.watched(isWatched));
   onWorkerEnding(async (reason) => {
-    live.activity.system("health_change", { status: "draining", message: reason });
-    live.activity.system("shutdown", { status: reason });
+    live.reporter.system("health_change", { status: "draining", message: reason });
+    live.reporter.system("shutdown", { status: reason });
     await server.drain(reason);
     use.stop();
-    live.hub.close();
+    live.close();
     await relay.close();
   });
   return createRoutes({
     server,
-    hub: live.hub,
+    hub: () => live.hub(),
+    countWatchers: () => live.countWatchers(),
+    activityPath: config.ACTIVITY_PATH,
+    activityPingIntervalMs: config.ACTIVITY_HEARTBEAT_MS,
     identity,
     lifetime,
     clock,

@@ -1,13 +1,19 @@
-/** Puts live activity together: what the agent tells of itself, to those who watch it here and at other workers. */
+/**
+ * What the agent tells of itself, to those who watch it here and at other workers. Until somebody does, nothing that
+ * shows it is loaded.
+ */
 
-import { ActivityHub } from "../_shared/activity/activity_hub.ts";
+import type { ActivityHub, EventOwner } from "../_shared/activity/activity_hub.ts";
 import { AgentActivity } from "../_shared/activity/agent_activity.ts";
-import { LoadMeter, type LoadReading, Rate } from "../_shared/activity/load_meter.ts";
-import { RelayedActivity } from "../_shared/activity/relayed_activity.ts";
+import type { ActivitySink } from "../_shared/activity/reporter.ts";
 import type { Config } from "../_shared/config.ts";
 import type { Metrics } from "../_shared/metrics.ts";
+import { OnDemand } from "../_shared/on_demand.ts";
 import type { Clock, Ids, Log, Relay } from "../_shared/ports.ts";
+import type { ActivityEvent } from "../_shared/protocol/activity_events.ts";
+import { RELAY_MESSAGES } from "../_shared/protocol/topics.ts";
 import type { Readers } from "./loaded_later.ts";
+import type { WatchedActivity } from "./watched_activity.ts";
 
 export interface LiveActivityDeps {
   clock: Clock;
@@ -17,60 +23,56 @@ export interface LiveActivityDeps {
   relay: Relay;
   workerId: string;
   readers: Readers;
+  /** What there is at this moment. */
+  count(): { sessions: number; runningTurns: number };
+  /** Called with the first watcher, and with the last one's end. */
+  onWatched(isWatched: boolean): void;
 }
 
-export interface LiveActivity {
-  hub: ActivityHub;
-  /** What comes from other workers goes in here. */
-  watched: RelayedActivity;
+export class LiveActivity implements ActivitySink {
   /** What the agent tells goes in here. */
-  activity: AgentActivity;
-  /** Measures and tells for as long as anybody watches. `onWatched` hears of the first watcher, and of the last one's end. */
-  start(
-    count: () => { sessions: number; runningTurns: number },
-    onWatched: (isWatched: boolean) => void,
-  ): void;
-}
+  readonly reporter: AgentActivity;
+  readonly #log: Log;
+  readonly #load: OnDemand<WatchedActivity>;
+  #loaded: WatchedActivity | undefined;
 
-export function createLiveActivity(config: Config, deps: LiveActivityDeps): LiveActivity {
-  const { clock, log, relay, readers, workerId } = deps;
-  const hub = new ActivityHub({
-    ...deps,
-    decoder: readers.actionDecoder,
-    maxBufferedBytes: config.MAX_BUFFERED_BYTES,
-    maxMessageBytes: config.MAX_MESSAGE_BYTES,
-    isPinged: config.ACTIVITY_HEARTBEAT_MS > 0,
-  }, {
-    path: config.ACTIVITY_PATH,
-    heartbeatIntervalMs: config.ACTIVITY_HEARTBEAT_MS,
-    clientTimeoutMs: config.ACTIVITY_TIMEOUT_MS,
-    maxClients: config.MAX_CLIENTS,
-  });
-  const watched = new RelayedActivity({ hub, relay, clock, log, workerId, parser: readers.activityParser });
-  const activity = new AgentActivity(watched, clock);
-  const commits = new Rate(clock, () => activity.commits);
-  return {
-    hub,
-    watched,
-    activity,
-    start(count, onWatched): void {
-      const load = new LoadMeter({
-        clock,
-        sink: watched,
-        read: (): LoadReading => ({ ...count(), commitsPerSecond: commits.perSecond() }),
-      });
-      // Nobody can watch before the first one does: that is when the worker's start is told.
-      let isAnnounced = false;
-      hub.whileWatched(() => {
-        if (!isAnnounced) activity.system("startup", { status: "ok" });
-        isAnnounced = true;
-        return () => {};
-      });
-      hub.whileWatched(() => load.start());
-      hub.whileWatched(() => {
-        onWatched(true);
-        return () => onWatched(false);
-      });
-    },
-  };
+  constructor(config: Config, deps: LiveActivityDeps) {
+    const reporter = this.reporter = new AgentActivity(this, deps.clock);
+    this.#log = deps.log;
+    this.#load = new OnDemand(async () => {
+      const { createWatchedActivity } = await import("./watched_activity.ts");
+      return this.#loaded = createWatchedActivity(config, { deps, reporter });
+    });
+  }
+
+  get isWatched(): boolean {
+    return this.#loaded?.relayed.isWatched ?? false;
+  }
+
+  broadcast(event: ActivityEvent, owner?: EventOwner): void {
+    this.#loaded?.relayed.broadcast(event, owner);
+  }
+
+  /** Takes a message of the relay. Answers whether it was about activity. */
+  receive(name: string, payload: unknown): boolean {
+    if (name !== RELAY_MESSAGES.activityWatched && name !== RELAY_MESSAGES.activity) return false;
+    this.#load.use(
+      ({ relayed }) => relayed.receive(name, payload),
+      (error) => this.#log.write({ level: "error", event: "activity_not_read", error }),
+    );
+    return true;
+  }
+
+  /** Where somebody who watches is taken. */
+  async hub(): Promise<ActivityHub> {
+    return (await this.#load.get()).hub;
+  }
+
+  countWatchers(): number {
+    return this.#loaded?.hub.getClientCount() ?? 0;
+  }
+
+  close(): void {
+    this.#loaded?.hub.close();
+  }
 }

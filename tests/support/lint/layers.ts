@@ -13,6 +13,7 @@ export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
   ["metrics.ts", 0],
   ["on_demand.ts", 0],
   ["secrets.ts", 0],
+  ["setting.ts", 0],
   ["store_choice.ts", 0],
   ["protocol", 0],
   ["activity", 1],

@@ -47,17 +47,16 @@ export class RelayedActivity implements ActivitySink {
     if (this.#isWatchedElsewhere()) this.#publish(RELAY_MESSAGES.activity, { event, ...owner });
   }
 
-  /** Takes a message of the relay. Answers whether it was about activity. */
-  receive(name: string, payload: unknown): boolean {
+  /** Takes a message of the relay that is about activity. */
+  receive(name: string, payload: unknown): void {
     const { hub, clock, log, parser, workerId } = this.#options;
     const { from, event, userId } = typeof payload === "object" && payload !== null
       ? payload as Record<string, unknown>
       : {};
-    if (name !== RELAY_MESSAGES.activityWatched && name !== RELAY_MESSAGES.activity) return false;
-    if (from === workerId) return true;
+    if (from === workerId) return;
     if (name === RELAY_MESSAGES.activityWatched) {
       this.#watchedUntil = clock.now() + BELIEVE_MS;
-      return true;
+      return;
     }
     const owned = typeof event === "object" && typeof userId === "string"
       ? { ...event, user_id: userId }
@@ -66,7 +65,6 @@ export class RelayedActivity implements ActivitySink {
       const read = parse(owned, clock.now());
       if ("event" in read) hub.broadcast(read.event, { userId: read.userId });
     }, (error) => log.write({ level: "error", event: "activity_not_read", error }));
-    return true;
   }
 
   #isWatchedElsewhere(): boolean {

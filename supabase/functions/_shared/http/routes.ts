@@ -15,6 +15,9 @@ export interface RouteDeps extends WatchDeps {
   /** How often a peer is pinged; 0 for never. */
   heartbeatIntervalMs: number;
   metrics: Metrics;
+  /** Where watchers connect, after the function's own path. */
+  activityPath: string;
+  countWatchers(): number;
   /** Which store is in use, and how the relay stands: for `/health`. */
   store: { readonly name: string };
   relay: { readonly status: RelayStatus | "off" };
@@ -28,7 +31,7 @@ export function createRoutes(deps: RouteDeps): (request: Request) => Promise<Res
     // The platform calls with `/agent_websocket/…`, a gateway in front of it perhaps with more before that.
     const [, path = ""] = /^(?:.*?\/agent_websocket)?(\/.*)?$/.exec(url.pathname) ?? [];
     if (path === "" || path === "/") return connect(request, url, deps);
-    if (path === deps.hub.config.path) return watch(request, url, deps);
+    if (path === deps.activityPath) return watch(request, url, deps);
     if (request.method === "GET" && path === "/health") return health(deps, startedAt);
     if (request.method === "GET" && path === "/metrics") return await metrics(request, deps, startedAt);
     return expectedWebSocket();
@@ -46,7 +49,7 @@ function connect(request: Request, url: URL, deps: RouteDeps): Response {
   });
 }
 
-function health({ server, clock, store, relay, hub }: RouteDeps, startedAt: number): Response {
+function health({ server, clock, store, relay, countWatchers }: RouteDeps, startedAt: number): Response {
   const { sessions, connections, runningTurns } = server.count();
   return Response.json({
     status: server.isDraining ? "draining" : "ok",
@@ -56,7 +59,7 @@ function health({ server, clock, store, relay, hub }: RouteDeps, startedAt: numb
     sessions,
     connections,
     running_turns: runningTurns,
-    watchers: hub.getClientCount(),
+    watchers: countWatchers(),
     worker_age_ms: clock.now() - startedAt,
   });
 }

@@ -14,7 +14,10 @@ import { readUpgrade, type SocketOwner, switchToWebSocket, type UpgradeDeps } fr
 const MAX_EARLY_FRAMES = 20;
 
 export interface WatchDeps extends UpgradeDeps {
-  hub: ActivityHub;
+  /** Rejects where it cannot be had. */
+  hub(): Promise<ActivityHub>;
+  /** How often a watcher is pinged; 0 for never. */
+  activityPingIntervalMs: number;
   clock: Clock;
   lifetime: WorkerLifetime;
   identity: IdentityPolicy;
@@ -32,7 +35,7 @@ export function watch(request: Request, url: URL, deps: WatchDeps): Response {
   return switchToWebSocket(request, {
     deps,
     offersSubprotocol: asked.offersSubprotocol,
-    pingIntervalMs: deps.hub.config.heartbeatIntervalMs,
+    pingIntervalMs: deps.activityPingIntervalMs,
     own: (port) => new WatcherSocket(port, () => identifyWatcher(asked, apiKey, deps), deps),
   });
 }
@@ -55,9 +58,7 @@ class WatcherSocket implements SocketOwner {
   }
 
   opened(): void {
-    this.#deps.lifetime.hold(
-      this.#identify().then((watcher) => this.#admit(watcher), (thrown) => this.#refuse(thrown)),
-    );
+    this.#deps.lifetime.hold(this.#admit().catch((thrown) => this.#refuse(thrown)));
   }
 
   received(data: string | ArrayBuffer): void {
@@ -71,9 +72,11 @@ class WatcherSocket implements SocketOwner {
     this.#gone.resolve();
   }
 
-  #admit(watcher: Watcher): void {
+  async #admit(): Promise<void> {
+    const watcher = await this.#identify();
+    const hub = await this.#deps.hub();
     if (this.#isLost) return;
-    const client = this.#client = this.#deps.hub.connect(this.#port, watcher);
+    const client = this.#client = hub.connect(this.#port, watcher);
     client.opened();
     for (const data of this.#early) client.received(data);
     this.#early = [];

@@ -126,6 +126,7 @@ Deno.test("one-way-street: from each room, exactly the rooms of DESIGN §2", () 
     "ports.ts",
     "protocol",
     "secrets.ts",
+    "setting.ts",
     "store_choice.ts",
     "version.ts",
   ];

@@ -1,0 +1,96 @@
+/**
+ * How the text of an environment variable becomes a value: by what it must be, and what it is where it is not set.
+ *
+ * The one check without zod, which would take a worker longer than all else before its first frame (docs/decisions/0031).
+ */
+
+/** What a value must be. */
+export class Mistake extends Error {}
+
+function must(holds: boolean, expected: string): asserts holds {
+  if (!holds) throw new Mistake(`must ${expected}`);
+}
+
+/** The value of one name; undefined where it is not set. Throws a {@linkcode Mistake}. */
+export type Setting<T> = (value: string | undefined) => T;
+export type Reader<T> = (value: string) => T;
+
+export function optional<T>(read: Reader<T>): Setting<T | undefined> {
+  return (value) => value === undefined ? undefined : read(value);
+}
+
+export function otherwise<T>(ifNotSet: T, read: Reader<T>): Setting<T> {
+  return (value) => value === undefined ? ifNotSet : read(value);
+}
+
+export function text(value: string): string {
+  const trimmed = value.trim();
+  must(trimmed !== "", "not be empty");
+  return trimmed;
+}
+
+export function url(value: string): string {
+  const trimmed = value.trim();
+  must(/^https?:\/\//i.test(trimmed) && URL.canParse(trimmed), "be an http or https URL");
+  return trimmed;
+}
+
+export function path(value: string): string {
+  must(/^\/[\w./-]*[\w.-]$/.test(value.trim()), "be a path such as /api/v1/activity/live");
+  return value.trim();
+}
+
+/** A number from `min` up; the text must be a plain decimal, so that "1e3", "0x10" and " " are mistakes. */
+export function number(min: number, max: number): Reader<number> {
+  return (value) => {
+    must(/^-?\d+(\.\d+)?$/.test(value), "be a number");
+    return inRange(Number(value), min, max);
+  };
+}
+
+export function whole(min: number, max = Number.MAX_SAFE_INTEGER): Reader<number> {
+  return (value) => {
+    must(/^-?\d+$/.test(value), "be a whole number");
+    return inRange(Number(value), min, max);
+  };
+}
+
+function inRange(value: number, min: number, max: number): number {
+  must(value >= min, `be ${min} or more`);
+  must(value <= max, `be ${max} or less`);
+  return value;
+}
+
+/** A timer's length: what `setTimeout` can hold. */
+export function durationMs(min: number): Reader<number> {
+  return whole(min, 2_147_483_647);
+}
+
+export function oneOf<const Word extends string>(...words: readonly Word[]): Reader<Word> {
+  const all = `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`;
+  return (value) => {
+    const word = words.find((word) => word === value);
+    must(word !== undefined, `be ${all}`);
+    return word;
+  };
+}
+
+export function list(value: string): readonly string[] {
+  return value.split(",").map((item) => item.trim()).filter((item) => item !== "");
+}
+
+/** Supabase's JSON objects of named keys, as a list of the keys. */
+export function namedKeys(value: string): readonly string[] {
+  const expected = "be a JSON object of named keys";
+  let named: unknown;
+  try {
+    named = JSON.parse(value);
+  } catch {
+    throw new Mistake(`must ${expected}`);
+  }
+  must(typeof named === "object" && named !== null && !Array.isArray(named), expected);
+  return Object.values(named).map((key: unknown) => {
+    must(typeof key === "string" && key !== "", expected);
+    return key;
+  });
+}
