@@ -24,13 +24,14 @@ function byHand(): {
 Deno.test("OnDemand: nothing is loaded before the first use, and it is loaded once", async () => {
   const { thing, loads, told, use } = byHand();
   assert.equal(loads.length, 0);
+  assert.ok(!thing.isWanted);
   use("a");
   use("b");
-  assert.ok(!thing.isLoaded);
+  assert.deepEqual([thing.isLoaded, thing.isWanted], [false, true]);
   loads[0]?.resolve("there");
   await settle();
   assert.deepEqual(told, ["a: there", "b: there"]);
-  assert.ok(thing.isLoaded);
+  assert.deepEqual([thing.isLoaded, thing.isWanted], [true, true]);
   use("c");
   assert.equal(told.at(-1), "c: there", "at once");
   assert.equal(loads.length, 1);

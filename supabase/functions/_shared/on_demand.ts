@@ -23,6 +23,11 @@ export class OnDemand<T> {
     return this.#loaded !== undefined;
   }
 
+  /** Whether it is there, or on its way. */
+  get isWanted(): boolean {
+    return this.isLoaded || this.#waiting.length > 0;
+  }
+
   /**
    * Hands it to `take`: at once where it is there, else as soon as it is, in the order of the calls. Where it cannot be
    * loaded, `fail` is told why. Neither may throw.

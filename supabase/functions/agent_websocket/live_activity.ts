@@ -45,12 +45,14 @@ export class LiveActivity implements ActivitySink {
     });
   }
 
+  /** While it is loaded, somebody has come to watch, or has said so. */
   get isWatched(): boolean {
-    return this.#loaded?.relayed.isWatched ?? false;
+    return this.#loaded?.relayed.isWatched ?? this.#load.isWanted;
   }
 
   broadcast(event: ActivityEvent, owner?: EventOwner): void {
-    this.#loaded?.relayed.broadcast(event, owner);
+    if (this.#loaded !== undefined) return this.#loaded.relayed.broadcast(event, owner);
+    this.#load.use(({ relayed }) => relayed.broadcast(event, owner), () => {});
   }
 
   /** Takes a message of the relay. Answers whether it was about activity. */
