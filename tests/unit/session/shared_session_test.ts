@@ -216,3 +216,26 @@ Deno.test("[FB3] a modify at one worker goes with the next query at another, and
   await settle();
   assert.equal(a.model.last.request.messages.at(-1)?.content, "third");
 });
+
+Deno.test("[QU4] [DL3] a query that another worker had before is dropped when the log tells, not when its write is answered", async () => {
+  const { workers, a, b, client, other } = await startTwoClients({ stream: true });
+  workers.isRelayUp = false;
+  client.ask("first", { id: "1" });
+  await settle();
+  b.latencyMs = 10_000;
+  other.ask("first", { id: "1" });
+  await settle();
+  b.latencyMs = 0;
+  b.model.last.say("mine");
+  workers.isRelayUp = true;
+  a.model.last.finish("1!");
+  await settle();
+  assert.equal(other.only("response").content, "1!");
+  assert.equal(b.model.last.signal.aborted, true);
+  const before = other.frames.length;
+  b.model.last.say(" goes on");
+  await settle();
+  assert.deepEqual(other.frames.slice(before), []);
+  for (const ms of [5000, 5000]) await workers.pass(ms);
+  assert.deepEqual(other.of("response").map(({ seq, replay }) => [seq, replay]), [[2, undefined], [2, true]]);
+});

@@ -11,7 +11,7 @@ import type { ContinuePolicy } from "../config.ts";
 import { AgentError, toAgentError } from "../errors.ts";
 import type { Committed, EventLog, Log, LogWrite, OpenTurn, SessionRecord, StoredSession } from "../ports.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
-import { isTerminal, type LogEvent, type TerminalEvent } from "../protocol/log_event.ts";
+import { isTerminal, type LogEvent, type QueryEvent, type TerminalEvent } from "../protocol/log_event.ts";
 import { renderError, renderStatus, type StatusFields } from "../protocol/render.ts";
 import type { StatusFrame } from "../protocol/server_frames.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
@@ -251,6 +251,7 @@ export class Turns {
 
   #onEvent(event: LogEvent): void {
     const ended = isTerminal(event) ? this.queries.get(event.queryId)?.turn : undefined;
+    if (event.kind === "query") this.#dropSecond(event);
     this.#fold(event);
     this.#options.onEvent(event);
     if (event.kind === "query" && this.#tenure.state.name === "self") {
@@ -263,6 +264,12 @@ export class Turns {
     this.tail.ended(event);
     // Another worker may have ended what runs or has just ended here: then ours is not wanted any more.
     if (ended !== undefined) this.runner.overrule(ended, event);
+  }
+
+  /** The log had the query already, from another worker: ours is not wanted, whenever the answer to its write comes. */
+  #dropSecond({ queryId, turnId }: QueryEvent): void {
+    const ours = this.queries.get(queryId)?.turn;
+    if (ours !== undefined && ours.query.turnId !== turnId) this.drop(ours);
   }
 
   #onSettled(committed: Committed | undefined): void {
