@@ -27,11 +27,11 @@ Deno.test("OnDemand: nothing is loaded before the first use, and it is loaded on
   assert.ok(!thing.isWanted);
   use("a");
   use("b");
-  assert.deepEqual([thing.isLoaded, thing.isWanted], [false, true]);
+  assert.deepEqual([thing.isLoaded, thing.isWanted, thing.loaded], [false, true, undefined]);
   loads[0]?.resolve("there");
   await settle();
   assert.deepEqual(told, ["a: there", "b: there"]);
-  assert.deepEqual([thing.isLoaded, thing.isWanted], [true, true]);
+  assert.deepEqual([thing.isLoaded, thing.isWanted, thing.loaded], [true, true, "there"]);
   use("c");
   assert.equal(told.at(-1), "c: there", "at once");
   assert.equal(loads.length, 1);

@@ -23,6 +23,11 @@ export class OnDemand<T> {
     return this.#loaded !== undefined;
   }
 
+  /** What is there; undefined before it is. */
+  get loaded(): T | undefined {
+    return this.#loaded?.value;
+  }
+
   /** Whether it is there, or on its way. */
   get isWanted(): boolean {
     return this.isLoaded || this.#waiting.length > 0;

@@ -34,25 +34,24 @@ export class LiveActivity implements ActivitySink {
   readonly reporter: AgentActivity;
   readonly #log: Log;
   readonly #load: OnDemand<WatchedActivity>;
-  #loaded: WatchedActivity | undefined;
 
   constructor(config: Config, deps: LiveActivityDeps) {
     const reporter = this.reporter = new AgentActivity(this, deps.clock);
     this.#log = deps.log;
     this.#load = new OnDemand(async () => {
       const { createWatchedActivity } = await import("./watched_activity.ts");
-      return this.#loaded = createWatchedActivity(config, { deps, reporter });
+      return createWatchedActivity(config, { deps, reporter });
     });
   }
 
   /** While it is loaded, somebody has come to watch, or has said so. */
   get isWatched(): boolean {
-    return this.#loaded?.relayed.isWatched ?? this.#load.isWanted;
+    return this.#load.loaded?.relayed.isWatched ?? this.#load.isWanted;
   }
 
   broadcast(event: ActivityEvent, owner?: EventOwner): void {
-    if (this.#loaded !== undefined) return this.#loaded.relayed.broadcast(event, owner);
-    this.#load.use(({ relayed }) => relayed.broadcast(event, owner), () => {});
+    // Nobody watches, or says so, before it is on its way.
+    if (this.#load.isWanted) this.#load.use(({ relayed }) => relayed.broadcast(event, owner), () => {});
   }
 
   /** Takes a message of the relay. Answers whether it was about activity. */
@@ -71,10 +70,10 @@ export class LiveActivity implements ActivitySink {
   }
 
   countWatchers(): number {
-    return this.#loaded?.hub.getClientCount() ?? 0;
+    return this.#load.loaded?.hub.getClientCount() ?? 0;
   }
 
   close(): void {
-    this.#loaded?.hub.close();
+    this.#load.loaded?.hub.close();
   }
 }
