@@ -1,50 +1,67 @@
 /**
- * Runs the tests: `deno task test [suite or part of a path …]`, or with `--gate`, after the static checks, all of them
- * (`deno task ok`). The last line is `N passed, N failed`; the exit code is 1 if anything failed, was skipped or is
- * missing.
+ * Runs the tests: `deno task test [suite or part of a path …]`, or with `--gate` the static checks as well (`deno task
+ * ok`). As many processes run side by side as the machine has cores (`--lanes N` for another number); what each printed
+ * is printed when it ends. The last line is `N passed, N failed`; the exit code is 1 if anything failed, was skipped or
+ * is missing.
  */
 
 // deno-lint-ignore-file no-console -- a command-line tool
 
+import { parseArgs } from "node:util";
 import { countTests } from "./support/junit.ts";
+import { inLanes } from "./support/lanes.ts";
 import { filesUnder, urlOf } from "./support/source_files.ts";
-import { type Check, staticChecks } from "./support/static_checks.ts";
-import { select, type Selection, SUITES } from "./support/suites.ts";
+import { type Check, checkTypesOf, staticChecks } from "./support/static_checks.ts";
+import { runsOf, select, type Selection, SUITES } from "./support/suites.ts";
 
+/** What a job came to. */
 interface Outcome {
+  name: string;
   passed: number;
   failed: number;
   complaints: readonly string[];
+  /** All that it printed. */
+  output: string;
 }
-
-const passedOnce: Outcome = { passed: 1, failed: 0, complaints: [] };
-const failedOnce: Outcome = { passed: 0, failed: 1, complaints: [] };
 
 const stopped = new AbortController();
 const total = { passed: 0, failed: 0 };
 /** What failed, to be listed at the end: the output above may be long. */
 const failures: string[] = [];
 
-const filters = Deno.args.filter((arg) => arg !== "--gate");
-const isGate = filters.length < Deno.args.length;
-
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.addSignalListener(signal, () => stopped.abort());
 }
 try {
-  const selections = select(SUITES.map((suite) => ({ suite, files: testFiles(suite.folder) })), filters);
-  if (isGate) {
-    for (const check of staticChecks()) count(check.name, await runCheck(check));
+  const { values, positionals } = parseArgs({
+    args: Deno.args,
+    options: { gate: { type: "boolean" }, lanes: { type: "string" } },
+    allowPositionals: true,
+  });
+  const lanes = values.lanes === undefined ? navigator.hardwareConcurrency : Number(values.lanes);
+  if (!Number.isInteger(lanes) || lanes < 1) {
+    throw new Error(`Cannot run in ${values.lanes} lanes: --lanes takes a whole number from 1 on`);
   }
-  for (const selection of selections) count(selection.suite.name, await runSuite(selection));
+  const selections = select(SUITES.map((suite) => ({ suite, files: testFiles(suite.folder) })), positionals);
+  // Types are checked once, here, and not again by each process.
+  const checks = values.gate ? staticChecks() : [checkTypesOf(selections.flatMap(({ files }) => files))];
+  await inLanes(
+    [
+      ...checks.map((check) => () => runCheck(check)),
+      ...selections.flatMap(runsOf).map((run) => () => runTests(run)),
+    ],
+    lanes,
+    report,
+  );
 } catch (error) {
-  count("tests/run.ts", { passed: 0, failed: 1, complaints: [String(error)] });
+  report({ name: "tests/run.ts", passed: 0, failed: 1, complaints: [String(error)], output: "" });
 }
 for (const failure of failures) console.log(`FAILED ${failure}`);
 console.log(`${total.passed} passed, ${total.failed} failed`);
 Deno.exit(total.failed === 0 ? 0 : 1);
 
-function count(name: string, { passed, failed, complaints }: Outcome): void {
+function report({ name, passed, failed, complaints, output }: Outcome): void {
+  console.log(`\n--- ${name}\n${output}`);
   total.passed += passed;
   total.failed += failed;
   if (failed > 0) failures.push(`${name}: ${failed}`, ...complaints.map((one) => `  ${one}`));
@@ -61,46 +78,52 @@ function testFiles(folder: string): string[] {
 }
 
 async function runCheck({ name, command, args, env = {}, judge }: Check): Promise<Outcome> {
-  console.log(`\n--- ${name}`);
-  const options: Deno.CommandOptions = {
-    args: [...args],
-    env,
-    stdin: "null",
-    signal: stopped.signal,
-    cwd: urlOf(""),
+  const { output, success } = await run(command, args, { env, signal: stopped.signal });
+  const findings = judge === undefined ? output : judge({ output, success });
+  const isGood = judge === undefined ? success : findings === "";
+  return {
+    name,
+    passed: isGood ? 1 : 0,
+    failed: isGood ? 0 : 1,
+    complaints: [],
+    output: isGood ? "" : findings,
   };
-  if (judge === undefined) {
-    const { success } = await new Deno.Command(command, options).spawn().status;
-    return success ? passedOnce : failedOnce;
+}
+
+async function runTests({ suite, files }: Selection): Promise<Outcome> {
+  const name = files.length === 1 ? `${files[0]}` : `${suite.name}: ${files.length} files`;
+  if (files.length === 0) {
+    return { name, passed: 0, failed: 1, complaints: [`${suite.folder} has no tests`], output: "" };
   }
-  const { stdout, stderr, success } = await new Deno.Command(command, options).output();
-  const wrong = judge({ output: text(stdout) + text(stderr), success });
-  if (wrong !== "") console.log(wrong);
-  return wrong === "" ? passedOnce : failedOnce;
-}
-
-function text(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes);
-}
-
-async function runSuite({ suite, files }: Selection): Promise<Outcome> {
-  console.log(`\n--- ${suite.name}: ${files.length} files`);
-  if (files.length === 0) return { ...failedOnce, complaints: [`${suite.folder} has no tests`] };
   const folder = await Deno.makeTempDir();
   try {
     const path = `${folder}/junit.xml`;
     const hanging = AbortSignal.timeout(suite.timeoutMinutes * 60_000);
-    const { success } = await new Deno.Command(Deno.execPath(), {
-      args: ["test", "--no-prompt", `--junit-path=${path}`, ...suite.flags, ...files],
-      stdin: "null",
+    const args = ["test", "--no-check", "--no-prompt", `--junit-path=${path}`, ...suite.flags, ...files];
+    const { output, success } = await run(Deno.execPath(), args, {
       signal: AbortSignal.any([stopped.signal, hanging]),
-      cwd: urlOf(""),
-    }).spawn().status;
-    const report = await Deno.readTextFile(path).catch(() => undefined);
-    const counts = countTests({ report, files, success });
+    });
+    const junit = await Deno.readTextFile(path).catch(() => undefined);
+    const counts = countTests({ report: junit, files, success });
     if (hanging.aborted) counts.complaints.push(`stopped after ${suite.timeoutMinutes} minutes`);
-    return counts;
+    return { name, ...counts, output };
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+/** Both of its streams together. */
+async function run(
+  command: string,
+  args: readonly string[],
+  options: Pick<Deno.CommandOptions, "env" | "signal">,
+): Promise<{ output: string; success: boolean }> {
+  const { stdout, stderr, success } = await new Deno.Command(command, {
+    ...options,
+    args: [...args],
+    stdin: "null",
+    cwd: urlOf(""),
+  }).output();
+  const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+  return { output: text(stdout) + text(stderr), success };
 }

@@ -27,7 +27,7 @@ export function staticChecks(): Check[] {
   return [
     { name: "format", command: deno, args: ["fmt", "--check"] },
     { name: "lint", command: deno, args: ["lint"] },
-    { name: "types", command: deno, args: ["check", "--quiet", "--frozen", ...codeFolders()] },
+    checkTypesOf(codeFolders()),
     { name: "types of the page", command: deno, args: ["check", "--quiet", "--frozen", PAGE] },
     { name: "examples in docstrings", command: deno, args: ["check", "--quiet", "--doc", ...documented] },
     { name: "docstrings", command: deno, args: ["doc", "--lint", ...documented], judge: judgeDocLint },
@@ -39,6 +39,11 @@ export function staticChecks(): Check[] {
       env: { DENO_TLS_CA_STORE: "mozilla,system" },
     })),
   ];
+}
+
+/** The types of some files, and of what they import. */
+export function checkTypesOf(files: readonly string[]): Check {
+  return { name: "types", command: Deno.execPath(), args: ["check", "--quiet", "--frozen", ...files] };
 }
 
 /** The project's folders with code, but for the page's. */

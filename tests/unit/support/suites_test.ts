@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { select, type Suite } from "../../support/suites.ts";
+import { runsOf, select, type Suite } from "../../support/suites.ts";
 
-const unit: Suite = { name: "unit", folder: "tests/unit", flags: [], timeoutMinutes: 1 };
+const unit: Suite = { name: "unit", folder: "tests/unit", flags: [], filesPerRun: 2, timeoutMinutes: 1 };
 const wire: Suite = { ...unit, name: "wire", folder: "tests/wire" };
 const empty: Suite = { ...unit, name: "empty", folder: "tests/empty" };
 const SUITES = [
@@ -31,4 +31,12 @@ Deno.test("select: a name that chooses nothing is an error", () => {
     /^Error: Cannot run decoed: no suite \(unit, wire, docs, empty\)/,
   );
   assert.throws(() => chosen("empty"), /Cannot run empty/);
+});
+
+Deno.test("runsOf: the files in their order, so many a process; without files one run, which fails", () => {
+  const filesOf = (files: readonly string[]): (readonly string[])[] =>
+    runsOf({ suite: unit, files }).map((run) => run.files);
+  assert.deepEqual(filesOf(["a", "b", "c"]), [["a", "b"], ["c"]]);
+  assert.deepEqual(filesOf(["a", "b"]), [["a", "b"]]);
+  assert.deepEqual(filesOf([]), [[]]);
 });
