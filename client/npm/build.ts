@@ -56,7 +56,7 @@ const INTERNAL = [
 ];
 
 /** Builds the package, and answers with the gzipped bytes of its main module. */
-export async function buildNpm(): Promise<number> {
+async function buildNpm(): Promise<number> {
   await Deno.remove(TARGET, { recursive: true }).catch(() => {});
   await Deno.mkdir(TARGET, { recursive: true });
   const types = await declarations();

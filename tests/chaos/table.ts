@@ -37,7 +37,7 @@ export function table({ record, tally, faults, seconds }: ChaosResult): string {
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
 }
 
-export function countOf(faults: readonly Fault[], kind: Fault["kind"]): number {
+function countOf(faults: readonly Fault[], kind: Fault["kind"]): number {
   return faults.filter((fault) => fault.kind === kind).length;
 }
 
