@@ -12,6 +12,7 @@ import { openRealtime, type RealtimeServer } from "./realtime/server.ts";
 import type { RealtimeOptions } from "./realtime/settings.ts";
 import { route } from "./router.ts";
 import { wscatLine } from "./stack_info.ts";
+import { settledWithin } from "./settled_within.ts";
 import { startSupabaseLite } from "./supabase_lite.ts";
 import { TestHooks, type TokenRequest } from "./test_hooks.ts";
 import type { Thread } from "./thread.ts";
@@ -19,8 +20,12 @@ import { type DisturbOptions, WorkerPool, type WorkerStatus } from "./worker_poo
 import type { FunctionSource } from "./worker_process.ts";
 
 const PROJECT_ROOT = new URL("../", import.meta.url);
-/** How long workers may take to end with the stack. */
-const STOP_GRACE_MS = 3000;
+/** The default of `DRAIN_TIMEOUT_MS`, and the longest that a worker without a limit gets. */
+const DRAIN_MS = 10_000;
+/** How much longer than its running answers a worker may take to end: the last frames, and the last writes. */
+const GOODBYE_MS = 1200;
+/** How long each of the other parts may take. */
+const PART_STOP_MS = 500;
 
 export interface LocalStackOptions {
   /** What the functions find in their environment, and nothing else but the platform's own variables. */
@@ -49,6 +54,8 @@ export interface LocalStackOptions {
   testHooks?: boolean;
   /** The Deno that runs the workers. Default: the one that runs the stack. */
   denoPath?: string;
+  /** How long workers may take to end with the stack, in milliseconds. Default: `DRAIN_TIMEOUT_MS` and a little more. */
+  stopGraceMs?: number;
   /** A line of the log: what a function printed, marked with its name and worker, or what became of a worker. */
   onLog?(line: string, stream: "stdout" | "stderr"): void;
 }
@@ -72,7 +79,10 @@ export interface LocalStack {
   realtime: RealtimeControl;
   /** Signs a token as `POST /__local/token` does. */
   token(request?: TokenRequest): Promise<string>;
-  /** Ends everything, within five seconds. Calling it again waits for the same end. */
+  /**
+   * Ends everything: the workers tell their clients, and give running answers the time they have. Takes `stopGraceMs` and two
+   * seconds at the most. Calling it again waits for the same end.
+   */
   stop(): Promise<void>;
 }
 
@@ -98,7 +108,7 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   try {
     return await start(options, running);
   } catch (error) {
-    await stopAll(running);
+    await stopAll(running, 0);
     throw error;
   }
 }
@@ -186,19 +196,28 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     database: running.database,
     realtime,
     token: (request = {}) => hooks.token(request),
-    stop: () => stopped ??= stopAll(running),
+    stop: () => stopped ??= stopAll(running, options.stopGraceMs ?? graceFor(workerEnv)),
   };
 }
 
-async function stopAll({ pools, gateway, lite, realtime, model, desk }: Running): Promise<void> {
-  gateway?.refuse();
-  // Connections stay open meanwhile: the workers' last frames go through them.
-  await Promise.all([...pools.values()].map((pool) => pool.stop(STOP_GRACE_MS)));
+/** What the workers need to end as they should. */
+function graceFor({ DRAIN_TIMEOUT_MS }: Readonly<Record<string, string>>): number {
+  return (Number(DRAIN_TIMEOUT_MS ?? DRAIN_MS) || DRAIN_MS) + GOODBYE_MS;
+}
+
+/** From the outside in nothing is closed before what needs it has ended: workers write to the database through the gateway. */
+async function stopAll(
+  { pools, gateway, lite, realtime, model, desk }: Running,
+  graceMs: number,
+): Promise<void> {
+  await Promise.all([...pools.values()].map((pool) => pool.stop(graceMs)));
+  const flushed = gateway?.stop();
   lite?.stop();
-  await gateway?.stop();
   model?.stop();
-  await realtime?.stop();
-  await desk?.stop();
+  await Promise.all(
+    [realtime?.stop(), desk?.stop()].map((stopping) => settledWithin(PART_STOP_MS, stopping)),
+  );
+  await flushed;
 }
 
 /** The folders with an `index.ts`, but for those that begin with `_` or `.`, by name. */
