@@ -1,5 +1,7 @@
 /** The whole stack in one call: gateway, workers, Auth and REST, model, playground. */
 
+import { systemClock } from "../supabase/functions/_shared/platform/system.ts";
+import { settledWithin } from "../supabase/functions/_shared/settled_within.ts";
 import { type DatabaseControl, DatabaseTrouble } from "./database_trouble.ts";
 import { type Desk, openDesk } from "./desk.ts";
 import { functionsEnv } from "./functions_env.ts";
@@ -12,7 +14,6 @@ import { openRealtime, type RealtimeServer } from "./realtime/server.ts";
 import type { RealtimeOptions } from "./realtime/settings.ts";
 import { route } from "./router.ts";
 import { wscatLine } from "./stack_info.ts";
-import { settledWithin } from "./settled_within.ts";
 import { startSupabaseLite } from "./supabase_lite.ts";
 import { TestHooks, type TokenRequest } from "./test_hooks.ts";
 import type { Thread } from "./thread.ts";
@@ -24,7 +25,7 @@ const PROJECT_ROOT = new URL("../", import.meta.url);
 const DRAIN_MS = 10_000;
 /** How much longer than its running answers a worker may take to end: the last frames, and the last writes. */
 const GOODBYE_MS = 1200;
-/** How long each of the other parts may take. */
+/** How long the other parts may take. */
 const PART_STOP_MS = 500;
 
 export interface LocalStackOptions {
@@ -214,9 +215,8 @@ async function stopAll(
   const flushed = gateway?.stop();
   lite?.stop();
   model?.stop();
-  await Promise.all(
-    [realtime?.stop(), desk?.stop()].map((stopping) => settledWithin(PART_STOP_MS, stopping)),
-  );
+  const stopping = [realtime, desk].flatMap((part) => part === undefined ? [] : [part.stop()]);
+  await settledWithin(systemClock(), PART_STOP_MS, Promise.all(stopping));
   await flushed;
 }
 

@@ -2,6 +2,7 @@
 
 import { AgentError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
+import { settledWithin } from "../settled_within.ts";
 import type { Connection } from "./connection.ts";
 import type { DrainOptions, Session } from "./session.ts";
 
@@ -24,7 +25,7 @@ export interface DrainingOptions extends DrainOptions {
 export async function drainSessions(
   sessions: readonly Session[],
   { clock, sendAway, timeoutMs, leave }: DrainingOptions,
-): Promise<{ written: Promise<void> }> {
+): Promise<{ written: Promise<unknown> }> {
   const refusal = new AgentError("shutting_down", "Cannot take query: this worker is being replaced", {
     retryable: true,
     retryAfterMs: 0,
@@ -38,18 +39,11 @@ export async function drainSessions(
     if (!session.isRunning) release(session);
     const drained = session.drain(refusal, { timeoutMs, leave }).then(() => release(session));
     return {
-      released: isBounded ? atMost(clock, latestMs, drained).then(() => release(session)) : drained,
+      released: isBounded ? settledWithin(clock, latestMs, drained).then(() => release(session)) : drained,
       written: leave === "hand_over" ? drained.then(() => session.keepAlive()) : drained,
     };
   });
   await Promise.all(ends.map(({ released }) => released));
-  return { written: atMost(clock, LAST_WRITES_MS, Promise.all(ends.map(({ written }) => written))) };
-}
-
-/** Settles with `work`, which never rejects, or after `ms` milliseconds. */
-async function atMost(clock: Clock, ms: number, work: Promise<unknown>): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const cancelTimer = clock.after(ms, resolve);
-  await Promise.race([work, promise]);
-  cancelTimer();
+  const written = Promise.all(ends.map(({ written }) => written));
+  return { written: settledWithin(clock, LAST_WRITES_MS, written) };
 }
