@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { dirname } from "node:path/posix";
+import { parseRules } from "../support/protocol_rules.ts";
 import { filesUnder, read, urlOf } from "../support/source_files.ts";
 
 /** Everything that is kept there. What is new gets a line here, and in CONTRIBUTING.md if it is a folder. */
@@ -60,6 +61,13 @@ Deno.test("every link of a document to a file of the project leads somewhere", (
     }
   });
   assert.deepEqual(broken, []);
+});
+
+Deno.test("every rule that SECURITY.md names is in PROTOCOL.md", () => {
+  const rules = new Set(parseRules(read("docs/PROTOCOL.md")));
+  const named = [...read("docs/SECURITY.md").matchAll(/\b[A-Z]{2}\d+\b/g)].map(([id]) => id);
+  assert.ok(named.length > 5);
+  assert.deepEqual(named.filter((id) => !rules.has(id)), []);
 });
 
 Deno.test("every picture is shown by a document", () => {
