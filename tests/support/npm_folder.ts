@@ -1,6 +1,7 @@
 /** A folder with the npm package in it, as somebody gets it: built, packed, and installed beside others from the registry. */
 
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 import { bareEnv } from "./local_stack.ts";
 import { read, urlOf } from "./source_files.ts";
 
@@ -27,22 +28,23 @@ export function nodeEnv(): Record<string, string> {
   return { ...bareEnv(), NO_COLOR: "1", npm_config_update_notifier: "false" };
 }
 
-/** Builds the package in `dist/npm`. */
-export async function buildPackage(): Promise<void> {
-  await run(Deno.execPath(), ["run", "-A", "client/npm/build.ts"], { cwd: urlOf("") });
+/** Builds the package in a folder. */
+export async function buildPackage(folder: URL): Promise<void> {
+  await run(Deno.execPath(), ["run", "-A", "client/npm/build.ts", fileURLToPath(folder)], { cwd: urlOf("") });
 }
 
 /**
- * Runs `body` with a folder that has the package of `dist/npm` and these others, by the versions in deno.json where none is
+ * Runs `body` with a folder that has the package built in `built` and these others, by the versions in deno.json where none is
  * given. Node takes its files for modules.
  */
 export async function withNpmFolder(
+  built: URL,
   packages: readonly string[],
   body: (folder: string) => Promise<void>,
 ): Promise<void> {
   const folder = await Deno.makeTempDir();
   try {
-    await run("npm", ["pack", "--pack-destination", folder], { cwd: urlOf("dist/npm/") });
+    await run("npm", ["pack", "--pack-destination", folder], { cwd: built });
     const [tarball = ""] = [...Deno.readDirSync(folder)].map(({ name }) => name);
     Deno.writeTextFileSync(`${folder}/package.json`, JSON.stringify({ private: true, type: "module" }));
     const all = [`./${tarball}`, ...packages.map(pinned)];

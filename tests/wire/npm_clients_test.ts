@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
+import { pathToFileURL } from "node:url";
 import { AgentClient } from "../../client/client.ts";
 import { CuttingProxy } from "../support/cutting_proxy.ts";
 import { HandModel } from "../support/hand_model.ts";
@@ -123,8 +124,10 @@ async function checkCut(program: Pick<Program, "hears" | "told">, { model, proxy
 }
 
 Deno.test("[HS4] [AU1] [CT1] [RS1] the npm client in Node: with ws, with Node 22's WebSocket, and as the AI SDK's transport", async () => {
-  await buildPackage();
-  await withNpmFolder(["ai", "ws", UNDICI], async (folder) => {
+  // Another test builds it in dist/npm, perhaps at this very moment.
+  const built = pathToFileURL(`${await Deno.makeTempDir()}/`);
+  await buildPackage(built);
+  await withNpmFolder(built, ["ai", "ws", UNDICI], async (folder) => {
     await Deno.writeTextFile(`${folder}/client.js`, read("tests/fixtures/node_client.js.txt"));
     const hasOwn = Number(/^v(\d+)/.exec(await run("node", ["--version"], { cwd: folder }))?.[1]) >= 22;
     for (const kind of ["ws", "undici", "ai-sdk", ...(hasOwn ? ["own"] : [])]) {
@@ -134,6 +137,7 @@ Deno.test("[HS4] [AU1] [CT1] [RS1] the npm client in Node: with ws, with Node 22
       });
     }
   });
+  await Deno.remove(built, { recursive: true });
 });
 
 Deno.test("[AU1] [CT1] [RS1] the client in Deno, with a token, over a line that is cut", async () => {

@@ -77,7 +77,7 @@ const TSC = [
 ];
 
 Deno.test("the npm package is small, has no server in it, runs in Node and Vite, and its types hold", async () => {
-  await buildPackage();
+  await buildPackage(urlOf("dist/npm/"));
   const main = read("dist/npm/mod.js");
   const bytes = gzipSync(main, { level: 9 }).length;
   assert.ok(bytes < MAX_GZIPPED_BYTES, `${bytes} bytes gzipped`);
@@ -87,7 +87,7 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
     "it imports nothing of `ai`",
   );
 
-  await withNpmFolder(["ai", "typescript", "vite", "ws"], async (folder) => {
+  await withNpmFolder(urlOf("dist/npm/"), ["ai", "typescript", "vite", "ws"], async (folder) => {
     const write = (name: string, text: string): void => Deno.writeTextFileSync(`${folder}/${name}`, text);
     // Types: ours are looked at as closely as the caller's own.
     write("typed.mts", TYPED);
