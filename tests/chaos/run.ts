@@ -33,6 +33,8 @@ const MAX_QUESTIONS = 60;
 
 /** How long the end of the attacks, the model's report and the log may take once the run is interrupted. */
 const HURRY_MS = 5000;
+/** How long each of them may take otherwise. */
+const JUDGE_MS = 120_000;
 /** How long each part of the world may take to stop. */
 const STOP_MS = 6000;
 
@@ -116,15 +118,16 @@ async function live(
     over.abort();
     calm?.();
     world.calm();
-    await unlessHurried(attacking, signal);
+    await inTime("the end of the attacks", attacking, signal);
     stage = "reading the log";
     const logs = world.databaseUrl === undefined
       ? undefined
-      : await unlessHurried(readLogs(world.databaseUrl), signal);
+      : await inTime("reading the log", readLogs(world.databaseUrl), signal);
     const record: RunRecord = {
       conversations,
       attacks,
-      model: await unlessHurried(world.model.report(), signal) ?? { faults: {}, requests: {}, problems: [] },
+      model: await inTime("the model's report", world.model.report(), signal) ??
+        { faults: {}, requests: {}, problems: [] },
       ...(logs && { logs }),
       stalls: world.tally.stalls,
       boundMs: world.boundMs,
@@ -142,13 +145,17 @@ async function live(
   }
 }
 
-/** What `work` comes to; undefined where the run is interrupted and it takes longer than {@linkcode HURRY_MS} after that. */
-async function unlessHurried<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
-  const hurry = aborted(signal).then(async () => {
-    await settledWithin(systemClock(), HURRY_MS, work);
-    return undefined;
-  });
-  return await Promise.race([work, hurry]);
+/**
+ * What `work` comes to; undefined where the run is interrupted and it takes longer than {@linkcode HURRY_MS} after that. Rejects
+ * where it takes longer than {@linkcode JUDGE_MS}: then there is no verdict.
+ */
+async function inTime<T>(what: string, work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  const clock = systemClock();
+  let result: T | undefined;
+  const done = work.then((value) => void (result = value));
+  const hurry = aborted(signal).then(() => settledWithin(clock, HURRY_MS, done));
+  if (await settledWithin(clock, JUDGE_MS, Promise.race([done, hurry]))) return result;
+  throw new Error(`Cannot judge the run: ${what} took longer than ${JUDGE_MS} ms`);
 }
 
 interface Living {

@@ -5,6 +5,7 @@
  */
 
 import assert from "node:assert/strict";
+import { pathToFileURL } from "node:url";
 import postgres from "postgres";
 import { SUPABASE_ROLES } from "../../local/supabase_roles.ts";
 import { bundledFiles, copyFiles } from "../support/deploy_bundle.ts";
@@ -13,7 +14,6 @@ import { ManagementApi } from "../support/management_api.ts";
 import { startPostgres } from "../support/postgres_server.ts";
 import { sectionOf } from "../support/section.ts";
 import { filesUnder, read } from "../support/source_files.ts";
-import { pathToFileURL } from "node:url";
 
 const VALUES: Readonly<Record<string, string>> = {
   "<your-project-ref>": ManagementApi.projectRef,
