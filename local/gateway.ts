@@ -18,6 +18,8 @@ import { close, linger, relay, writeAll } from "./relay.ts";
 const HEAD_TIMEOUT_MS = 10_000;
 const CONNECT_ATTEMPTS = 3;
 const ACCEPT_PAUSE_MS = 50;
+/** What the servers behind it said last may still be on its way: a close frame that is lost reaches its client as 1006. */
+const FLUSH_MS = 500;
 
 /** An answer of the gateway's own, in the platform's shape. */
 export interface Refusal {
@@ -62,9 +64,7 @@ export interface GatewayOptions {
 
 export interface Gateway {
   port: number;
-  /** No more connections; those that are open go on. */
-  refuse(): void;
-  /** Closes what is open, and resolves when all of it has ended. */
+  /** No more connections; those that are open have {@linkcode FLUSH_MS} to end by themselves. Resolves when all have ended. */
   stop(): Promise<void>;
 }
 
@@ -75,10 +75,6 @@ export function openGateway({ hostname, port, router, onError }: GatewayOptions)
   const serving = new Set<Promise<void>>();
   const address = listener.addr;
   let isOpen = true;
-  const refuse = (): void => {
-    if (isOpen) listener.close();
-    isOpen = false;
-  };
   const accepting = (async () => {
     while (isOpen) {
       const client = await listener.accept().catch(() => undefined);
@@ -98,12 +94,13 @@ export function openGateway({ hostname, port, router, onError }: GatewayOptions)
   })();
   return {
     port: address.port,
-    refuse,
     stop: async () => {
-      refuse();
+      if (isOpen) listener.close();
+      isOpen = false;
       await accepting;
-      clients.forEach(close);
+      const timer = setTimeout(() => clients.forEach(close), FLUSH_MS);
       await Promise.all(serving);
+      clearTimeout(timer);
     },
   };
 }

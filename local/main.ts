@@ -5,6 +5,11 @@ import { readSettings, SettingsError, withDotEnv } from "./settings.ts";
 import { type LocalStack, startLocalStack } from "./stack.ts";
 import { wscatLine } from "./stack_info.ts";
 
+/** Whoever presses Ctrl+C does not wait for the function's own ten seconds. */
+const DEFAULT_DRAIN_MS = "2000";
+/** A second signal that comes later than this ends everything at once. */
+const IMPATIENT_AFTER_MS = 1000;
+
 function print(line: string, stream: "stdout" | "stderr" = "stdout"): void {
   Deno[stream].writeSync(new TextEncoder().encode(`${line}\n`));
 }
@@ -15,7 +20,11 @@ async function start(): Promise<LocalStack> {
   try {
     const stack = await startLocalStack({
       // Deno colours its messages wherever they go; into a file they go without.
-      env: Deno.stdout.isTerminal() ? env : { NO_COLOR: "1", ...env },
+      env: {
+        ...(Deno.stdout.isTerminal() ? {} : { NO_COLOR: "1" }),
+        ...env,
+        DRAIN_TIMEOUT_MS: env.DRAIN_TIMEOUT_MS || DEFAULT_DRAIN_MS,
+      },
       port: settings.PORT,
       hostname: settings.LOCAL_HOST,
       workers: settings.LOCAL_WORKERS,
@@ -55,13 +64,19 @@ function welcome({ url, keys, model, authMode }: LocalStack, env: Readonly<Recor
 /** Ends the process by itself once everything has ended, so that nothing of it is cut off. */
 async function main(): Promise<void> {
   const interrupted = Promise.withResolvers<void>();
-  // `deno task` passes a signal on that the terminal has sent to everyone already: repeats mean nothing.
+  let interruptedAt: number | undefined;
+  const onSignal = (): void => {
+    interruptedAt ??= performance.now();
+    // `deno task` passes a signal on that the terminal has sent to everyone already: a repeat at once means nothing.
+    if (performance.now() - interruptedAt > IMPATIENT_AFTER_MS) Deno.exit(1);
+    interrupted.resolve();
+  };
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM", "SIGHUP"];
-  for (const signal of signals) Deno.addSignalListener(signal, () => interrupted.resolve());
+  for (const signal of signals) Deno.addSignalListener(signal, onSignal);
+  const unwatch = watchLauncher(Deno.env.toObject(), interrupted.resolve);
   try {
     // A first start downloads for minutes, perhaps: without a stack to stop, what was begun ends with this process.
     const stack = await Promise.race([start(), interrupted.promise]);
-    const unwatch = watchLauncher(Deno.env.toObject(), interrupted.resolve);
     await interrupted.promise;
     unwatch();
     await stack?.stop();

@@ -1,5 +1,7 @@
 /** The whole stack in one call: gateway, workers, Auth and REST, model, playground. */
 
+import { systemClock } from "../supabase/functions/_shared/platform/system.ts";
+import { settledWithin } from "../supabase/functions/_shared/settled_within.ts";
 import { type DatabaseControl, DatabaseTrouble } from "./database_trouble.ts";
 import { type Desk, openDesk } from "./desk.ts";
 import { functionsEnv } from "./functions_env.ts";
@@ -19,8 +21,12 @@ import { type DisturbOptions, WorkerPool, type WorkerStatus } from "./worker_poo
 import type { FunctionSource } from "./worker_process.ts";
 
 const PROJECT_ROOT = new URL("../", import.meta.url);
-/** How long workers may take to end with the stack. */
-const STOP_GRACE_MS = 3000;
+/** The default of `DRAIN_TIMEOUT_MS`, and the longest that a worker without a limit gets. */
+const DRAIN_MS = 10_000;
+/** How much longer than its running answers a worker may take to end: the last frames, and the last writes. */
+const GOODBYE_MS = 1200;
+/** How long the other parts may take. */
+const PART_STOP_MS = 500;
 
 export interface LocalStackOptions {
   /** What the functions find in their environment, and nothing else but the platform's own variables. */
@@ -49,6 +55,8 @@ export interface LocalStackOptions {
   testHooks?: boolean;
   /** The Deno that runs the workers. Default: the one that runs the stack. */
   denoPath?: string;
+  /** How long workers may take to end with the stack, in milliseconds. Default: `DRAIN_TIMEOUT_MS` and a little more. */
+  stopGraceMs?: number;
   /** A line of the log: what a function printed, marked with its name and worker, or what became of a worker. */
   onLog?(line: string, stream: "stdout" | "stderr"): void;
 }
@@ -72,7 +80,10 @@ export interface LocalStack {
   realtime: RealtimeControl;
   /** Signs a token as `POST /__local/token` does. */
   token(request?: TokenRequest): Promise<string>;
-  /** Ends everything, within five seconds. Calling it again waits for the same end. */
+  /**
+   * Ends everything: the workers tell their clients, and give running answers the time they have. Takes `stopGraceMs` and two
+   * seconds at the most. Calling it again waits for the same end.
+   */
   stop(): Promise<void>;
 }
 
@@ -98,7 +109,7 @@ export async function startLocalStack(options: LocalStackOptions): Promise<Local
   try {
     return await start(options, running);
   } catch (error) {
-    await stopAll(running);
+    await stopAll(running, 0);
     throw error;
   }
 }
@@ -186,19 +197,27 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     database: running.database,
     realtime,
     token: (request = {}) => hooks.token(request),
-    stop: () => stopped ??= stopAll(running),
+    stop: () => stopped ??= stopAll(running, options.stopGraceMs ?? graceFor(workerEnv)),
   };
 }
 
-async function stopAll({ pools, gateway, lite, realtime, model, desk }: Running): Promise<void> {
-  gateway?.refuse();
-  // Connections stay open meanwhile: the workers' last frames go through them.
-  await Promise.all([...pools.values()].map((pool) => pool.stop(STOP_GRACE_MS)));
+/** What the workers need to end as they should. */
+function graceFor({ DRAIN_TIMEOUT_MS }: Readonly<Record<string, string>>): number {
+  return (Number(DRAIN_TIMEOUT_MS ?? DRAIN_MS) || DRAIN_MS) + GOODBYE_MS;
+}
+
+/** From the outside in nothing is closed before what needs it has ended: workers write to the database through the gateway. */
+async function stopAll(
+  { pools, gateway, lite, realtime, model, desk }: Running,
+  graceMs: number,
+): Promise<void> {
+  await Promise.all([...pools.values()].map((pool) => pool.stop(graceMs)));
+  const flushed = gateway?.stop();
   lite?.stop();
-  await gateway?.stop();
   model?.stop();
-  await realtime?.stop();
-  await desk?.stop();
+  const stopping = [realtime, desk].flatMap((part) => part === undefined ? [] : [part.stop()]);
+  await settledWithin(systemClock(), PART_STOP_MS, Promise.all(stopping));
+  await flushed;
 }
 
 /** The folders with an `index.ts`, but for those that begin with `_` or `.`, by name. */

@@ -36,8 +36,6 @@ const workerRequest = z.strictObject({
   action: z.enum(["beforeunload", "kill"]),
   reason: z.enum(UNLOAD_REASONS).default("wall_clock"),
 });
-/** What `POST /__local/worker` takes. */
-export type WorkerRequest = z.input<typeof workerRequest>;
 
 const realtimeRequest = z.strictObject({
   /** `cut` drops every connection; `pause` refuses new ones until `resume`. */

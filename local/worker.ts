@@ -147,9 +147,11 @@ function follow(message: ToWorker): void {
 }
 
 function becomeThePlatform(): void {
-  // Ctrl+C reaches the whole group of processes: the stack decides when its workers end.
+  // Ctrl+C, and the end of a terminal, reach the whole group of processes: the stack decides when its workers end.
   Deno.addSignalListener("SIGINT", () => {});
-  if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", () => {});
+  if (Deno.build.os !== "windows") {
+    for (const signal of ["SIGTERM", "SIGHUP"] as const) Deno.addSignalListener(signal, () => {});
+  }
 
   define(globalThis, "EdgeRuntime", { waitUntil });
   define(Deno, "serve", platformServe);

@@ -1,7 +1,12 @@
-/** `deno task build:npm`: the client as an npm package, in dist/npm: ES modules, types, nothing of the server. */
+/**
+ * `deno task build:npm`: the client as an npm package, in dist/npm or in the folder that the argument names, which is emptied first:
+ * ES modules, types, nothing of the server.
+ */
 
 // deno-lint-ignore-file no-console -- a command-line tool
 
+import { resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
 import ts from "typescript";
@@ -9,10 +14,11 @@ import { VERSION } from "../../supabase/functions/_shared/version.ts";
 import { type Definitions, frameTypes } from "./frame_types.ts";
 
 /** What a browser may have to load, gzipped, without the AI SDK part. */
-export const MAX_GZIPPED_BYTES = 6 * 1024;
+const MAX_GZIPPED_BYTES = 6 * 1024;
 
 const ROOT = new URL("../../", import.meta.url);
-const TARGET = new URL("dist/npm/", ROOT);
+const [FOLDER = fileURLToPath(new URL("dist/npm", ROOT))] = Deno.args;
+const TARGET = pathToFileURL(`${resolve(FOLDER)}/`);
 const NAME = "agent-websocket-client";
 const ENTRIES = ["mod", "ai_sdk"];
 /** Members of classes and interfaces that no caller ever sees: long names for readers, short ones for browsers. */
@@ -56,7 +62,7 @@ const INTERNAL = [
 ];
 
 /** Builds the package, and answers with the gzipped bytes of its main module. */
-export async function buildNpm(): Promise<number> {
+async function buildNpm(): Promise<number> {
   await Deno.remove(TARGET, { recursive: true }).catch(() => {});
   await Deno.mkdir(TARGET, { recursive: true });
   const types = await declarations();
@@ -74,7 +80,7 @@ async function bundle(): Promise<void> {
     await esbuild.build({
       absWorkingDir: new URL(ROOT).pathname,
       entryPoints: ENTRIES.map((name) => `client/${name}.ts`),
-      outdir: "dist/npm",
+      outdir: fileURLToPath(TARGET),
       bundle: true,
       splitting: true,
       format: "esm",
@@ -149,6 +155,6 @@ function manifest(): Record<string, unknown> {
 
 if (import.meta.main) {
   const bytes = await buildNpm();
-  console.log(`dist/npm: ${bytes} bytes gzipped, of at most ${MAX_GZIPPED_BYTES}`);
+  console.log(`${FOLDER}: ${bytes} bytes gzipped, of at most ${MAX_GZIPPED_BYTES}`);
   if (bytes > MAX_GZIPPED_BYTES) Deno.exit(1);
 }

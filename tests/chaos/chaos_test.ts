@@ -24,9 +24,10 @@ Deno.test({
       Deno.stderr.writeSync(new TextEncoder().encode(`${text}\n`));
     };
     const result = await runChaos(options, { onProgress });
-    const { faults, record, tally } = result;
+    const { faults, record, tally, left } = result;
     const again = `CHAOS_SEED=${options.seed} deno task test chaos`;
     assert.ok(faults.length === 0, `${caseFiles(faults, record)}\n\n${table(result)}\n\nAgain: ${again}`);
+    assert.deepEqual(left, [], "what did not stop");
     // A run in which nothing went wrong has shown nothing.
     assert.ok(tally.turns === TURNS && tally.cuts > 0 && tally.kills > 0 && tally.resumes > 0, table(result));
   },

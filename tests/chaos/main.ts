@@ -1,9 +1,17 @@
-/** `deno task chaos`: one run, one table. The exit code is 1 where the product broke its word. */
+/**
+ * `deno task chaos`: one run, one table. The exit code is 1 where the product broke its word, 130 where the run was interrupted
+ * before that. The first signal judges what is over, the second does not wait for anything.
+ */
 
 import { caseFiles } from "./case_file.ts";
 import { type ChaosOptions, parseOptions, USAGE } from "./options.ts";
-import { runChaos } from "./run.ts";
+import { type ChaosResult, runChaos } from "./run.ts";
+import { killParts, type Part } from "./stopping.ts";
 import { table } from "./table.ts";
+
+const INTERRUPTED = 130;
+/** A second signal that comes later than this does not wait. */
+const IMPATIENT_AFTER_MS = 1000;
 
 function say(text: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
@@ -20,13 +28,36 @@ async function main(): Promise<number> {
   const again = Deno.args.includes("--seed") ? Deno.args : [...Deno.args, "--seed", options.seed];
   say(`seed ${options.seed}: deno task chaos ${again.join(" ")}`);
   const interrupted = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(name, () => interrupted.abort(new Error("Interrupted")));
+  const parts: Part[] = [];
+  let verdict: number | undefined;
+  const onVerdict = ({ faults, ...result }: ChaosResult): void => {
+    if (faults.length > 0) say(`\n${caseFiles(faults, result.record)}`);
+    say(`\n${table({ faults, ...result })}\n\nseed ${options.seed}`);
+    verdict = faults.length > 0 ? 1 : result.isInterrupted ? INTERRUPTED : 0;
+  };
+  let interruptedAt: number | undefined;
+  const onSignal = (): void => {
+    interruptedAt ??= performance.now();
+    if (!interrupted.signal.aborted && verdict === undefined) return interrupted.abort();
+    // `deno task` passes a signal on that the terminal has sent to everyone already.
+    if (verdict === undefined && performance.now() - interruptedAt < IMPATIENT_AFTER_MS) return;
+    killParts(parts);
+    Deno.exit(verdict ?? INTERRUPTED);
+  };
+  for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, onSignal);
+  try {
+    const { left } = await runChaos(options, {
+      onProgress: say,
+      onVerdict,
+      signal: interrupted.signal,
+      parts,
+    });
+    for (const part of left) say(`did not stop: ${part}`);
+  } catch (error) {
+    if (!interrupted.signal.aborted) throw error;
+    say("interrupted before anybody was there");
   }
-  const result = await runChaos(options, { onProgress: say, signal: interrupted.signal });
-  if (result.faults.length > 0) say(`\n${caseFiles(result.faults, result.record)}`);
-  say(`\n${table(result)}\n\nseed ${options.seed}`);
-  return result.faults.length === 0 ? 0 : 1;
+  return verdict ?? INTERRUPTED;
 }
 
 Deno.exit(await main());

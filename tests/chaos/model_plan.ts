@@ -3,7 +3,7 @@
 import { Random } from "./random.ts";
 
 /** How it fails: before its first word (`…_first`), after some, or with an HTTP status. */
-export const MODEL_FAULTS = [
+const MODEL_FAULTS = [
   "status_429",
   "status_500",
   "cut_first",

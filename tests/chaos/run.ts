@@ -1,5 +1,7 @@
 /** One chaos run: everything is started, everybody lives, the weather blows, and at the end it is judged. */
 
+import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
+import { settledWithin } from "../../supabase/functions/_shared/settled_within.ts";
 import { attack } from "./attacker.ts";
 import { check } from "./checker.ts";
 import { Conversation } from "./conversation.ts";
@@ -7,6 +9,7 @@ import { readLogs } from "./database.ts";
 import type { ChaosOptions } from "./options.ts";
 import { Random } from "./random.ts";
 import type { AttackRecord, ConversationRecord, Fault, RunRecord } from "./records.ts";
+import { type Part, stopParts } from "./stopping.ts";
 import type { Tally } from "./tally.ts";
 import { startWeather } from "./weather.ts";
 import { openWorld, type World } from "./world.ts";
@@ -16,35 +19,77 @@ export interface ChaosResult {
   tally: Tally;
   faults: Fault[];
   seconds: number;
+  /** Whether the run was ended before its time: what was not over then is not judged. */
+  isInterrupted: boolean;
+}
+
+export interface ChaosRun extends ChaosResult {
+  /** What did not stop, and was killed. */
+  left: string[];
 }
 
 const ATTACK_EVERY_MS = 1500;
 const MAX_QUESTIONS = 60;
 
+/** How long the end of the attacks, the model's report and the log may take once the run is interrupted. */
+const HURRY_MS = 5000;
+/** How long each of them may take otherwise. */
+const JUDGE_MS = 120_000;
+/** How long each part of the world may take to stop. */
+const STOP_MS = 6000;
+
 export interface RunHooks {
   onProgress(text: string): void;
-  /** Ends everything; the run rejects then. */
+  /** Called as soon as there is a verdict, before anything is stopped. */
+  onVerdict?(result: ChaosResult): void;
+  /** Ends the run: what is over is judged. */
   signal?: AbortSignal;
+  /** Gets what is started. */
+  parts?: Part[];
 }
 
-export async function runChaos(
+/** Rejects with the reason of `signal` where that comes before there is a world. */
+export async function runChaos(options: ChaosOptions, hooks: RunHooks): Promise<ChaosRun> {
+  const { onVerdict = () => {}, signal = new AbortController().signal, parts = [] } = hooks;
+  const clock = systemClock();
+  const opening = openWorld(options, parts);
+  const stop = (): Promise<string[]> => stopParts(parts, { clock, withinMs: STOP_MS });
+  let result: ChaosResult;
+  try {
+    const world = await Promise.race([opening, aborted(signal).then(() => undefined)]);
+    if (world === undefined) throw signal.reason;
+    result = await live(options, world, { ...hooks, signal });
+    onVerdict(result);
+  } catch (thrown) {
+    // Not all of it may be there yet.
+    await settledWithin(clock, STOP_MS, opening).catch(() => {});
+    await stop();
+    throw thrown;
+  }
+  return { ...result, left: await stop() };
+}
+
+/** Everybody lives until the end, or until `signal` aborts; then it is judged. */
+async function live(
   options: ChaosOptions,
-  { onProgress, signal }: RunHooks,
+  world: World,
+  { onProgress, signal }: Required<Pick<RunHooks, "onProgress" | "signal">>,
 ): Promise<ChaosResult> {
   const startedAt = performance.now();
-  const world = await openWorld(options);
   const random = new Random(options.seed);
   const conversations: ConversationRecord[] = [];
   const attacks: AttackRecord[] = [];
   let turnsLeft = options.turns;
   let stage = "living";
   let alive = options.clients;
-  const progress = setInterval(() => {
+  const tellProgress = (): void => {
     const { turns, kills, cuts } = world.tally;
     onProgress(
       `${seconds(startedAt)} s: ${turns} turns, ${kills} kills, ${cuts} cuts; ${stage}, ${alive} clients`,
     );
-  }, 10_000);
+  };
+  tellProgress();
+  const progress = setInterval(tellProgress, 10_000);
   const calm = options.weather ? startWeather(world, random.fork("weather")) : undefined;
   const over = new AbortController();
   try {
@@ -59,7 +104,7 @@ export async function runChaos(
     const clients = Array.from(
       { length: options.clients },
       (_, index) =>
-        live(`c${index + 1}`, {
+        liveAs(`c${index + 1}`, {
           world,
           random: random.fork(`client ${index + 1}`),
           takeTurns,
@@ -68,28 +113,49 @@ export async function runChaos(
         }),
     );
     const living = Promise.all(clients.map((client) => client.finally(() => alive--)));
-    await Promise.race([living, ...(signal === undefined ? [] : [aborted(signal)])]);
+    await Promise.race([living, aborted(signal)]);
     stage = "ending";
     over.abort();
-    await attacking;
     calm?.();
     world.calm();
+    await inTime("the end of the attacks", attacking, signal);
     stage = "reading the log";
-    const logs = world.databaseUrl === undefined ? undefined : await readLogs(world.databaseUrl);
+    const logs = world.databaseUrl === undefined
+      ? undefined
+      : await inTime("reading the log", readLogs(world.databaseUrl), signal);
     const record: RunRecord = {
       conversations,
       attacks,
-      model: await world.model.report(),
+      model: await inTime("the model's report", world.model.report(), signal) ??
+        { faults: {}, requests: {}, problems: [] },
       ...(logs && { logs }),
       stalls: world.tally.stalls,
       boundMs: world.boundMs,
     };
-    return { record, tally: world.tally, faults: check(record), seconds: seconds(startedAt) };
+    return {
+      record,
+      tally: world.tally,
+      faults: check(record),
+      seconds: seconds(startedAt),
+      isInterrupted: signal.aborted,
+    };
   } finally {
     calm?.();
-    stage = "stopping";
-    await world.stop().finally(() => clearInterval(progress));
+    clearInterval(progress);
   }
+}
+
+/**
+ * What `work` comes to; undefined where the run is interrupted and it takes longer than {@linkcode HURRY_MS} after that. Rejects
+ * where it takes longer than {@linkcode JUDGE_MS}: then there is no verdict.
+ */
+async function inTime<T>(what: string, work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  const clock = systemClock();
+  let result: T | undefined;
+  const done = work.then((value) => void (result = value));
+  const hurry = aborted(signal).then(() => settledWithin(clock, HURRY_MS, done));
+  if (await settledWithin(clock, JUDGE_MS, Promise.race([done, hurry]))) return result;
+  throw new Error(`Cannot judge the run: ${what} took longer than ${JUDGE_MS} ms`);
 }
 
 interface Living {
@@ -102,7 +168,7 @@ interface Living {
 }
 
 /** One client: a user or nobody in particular, who has one conversation after the other. */
-async function live(
+async function liveAs(
   name: string,
   { world, random, takeTurns, longest, conversations }: Living,
 ): Promise<void> {
@@ -137,8 +203,7 @@ function seconds(since: number): number {
   return Math.round((performance.now() - since) / 1000);
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  signal.addEventListener("abort", () => reject(signal.reason));
-  return promise;
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

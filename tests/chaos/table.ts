@@ -4,16 +4,17 @@ import { type Fault, FAULT_KINDS } from "./records.ts";
 import type { ChaosResult } from "./run.ts";
 import type { Counts } from "./tally.ts";
 
-export function table({ record, tally, faults, seconds }: ChaosResult): string {
+export function table({ record, tally, faults, seconds, isInterrupted }: ChaosResult): string {
   const logs = record.logs === undefined ? undefined : [...record.logs.values()];
   const takeOvers = logs?.reduce((sum, log) => sum + log.takeOvers, 0);
   const modelFaults = Object.values(record.model.faults).reduce((sum, { length }) => sum + length, 0);
   const events = logs?.reduce((sum, log) => sum + log.events.length, 0);
   const rows: [string, string | number][] = [
+    ...(isInterrupted ? [["interrupted", "what was not over is not judged"] as [string, string]] : []),
     ["seconds", seconds],
     ["turns", tally.turns],
     ["sessions", record.conversations.length],
-    ["durable events", events ?? "no database"],
+    ["durable events", events ?? "no database, or not read"],
     ["notifications", tally.notices],
     ["workers killed", tally.kills],
     ["workers stopped for a while", tally.stalls.length],
@@ -23,7 +24,7 @@ export function table({ record, tally, faults, seconds }: ChaosResult): string {
     ["relay cut", tally.relayTroubles],
     ["model failures", modelFaults],
     ["resumes", tally.resumes],
-    ["take-overs", takeOvers ?? "no database"],
+    ["take-overs", takeOvers ?? "no database, or not read"],
     ["attacks on sessions", record.attacks.length],
     ["reconnect to caught up, p50 / p99", milliseconds(tally.caughtUpMs)],
     ["loss to caught up, p50 / p99", milliseconds(tally.backMs)],
@@ -37,7 +38,7 @@ export function table({ record, tally, faults, seconds }: ChaosResult): string {
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
 }
 
-export function countOf(faults: readonly Fault[], kind: Fault["kind"]): number {
+function countOf(faults: readonly Fault[], kind: Fault["kind"]): number {
   return faults.filter((fault) => fault.kind === kind).length;
 }
 

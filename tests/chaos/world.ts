@@ -7,6 +7,7 @@ import type { ChaosOptions } from "./options.ts";
 import { type ChaosModel, startModel } from "./model.ts";
 import { type Line, openLine } from "./proxy.ts";
 import type { Random } from "./random.ts";
+import type { Part } from "./stopping.ts";
 import { Tally } from "./tally.ts";
 
 export interface World {
@@ -25,7 +26,6 @@ export interface World {
   line(random: Random): Line;
   /** From now on lines hold. */
   calm(): void;
-  stop(): Promise<void>;
 }
 
 /** Shorter than life, so that every limit is met within a run; what else is set switches off what would refuse us. */
@@ -46,15 +46,19 @@ const BOUND_MS = 60_000;
 const HOLDING = 0.15;
 const FREEZING = 0.04;
 
-export async function openWorld(options: ChaosOptions): Promise<World> {
+/** Adds to `parts` what it starts, as soon as that is there, so that it can be stopped wherever this ends. */
+export async function openWorld(options: ChaosOptions, parts: Part[]): Promise<World> {
   const { seed, modelFailures, workers, wallClockMs, store, functions, env, logFile } = options;
   const tally = new Tally();
   const log = logFile === undefined
     ? undefined
     : await Deno.open(logFile, { write: true, create: true, truncate: true });
+  if (log !== undefined) parts.push({ name: "the log file", stop: () => log.close() });
   const encoder = new TextEncoder();
   const postgres = store === "postgres" ? await startPostgres() : undefined;
+  if (postgres !== undefined) parts.push({ name: "PostgreSQL", stop: postgres.stop, kill: postgres.kill });
   const model = await startModel({ seed, rates: { failures: modelFailures, pauseMs: 12 } });
+  parts.push({ name: "the model", stop: model.stop });
   const stack = await startLocalStack({
     env: { ...bareEnv(), ...ENV, SESSION_STORE: store, ...env },
     workers: { agent_websocket: workers },
@@ -66,6 +70,11 @@ export async function openWorld(options: ChaosOptions): Promise<World> {
     // What the Pro plan allows.
     realtime: { limits: { eventsPerSecond: 500 } },
     onLog: (line) => log?.writeSync(encoder.encode(`${new Date().toISOString()} ${line}\n`)),
+  });
+  parts.push({
+    name: "the stack",
+    stop: stack.stop,
+    kill: () => stack.workers().forEach(({ pid }) => Deno.kill(pid, "SIGKILL")),
   });
   let isCalm = false;
   const targetPort = Number(new URL(stack.url).port);
@@ -91,11 +100,5 @@ export async function openWorld(options: ChaosOptions): Promise<World> {
         },
         onFate: ({ kind }) => kind === "cut" ? tally.cuts++ : tally.freezes++,
       }),
-    stop: async () => {
-      await stack.stop();
-      model.stop();
-      await postgres?.stop();
-      log?.close();
-    },
   };
 }

@@ -15,7 +15,7 @@ export class CuttingProxy implements AsyncDisposable {
   readonly #options: CuttingProxyOptions;
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #open = new Set<Promise<void>>();
-  readonly #ended = new AbortController();
+  #ended = new AbortController();
 
   constructor(options: CuttingProxyOptions) {
     this.#options = options;
@@ -24,6 +24,13 @@ export class CuttingProxy implements AsyncDisposable {
 
   get port(): number {
     return this.#listener.addr.port;
+  }
+
+  /** Cuts everything that is open now. */
+  cutAll(): void {
+    this.cuts++;
+    this.#ended.abort();
+    this.#ended = new AbortController();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -47,7 +54,8 @@ export class CuttingProxy implements AsyncDisposable {
       close(client);
       close(server);
     };
-    this.#ended.signal.addEventListener("abort", cut);
+    const { signal } = this.#ended;
+    signal.addEventListener("abort", cut);
     const pump = async (from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> => {
       const buffer = new Uint8Array(4096);
       for (;;) {
@@ -65,6 +73,6 @@ export class CuttingProxy implements AsyncDisposable {
     await Promise.race(pumps);
     cut();
     await Promise.all(pumps);
-    this.#ended.signal.removeEventListener("abort", cut);
+    signal.removeEventListener("abort", cut);
   }
 }

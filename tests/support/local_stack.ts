@@ -36,6 +36,8 @@ export async function withLocalStack<T>(
   const stack = await startLocalStack({
     lite: false,
     model: { baseUrl: NOWHERE },
+    // Who has asked is gone when a test ends.
+    stopGraceMs: 3000,
     ...(denoPath === undefined ? {} : { denoPath }),
     ...options,
     env: { ...bareEnv(), ...options.env },

@@ -32,6 +32,8 @@ export interface TestPostgres {
   url: string;
   /** Ends the server with whatever is connected, and removes its data. */
   stop(): Promise<void>;
+  /** Ends it at once, where it does not stop. */
+  kill(): void;
 }
 
 /** Starts a server on a free port of 127.0.0.1, with an empty database. Takes a second or two. */
@@ -67,6 +69,10 @@ export async function startPostgres(release: PostgresRelease = "18"): Promise<Te
         server.kill("SIGINT");
         await Promise.all([server.status, silent]);
         await Deno.remove(data, { recursive: true });
+      },
+      kill: () => {
+        server.kill("SIGKILL");
+        Deno.removeSync(data, { recursive: true });
       },
     };
   } catch (error) {

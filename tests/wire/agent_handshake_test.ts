@@ -148,6 +148,41 @@ for (const { name, path } of RUNTIMES) {
       }
     });
   });
+
+  Deno.test(`[HS4] ${name}: the subprotocols are taken in any spelling of a list, by the agent and for the activity`, async () => {
+    const another = "\r\nSec-WebSocket-Protocol: ";
+    const spellings = [
+      "agent-websocket.v1,jwt-abc.def.ghi",
+      "jwt-abc.def.ghi,agent-websocket.v1",
+      "jwt-abc.def.ghi ,agent-websocket.v1",
+      "jwt-abc.def.ghi  ,  agent-websocket.v1 ",
+      "jwt-abc.def.ghi\t,\tagent-websocket.v1\t",
+      "agent-websocket.v1,",
+      ",agent-websocket.v1",
+      ", ,jwt-abc.def.ghi,,\t, agent-websocket.v1,,",
+      "agent-websocket.v1,agent-websocket.v1",
+      `agent-websocket.v1${another}jwt-abc.def.ghi`,
+      `jwt-abc.def.ghi,resume-xyz${another}agent-websocket.v1,jwt-abc.def.ghi`,
+      `jwt-abc.def.ghi${another}${another}agent-websocket.v1`,
+    ];
+    await withAgent({ deno: await path() }, async ({ port }) => {
+      for (const target of [PATH, `${PATH}/api/v1/activity/live`]) {
+        for (const offered of spellings) {
+          const answer = await rawRequest(port, {
+            target,
+            headers: { "Sec-WebSocket-Protocol": offered },
+          });
+          assert.equal(answer.status, 101, `${target} ${JSON.stringify(offered)}: ${answer.body}`);
+          assert.equal(answer.headers.get("sec-websocket-protocol"), "agent-websocket.v1", offered);
+        }
+        for (const offered of ["", ",", " ,\t,"]) {
+          const answer = await rawRequest(port, { target, headers: { "Sec-WebSocket-Protocol": offered } });
+          assert.equal(answer.status, 101, `nothing is offered: ${JSON.stringify(offered)}`);
+          assert.equal(answer.headers.get("sec-websocket-protocol"), undefined);
+        }
+      }
+    });
+  });
 }
 
 Deno.test("[HS5] a browser from another origin is 403, one without an origin passes", async () => {

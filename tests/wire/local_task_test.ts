@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
+import { type AgentClient, connect, of } from "../support/agent_client.ts";
 import { bareEnv, eventually } from "../support/local_stack.ts";
 
 const PROJECT_ROOT = new URL("../../", import.meta.url);
@@ -86,42 +87,111 @@ async function collect(stream: ReadableStream<Uint8Array>, lines: string[]): Pro
   for await (const line of createInterface({ input: Readable.fromWeb(stream) })) lines.push(line);
 }
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  for (const target of ["deno task", "its child"]) {
-    Deno.test(`deno task dev: ${signal} to ${target} ends everything`, async () => {
-      await using task = new DevTask({});
-      const url = await task.ready();
-      const all = await task.processes();
-      assert.ok(all.length >= 3, `deno task, the stack, a worker: ${all}`);
-      const child = all.find((pid) => parentOf(pid) === task.pid);
-      assert.ok(child !== undefined);
-      const before = performance.now();
-      Deno.kill(target === "deno task" ? task.pid : child, signal);
-      assert.equal(await task.ended, 0, task.stderr.join("\n"));
-      assert.ok(performance.now() - before < 5000);
-      assert.deepEqual(await task.processes(), []);
-      await assert.rejects(fetch(url), TypeError);
-    });
-  }
+/** Two clients of a stack: one that has nothing to wait for, and one in the middle of a long answer. */
+async function startTalking(url: string): Promise<{ idle: AgentClient; busy: AgentClient }> {
+  const agent = `${url.replace("http", "ws")}/functions/v1/agent_websocket`;
+  const idle = await connect(agent);
+  const busy = await connect(`${agent}?stream=true`);
+  busy.ask("Tell me a long story");
+  await busy.waitFor(of("delta"));
+  return { idle, busy };
 }
 
-Deno.test("deno task dev: SIGTERM to the npx that started it ends everything", async () => {
-  await using task = new DevTask({}, ["npx", "-y", "deno@2.9.6"]);
-  await task.ready();
-  assert.ok((await task.processes()).length >= 5, "npx, its shell, deno task, the stack, a worker");
+/** The stack has been ended: nothing is left of it within five seconds, and everyone was told. */
+async function assertEnd(
+  task: DevTask,
+  { idle, busy }: Awaited<ReturnType<typeof startTalking>>,
+): Promise<void> {
   const before = performance.now();
+  const [idleEnd, busyEnd] = await Promise.all([idle.end(), busy.end()]);
+  assert.deepEqual([idleEnd.code, busyEnd.code], [1012, 1012]);
+  assert.ok(idle.frames.some(of("notification", "reconnecting")));
+  assert.ok(busy.frames.some(of("notification", "reconnecting")));
+  await eventually("the end of every process", async () => (await task.processes()).length === 0, 6000);
+  const took = performance.now() - before;
+  assert.ok(took < 5000, `${took} ms`);
+}
+
+interface Ending {
+  /** What started the stack. */
+  by: "npx" | "deno task";
+  /** Which of its processes gets the signal. */
+  target: "npx" | "deno task" | "the stack" | "all of them";
+  signal: Deno.Signal;
+  /** Where sessions are kept: a stack whose sessions are in memory does not wait for its database. */
+  store: "memory" | "postgres";
+}
+
+function commandOf(by: Ending["by"]): string[] {
+  return by === "npx" ? ["npx", "-y", `deno@${Deno.version.deno}`] : [Deno.execPath()];
+}
+
+const ENDINGS: readonly Ending[] = [
+  { by: "npx", target: "npx", signal: "SIGTERM", store: "memory" },
+  { by: "deno task", target: "deno task", signal: "SIGTERM", store: "memory" },
+  { by: "deno task", target: "the stack", signal: "SIGTERM", store: "memory" },
+  { by: "deno task", target: "the stack", signal: "SIGTERM", store: "postgres" },
+  { by: "deno task", target: "deno task", signal: "SIGINT", store: "memory" },
+  { by: "deno task", target: "the stack", signal: "SIGINT", store: "memory" },
+  { by: "deno task", target: "deno task", signal: "SIGKILL", store: "memory" },
+  // As a terminal does it: Ctrl+C, or it is closed.
+  { by: "npx", target: "all of them", signal: "SIGINT", store: "postgres" },
+  { by: "deno task", target: "all of them", signal: "SIGHUP", store: "memory" },
+];
+
+for (const { by, target, signal, store } of ENDINGS) {
+  Deno.test(`[CL1] [CL3] deno task dev, started by ${by}: ${signal} to ${target} tells everyone and ends everything (${store})`, async () => {
+    await using task = new DevTask({ SESSION_STORE: store }, commandOf(by));
+    const url = await task.ready();
+    const all = await task.processes();
+    assert.ok(all.length >= (by === "npx" ? 5 : 3), `deno task, the stack, a worker: ${all}`);
+    const { idle, busy } = await startTalking(url);
+    const stack = all.find((pid) => parentOf(pid) === task.pid);
+    assert.ok(stack !== undefined);
+    const pids = target === "all of them" ? all : [target === "the stack" ? stack : task.pid];
+    for (const pid of pids) Deno.kill(pid, signal);
+    await assertEnd(task, { idle, busy });
+    if (store === "memory") {
+      const error = busy.frames.find(of("error", "interrupted"));
+      assert.match(String(error?.partial), /^# The lighthouse/);
+    }
+    const code = await task.ended;
+    const complaints = [...task.stdout, ...task.stderr].filter((line) => /"level":"(warn|error)"/.test(line));
+    assert.deepEqual(complaints, [], "the database is there until the workers have ended");
+    if (by === "deno task" && (signal === "SIGTERM" || signal === "SIGINT")) {
+      assert.equal(code, 0, task.stderr.join("\n"));
+    }
+    await assert.rejects(fetch(url), TypeError);
+  });
+}
+
+Deno.test("deno task dev: a second signal does not wait for a running answer", async () => {
+  await using task = new DevTask({ SESSION_STORE: "memory", DRAIN_TIMEOUT_MS: "60000" });
+  const { idle, busy } = await startTalking(await task.ready());
   Deno.kill(task.pid, "SIGTERM");
-  await task.ended;
+  assert.equal((await idle.end()).code, 1012);
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  assert.equal(busy.closed, undefined);
+  Deno.kill(task.pid, "SIGTERM");
+  assert.equal(await task.ended, 1);
   await eventually("the end of every process", async () => (await task.processes()).length === 0);
-  assert.ok(performance.now() - before < 5000);
+  await busy.end();
 });
 
-Deno.test("deno task dev: it can be ended while it starts", async () => {
-  await using task = new DevTask({});
-  await eventually("the stack's process", async () => (await task.processes()).length > 1, 30_000);
-  Deno.kill(task.pid, "SIGTERM");
-  await eventually("the end of every process", async () => (await task.processes()).length === 0, 5000);
-});
+for (const by of ["npx", "deno task"] as const) {
+  Deno.test(`deno task dev, started by ${by}: it can be ended while it starts`, async () => {
+    await using task = new DevTask({}, commandOf(by));
+    // The stack itself has begun; it is the last of those that start one another.
+    const isStack = async (pid: number): Promise<boolean> =>
+      (await Deno.readTextFile(`/proc/${pid}/cmdline`).catch(() => "")).includes("local/main.ts");
+    await eventually("the stack's process", async () => {
+      const found = await Promise.all((await task.processes()).map(isStack));
+      return found.includes(true);
+    }, 30_000);
+    Deno.kill(task.pid, "SIGTERM");
+    await eventually("the end of every process", async () => (await task.processes()).length === 0, 5000);
+  });
+}
 
 Deno.test("deno task dev: says what it runs, with which keys, and how to talk to it", async () => {
   await using task = new DevTask({});

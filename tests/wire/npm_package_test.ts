@@ -3,41 +3,18 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { bareEnv, withLocalStack } from "../support/local_stack.ts";
+import { withLocalStack } from "../support/local_stack.ts";
 import { echo, HandModel } from "../support/hand_model.ts";
+import { buildPackage, run, withNpmFolder } from "../support/npm_folder.ts";
 import { sectionOf } from "../support/section.ts";
 import { read, urlOf } from "../support/source_files.ts";
 
 const MAX_GZIPPED_BYTES = 6 * 1024;
 const AGENT_URL = "http://127.0.0.1:54321/functions/v1/agent_websocket";
 
-interface Run {
-  cwd: string | URL;
-  env?: Record<string, string>;
-}
-
-async function run(command: string, args: readonly string[], { cwd, env = {} }: Run): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(command, {
-    args: [...args],
-    cwd,
-    clearEnv: true,
-    env: { ...bareEnv(), NO_COLOR: "1", npm_config_update_notifier: "false", ...env },
-    stdin: "null",
-  }).output();
-  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  assert.ok(success, `${command} ${args.join(" ")}:\n${out}\n${err}`);
-  return out ?? "";
-}
-
 /** The code of a section of README.md. */
 function codeOf(section: string): string {
   return /```js\n([\s\S]*?)```/.exec(sectionOf(read("README.md"), section))?.[1] ?? assert.fail(section);
-}
-
-/** The version of a package that deno.json names. */
-function pinned(name: string): string {
-  const { imports } = JSON.parse(read("deno.json"));
-  return `${name}@${String(imports[name]).split("@").at(-1)}`;
 }
 
 const PAGE = `<!doctype html><title>A page</title><script type="module" src="/main.js"></script>`;
@@ -100,7 +77,7 @@ const TSC = [
 ];
 
 Deno.test("the npm package is small, has no server in it, runs in Node and Vite, and its types hold", async () => {
-  await run(Deno.execPath(), ["run", "-A", "client/npm/build.ts"], { cwd: urlOf("") });
+  await buildPackage(urlOf("dist/npm/"));
   const main = read("dist/npm/mod.js");
   const bytes = gzipSync(main, { level: 9 }).length;
   assert.ok(bytes < MAX_GZIPPED_BYTES, `${bytes} bytes gzipped`);
@@ -110,17 +87,8 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
     "it imports nothing of `ai`",
   );
 
-  const folder = await Deno.makeTempDir();
-  const write = (name: string, text: string): void => Deno.writeTextFileSync(`${folder}/${name}`, text);
-  try {
-    await run("npm", ["pack", "--pack-destination", folder], { cwd: urlOf("dist/npm/") });
-    const [tarball = ""] = [...Deno.readDirSync(folder)].map(({ name }) => name);
-    write("package.json", JSON.stringify({ private: true, type: "module" }));
-    const packages = ["ai", "typescript", "vite", "ws"].map(pinned);
-    await run("npm", ["install", "--no-audit", "--no-fund", "--save-exact", `./${tarball}`, ...packages], {
-      cwd: folder,
-    });
-
+  await withNpmFolder(urlOf("dist/npm/"), ["ai", "typescript", "vite", "ws"], async (folder) => {
+    const write = (name: string, text: string): void => Deno.writeTextFileSync(`${folder}/${name}`, text);
     // Types: ours are looked at as closely as the caller's own.
     write("typed.mts", TYPED);
     await run("npx", [...TSC, "--lib", "es2022,dom", "typed.mts"], { cwd: folder });
@@ -162,7 +130,5 @@ delete globalThis.WebSocket;
 try { new AgentClient("ws://localhost/"); } catch (error) { process.stdout.write(error.message); }`,
     );
     assert.match(await run("node", ["without.js"], { cwd: folder }), /install `ws`/);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 });

@@ -52,7 +52,7 @@ export class StoreChoice<Durable extends Probed> {
     const { mode, log, durable } = this.#options;
     const found = await durable?.probe();
     if (found === "postgres") return this.#choose(durable);
-    const advice = "apply supabase/migrations with: supabase db push";
+    const advice = "apply supabase/migrations with: supabase db push --remote";
     if (mode === "postgres") {
       log.write({ level: "error", event: "store_missing", advice });
       throw new AgentError("store_unavailable", "Cannot use the session store: it is not set up", {

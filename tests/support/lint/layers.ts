@@ -14,6 +14,7 @@ export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
   ["on_demand.ts", 0],
   ["secrets.ts", 0],
   ["setting.ts", 0],
+  ["settled_within.ts", 0],
   ["store_choice.ts", 0],
   ["protocol", 0],
   ["activity", 1],

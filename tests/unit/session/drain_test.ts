@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { startAgent } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
+import { startTwoWorkers } from "../../support/two_workers.ts";
+import { startWorkers } from "../../support/workers.ts";
 
 Deno.test("[CL1] idle connections go at once, the others when their answer is out", async () => {
   const { connect, model, server } = startAgent();
@@ -65,6 +67,51 @@ Deno.test("[CL1] who connects while the worker ends is sent on", async () => {
   const client = await connect();
   assert.equal(client.only("notification").code, "reconnecting");
   assert.equal(client.closed?.code, 1012);
+});
+
+Deno.test("[CL3] with a database that does not answer, idle connections are sent on at once, and the worker ends", async () => {
+  const workers = startWorkers();
+  const a = workers.start("a");
+  const quiet = await a.connect();
+  const active = await a.connect();
+  workers.clock.advance(1000);
+  // The store is to be told that it is in use.
+  active.command("ping");
+  await settle();
+  a.latencyMs = 60_000;
+  let isOver = false;
+  const drained = a.server.drain("SIGTERM").then(() => isOver = true);
+  for (const client of [quiet, active]) {
+    assert.deepEqual(client.only("notification", "reconnecting").data, { after_ms: 0 });
+    assert.equal(client.closed?.code, 1012);
+    client.vanish();
+  }
+  await settle();
+  await workers.pass(2999);
+  assert.equal(isOver, false, "the last write has some time");
+  await workers.pass(1);
+  await drained;
+});
+
+Deno.test("[CL3] [TO6] with a database that does not answer, a running answer lets its connections go a second after its time", async () => {
+  for (const isFinished of [false, true]) {
+    const { workers, a, client } = await startTwoWorkers({ asks: { q: "count" } });
+    a.model.last.say("one two");
+    await workers.pass(500);
+    a.latencyMs = 60_000;
+    const drained = a.server.drain("SIGTERM");
+    await workers.pass(5000);
+    if (isFinished) a.model.last.finish(" three");
+    await workers.pass(5999);
+    assert.equal(client.isOpen, true);
+    await workers.pass(1);
+    assert.deepEqual(client.only("notification", "reconnecting").data, { after_ms: 0 });
+    assert.equal(client.closed?.code, 1012);
+    assert.equal(client.of("error").length, 0);
+    client.vanish();
+    await workers.pass(3000);
+    await drained;
+  }
 });
 
 Deno.test("[CL2] the worker is held while a socket is open or a turn runs", async () => {

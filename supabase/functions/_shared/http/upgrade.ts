@@ -2,7 +2,13 @@
 
 import { toAgentError } from "../errors.ts";
 import type { Socket } from "../ports.ts";
-import { type ConnectRequest, parseConnectRequest, SUBPROTOCOL } from "../protocol/connect_request.ts";
+import {
+  type ConnectRequest,
+  offeredSubprotocols,
+  parseConnectRequest,
+  SUBPROTOCOL,
+  SUBPROTOCOL_HEADER,
+} from "../protocol/connect_request.ts";
 import { expectedWebSocket, problem } from "./problems.ts";
 
 export interface UpgradeOptions {
@@ -75,6 +81,7 @@ export function switchToWebSocket(request: Request, options: SwitchOptions): Res
   const { deps, offersSubprotocol, pingIntervalMs, own } = options;
   let upgraded: Upgraded;
   try {
+    respellSubprotocols(request);
     upgraded = deps.upgradeWebSocket(request, {
       idleTimeout: Math.ceil(2 * pingIntervalMs / 1000),
       ...(offersSubprotocol && { protocol: SUBPROTOCOL }),
@@ -90,4 +97,17 @@ export function switchToWebSocket(request: Request, options: SwitchOptions): Res
   socket.onmessage = ({ data }) => owner.received(data);
   socket.onclose = ({ code }) => owner.lost(code);
   return response;
+}
+
+/**
+ * Writes the list of subprotocols as `Deno.upgradeWebSocket` reads it, which splits it at ", " and at nothing else (2.1.4 and
+ * 2.9.6, and the edge runtime has the same file). Node's `ws` writes it without spaces.
+ */
+function respellSubprotocols(request: Request): void {
+  const spelled = offeredSubprotocols(request.headers).join(", ");
+  if (spelled === (request.headers.get(SUBPROTOCOL_HEADER) ?? "")) return;
+  // A request's own headers cannot be changed.
+  const headers = new Headers(request.headers);
+  headers.set(SUBPROTOCOL_HEADER, spelled);
+  Object.defineProperty(request, "headers", { value: headers });
 }

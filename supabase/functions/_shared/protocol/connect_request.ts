@@ -4,6 +4,7 @@ import { AgentError } from "../errors.ts";
 
 /** The one subprotocol that the server names in its answer: a browser that offers any wants one of them back. */
 export const SUBPROTOCOL = "agent-websocket.v1";
+export const SUBPROTOCOL_HEADER = "sec-websocket-protocol";
 
 /** What one upgrade asks for, checked. */
 export interface ConnectRequest {
@@ -25,7 +26,7 @@ export interface ConnectRequest {
 /** Throws `invalid_frame` where a parameter makes no sense, naming it and what was expected. */
 export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest {
   const query = url.searchParams;
-  const offered = (headers.get("sec-websocket-protocol") ?? "").split(",").map((name) => name.trim());
+  const offered = offeredSubprotocols(headers);
   const fromProtocol = (prefix: string): string | undefined =>
     offered.find((name) => name.startsWith(prefix))?.slice(prefix.length);
   const sessionId = query.get("session_id") ?? undefined;
@@ -43,6 +44,12 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
     address: headers.get("x-forwarded-for")?.split(",")[0]?.trim() || undefined,
     offersSubprotocol: offered.includes(SUBPROTOCOL),
   };
+}
+
+/** The subprotocols that a client offers, each once, in its order, however the list is written (RFC 9110, 5.6.1). */
+export function offeredSubprotocols(headers: Headers): string[] {
+  const names = (headers.get(SUBPROTOCOL_HEADER) ?? "").split(",").map((name) => name.trim());
+  return [...new Set(names)].filter((name) => name !== "");
 }
 
 /** What stands behind `Bearer`: with nothing behind it, that is an empty token, and not none. */

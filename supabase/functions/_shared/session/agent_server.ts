@@ -4,7 +4,6 @@
  * `http/` brings the sockets. A frame goes `connection → #onFrame → session`.
  */
 
-import { AgentError } from "../errors.ts";
 import { checkRenewal, identify, type Identity, type IdentityPolicy } from "../guard/identity.ts";
 import type { SharedUse } from "../guard/shared_use.ts";
 import type { Socket } from "../ports.ts";
@@ -15,6 +14,7 @@ import { renderStatus, stamp } from "../protocol/render.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import { runCommand, type SessionCommand } from "./commands.ts";
 import { Connection, type ConnectionDeps, NO_CLOSE_FRAME } from "./connection.ts";
+import { drainSessions } from "./draining.ts";
 import { Handshake, tooManyConnections } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
@@ -129,27 +129,24 @@ export class AgentServer {
 
   /**
    * Takes no more turns and lets every connection go: idle ones now, the others when their answer is out, or after
-   * `drainTimeoutMs`. Settles when the last socket has closed, or had {@linkcode CLOSE_TIMEOUT_MS} to and counts as gone.
+   * `drainTimeoutMs`. Settles when the last socket has closed, or had {@linkcode CLOSE_TIMEOUT_MS} to and counts as gone, and
+   * the last writes are done.
    */
   async drain(reason: string): Promise<void> {
     if (this.#isDraining) return;
     this.#isDraining = true;
-    const { connection: { log }, drainTimeoutMs } = this.#options;
+    const { connection: { clock, log }, drainTimeoutMs } = this.#options;
     log.write({ level: "info", event: "draining", reason, ...this.count() });
-    const refusal = new AgentError("shutting_down", "Cannot take query: this worker is being replaced", {
-      retryable: true,
-      retryAfterMs: 0,
-    });
     for (const connection of this.#handshake.connections) this.#sendAway(connection);
-    const leave = this.#options.registry.isDurable() ? "hand_over" : "interrupt";
-    await Promise.all(Array.from(this.#registry.values(), async (session) => {
-      await session.drain(refusal, { timeoutMs: drainTimeoutMs, leave });
-      if (leave === "hand_over") await session.keepAlive();
-      for (const connection of session.feed.connections) this.#sendAway(connection);
-    }));
+    const { written } = await drainSessions([...this.#registry.values()], {
+      clock,
+      timeoutMs: drainTimeoutMs,
+      leave: this.#options.registry.isDurable() ? "hand_over" : "interrupt",
+      sendAway: (connection) => this.#sendAway(connection),
+    });
     this.#registry.stop();
     this.#rollCall.stop();
-    await this.#allClosed();
+    await Promise.all([this.#allClosed(), written]);
     log.write({ level: "info", event: "drained", reason });
   }
 

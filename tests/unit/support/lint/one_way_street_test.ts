@@ -127,6 +127,7 @@ Deno.test("one-way-street: from each room, exactly the rooms of DESIGN §2", () 
     "protocol",
     "secrets.ts",
     "setting.ts",
+    "settled_within.ts",
     "store_choice.ts",
     "version.ts",
   ];

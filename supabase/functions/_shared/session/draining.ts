@@ -1,0 +1,49 @@
+/** The sessions of a worker that ends: first their clients are sent on, then the database is written to. */
+
+import { AgentError } from "../errors.ts";
+import type { Clock } from "../ports.ts";
+import { settledWithin } from "../settled_within.ts";
+import type { Connection } from "./connection.ts";
+import type { DrainOptions, Session } from "./session.ts";
+
+/** How much longer than its time a running answer keeps its connections, for its last write to be answered. */
+const HAND_OVER_MS = 1000;
+/** How long a worker waits for its last writes, when nobody is connected any more. */
+const LAST_WRITES_MS = 3000;
+
+export interface DrainingOptions extends DrainOptions {
+  clock: Clock;
+  /** Tells a client to connect elsewhere, and closes. */
+  sendAway(connection: Connection): void;
+}
+
+/**
+ * Sends the connections of idle sessions away at once, those of a running turn when it has ended or been handed over, but not
+ * later than {@linkcode HAND_OVER_MS} after its time: a database that does not answer keeps nobody. Resolves when all were
+ * sent away; `written` then settles when the last write is done, or had {@linkcode LAST_WRITES_MS} to.
+ */
+export async function drainSessions(
+  sessions: readonly Session[],
+  { clock, sendAway, timeoutMs, leave }: DrainingOptions,
+): Promise<{ written: Promise<unknown> }> {
+  const refusal = new AgentError("shutting_down", "Cannot take query: this worker is being replaced", {
+    retryable: true,
+    retryAfterMs: 0,
+  });
+  const release = (session: Session): void => {
+    for (const connection of session.feed.connections) sendAway(connection);
+  };
+  const latestMs = leave === "hand_over" && timeoutMs > 0 ? timeoutMs + HAND_OVER_MS : undefined;
+  const ends = sessions.map((session) => {
+    const isBounded = latestMs !== undefined && session.isRunning;
+    if (!session.isRunning) release(session);
+    const drained = session.drain(refusal, { timeoutMs, leave }).then(() => release(session));
+    return {
+      released: isBounded ? settledWithin(clock, latestMs, drained).then(() => release(session)) : drained,
+      written: leave === "hand_over" ? drained.then(() => session.keepAlive()) : drained,
+    };
+  });
+  await Promise.all(ends.map(({ released }) => released));
+  const written = Promise.all(ends.map(({ written }) => written));
+  return { written: settledWithin(clock, LAST_WRITES_MS, written) };
+}

@@ -1,0 +1,63 @@
+/** A folder with the npm package in it, as somebody gets it: built, packed, and installed beside others from the registry. */
+
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { bareEnv } from "./local_stack.ts";
+import { read, urlOf } from "./source_files.ts";
+
+export interface Run {
+  cwd: string | URL;
+}
+
+/** Runs a command to its end and answers what it printed. Fails with all of that where the command does. */
+export async function run(command: string, args: readonly string[], { cwd }: Run): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(command, {
+    args: [...args],
+    cwd,
+    clearEnv: true,
+    env: nodeEnv(),
+    stdin: "null",
+  }).output();
+  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  assert.ok(success, `${command} ${args.join(" ")}:\n${out}\n${err}`);
+  return out ?? "";
+}
+
+/** What Node and npm find in their environment. */
+export function nodeEnv(): Record<string, string> {
+  return { ...bareEnv(), NO_COLOR: "1", npm_config_update_notifier: "false" };
+}
+
+/** Builds the package in a folder. */
+export async function buildPackage(folder: URL): Promise<void> {
+  await run(Deno.execPath(), ["run", "-A", "client/npm/build.ts", fileURLToPath(folder)], { cwd: urlOf("") });
+}
+
+/**
+ * Runs `body` with a folder that has the package built in `built` and these others, by the versions in deno.json where none is
+ * given. Node takes its files for modules.
+ */
+export async function withNpmFolder(
+  built: URL,
+  packages: readonly string[],
+  body: (folder: string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir();
+  try {
+    await run("npm", ["pack", "--pack-destination", folder], { cwd: built });
+    const [tarball = ""] = [...Deno.readDirSync(folder)].map(({ name }) => name);
+    Deno.writeTextFileSync(`${folder}/package.json`, JSON.stringify({ private: true, type: "module" }));
+    const all = [`./${tarball}`, ...packages.map(pinned)];
+    await run("npm", ["install", "--no-audit", "--no-fund", "--save-exact", ...all], { cwd: folder });
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** A package with its version. */
+function pinned(name: string): string {
+  if (name.includes("@")) return name;
+  const { imports } = JSON.parse(read("deno.json"));
+  return `${name}@${String(imports[name]).split("@").at(-1)}`;
+}
