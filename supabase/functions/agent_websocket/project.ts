@@ -3,12 +3,15 @@
 import type { Config } from "../_shared/config.ts";
 import type { IdentityPolicy } from "../_shared/guard/identity.ts";
 import { publishableKeyMatcher } from "../_shared/guard/keys.ts";
+import { MessageSeal } from "../_shared/guard/message_seal.ts";
+import type { Metrics } from "../_shared/metrics.ts";
 import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
 import { InProcessRelay } from "../_shared/notify/in_process_relay.ts";
+import { SigningRelay } from "../_shared/notify/signing_relay.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
-import type { Clock, Ids, Log } from "../_shared/ports.ts";
+import type { Clock, Ids, Log, Relay } from "../_shared/ports.ts";
 
 /** What everything of this worker is made with. */
 export interface Surroundings {
@@ -37,12 +40,27 @@ export function createDurable(
 }
 
 /** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
-export function createRelay(config: Config, { clock, log }: Surroundings): BatchingRelay {
+export function createRelay(config: Config, around: Surroundings, metrics: Metrics): BatchingRelay {
   const { RELAY: mode, project } = config;
   const relay = mode === "off" || project === undefined
     ? new InProcessRelay()
-    : createRealtimeRelay({ ...project, clock, log });
-  return new BatchingRelay({ relay, clock, log });
+    : createSignedRealtime(project, config.secretKeys, around, metrics);
+  return new BatchingRelay({ ...around, relay });
+}
+
+function createSignedRealtime(
+  project: NonNullable<Config["project"]>,
+  secretKeys: readonly string[],
+  { clock, log }: Surroundings,
+  metrics: Metrics,
+): Relay {
+  return new SigningRelay({
+    relay: createRealtimeRelay({ ...project, clock, log }),
+    seal: new MessageSeal(secretKeys),
+    clock,
+    log,
+    onDropped: (reason) => metrics.count("relay_forged_total", reason),
+  });
 }
 
 export function createIdentityPolicy(config: Config, clock: Clock): IdentityPolicy {
