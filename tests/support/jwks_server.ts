@@ -1,4 +1,7 @@
-/** The part of Supabase Auth that checks tokens, over real HTTP: the key set, and `/user` for shared-secret tokens. */
+/**
+ * The part of Supabase Auth that checks tokens, over real HTTP: the key set, and `/user` for shared-secret tokens. Other
+ * issuers' key sets are at `/jwks`.
+ */
 
 import { type TokenSigner, verifyShared } from "./tokens.ts";
 
@@ -35,7 +38,7 @@ export function startAuthServer({ keys = [], secret }: AuthServerOptions = {}): 
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
     const { pathname } = new URL(request.url);
     apiKeys.add(request.headers.get("apikey") ?? "");
-    if (pathname === "/auth/v1/.well-known/jwks.json") requests.keySet++;
+    if (pathname === "/auth/v1/.well-known/jwks.json" || pathname === "/jwks") requests.keySet++;
     else if (pathname === "/auth/v1/user") requests.user++;
     else requests.unknown++;
     switch (self.mode) {

@@ -68,6 +68,9 @@ export function createIdentityPolicy(config: Config, clock: Clock): IdentityPoli
     mode: config.AUTH_MODE,
     verifier: createSupabaseVerifier({
       supabaseUrl: config.SUPABASE_URL ?? "",
+      issuer: config.AUTH_ISSUER,
+      trustedIssuers: config.TRUSTED_ISSUERS,
+      hs256: config.HS256_TOKENS,
       apiKey: config.publishableKeys[0],
       clock,
     }),

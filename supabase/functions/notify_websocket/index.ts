@@ -58,6 +58,9 @@ function compose(config: Config): Handler {
     }),
     verifier: createSupabaseVerifier({
       supabaseUrl: config.SUPABASE_URL ?? "",
+      issuer: config.AUTH_ISSUER,
+      trustedIssuers: config.TRUSTED_ISSUERS,
+      hs256: config.HS256_TOKENS,
       apiKey: config.publishableKeys[0],
       clock,
     }),

@@ -15,6 +15,7 @@ export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
   ["secrets.ts", 0],
   ["setting.ts", 0],
   ["store_choice.ts", 0],
+  ["trusted_issuers.ts", 0],
   ["protocol", 0],
   ["activity", 1],
   ["guard", 1],
