@@ -112,7 +112,7 @@ async function migrate(sql: postgres.Sql, prefix = ""): Promise<void> {
 const RELAY_MIGRATION = "agent_websocket is for the service role only";
 
 for (const release of ["15", "18"] satisfies PostgresRelease[]) {
-  Deno.test(`[RL3] PostgreSQL ${release}: a project's own using (true) opens its topics, and none of ours`, async () => {
+  Deno.test(`[RL5] PostgreSQL ${release}: a project's own using (true) opens its topics, and none of ours`, async () => {
     await withRealtime(release, async ({ sql, reads, writes, inserts }) => {
       // Without our policy they are open: what is asserted below is its doing.
       for (const ask of [reads, writes, inserts]) {
@@ -144,7 +144,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
   });
 }
 
-Deno.test("[RL3] the policy is made by a role that may, and elsewhere the migration says what is missing and goes on", async () => {
+Deno.test("[RL5] the policy is made by a role that may, and elsewhere the migration says what is missing and goes on", async () => {
   await withRealtime("18", async ({ sql, reads }) => {
     const said: string[] = [];
     const { host, port } = sql.options;

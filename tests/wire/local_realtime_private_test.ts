@@ -163,7 +163,7 @@ Deno.test("local realtime: a project may have private channels only", async () =
   });
 });
 
-Deno.test("[RL3] local realtime: a project's policy that opens everything does not open the relay's topics", async () => {
+Deno.test("[RL5] local realtime: a project's policy that opens everything does not open the relay's topics", async () => {
   const everything: Policy = () => true;
   await withRealtime({ policy: everything }, async ({ clients, keys, token, realtime }) => {
     const user = await token();

@@ -6,7 +6,7 @@ import { connect } from "../support/agent_client.ts";
 import { eventually, withLocalStack } from "../support/local_stack.ts";
 import { SupabaseClients } from "../support/supabase_clients.ts";
 
-Deno.test("[RL4] forged notifications, ends and texts are dropped and counted; the real one that follows is shown", async () => {
+Deno.test("[RL6] forged notifications, ends and texts are dropped and counted; the real one that follows is shown", async () => {
   // A project without our policies, and with one of its own that opens everything.
   const realtime = { policy: () => true, isRelayClosed: false, limits: { eventsPerSecond: 0 } };
   await withLocalStack({ realtime }, async (stack) => {

@@ -76,9 +76,8 @@ export interface VerifiedUser {
 /** Tells who a token belongs to. */
 export interface IdentityVerifier {
   /**
-   * Checks a user's access token: signature, algorithm, `iss`, `exp`, `nbf`, `aud`. `address` is the caller's, for the limit
-   * on checks that cost a request; callers without one share a limit.
-   * Rejects with an {@linkcode AgentError}: `unauthorized` for a token that is no good, `store_unavailable`
+   * Checks a user's access token: signature, algorithm, `iss`, `exp`, `nbf`, `aud`. What costs a request is limited by the
+   * caller's `address`. Rejects with an {@linkcode AgentError}: `unauthorized` for a token that is no good; `store_unavailable`
    * (retryable) where the keys could not be had, `rate_limited` (retryable) over the limit.
    */
   verify(token: string, address?: string): Promise<VerifiedUser>;

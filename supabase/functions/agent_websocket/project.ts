@@ -11,7 +11,7 @@ import { SigningRelay } from "../_shared/notify/signing_relay.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
-import type { Clock, Ids, Log, Relay } from "../_shared/ports.ts";
+import type { Clock, Ids, Log } from "../_shared/ports.ts";
 
 /** What everything of this worker is made with. */
 export interface Surroundings {
@@ -40,27 +40,22 @@ export function createDurable(
 }
 
 /** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
-export function createRelay(config: Config, around: Surroundings, metrics: Metrics): BatchingRelay {
-  const { RELAY: mode, project } = config;
-  const relay = mode === "off" || project === undefined
-    ? new InProcessRelay()
-    : createSignedRealtime(project, config.secretKeys, around, metrics);
-  return new BatchingRelay({ ...around, relay });
-}
-
-function createSignedRealtime(
-  project: NonNullable<Config["project"]>,
-  secretKeys: readonly string[],
-  { clock, log }: Surroundings,
-  metrics: Metrics,
-): Relay {
-  return new SigningRelay({
+export function createRelay(
+  config: Config,
+  { clock, log, metrics }: Surroundings & { metrics: Metrics },
+): BatchingRelay {
+  const { RELAY: mode, project, secretKeys } = config;
+  if (mode === "off" || project === undefined) {
+    return new BatchingRelay({ relay: new InProcessRelay(), clock, log });
+  }
+  const relay = new SigningRelay({
     relay: createRealtimeRelay({ ...project, clock, log }),
     seal: new MessageSeal(secretKeys),
     clock,
     log,
     onDropped: (reason) => metrics.count("relay_forged_total", reason),
   });
+  return new BatchingRelay({ relay, clock, log });
 }
 
 export function createIdentityPolicy(config: Config, clock: Clock): IdentityPolicy {

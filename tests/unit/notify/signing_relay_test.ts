@@ -61,7 +61,7 @@ async function arrived(isSo: () => boolean): Promise<void> {
   assert.ok(isSo());
 }
 
-Deno.test("[RL4] what is written to a topic without a secret key is dropped, whatever it says", async () => {
+Deno.test("[RL6] what is written to a topic without a secret key is dropped, whatever it says", async () => {
   const { wire, relay, heard, dropped } = setUp();
   const payloads: Record<string, unknown>[] = [
     { from: "eve", sessionId: "s", call: { kind: "deleted" } },
@@ -92,7 +92,7 @@ Deno.test("[RL4] what is written to a topic without a secret key is dropped, wha
   await relay.close();
 });
 
-Deno.test("[RL4] a signed message counts on its topic, under its name, with its time and its words only", async () => {
+Deno.test("[RL6] a signed message counts on its topic, under its name, with its time and its words only", async () => {
   const { wire, seen, relay, heard, dropped, clock } = setUp();
   const elsewhere = listener();
   relay.subscribe("u", elsewhere);
@@ -127,7 +127,7 @@ Deno.test("[RL4] a signed message counts on its topic, under its name, with its 
   await relay.close();
 });
 
-Deno.test("[RL4] a message is accepted once, and for a minute by its sender's clock", async () => {
+Deno.test("[RL6] a message is accepted once, and for a minute by its sender's clock", async () => {
   const { wire, seen, relay, heard, dropped, clock, log } = setUp();
   await relay.publish("t", message(1));
   await arrived(() => heard.length === 1);
@@ -150,7 +150,7 @@ Deno.test("[RL4] a message is accepted once, and for a minute by its sender's cl
   await other.close();
 });
 
-Deno.test("[RL4] a message from a clock that is ahead is accepted once, for as long as it is accepted at all", async () => {
+Deno.test("[RL6] a message from a clock that is ahead is accepted once, for as long as it is accepted at all", async () => {
   const seal = new MessageSeal([KEY]);
   const now = 1_735_689_600_000;
   const payload = await seal.seal("t", { event: "e", body: "{}" }, now + 60_000);
@@ -166,7 +166,7 @@ Deno.test("[RL4] a message from a clock that is ahead is accepted once, for as l
   assert.deepEqual(await open(now + 120_001), { problem: "stale" });
 });
 
-Deno.test("[RL4] while keys are being replaced the first one signs, and all are accepted", async () => {
+Deno.test("[RL6] while keys are being replaced the first one signs, and all are accepted", async () => {
   const { wire, relay, heard, dropped, clock, log, seen } = setUp([KEY, OLD_KEY]);
   const before = signer(wire, [OLD_KEY], { clock, log });
   const after = signer(wire, [KEY], { clock, log });
@@ -185,7 +185,7 @@ Deno.test("[RL4] while keys are being replaced the first one signs, and all are 
   await relay.close();
 });
 
-Deno.test("[RL4] a flood of forged messages is counted, and logged in one line a minute", async () => {
+Deno.test("[RL6] a flood of forged messages is counted, and logged in one line a minute", async () => {
   const { wire, relay, dropped, log, clock } = setUp();
   for (let n = 0; n < 500; n++) await wire.publish("t", message(n));
   await arrived(() => dropped.length === 500);
@@ -215,7 +215,7 @@ Deno.test("messages come in the order in which they came, however long checking 
   await relay.close();
 });
 
-Deno.test("[RL4] many messages that go together have one signature, and fit whatever characters they have", async () => {
+Deno.test("[RL6] many messages that go together have one signature, and fit whatever characters they have", async () => {
   const { wire, relay, heard, clock, log, seen, dropped } = setUp();
   const batching = new BatchingRelay({ relay, clock, log });
   const there = listener();
