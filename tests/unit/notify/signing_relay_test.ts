@@ -150,6 +150,28 @@ Deno.test("[RL6] a message is accepted once, and for a minute by its sender's cl
   await other.close();
 });
 
+Deno.test("[RL6] a message is the same message however its signature is spelled", async () => {
+  const seal = new MessageSeal([KEY]);
+  const payload = await seal.seal("t", { event: "e", body: "{}" }, 0);
+  assert.deepEqual(await seal.open("t", { event: "e", payload }, 0), { payload: {} });
+  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const start = payload.mac.slice(0, 42);
+  const spellings = [
+    ...[...alphabet].map((last) => `${start}${last}=`).filter((mac) => mac !== payload.mac),
+    payload.mac.slice(0, 43),
+    ` ${payload.mac}`,
+    `${payload.mac}\n`,
+    payload.mac.replaceAll("+", "-").replaceAll("/", "_").replace("=", ""),
+  ];
+  // Some of these decode to the very same bytes.
+  const same = spellings.filter((mac) => /^[A-Za-z0-9+/]{43}=$/.test(mac) && atob(mac) === atob(payload.mac));
+  assert.equal(same.length, 3);
+  for (const mac of spellings) {
+    const opened = await seal.open("t", { event: "e", payload: { ...payload, mac } }, 0);
+    assert.deepEqual(opened, { problem: "forged" }, mac);
+  }
+});
+
 Deno.test("[RL6] a message from a clock that is ahead is accepted once, for as long as it is accepted at all", async () => {
   const seal = new MessageSeal([KEY]);
   const now = 1_735_689_600_000;

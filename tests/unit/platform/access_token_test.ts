@@ -185,3 +185,42 @@ Deno.test("a token of the shared secret needs no kid, and one that it has says n
     assert.equal(readAccessToken(token, NOW, ISSUERS).alg, "HS256");
   }
 });
+
+Deno.test("[AU10] a trusted issuer's token is never one of a shared secret, and may be of Ed25519", async () => {
+  const issuer = {
+    issuer: "https://id.example.com",
+    jwksUrl: "https://id.example.com/jwks",
+    audiences: ["authenticated"],
+    prefix: "",
+  };
+  const issuers = { ...ISSUERS, trusted: [issuer] };
+  const theirs = userClaims(NOW, { iss: issuer.issuer, sub: "ada" });
+  const shared = await hs256.sign(theirs);
+  assert.throws(() => readAccessToken(shared, NOW, issuers), {
+    message: "Cannot accept the token: its algorithm is not allowed",
+  });
+  const read = readAccessToken(await (await signingKey("EdDSA", "ed")).sign(theirs), NOW, issuers);
+  assert.deepEqual([read.alg, read.userId], ["EdDSA", "ada"]);
+});
+
+Deno.test("the project's issuer is the one that is set, and on http any name of this machine", () => {
+  const cases: [isOwn: Issuers["isOwn"], issuer: string, expected: boolean][] = [
+    [ownIssuer("https://p.supabase.co"), "https://p.supabase.co/auth/v1", true],
+    [ownIssuer("https://p.supabase.co/"), "https://p.supabase.co/auth/v1", true],
+    [ownIssuer("https://p.supabase.co"), "https://p.supabase.co/auth/v1/", false],
+    [ownIssuer("https://p.supabase.co"), "http://p.supabase.co/auth/v1", false],
+    [ownIssuer("https://p.supabase.co"), "http://127.0.0.1:54321/auth/v1", false],
+    [ownIssuer("https://p.supabase.co", "https://auth.example.com"), "https://auth.example.com", true],
+    [ownIssuer("https://p.supabase.co", "https://auth.example.com"), "https://p.supabase.co/auth/v1", false],
+    [ownIssuer("http://kong:8000"), "http://kong:8000/auth/v1", true],
+    [ownIssuer("http://kong:8000"), "http://127.0.0.1:54321/auth/v1", true],
+    [ownIssuer("http://kong:8000"), "http://localhost:54321/auth/v1", true],
+    [ownIssuer("http://kong:8000"), "http://[::1]:54321/auth/v1", true],
+    [ownIssuer("http://kong:8000"), "http://127.0.0.1.example.com/auth/v1", false],
+    [ownIssuer("http://kong:8000"), "https://localhost/auth/v1", false],
+    [ownIssuer("http://kong:8000"), "http://localhost/other", false],
+    [ownIssuer("http://kong:8000"), "supabase-demo", false],
+    [ownIssuer("http://kong:8000", "https://auth.example.com"), "http://127.0.0.1:54321/auth/v1", false],
+  ];
+  for (const [isOwn, issuer, expected] of cases) assert.equal(isOwn(issuer), expected, issuer);
+});
