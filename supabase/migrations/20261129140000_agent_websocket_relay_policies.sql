@@ -1,8 +1,8 @@
--- Nobody but the service role reads or writes the relay's topics on Realtime, whatever other policies the project has.
+-- Only the service role reads and writes the relay's topics on Realtime, whatever other policies the project has.
 --
--- Realtime checks a private topic with row level security on realtime.messages: the policies of a project are permissive,
--- and one of them that says `using (true)` opens every topic. A restrictive policy is required in addition to those. It
--- says nothing about topics other than agent_websocket:*. The service role has BYPASSRLS.
+-- Realtime authorizes private topics by row level security on realtime.messages. A project's policies are permissive, so
+-- that one with `using (true)` opens every topic. A restrictive policy must be satisfied as well. This one concerns topics
+-- agent_websocket:* only. The service role has BYPASSRLS.
 --
 -- Does nothing where there is no Realtime. Applying it twice changes nothing. Needs PostgreSQL 15 or later.
 

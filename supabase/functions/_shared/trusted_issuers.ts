@@ -1,26 +1,26 @@
-/** Who else signs tokens that count: the setting `TRUSTED_ISSUERS`, checked whole. docs/DEPLOY.md says how it is written. */
+/** The setting `TRUSTED_ISSUERS`: third-party issuers of tokens. docs/DEPLOY.md documents its format. */
 
 import { Mistake } from "./setting.ts";
 
-/** An identity provider whose tokens count as Supabase's REST takes them. */
+/** An identity provider whose tokens are accepted, as they are by Supabase's REST. */
 export interface TrustedIssuer {
   /** The claim `iss`, to the character. */
   issuer: string;
   /** Where its public keys are, as a JSON Web Key Set. */
   jwksUrl: string;
-  /** One of these must be in the claim `aud`. None: its tokens have no `aud`, as the issuer serves one application only. */
+  /** One of these must be in the claim `aud`. Empty: tokens have no `aud`, because the issuer serves a single application. */
   audiences: readonly string[];
-  /** What comes before the claim `sub` in the user's id, with a colon; "" for nothing: at most one issuer has none. */
+  /** Put before the claim `sub` to form the user id, colon included. "" for at most one issuer. */
   prefix: string;
 }
 
 const MAX_ISSUERS = 10;
-/** What tokens of Supabase Auth have. */
+/** The `aud` of Supabase Auth's tokens. */
 const DEFAULT_AUDIENCE = "authenticated";
 const FIREBASE_KEYS =
   "https://www.googleapis.com/service_accounts/v1/jwk/securetoken@system.gserviceaccount.com";
 
-/** What each provider needs to be told, and what follows from it. Each from Supabase's guide to it and the provider's own. */
+/** The facts of each provider, from Supabase's guide to it and its own documentation. */
 const PROVIDERS: Readonly<Record<string, (name: string) => Omit<TrustedIssuer, "prefix"> | undefined>> = {
   // https://supabase.com/docs/guides/auth/third-party/clerk. Session tokens have no `aud`.
   clerk: (domain) =>
@@ -53,7 +53,7 @@ const PROVIDERS: Readonly<Record<string, (name: string) => Omit<TrustedIssuer, "
 };
 const NAMES = ["issuer", ...Object.keys(PROVIDERS)];
 
-/** A JSON list of issuers. Throws a {@linkcode Mistake} that says what was expected, and of which entry. */
+/** Reads a JSON list of issuers. Throws a {@linkcode Mistake} that says what was expected, and of which entry. */
 export function trustedIssuers(value: string): readonly TrustedIssuer[] {
   const expected = "must be a JSON list of objects, each with one of " + NAMES.join(", ");
   let parsed: unknown;
@@ -118,7 +118,7 @@ function readAudiences(
   }
 }
 
-/** What no entry can know by itself: that no two users can have the same id. */
+/** Checks between entries, so that two users can never have the same id. */
 function checkTogether(issuers: readonly TrustedIssuer[]): void {
   if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) {
     throw new Mistake("must name each issuer once");
@@ -128,7 +128,7 @@ function checkTogether(issuers: readonly TrustedIssuer[]): void {
   }
 }
 
-/** https, or http on this machine; nothing that would make two texts of one URL, nor a password. */
+/** https, or http on loopback; without credentials or fragment. */
 function isSafeUrl(text: string, { query = false } = {}): boolean {
   if (!URL.canParse(text)) return false;
   const { protocol, hostname, username, password, search, hash } = new URL(text);

@@ -1,23 +1,23 @@
 /**
- * The relay's messages, signed: only who has one of the project's secret keys can make one that is accepted.
+ * Signs the relay's messages with a key derived from the project's secret key, and checks the signatures.
  *
- * Row level security on `realtime.messages` keeps others off the topics. That depends on a migration and on the project's
- * database; the signature does not. It covers the topic, the event and the time, so that a message cannot be sent again
- * elsewhere, nor later. It hides nothing.
+ * Row level security on `realtime.messages` keeps other clients off the topics. That depends on a migration and on the
+ * project's own database; the signature does not. It covers the topic, the event and the time, so that a message cannot be
+ * replayed on another topic or later. It does not encrypt.
  */
 
 import type { RelayMessage } from "../ports.ts";
 
-/** How far the clocks of two workers, and the way between them, may be apart. */
+/** Longest delivery time plus clock skew between two workers. */
 const MAX_AGE_MS = 60_000;
-/** Accepted messages that are remembered, for {@linkcode MAX_AGE_MS} at most: the oldest are forgotten first. */
+/** Accepted messages kept to detect replays, each as long as it could be accepted again. The oldest are dropped first. */
 const MAX_REMEMBERED = 10_000;
-/** What the keys are derived for. Another use of the same secret key needs another label. */
+/** Context of the key derivation (HKDF `info`). Another use of the same secret key needs another label. */
 const LABEL = "agent_websocket relay v1";
-/** HMAC-SHA-256 in base64, in its one spelling: the last character holds four bits only, and a decoder passes over the rest. */
+/** HMAC-SHA-256 in canonical base64: the last character has two unused bits, which a decoder ignores. */
 const MAC = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
 
-/** A signed payload. `body` is the payload as JSON: a text, as Realtime may write an object in another order. */
+/** A signed payload. `body` is the payload as JSON text, because Realtime may reorder the keys of an object. */
 interface Sealed {
   /** Milliseconds since the epoch. */
   at: number;
@@ -25,23 +25,26 @@ interface Sealed {
   mac: string;
 }
 
-/** Why a message is not accepted: no key of ours signed it, it is too old, or it was accepted before. */
+/** `Uint8Array`, which has a type parameter in later versions of TypeScript than the platform's. */
+type Bytes = ReturnType<TextEncoder["encode"]>;
+
+/** Why a message is dropped: no valid signature, outside the time window, or a replay. */
 export type SealProblem = "forged" | "stale" | "repeated";
 export type Unsealed = { payload: unknown } | { problem: SealProblem };
 
 export class MessageSeal {
   readonly #secretKeys: readonly string[];
   #keys: Promise<readonly CryptoKey[]> | undefined;
-  /** By `mac`, the time that the message names: in the order in which they came. */
+  /** `at` of each accepted message by its `mac`, in order of arrival. */
   readonly #seen = new Map<string, number>();
 
-  /** The first of `secretKeys` signs, any of them is accepted. */
+  /** Signs with the first of `secretKeys`; accepts any of them. Throws a `TypeError` where there is none. */
   constructor(secretKeys: readonly string[]) {
     if (secretKeys.length === 0) throw new TypeError("Cannot sign messages: there is no secret key");
     this.#secretKeys = secretKeys;
   }
 
-  /** The payload that is sent in the place of `body`, the message's payload as JSON. */
+  /** The signed payload for `body`, which is the message's payload as JSON. `nowMs`: milliseconds since the epoch. */
   async seal(
     topic: string,
     { event, body }: { event: string; body: string },
@@ -54,7 +57,7 @@ export class MessageSeal {
     return { at, body, mac: btoa(String.fromCharCode(...new Uint8Array(mac))) };
   }
 
-  /** The payload of a message that came on `topic`, or why it does not count. Each message is accepted once. */
+  /** Verifies a message received on `topic`: its payload, or why to drop it. Accepts each message once. */
   async open(topic: string, { event, payload }: RelayMessage, nowMs: number): Promise<Unsealed> {
     if (!isSealed(payload)) return { problem: "forged" };
     const { at, body, mac } = payload;
@@ -63,7 +66,7 @@ export class MessageSeal {
     return this.#isNew(mac, at, nowMs) ? { payload: JSON.parse(body) } : { problem: "repeated" };
   }
 
-  async #isOurs(mac: string, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
+  async #isOurs(mac: string, bytes: Bytes): Promise<boolean> {
     const signature = Uint8Array.from(atob(mac), (char) => char.charCodeAt(0));
     for (const key of await this.#derived()) {
       if (await crypto.subtle.verify("HMAC", key, signature, bytes)) return true;
@@ -86,7 +89,7 @@ export class MessageSeal {
   }
 }
 
-/** A key for this use alone: whoever learns it has not learnt the project's. */
+/** A key for this purpose only: it does not reveal the secret key. */
 async function derive(secretKey: string): Promise<CryptoKey> {
   const bytes = new TextEncoder().encode(secretKey);
   const secret = await crypto.subtle.importKey("raw", bytes, "HKDF", false, ["deriveKey"]);
@@ -96,10 +99,10 @@ async function derive(secretKey: string): Promise<CryptoKey> {
   return await crypto.subtle.deriveKey(hkdf, secret, hmac, false, ["sign", "verify"]);
 }
 
-/** JSON in front, so that no two messages have the same bytes. */
+/** The header is JSON, so that two different messages never have the same bytes. */
 function signedBytes(
   { topic, event, at, body }: { topic: string; event: string; at: number; body: string },
-): Uint8Array<ArrayBuffer> {
+): Bytes {
   return new TextEncoder().encode(`${JSON.stringify([topic, event, at])}\n${body}`);
 }
 

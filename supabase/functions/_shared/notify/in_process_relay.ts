@@ -40,7 +40,7 @@ export class InProcessRelay implements Relay {
       const listeners = this.#topics.get(topic);
       if (listeners === undefined) return;
       const message = { event, payload: JSON.parse(json) };
-      listeners.tell((listener) => listener.onMessage(message));
+      listeners.forEach((listener) => listener.onMessage(message));
     });
   }
 

@@ -1,4 +1,4 @@
-/** Who listens to one topic. */
+/** The listeners of one topic. */
 
 import type { RelayListener } from "../ports.ts";
 
@@ -10,15 +10,15 @@ export class Listeners {
     return this.#subscriptions.size;
   }
 
-  /** Answers what ends this subscription: whether it had not ended before. */
+  /** Returns a function that ends this subscription; it returns false if it had ended before. */
   add(listener: RelayListener): () => boolean {
     const subscription = { listener };
     this.#subscriptions.add(subscription);
     return () => this.#subscriptions.delete(subscription);
   }
 
-  /** From a copy: who subscribes meanwhile is told from the next time on. Who ended meanwhile is not told. */
-  tell(what: (listener: RelayListener) => void): void {
+  /** Calls each listener. One that subscribes meanwhile is not called, nor one that ends meanwhile. */
+  forEach(what: (listener: RelayListener) => void): void {
     for (const subscription of [...this.#subscriptions]) {
       if (this.#subscriptions.has(subscription)) what(subscription.listener);
     }

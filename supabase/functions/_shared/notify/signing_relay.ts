@@ -1,20 +1,20 @@
-/** A relay whose messages are signed, and which drops those that are not. */
+/** A relay that signs what it sends and drops what is not validly signed. */
 
 import type { MessageSeal, SealProblem } from "../guard/message_seal.ts";
 import type { CancelTimer, Clock, Log, Relay, RelayListener, RelayMessage, RelayStatus } from "../ports.ts";
 import { encodeRelayPayload } from "../protocol/relay_payload.ts";
 import { Listeners } from "./listeners.ts";
 
-/** From one line of the log about dropped messages to the next. */
+/** Shortest time between two log lines about dropped messages. */
 const LOG_INTERVAL_MS = 60_000;
 
 export interface SigningRelayOptions {
-  /** What carries the messages. */
+  /** The transport. */
   relay: Relay;
   seal: MessageSeal;
   clock: Clock;
   log: Log;
-  /** A message was dropped. */
+  /** Called for each dropped message. */
   onDropped(problem: SealProblem): void;
 }
 
@@ -24,8 +24,8 @@ interface Topic {
 }
 
 /**
- * Any other relay with its messages signed. It belongs below {@linkcode BatchingRelay}: one signature a broadcast, and what
- * is forged is never taken apart.
+ * Wraps another relay. It belongs below `BatchingRelay`: then there is one signature per broadcast, and a batch is verified
+ * before it is unpacked.
  */
 export class SigningRelay implements Relay {
   readonly #options: SigningRelayOptions;
@@ -58,7 +58,7 @@ export class SigningRelay implements Relay {
     const { relay, seal, clock } = this.#options;
     const signing = seal.seal(topic, { event, body: encodeRelayPayload(payload) }, clock.now());
     const sent = signing.then((sealed) => relay.publish(topic, { event, payload: sealed }));
-    // Below, a message counts as being sent only from here on: `close` waits for it.
+    // The relay below does not know of a message that is still being signed, so `close` waits for it here.
     const settled = signing.then(() => {}, () => {}).then(() => void this.#signing.delete(settled));
     this.#signing.add(settled);
     await sent;
@@ -74,7 +74,7 @@ export class SigningRelay implements Relay {
 
   #join(name: string): Topic {
     const listeners = new Listeners();
-    // One after the other, as checking one may take longer than checking the next.
+    // A queue, because verifying one message may take longer than verifying the next.
     let last = Promise.resolve();
     const leave = this.#options.relay.subscribe(name, {
       onMessage: (message) => {
@@ -82,10 +82,10 @@ export class SigningRelay implements Relay {
         last = last.then(async () => {
           const payload = await opened;
           if (payload === undefined || this.#topics.get(name) !== topic) return;
-          listeners.tell((listener) => listener.onMessage({ event: message.event, payload }));
+          listeners.forEach((listener) => listener.onMessage({ event: message.event, payload }));
         });
       },
-      onGap: () => listeners.tell((listener) => listener.onGap?.()),
+      onGap: () => listeners.forEach((listener) => listener.onGap?.()),
     });
     const topic = { listeners, leave };
     this.#topics.set(name, topic);
@@ -101,7 +101,7 @@ export class SigningRelay implements Relay {
     return undefined;
   }
 
-  /** The first is logged at once, the others of the next minute in one line. */
+  /** Logs the first at once, and the others of the next minute as one line. */
   #drop(problem: SealProblem): void {
     this.#options.onDropped(problem);
     this.#dropped.set(problem, (this.#dropped.get(problem) ?? 0) + 1);

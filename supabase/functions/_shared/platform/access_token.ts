@@ -19,12 +19,12 @@ const OWN_ALGORITHMS: readonly string[] = ["ES256", "RS256", "HS256"];
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
 /** OpenID Connect Core, 2; and no control characters, which a database would refuse. */
 const SUBJECT = /^[^\p{Cc}\p{Cs}]{1,255}$/u;
-/** What anonymous sessions are called where activity is shown. */
-const NOBODY = "anonymous";
+/** The `userId` of anonymous sessions in activity events. */
+const ANONYMOUS = "anonymous";
 
-/** Whose tokens count. */
+/** The issuers whose tokens are accepted. */
 export interface Issuers {
-  /** What the project's own tokens name as their issuer. */
+  /** Whether this `iss` is the project's own. */
   isOwn(issuer: string): boolean;
   trusted: readonly TrustedIssuer[];
 }
@@ -51,8 +51,8 @@ export type ClaimedToken =
   );
 
 /**
- * The project's own issuer: `<supabaseUrl>/auth/v1`, or `setting` in its place. A project whose URL is http runs on this
- * machine or in its containers, where one server has several names: then every loopback one counts as well.
+ * Matches the project's own issuer: `<supabaseUrl>/auth/v1`, or `setting` if given. An http URL means a local stack, where one
+ * server has several names (`kong:8000`, `127.0.0.1:54321`): then every loopback issuer is accepted as well.
  */
 export function ownIssuer(supabaseUrl: string, setting?: string): Issuers["isOwn"] {
   const expected = setting ?? `${supabaseUrl.replace(/\/+$/, "")}/auth/v1`;
@@ -80,13 +80,13 @@ export function readAccessToken(token: string, nowMs: number, issuers: Issuers):
   // RFC 7515, 4.1.11: an extension that must be understood, and none is.
   if (Object.hasOwn(header, "crit")) throw refused("it needs an extension that is not known");
   const expiresAt = readTimes(payload, nowMs / 1000) * 1000;
-  // Of the shared secret the auth server is asked, and older ones name nobody.
+  // HS256 tokens are verified by the auth server, and older ones have no issuer.
   if (issuer === undefined && alg !== "HS256" && !(typeof iss === "string" && issuers.isOwn(iss))) {
     throw refused("its issuer is not trusted");
   }
   if (!isFor(aud, issuer?.audiences ?? ["authenticated"])) throw refused("it is for another audience");
-  // The keys of older projects are tokens as well, with the roles `anon` and `service_role`. Supabase's REST takes the role
-  // from this claim whoever issued the token.
+  // The keys of older projects are tokens as well, with the roles `anon` and `service_role`. Supabase's REST reads the
+  // role from this claim for every issuer.
   if (role !== "authenticated") throw refused("it is not a user's");
 
   const claimed = {
@@ -116,7 +116,7 @@ function readTimes({ exp, nbf, iat }: Record<string, unknown>, now: number): num
   return exp;
 }
 
-/** Where no audience is expected there may be none, or Supabase's own: a token for somebody else is never ours. */
+/** Without expected audiences, `aud` must be absent or Supabase's own: a token for another service is never accepted. */
 function isFor(aud: unknown, audiences: readonly string[]): boolean {
   if (audiences.length === 0) return aud === undefined || isFor(aud, ["authenticated"]);
   const named: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
@@ -124,8 +124,8 @@ function isFor(aud: unknown, audiences: readonly string[]): boolean {
 }
 
 /**
- * No two users have one id. Supabase Auth's are UUIDs; the one trusted issuer without a prefix has none of these, and none
- * that begins with another's prefix.
+ * Keeps user ids unique over all issuers. Supabase Auth's ids are UUIDs; those of the one trusted issuer without a prefix must
+ * not be UUIDs, and must not begin with another issuer's prefix.
  */
 function userIdOf(sub: unknown, issuer: TrustedIssuer | undefined, { trusted }: Issuers): string {
   if (typeof sub !== "string" || sub === "") throw refused("it names no user");
@@ -134,9 +134,9 @@ function userIdOf(sub: unknown, issuer: TrustedIssuer | undefined, { trusted }: 
     if (trusted.length > 0 && !UUID.test(sub)) throw refused("its user is not one of the project's");
     return sub;
   }
-  const isAnothers = UUID.test(sub) || sub === NOBODY ||
+  const isAmbiguous = UUID.test(sub) || sub === ANONYMOUS ||
     trusted.some(({ prefix }) => prefix !== "" && sub.startsWith(prefix));
-  if (issuer.prefix === "" && isAnothers) {
+  if (issuer.prefix === "" && isAmbiguous) {
     throw refused("its user could be mistaken for another's: its issuer needs a prefix");
   }
   return issuer.prefix + sub;

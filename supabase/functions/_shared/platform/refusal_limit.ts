@@ -1,27 +1,27 @@
-/** How often one address may be wrong, where finding that out costs somebody else a request. */
+/** Limits refused requests by the address of the caller that caused them. */
 
 import type { Clock } from "../ports.ts";
 
 const WINDOW_MS = 60_000;
 const MAX_REFUSALS = 20;
-/** The addresses that came first are forgotten first. */
+/** The oldest windows are dropped first. */
 const MAX_ADDRESSES = 10_000;
 
 interface Window {
   readonly startedAt: number;
   refusals: number;
-  /** Asked about and not answered yet: each may become a refusal. */
+  /** Requests without an answer yet: each may become a refusal. */
   underWay: number;
-  /** Resolves when one of these is answered. */
+  /** Resolves when one of them is answered. */
   answered: PromiseWithResolvers<void>;
 }
 
-/** What came of asking for leave. */
+/** Permission for one request, or when to retry. */
 export type Leave =
-  | { /** To be called once, with the answer. */ settle(isRefusal: boolean): void }
+  | { /** Must be called once, when the answer is known. */ settle(isRefusal: boolean): void }
   | { /** Milliseconds. */ retryAfterMs: number };
 
-/** At most 20 refusals in a minute by address; answers of any other kind are not limited. */
+/** At most 20 refusals per minute and address. Requests that are not refused are not limited. */
 export class RefusalLimit {
   readonly #clock: Clock;
   readonly #windows = new Map<string, Window>();
@@ -30,7 +30,7 @@ export class RefusalLimit {
     this.#clock = clock;
   }
 
-  /** Waits while those that are under way could use up all that is left. */
+  /** Waits while the requests under way could use up the limit. */
   async ask(address: string): Promise<Leave> {
     for (;;) {
       const window = this.#window(address);

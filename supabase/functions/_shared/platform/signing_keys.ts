@@ -97,7 +97,7 @@ export class SigningKeys {
   }
 }
 
-/** RFC 7517, 5. What has no name, or is for something else, is passed over. */
+/** RFC 7517, 5. Skips keys without a `kid` and keys for another purpose. */
 function readKeySet(answer: unknown): ReadonlyMap<string, SigningKey> {
   const listed = isObject(answer) ? answer.keys : undefined;
   if (!Array.isArray(listed)) throw new Error('Cannot read the signing keys: "keys" is not an array');

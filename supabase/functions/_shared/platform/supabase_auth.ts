@@ -1,8 +1,8 @@
 /**
- * Users' tokens: those of Supabase Auth, and of the issuers that the project trusts beside it.
+ * Verifies users' tokens: those of Supabase Auth, and those of trusted issuers.
  *
- * Signatures are checked by WebCrypto, with the issuers' published keys; of HS256 tokens the auth server is asked, as only it
- * has the secret. supabase-js is not needed for either, and takes some 30 ms of a worker's CPU.
+ * Signatures are checked by WebCrypto with the issuers' published keys. HS256 tokens are checked by the auth server, because
+ * only it has the secret. Neither needs supabase-js, which takes some 30 ms of a worker's CPU to load.
  */
 
 import type { Hs256Policy } from "../config.ts";
@@ -15,15 +15,15 @@ import { RefusalLimit } from "./refusal_limit.ts";
 import { SigningKeys } from "./signing_keys.ts";
 import { TokenVerdicts } from "./token_verdicts.ts";
 
-/** For callers of whom no address is known: they share one limit. */
+/** Callers without a known address share one limit. */
 const NO_ADDRESS = "";
 
 export interface SupabaseVerifierOptions {
   /** The project's URL. */
   supabaseUrl: string;
-  /** What its tokens name as their issuer. Default: `<supabaseUrl>/auth/v1`. */
+  /** The `iss` of its tokens. Default: `<supabaseUrl>/auth/v1`. */
   issuer?: string | undefined;
-  /** Whose tokens count beside the project's. Default: nobody's. */
+  /** Issuers whose tokens are accepted as well. Default: none. */
   trustedIssuers?: readonly TrustedIssuer[];
   /** `auto` (the default) refuses HS256 tokens where the project has signing keys, without asking the auth server. */
   hs256?: Hs256Policy;
@@ -63,7 +63,7 @@ class SupabaseVerifier implements IdentityVerifier {
     const keysAt = (url: string, headers: Readonly<Record<string, string>>): SigningKeys =>
       new SigningKeys({ url, headers, clock, fetch: this.#fetch });
     this.#ownKeys = keysAt(`${this.#authUrl}/.well-known/jwks.json`, this.#headers);
-    // Our key is nothing for others to see.
+    // Third parties must not get the project's key.
     this.#trustedKeys = new Map(trustedIssuers.map(({ issuer, jwksUrl }) => [issuer, keysAt(jwksUrl, {})]));
     this.#verdicts = new TokenVerdicts(clock);
     this.#refusals = new RefusalLimit(clock);
@@ -104,7 +104,7 @@ class SupabaseVerifier implements IdentityVerifier {
     await this.#verdicts.of(token, () => this.#ask(token, { userId, address }));
   }
 
-  /** Asks the auth server, unless this address was refused too often. */
+  /** Asks the auth server, unless too many tokens from this address were refused. */
   async #ask(token: string, { userId, address }: { userId: string; address: string }): Promise<void> {
     const leave = await this.#refusals.ask(address);
     if ("retryAfterMs" in leave) {
@@ -124,14 +124,14 @@ class SupabaseVerifier implements IdentityVerifier {
     }
   }
 
-  /** What `getUser` of supabase-js does, but for its not looking at whom the auth server names. */
+  /** As `getUser` of supabase-js, which does not compare the user in the answer with the token's. */
   async #askAuthServer(token: string, userId: string): Promise<void> {
     const headers = { ...this.#headers, authorization: `Bearer ${token}` };
     const response = await this.#fetch(`${this.#authUrl}/user`, { headers }).catch((cause: unknown) => {
       throw unavailable(cause);
     });
     const body: unknown = await response.json().catch(() => undefined);
-    // By the version of its API one of the two is the error's name, as text.
+    // The error's name is in `code` or in `error_code`, depending on the version of the API.
     const { id, code, error_code: name } = isObject(body) ? body : {};
     const { status } = response;
     if (isRefusal(status, [code, name])) throw refused("the auth server refused it", `HTTP ${status}`);
@@ -141,7 +141,7 @@ class SupabaseVerifier implements IdentityVerifier {
   }
 }
 
-/** Whether the auth server looked at the token and refused it; else it is busy, broken, or something else answered. */
+/** Whether the auth server refused the token. Otherwise it is overloaded or broken, or another server answered. */
 function isRefusal(status: number, names: readonly unknown[]): boolean {
   if (status === 401 || status === 403) return true;
   return (status === 400 || status === 404) && names.some((name) => typeof name === "string");

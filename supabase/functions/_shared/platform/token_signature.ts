@@ -7,7 +7,7 @@ export type PublicKeyAlgorithm = (typeof PUBLIC_KEY_ALGORITHMS)[number];
 interface AlgorithmFacts {
   kty: string;
   crv?: string;
-  /** Of a JWK what makes the public key: a private part, and whatever else is there, is not looked at. */
+  /** The public parameters of a JWK; all others are ignored. */
   parameters: readonly string[];
   algorithm: { name: string; namedCurve?: string; hash?: string };
 }
@@ -29,12 +29,15 @@ const FACTS: Readonly<Record<PublicKeyAlgorithm, AlgorithmFacts>> = {
 /** RFC 7518, 3.3. */
 const MIN_RSA_BITS = 2048;
 
+/** `Uint8Array`, which has a type parameter in later versions of TypeScript than the platform's. */
+type Bytes = ReturnType<TextEncoder["encode"]>;
+
 /** A public key as JSON (RFC 7517), as it came. */
 export type Jwk = Readonly<Record<string, unknown>>;
 
 /**
- * The algorithm that a key is for, by its own kind; undefined where it is for none of ours, or not for signatures. So it is
- * never the token that says how it is to be checked.
+ * The algorithm of a key, from its type and curve; undefined if it is not supported, or not a signature key. The token does
+ * not choose the algorithm.
  */
 export function algorithmOf(jwk: Jwk): PublicKeyAlgorithm | undefined {
   const { kty, crv, alg, use = "sig", key_ops: operations = ["verify"] } = jwk;
@@ -46,7 +49,7 @@ export function algorithmOf(jwk: Jwk): PublicKeyAlgorithm | undefined {
   return isNamed ? found : undefined;
 }
 
-/** A key ready for use. Rejects where it is no key of its algorithm, or too short. */
+/** Imports the public part. Rejects if the key is malformed or too short. */
 export async function importPublicKey(jwk: Jwk, alg: PublicKeyAlgorithm): Promise<CryptoKey> {
   const { kty, parameters, algorithm } = FACTS[alg];
   const bare = { kty, ...Object.fromEntries(parameters.map((name) => [name, jwk[name]])) };
@@ -57,7 +60,7 @@ export async function importPublicKey(jwk: Jwk, alg: PublicKeyAlgorithm): Promis
   return key;
 }
 
-/** Whether the third part of the token signs the first two. Never rejects. */
+/** Whether the third part of the token is a signature of the first two. Never rejects. */
 export async function isSignedBy(token: string, key: CryptoKey, alg: PublicKeyAlgorithm): Promise<boolean> {
   const end = token.lastIndexOf(".");
   const signature = fromBase64Url(token.slice(end + 1));
@@ -66,8 +69,8 @@ export async function isSignedBy(token: string, key: CryptoKey, alg: PublicKeyAl
   return await crypto.subtle.verify(FACTS[alg].algorithm, key, signature, signed).catch(() => false);
 }
 
-/** Undefined for what is no base64url. */
-export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | undefined {
+/** Undefined if the text is not base64url. */
+export function fromBase64Url(text: string): Bytes | undefined {
   if (!/^[\w-]+$/.test(text) || text.length % 4 === 1) return undefined;
   const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
   // A loop: `Uint8Array.from` with a function costs several times as much.

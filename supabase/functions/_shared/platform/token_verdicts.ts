@@ -44,7 +44,7 @@ export class TokenVerdicts {
       if (!refused && this.#verdicts.get(key) === verdict) this.#verdicts.delete(key);
       throw error;
     } finally {
-      // Only now: what was never asked must not drive out what was answered.
+      // Not before: a token that was refused without a request must not evict a verdict.
       const [oldest] = this.#verdicts.keys();
       if (this.#verdicts.size > MAX_REMEMBERED && oldest !== undefined) this.#verdicts.delete(oldest);
     }
