@@ -64,6 +64,16 @@ Deno.test("[AU11] where the project has none, the auth server is asked; while th
   assert.deepEqual(server.requests, { keySet: 2, user: 2, unknown: 0 });
 });
 
+Deno.test("[AU11] an older auth server, which has no key set at all, is asked as well", async () => {
+  const { server, verifier } = world({ hs256: "auto" });
+  await using _ = server;
+  server.mode = "old";
+  await verifier.verify(await hs256.sign(plausible));
+  await refuses(verifier, await sharedSecret("another-secret").sign(plausible));
+  await refuses(verifier, await es256.sign(plausible));
+  assert.deepEqual(server.requests, { keySet: 1, user: 2, unknown: 0 });
+});
+
 Deno.test("[AU11] an address whose tokens were refused 20 times in a minute causes no more requests, and others are not held up", async () => {
   const { server, verifier, clock } = world();
   await using _ = server;

@@ -220,6 +220,9 @@ Deno.test("[AU10] made-up key ids cause one request to the issuer in ten seconds
   await cannotCheck(verifier, await sign(claims));
   for (let index = 0; index < 20; index++) await cannotCheck(verifier, await sign(claims));
   assert.equal(provider.requests.keySet, 2);
+  provider.mode = "old";
+  clock.advance(1000);
+  await cannotCheck(verifier, await sign(claims));
   provider.mode = "endless";
   clock.advance(1000);
   await cannotCheck(verifier, await sign(claims));

@@ -8,8 +8,9 @@ import { type TokenSigner, verifyShared } from "./tokens.ts";
 /**
  * `down`: HTTP 503 with HTML, as a gateway answers. `silent`: takes the request and never answers. `stalling`: sends the
  * head and half of the body. `endless`: a body without end. `busy`: HTTP 429. `odd`: HTTP 200 with JSON of another kind.
+ * `old`: there is no key set (HTTP 404); the rest is up.
  */
-export type AuthServerMode = "up" | "down" | "silent" | "stalling" | "endless" | "busy" | "odd";
+export type AuthServerMode = "up" | "down" | "silent" | "stalling" | "endless" | "busy" | "odd" | "old";
 
 export interface AuthServer extends AsyncDisposable {
   /** What `SUPABASE_URL` would be. */
@@ -54,8 +55,10 @@ export function startAuthServer({ keys = [], secret }: AuthServerOptions = {}): 
         return new Response(half(ending.promise), { headers: { "content-type": "application/json" } });
       case "endless":
         return new Response(endless(), { headers: { "content-type": "application/json" } });
+      case "old":
       case "up":
         if (pathname === "/auth/v1/user") return await user(request);
+        if (self.mode === "old") return new Response("404 page not found", { status: 404 });
         return Response.json({ keys: self.keys.map(({ jwk }) => jwk).filter((jwk) => jwk !== undefined) });
     }
   });

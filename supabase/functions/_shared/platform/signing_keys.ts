@@ -27,6 +27,8 @@ export interface SigningKeysOptions {
   headers: Readonly<Record<string, string>>;
   clock: Clock;
   fetch: Fetch;
+  /** Whether HTTP 404 means that there are no keys, as with auth servers that have only a shared secret. Default: false. */
+  isOptional?: boolean;
 }
 
 /** One of an issuer's keys, with the one algorithm that it is for. */
@@ -83,11 +85,14 @@ export class SigningKeys {
   }
 
   async #fetch(): Promise<void> {
-    const { url, headers, clock, fetch } = this.#options;
+    const { url, headers, clock, fetch, isOptional = false } = this.#options;
     try {
       const response = await fetch(url, { headers });
-      if (!response.ok) throw new Error(`Cannot fetch the signing keys: HTTP ${response.status}`);
-      this.#keys = readKeySet(await response.json());
+      const isMissing = isOptional && response.status === 404;
+      if (!response.ok && !isMissing) {
+        throw new Error(`Cannot fetch the signing keys: HTTP ${response.status}`);
+      }
+      this.#keys = isMissing ? new Map() : readKeySet(await response.json());
       this.#fetchedAt = clock.now();
       this.#failure = undefined;
     } catch (cause) {

@@ -60,11 +60,18 @@ class SupabaseVerifier implements IdentityVerifier {
     this.#fetch = deadlineFetch(clock, timeoutMs);
     this.#hs256 = hs256;
     this.#issuers = { isOwn: ownIssuer(supabaseUrl, issuer), trusted: trustedIssuers };
-    const keysAt = (url: string, headers: Readonly<Record<string, string>>): SigningKeys =>
-      new SigningKeys({ url, headers, clock, fetch: this.#fetch });
-    this.#ownKeys = keysAt(`${this.#authUrl}/.well-known/jwks.json`, this.#headers);
+    this.#ownKeys = new SigningKeys({
+      url: `${this.#authUrl}/.well-known/jwks.json`,
+      headers: this.#headers,
+      clock,
+      fetch: this.#fetch,
+      isOptional: true,
+    });
     // Third parties must not get the project's key.
-    this.#trustedKeys = new Map(trustedIssuers.map(({ issuer, jwksUrl }) => [issuer, keysAt(jwksUrl, {})]));
+    const theirs = { headers: {}, clock, fetch: this.#fetch };
+    this.#trustedKeys = new Map(
+      trustedIssuers.map(({ issuer, jwksUrl: url }) => [issuer, new SigningKeys({ ...theirs, url })]),
+    );
     this.#verdicts = new TokenVerdicts(clock);
     this.#refusals = new RefusalLimit(clock);
   }
