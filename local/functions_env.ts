@@ -20,6 +20,8 @@ export function functionsEnv(
   return {
     // Anyone may try the demo, and sign-in works too. The platform's own default is stricter.
     AUTH_MODE: "optional",
+    // Lite signs its users' tokens with the shared secret, beside the stack's own signing key.
+    HS256_TOKENS: "accept",
     ...(hasDatabase ? {} : { SESSION_STORE: "memory" }),
     SB_REGION: "local",
     ...Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")),

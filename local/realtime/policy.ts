@@ -1,5 +1,6 @@
 /** Who may read and write private topics. On the platform this is row level security on `realtime.messages`. */
 
+import { RELAY_PREFIX } from "../../supabase/functions/_shared/protocol/topics.ts";
 import type { Claims } from "./tokens.ts";
 
 export interface Access {
@@ -12,6 +13,11 @@ export interface Access {
 }
 
 export type Policy = (access: Access) => boolean;
+
+/** No policy of the project opens the relay's topics: what `supabase/migrations` adds to those that the project has. */
+export function withRelayClosed(policy: Policy): Policy {
+  return (access) => (!access.topic.startsWith(RELAY_PREFIX) || serviceRoleOnly(access)) && policy(access);
+}
 
 /** What holds in a project without a policy of its own: the service role passes row level security, nobody else does. */
 export const serviceRoleOnly: Policy = ({ claims }) => claims.role === "service_role";

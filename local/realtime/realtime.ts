@@ -6,7 +6,7 @@ import { openSocket } from "./handshake.ts";
 import { answerHttp } from "./http_api.ts";
 import { Hub } from "./hub.ts";
 import type { Context } from "./join.ts";
-import { serviceRoleOnly } from "./policy.ts";
+import { serviceRoleOnly, withRelayClosed } from "./policy.ts";
 import { RateMeter } from "./rate_meter.ts";
 import { DEFAULT_DELAYS, DEFAULT_LIMITS, type RealtimeOptions } from "./settings.ts";
 import { Tokens } from "./tokens.ts";
@@ -50,11 +50,12 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const { keys, publicKeys = () => Promise.resolve([]), policy = serviceRoleOnly, privateOnly = false } =
     options;
+  const { isRelayClosed = true } = options;
   const context: Context = {
     tokens: new Tokens({ keys, publicKeys, clock }),
     hub: new Hub({ clock, eventsPerSecond: limits.eventsPerSecond }),
     joins: new RateMeter(clock, { spans: 10, spanMs: 100 }),
-    policy,
+    policy: isRelayClosed ? withRelayClosed(policy) : policy,
     privateOnly,
     limits,
     delays: { ...DEFAULT_DELAYS, ...options.delays },

@@ -46,8 +46,10 @@ export interface RealtimeOptions {
   keys: RealtimeKeys;
   /** The keys that verify tokens with a `kid`, asked for each time. Default: none. */
   publicKeys?: () => Promise<readonly Pick<SigningKey, "kid" | "alg" | "publicKey">[]>;
-  /** Who may do what on private topics. Default: the service role everything, others nothing. */
+  /** Who may do what on private topics, by the project's own policies. Default: the service role everything, others nothing. */
   policy?: Policy;
+  /** Whether the migration that keeps the relay's topics for the service role is applied. Default: true. */
+  isRelayClosed?: boolean;
   /** Whether public topics cannot be joined. Default: false. */
   privateOnly?: boolean;
   limits?: Partial<RealtimeLimits>;

@@ -45,7 +45,7 @@ function supabaseSubject(signer: TokenSigner): Subject {
   const server = startAuthServer({ keys: [es256, rs256], secret: SECRET });
   const clock = new ManualClock();
   return {
-    verifier: createSupabaseVerifier({ supabaseUrl: server.url, clock }),
+    verifier: createSupabaseVerifier({ supabaseUrl: server.url, clock, hs256: "accept" }),
     clock,
     token: (userId, expiresAt) =>
       signer.sign(userClaims(clock.now(), { sub: userId, exp: Math.floor(expiresAt / 1000) })),

@@ -1,8 +1,10 @@
 /** What every Relay must do, run on each implementation. */
 
 import assert from "node:assert/strict";
+import { MessageSeal } from "../../supabase/functions/_shared/guard/message_seal.ts";
 import { BatchingRelay } from "../../supabase/functions/_shared/notify/batching_relay.ts";
 import { InProcessRelay } from "../../supabase/functions/_shared/notify/in_process_relay.ts";
+import { SigningRelay } from "../../supabase/functions/_shared/notify/signing_relay.ts";
 import type { Relay, RelayMessage } from "../../supabase/functions/_shared/ports.ts";
 import { createRealtimeRelay } from "../../supabase/functions/_shared/platform/realtime_relay.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
@@ -42,12 +44,20 @@ async function overRealtime(wrap: (relay: Relay) => Relay): Promise<RelaysUnderT
 
 const plain = (relay: Relay): Relay => relay;
 const batching = (relay: Relay): Relay => new BatchingRelay({ relay, clock, log });
+const seal = (): MessageSeal => new MessageSeal(["sb_secret_of_the_project"]);
+const signing = (relay: Relay): Relay =>
+  new SigningRelay({ relay, seal: seal(), clock, log, onDropped: (problem) => assert.fail(problem) });
+
+/** What a signature adds to the payload of the largest message, whose JSON has four quotation marks. */
+const SEAL_BYTES = '{"at":1735689600000,"body":"","mac":""}'.length + 44 + 4;
 
 const IMPLEMENTATIONS: Readonly<Record<string, () => Promise<RelaysUnderTest>>> = {
   "InProcessRelay": () => inProcess(plain),
   "InProcessRelay with batches": () => inProcess(batching),
+  "InProcessRelay, signed": () => inProcess(signing),
   "RealtimeRelay": () => overRealtime(plain),
   "RealtimeRelay with batches": () => overRealtime(batching),
+  "RealtimeRelay, signed, with batches": () => overRealtime((relay) => batching(signing(relay))),
 };
 
 for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
@@ -112,7 +122,8 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     const relay = relays.worker();
     relay.subscribe("t", there);
     await joined(relay);
-    const largest = { event: "e", payload: { text: "x".repeat(250_000 - '{"text":""}'.length) } };
+    const room = 250_000 - '{"text":""}'.length - (name.includes("signed") ? SEAL_BYTES : 0);
+    const largest = { event: "e", payload: { text: "x".repeat(room) } };
     await relay.publish("t", largest);
     await until(() => there.heard.length > 0);
     assert.deepEqual(there.heard, [largest]);

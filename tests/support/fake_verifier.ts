@@ -6,6 +6,8 @@ import type { Clock, IdentityVerifier, VerifiedUser } from "../../supabase/funct
 export class FakeVerifier implements IdentityVerifier {
   /** While it is set nothing can be verified. */
   down = false;
+  /** Where the tokens came from that were checked, in order. */
+  readonly addresses: (string | undefined)[] = [];
   readonly #clock: Pick<Clock, "now">;
   readonly #users = new Map<string, VerifiedUser>();
 
@@ -20,7 +22,8 @@ export class FakeVerifier implements IdentityVerifier {
   }
 
   // Answers in a later microtask, as everything does that really checks.
-  async verify(token: string): Promise<VerifiedUser> {
+  async verify(token: string, address?: string): Promise<VerifiedUser> {
+    this.addresses.push(address);
     await Promise.resolve();
     if (this.down) {
       throw new AgentError("store_unavailable", "Cannot check the token: the auth server did not answer", {

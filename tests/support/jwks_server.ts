@@ -1,12 +1,16 @@
-/** The part of Supabase Auth that checks tokens, over real HTTP: the key set, and `/user` for shared-secret tokens. */
+/**
+ * The part of Supabase Auth that checks tokens, over real HTTP: the key set, and `/user` for shared-secret tokens. Other
+ * issuers' key sets are at `/jwks`.
+ */
 
 import { type TokenSigner, verifyShared } from "./tokens.ts";
 
 /**
  * `down`: HTTP 503 with HTML, as a gateway answers. `silent`: takes the request and never answers. `stalling`: sends the
  * head and half of the body. `endless`: a body without end. `busy`: HTTP 429. `odd`: HTTP 200 with JSON of another kind.
+ * `old`: there is no key set (HTTP 404); the rest is up.
  */
-export type AuthServerMode = "up" | "down" | "silent" | "stalling" | "endless" | "busy" | "odd";
+export type AuthServerMode = "up" | "down" | "silent" | "stalling" | "endless" | "busy" | "odd" | "old";
 
 export interface AuthServer extends AsyncDisposable {
   /** What `SUPABASE_URL` would be. */
@@ -35,7 +39,7 @@ export function startAuthServer({ keys = [], secret }: AuthServerOptions = {}): 
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
     const { pathname } = new URL(request.url);
     apiKeys.add(request.headers.get("apikey") ?? "");
-    if (pathname === "/auth/v1/.well-known/jwks.json") requests.keySet++;
+    if (pathname === "/auth/v1/.well-known/jwks.json" || pathname === "/jwks") requests.keySet++;
     else if (pathname === "/auth/v1/user") requests.user++;
     else requests.unknown++;
     switch (self.mode) {
@@ -51,8 +55,10 @@ export function startAuthServer({ keys = [], secret }: AuthServerOptions = {}): 
         return new Response(half(ending.promise), { headers: { "content-type": "application/json" } });
       case "endless":
         return new Response(endless(), { headers: { "content-type": "application/json" } });
+      case "old":
       case "up":
         if (pathname === "/auth/v1/user") return await user(request);
+        if (self.mode === "old") return new Response("404 page not found", { status: 404 });
         return Response.json({ keys: self.keys.map(({ jwk }) => jwk).filter((jwk) => jwk !== undefined) });
     }
   });

@@ -17,12 +17,15 @@ const ASYMMETRIC = {
     publicExponent: new Uint8Array([1, 0, 1]),
     hash: "SHA-256",
   },
+  EdDSA: { name: "Ed25519" },
 } as const;
 
 /** A new key pair named `kid`. */
-export async function signingKey(alg: "ES256" | "RS256", kid: string): Promise<TokenSigner> {
-  const algorithm = ASYMMETRIC[alg];
-  const { privateKey, publicKey } = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+export async function signingKey(alg: keyof typeof ASYMMETRIC, kid: string): Promise<TokenSigner> {
+  const algorithm: AlgorithmIdentifier = ASYMMETRIC[alg];
+  const pair = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+  if (!("privateKey" in pair)) throw new TypeError("Cannot sign: there is no key pair");
+  const { privateKey, publicKey } = pair;
   const jwk = { ...await crypto.subtle.exportKey("jwk", publicKey), alg, kid, use: "sig" };
   return {
     jwk,

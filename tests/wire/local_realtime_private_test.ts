@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { Policy } from "../../local/realtime/policy.ts";
+import { EVERYONE_TOPIC } from "../../supabase/functions/_shared/protocol/topics.ts";
 import { seconds, withRealtime } from "../support/local_realtime.ts";
 import { eventually } from "../support/local_stack.ts";
 import { ManualClock } from "../support/manual_clock.ts";
@@ -159,5 +160,33 @@ Deno.test("local realtime: a project may have private channels only", async () =
     const [status] = await eventually("a refusal", () => statuses.length > 0 && statuses);
     assert.equal(status, "CHANNEL_ERROR: PrivateOnly: This project only allows private channels");
     await join(clients.client(keys.secretKey), "room", secret);
+  });
+});
+
+Deno.test("[RL5] local realtime: a project's policy that opens everything does not open the relay's topics", async () => {
+  const everything: Policy = () => true;
+  await withRealtime({ policy: everything }, async ({ clients, keys, token, realtime }) => {
+    const user = await token();
+    const strangers = [
+      clients.client(keys.publishableKey),
+      clients.client(keys.publishableKey, { accessToken: () => Promise.resolve(user) }),
+    ];
+    const worker = await join(clients.client(keys.secretKey), EVERYONE_TOPIC, secret);
+    for (const stranger of strangers) {
+      await stranger.realtime.setAuth();
+      await join(stranger, "room", secret);
+      const { statuses, channel } = subscribe(stranger, EVERYONE_TOPIC, secret);
+      const [status] = await eventually("a refusal", () => statuses.length > 0 && statuses);
+      assert.match(status ?? "", /^CHANNEL_ERROR: Unauthorized: .*: agent_websocket:all$/);
+      // It is told that it was sent, and it is not.
+      assert.deepEqual(await channel.httpSend("e", { n: 1 }), { success: true });
+    }
+    assert.equal(await worker.channel.send({ ...message, payload: { n: 2 } }), "ok");
+    await worker.channel.httpSend("e", { n: 3 });
+    assert.deepEqual(await payloads(worker, 1), [{ n: 3 }]);
+    assert.ok(realtime.stats().published < 3);
+  });
+  await withRealtime({ policy: everything, isRelayClosed: false }, async ({ clients, keys }) => {
+    await join(clients.client(keys.publishableKey), EVERYONE_TOPIC, secret);
   });
 });

@@ -18,10 +18,15 @@ import {
   url,
   whole,
 } from "./setting.ts";
+import { trustedIssuers } from "./trusted_issuers.ts";
 
 /** What becomes of an answer whose worker has gone: it goes on where it was, begins anew, or ends `interrupted`. */
 export const CONTINUE_POLICIES = ["continue", "restart", "interrupt"] as const;
 export type ContinuePolicy = (typeof CONTINUE_POLICIES)[number];
+
+/** What becomes of tokens that the shared secret of an older project signed. */
+export const HS256_POLICIES = ["auto", "accept", "refuse"] as const;
+export type Hs256Policy = (typeof HS256_POLICIES)[number];
 
 /** Every mistake in the environment, one `NAME: what was expected` each. Values are not repeated: some are keys. */
 export class ConfigError extends Error {
@@ -68,6 +73,9 @@ export const environment = {
   RETENTION_DAYS: otherwise(30, whole(0, 36_500)),
   // Connections
   AUTH_MODE: otherwise("required", oneOf("required", "optional", "none")),
+  AUTH_ISSUER: optional(url),
+  TRUSTED_ISSUERS: otherwise([], trustedIssuers),
+  HS256_TOKENS: otherwise("auto", oneOf(...HS256_POLICIES)),
   AUTH_TIMEOUT_MS: otherwise(5000, durationMs(1)),
   TOKEN_EXPIRY_NOTICE_MS: otherwise(60_000, durationMs(0)),
   ALLOWED_ORIGINS: otherwise([], list),
@@ -136,6 +144,10 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
   }
   if (env.AUTH_MODE !== "none" && !isSet("SUPABASE_URL")) {
     problems.push("SUPABASE_URL: must be set, to check tokens with (or AUTH_MODE=none, to let everyone in)");
+  }
+  const own = partial.AUTH_ISSUER ?? `${partial.SUPABASE_URL?.replace(/\/+$/, "")}/auth/v1`;
+  if (partial.TRUSTED_ISSUERS?.some(({ issuer }) => issuer === own)) {
+    problems.push("TRUSTED_ISSUERS: must not name the project's own issuer, whose tokens count anyway");
   }
   const { SESSION_STORE: store, TURN_LEASE_MS: leaseMs, CHECKPOINT_INTERVAL_MS: checkpointMs } = partial;
   if (leaseMs !== undefined && checkpointMs !== undefined && leaseMs < 2 * checkpointMs) {

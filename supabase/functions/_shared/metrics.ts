@@ -22,6 +22,10 @@ const COUNTERS = {
     label: "code",
     help: "Connections to the live-activity stream that were closed, by close code",
   },
+  relay_forged_total: {
+    label: "reason",
+    help: "Messages of the relay that were dropped, by reason: forged, stale or repeated",
+  },
   activity_events_failed_total: { help: "Activity events that could not be encoded" },
 } as const satisfies Record<string, { label?: string; help: string }>;
 

@@ -76,11 +76,11 @@ export interface VerifiedUser {
 /** Tells who a token belongs to. */
 export interface IdentityVerifier {
   /**
-   * Checks a user's access token: signature, algorithm, `exp`, `nbf`, `aud`.
-   * Rejects with an {@linkcode AgentError}: `unauthorized` for a token that is no good, or `store_unavailable`
-   * (retryable) where the keys could not be had.
+   * Checks a user's access token: signature, algorithm, `iss`, `exp`, `nbf`, `aud`. What costs a request is limited by the
+   * caller's `address`. Rejects with an {@linkcode AgentError}: `unauthorized` for a token that is no good; `store_unavailable`
+   * (retryable) where the keys could not be had, `rate_limited` (retryable) over the limit.
    */
-  verify(token: string): Promise<VerifiedUser>;
+  verify(token: string, address?: string): Promise<VerifiedUser>;
 }
 
 /** One message of a chat completion. */

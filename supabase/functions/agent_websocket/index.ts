@@ -45,7 +45,7 @@ function compose(config: Config, log: Log): Handler {
   const memory = new MemoryStore({ clock, maxEvents: config.MAX_EVENTS });
   const choice = new StoreChoice({ mode: config.SESSION_STORE, log, durable });
   const store = new ChosenStore({ choice, memory });
-  const relay = createRelay(config, around);
+  const relay = createRelay(config, { ...around, metrics });
   const readers = createReaders();
   const isDurable = (): boolean => choice.name === "postgres";
   const live = new LiveActivity(config, {

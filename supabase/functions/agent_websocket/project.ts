@@ -3,8 +3,11 @@
 import type { Config } from "../_shared/config.ts";
 import type { IdentityPolicy } from "../_shared/guard/identity.ts";
 import { publishableKeyMatcher } from "../_shared/guard/keys.ts";
+import { MessageSeal } from "../_shared/guard/message_seal.ts";
+import type { Metrics } from "../_shared/metrics.ts";
 import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
 import { InProcessRelay } from "../_shared/notify/in_process_relay.ts";
+import { SigningRelay } from "../_shared/notify/signing_relay.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
@@ -37,11 +40,21 @@ export function createDurable(
 }
 
 /** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
-export function createRelay(config: Config, { clock, log }: Surroundings): BatchingRelay {
-  const { RELAY: mode, project } = config;
-  const relay = mode === "off" || project === undefined
-    ? new InProcessRelay()
-    : createRealtimeRelay({ ...project, clock, log });
+export function createRelay(
+  config: Config,
+  { clock, log, metrics }: Surroundings & { metrics: Metrics },
+): BatchingRelay {
+  const { RELAY: mode, project, secretKeys } = config;
+  if (mode === "off" || project === undefined) {
+    return new BatchingRelay({ relay: new InProcessRelay(), clock, log });
+  }
+  const relay = new SigningRelay({
+    relay: createRealtimeRelay({ ...project, clock, log }),
+    seal: new MessageSeal(secretKeys),
+    clock,
+    log,
+    onDropped: (reason) => metrics.count("relay_forged_total", reason),
+  });
   return new BatchingRelay({ relay, clock, log });
 }
 
@@ -50,6 +63,9 @@ export function createIdentityPolicy(config: Config, clock: Clock): IdentityPoli
     mode: config.AUTH_MODE,
     verifier: createSupabaseVerifier({
       supabaseUrl: config.SUPABASE_URL ?? "",
+      issuer: config.AUTH_ISSUER,
+      trustedIssuers: config.TRUSTED_ISSUERS,
+      hs256: config.HS256_TOKENS,
       apiKey: config.publishableKeys[0],
       clock,
     }),

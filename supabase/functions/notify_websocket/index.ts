@@ -6,12 +6,14 @@
 
 import { type Config, ConfigError, parseConfig } from "../_shared/config.ts";
 import { publishableKeyMatcher, secretKeyMatcher } from "../_shared/guard/keys.ts";
+import { MessageSeal } from "../_shared/guard/message_seal.ts";
 import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { createNotifyRoutes } from "../_shared/http/notify_routes.ts";
 import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.ts";
 import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
 import { Notifier } from "../_shared/notify/notifier.ts";
 import { SessionCalls } from "../_shared/notify/session_calls.ts";
+import { SigningRelay } from "../_shared/notify/signing_relay.ts";
 import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
@@ -56,6 +58,9 @@ function compose(config: Config): Handler {
     }),
     verifier: createSupabaseVerifier({
       supabaseUrl: config.SUPABASE_URL ?? "",
+      issuer: config.AUTH_ISSUER,
+      trustedIssuers: config.TRUSTED_ISSUERS,
+      hs256: config.HS256_TOKENS,
       apiKey: config.publishableKeys[0],
       clock,
     }),
@@ -69,13 +74,21 @@ function compose(config: Config): Handler {
 }
 
 /** A relay of this process alone would reach nobody, and say that it did: without a project there is none. */
-function createRelay({ project }: Config, { clock, log }: Surroundings): BatchingRelay {
+function createRelay({ project, secretKeys }: Config, { clock, log }: Surroundings): BatchingRelay {
   if (project === undefined) {
     throw new ConfigError([
       "SUPABASE_URL, SUPABASE_SECRET_KEYS: must be set, to reach the workers over Realtime (or RELAY=off)",
     ]);
   }
-  return new BatchingRelay({ clock, log, relay: createRealtimeRelay({ ...project, clock, log }) });
+  const relay = new SigningRelay({
+    relay: createRealtimeRelay({ ...project, clock, log }),
+    seal: new MessageSeal(secretKeys),
+    clock,
+    log,
+    // It only sends.
+    onDropped: () => {},
+  });
+  return new BatchingRelay({ clock, log, relay });
 }
 
 function createStore(config: Config, { clock, ids, log }: Surroundings): StoreChoice<PostgresStore> {

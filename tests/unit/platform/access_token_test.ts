@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
 import {
+  type Issuers,
   MAX_TOKEN_CHARS,
+  ownIssuer,
   readAccessToken,
 } from "../../../supabase/functions/_shared/platform/access_token.ts";
 import { type Claims, sharedSecret, signingKey, unsigned, userClaims } from "../../support/tokens.ts";
@@ -10,6 +12,9 @@ const NOW = 1_735_689_600_000;
 const NOW_S = NOW / 1000;
 const es256 = await signingKey("ES256", "key-1");
 const hs256 = sharedSecret("a-secret-of-an-older-project-with-enough-characters");
+
+/** A project that trusts nobody else. */
+const ISSUERS: Issuers = { isOwn: ownIssuer("http://127.0.0.1"), trusted: [] };
 
 type MakeToken = () => string | Promise<string>;
 
@@ -105,6 +110,23 @@ const REFUSED: Readonly<Record<string, Readonly<Record<string, MakeToken>>>> = {
     "no role": claims({ role: undefined }),
     "a list": claims({ role: ["authenticated"] }),
   },
+  "its issuer is not trusted": {
+    "another project": claims({ iss: "https://other.supabase.co/auth/v1" }),
+    "Clerk, with the audience of Supabase": claims({ iss: "https://example.clerk.accounts.dev" }),
+    "one that begins as ours": claims({ iss: "http://127.0.0.1/auth/v1/" }),
+    "one that ends as ours": claims({ iss: "http://example.com/http://127.0.0.1/auth/v1" }),
+    "left out": claims({ iss: undefined }),
+    "a list": claims({ iss: ["http://127.0.0.1/auth/v1"] }),
+  },
+  "its user cannot be named so": {
+    "a zero byte, which no database takes": claims({ sub: "ada\0" }),
+    "half a character": payload(
+      `{"iss":"http://127.0.0.1/auth/v1","aud":"authenticated","role":"authenticated","exp":${
+        NOW_S + 9
+      },"sub":"\\ud800"}`,
+    ),
+    "longer than 255 characters": claims({ sub: "x".repeat(256) }),
+  },
   "it names no user": {
     "left out": claims({ sub: undefined }),
     "empty": claims({ sub: "" }),
@@ -117,7 +139,7 @@ for (const [why, cases] of Object.entries(REFUSED)) {
   for (const [name, make] of Object.entries(cases)) {
     Deno.test(`[AU3] a token is refused because ${why}: ${name}`, async () => {
       const token = await make();
-      assert.throws(() => readAccessToken(token, NOW), (error) => {
+      assert.throws(() => readAccessToken(token, NOW, ISSUERS), (error) => {
         assert.ok(error instanceof AgentError);
         assert.deepEqual(
           [error.code, error.message, error.retryable, error.cause],
@@ -140,9 +162,10 @@ const ACCEPTED: Readonly<Record<string, MakeToken>> = {
 
 for (const [name, make] of Object.entries(ACCEPTED)) {
   Deno.test(`a token is well formed: ${name}`, async () => {
-    assert.deepEqual(readAccessToken(await make(), NOW), {
+    assert.deepEqual(readAccessToken(await make(), NOW, ISSUERS), {
       alg: "ES256",
       kid: "key-1",
+      issuer: undefined,
       userId: "11111111-1111-4111-8111-111111111111",
       expiresAt: NOW + 3_600_000,
       appMetadata: {},
@@ -152,13 +175,52 @@ for (const [name, make] of Object.entries(ACCEPTED)) {
 
 Deno.test("a token's time of expiry may have a fraction, and be in a hundred years", async () => {
   for (const exp of [NOW_S + 0.5, NOW_S + 3_155_760_000]) {
-    assert.equal(readAccessToken(await claims({ exp })(), NOW).expiresAt, exp * 1000);
+    assert.equal(readAccessToken(await claims({ exp })(), NOW, ISSUERS).expiresAt, exp * 1000);
   }
 });
 
 Deno.test("a token of the shared secret needs no kid, and one that it has says nothing", async () => {
   for (const kid of [undefined, "key-1", 7]) {
     const token = await hs256.sign(userClaims(NOW), { kid });
-    assert.equal(readAccessToken(token, NOW).alg, "HS256");
+    assert.equal(readAccessToken(token, NOW, ISSUERS).alg, "HS256");
   }
+});
+
+Deno.test("[AU10] a trusted issuer's token is never one of a shared secret, and may be of Ed25519", async () => {
+  const issuer = {
+    issuer: "https://id.example.com",
+    jwksUrl: "https://id.example.com/jwks",
+    audiences: ["authenticated"],
+    prefix: "",
+  };
+  const issuers = { ...ISSUERS, trusted: [issuer] };
+  const theirs = userClaims(NOW, { iss: issuer.issuer, sub: "ada" });
+  const shared = await hs256.sign(theirs);
+  assert.throws(() => readAccessToken(shared, NOW, issuers), {
+    message: "Cannot accept the token: its algorithm is not allowed",
+  });
+  const read = readAccessToken(await (await signingKey("EdDSA", "ed")).sign(theirs), NOW, issuers);
+  assert.deepEqual([read.alg, read.userId], ["EdDSA", "ada"]);
+});
+
+Deno.test("the project's issuer is the one that is set, and on http any name of this machine", () => {
+  const cases: [isOwn: Issuers["isOwn"], issuer: string, expected: boolean][] = [
+    [ownIssuer("https://p.supabase.co"), "https://p.supabase.co/auth/v1", true],
+    [ownIssuer("https://p.supabase.co/"), "https://p.supabase.co/auth/v1", true],
+    [ownIssuer("https://p.supabase.co"), "https://p.supabase.co/auth/v1/", false],
+    [ownIssuer("https://p.supabase.co"), "http://p.supabase.co/auth/v1", false],
+    [ownIssuer("https://p.supabase.co"), "http://127.0.0.1:54321/auth/v1", false],
+    [ownIssuer("https://p.supabase.co", "https://auth.example.com"), "https://auth.example.com", true],
+    [ownIssuer("https://p.supabase.co", "https://auth.example.com"), "https://p.supabase.co/auth/v1", false],
+    [ownIssuer("http://kong:8000"), "http://kong:8000/auth/v1", true],
+    [ownIssuer("http://kong:8000"), "http://127.0.0.1:54321/auth/v1", true],
+    [ownIssuer("http://kong:8000"), "http://localhost:54321/auth/v1", true],
+    [ownIssuer("http://kong:8000"), "http://[::1]:54321/auth/v1", true],
+    [ownIssuer("http://kong:8000"), "http://127.0.0.1.example.com/auth/v1", false],
+    [ownIssuer("http://kong:8000"), "https://localhost/auth/v1", false],
+    [ownIssuer("http://kong:8000"), "http://localhost/other", false],
+    [ownIssuer("http://kong:8000"), "supabase-demo", false],
+    [ownIssuer("http://kong:8000", "https://auth.example.com"), "http://127.0.0.1:54321/auth/v1", false],
+  ];
+  for (const [isOwn, issuer, expected] of cases) assert.equal(isOwn(issuer), expected, issuer);
 });

@@ -21,14 +21,18 @@ export interface IdentityPolicy {
 
 /**
  * Who a connection is, by its token (undefined: it brought none). A bad token is refused whatever the mode, never
- * taken for none: rejects with what the verifier rejects with.
+ * taken for none: rejects with what the verifier rejects with. `address` is where it comes from.
  */
-export async function identify(token: string | undefined, policy: IdentityPolicy): Promise<Identification> {
+export async function identify(
+  token: string | undefined,
+  policy: IdentityPolicy,
+  address?: string,
+): Promise<Identification> {
   if (policy.mode === "none") return { kind: "anonymous" };
   if (token === undefined || policy.isPublishableKey(token)) {
     return { kind: policy.mode === "optional" ? "anonymous" : "missing" };
   }
-  const { userId, expiresAt } = await policy.verifier.verify(token);
+  const { userId, expiresAt } = await policy.verifier.verify(token, address);
   return { kind: "user", userId, expiresAt };
 }
 

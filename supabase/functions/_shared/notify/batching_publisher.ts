@@ -9,7 +9,7 @@
 
 import { AgentError, toAgentError } from "../errors.ts";
 import type { Clock, Log, Relay, RelayMessage } from "../ports.ts";
-import { encodeRelayPayload, MAX_RELAY_PAYLOAD_BYTES, utf8Bytes } from "../protocol/relay_payload.ts";
+import { encodeRelayPayload, MAX_RELAY_BATCH_BYTES, utf8Bytes } from "../protocol/relay_payload.ts";
 import { BATCH_FRAME_BYTES, MESSAGE_FRAME_BYTES, toBatch } from "./relay_batch.ts";
 
 const DEFAULT_WINDOW_MS = 20;
@@ -135,7 +135,7 @@ export class BatchingPublisher {
   /** Sends what has gathered; forgets the topic if that is nothing. */
   async #send(topic: string, queue: Queue): Promise<void> {
     const { relay, clock } = this.#options;
-    const batch = queue.take(MAX_RELAY_PAYLOAD_BYTES);
+    const batch = queue.take(MAX_RELAY_BATCH_BYTES);
     if (batch.length === 0) {
       this.#queues.delete(topic);
       if (this.#queues.size === 0) this.#draining?.resolve();

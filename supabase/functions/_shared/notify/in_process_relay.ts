@@ -3,14 +3,14 @@
 import { AgentError } from "../errors.ts";
 import type { Relay, RelayListener, RelayMessage, RelayStatus } from "../ports.ts";
 import { encodeRelayPayload } from "../protocol/relay_payload.ts";
+import { Listeners } from "./listeners.ts";
 
 /**
  * Hands messages to the listeners of this very object, each in a turn of its own after `publish` was called, as JSON would
  * have carried them. There are no gaps: what is subscribed is joined.
  */
 export class InProcessRelay implements Relay {
-  // An object for each subscription, as the same listener may subscribe twice.
-  readonly #topics = new Map<string, Set<{ readonly listener: RelayListener }>>();
+  readonly #topics = new Map<string, Listeners>();
   #isClosed = false;
 
   get status(): RelayStatus {
@@ -19,13 +19,12 @@ export class InProcessRelay implements Relay {
 
   subscribe(topic: string, listener: RelayListener): () => void {
     if (this.#isClosed) return () => {};
-    const subscriptions = this.#topics.get(topic) ?? new Set();
-    this.#topics.set(topic, subscriptions);
-    const subscription = { listener };
-    subscriptions.add(subscription);
+    const listeners = this.#topics.get(topic) ?? new Listeners();
+    this.#topics.set(topic, listeners);
+    const end = listeners.add(listener);
     return () => {
-      subscriptions.delete(subscription);
-      if (subscriptions.size === 0 && this.#topics.get(topic) === subscriptions) this.#topics.delete(topic);
+      end();
+      if (listeners.size === 0 && this.#topics.get(topic) === listeners) this.#topics.delete(topic);
     };
   }
 
@@ -38,13 +37,10 @@ export class InProcessRelay implements Relay {
     }
     const json = encodeRelayPayload(payload);
     queueMicrotask(() => {
-      const subscriptions = this.#topics.get(topic);
-      if (subscriptions === undefined) return;
+      const listeners = this.#topics.get(topic);
+      if (listeners === undefined) return;
       const message = { event, payload: JSON.parse(json) };
-      // A copy: whoever subscribes while it is handed on gets the next one first. Whoever ended meanwhile gets none.
-      for (const subscription of [...subscriptions]) {
-        if (subscriptions.has(subscription)) subscription.listener.onMessage(message);
-      }
+      listeners.forEach((listener) => listener.onMessage(message));
     });
   }
 

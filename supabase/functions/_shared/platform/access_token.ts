@@ -1,21 +1,38 @@
 /** What an access token says of itself, before anyone has vouched for it. */
 
 import { AgentError } from "../errors.ts";
+import { isLoopback, type TrustedIssuer } from "../trusted_issuers.ts";
+import { fromBase64Url, PUBLIC_KEY_ALGORITHMS, type PublicKeyAlgorithm } from "./token_signature.ts";
 
 /** Supabase's tokens have one to two thousand characters; HTTP headers seldom may be longer than this. */
 export const MAX_TOKEN_CHARS = 8192;
-/** How far the auth server's clock may be ahead of ours. PostgREST allows the same. */
+/** How far an issuer's clock may be ahead of ours. PostgREST allows the same. */
 const MAX_CLOCK_SKEW_S = 30;
 /** The last second that a `Date` can hold. */
 const MAX_DATE_S = 8_640_000_000_000;
 
-/** Supabase's algorithms: signing keys, and the shared secret of older projects. `none` is not one. */
-const ALGORITHMS = ["ES256", "RS256", "HS256"] as const;
+/** Signing keys, and the shared secret of older projects. `none` is not one. */
+const ALGORITHMS = [...PUBLIC_KEY_ALGORITHMS, "HS256"] as const;
+/** Those that Supabase Auth has. */
+const OWN_ALGORITHMS: readonly string[] = ["ES256", "RS256", "HS256"];
+
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i;
+/** OpenID Connect Core, 2; and no control characters, which a database would refuse. */
+const SUBJECT = /^[^\p{Cc}\p{Cs}]{1,255}$/u;
+/** The `userId` of anonymous sessions in activity events. */
+const ANONYMOUS = "anonymous";
+
+/** The issuers whose tokens are accepted. */
+export interface Issuers {
+  /** Whether this `iss` is the project's own. */
+  isOwn(issuer: string): boolean;
+  trusted: readonly TrustedIssuer[];
+}
 
 /** A token that is well formed, in time, and a user's, if its signature is right. */
 export type ClaimedToken =
   & {
-    /** The claim `sub`. */
+    /** The claim `sub`; of a trusted issuer with its prefix. */
     userId: string;
     /** Milliseconds since the epoch. */
     expiresAt: number;
@@ -23,18 +40,31 @@ export type ClaimedToken =
     appMetadata: Readonly<Record<string, unknown>>;
   }
   & (
-    | { alg: "ES256" | "RS256"; /** Which of the project's keys signed it. */ kid: string }
+    | {
+      alg: PublicKeyAlgorithm;
+      /** Which of the issuer's keys signed it. */
+      kid: string;
+      /** Undefined: the project itself. */
+      issuer: TrustedIssuer | undefined;
+    }
     | { alg: "HS256" }
   );
 
 /**
+ * Matches the project's own issuer: `<supabaseUrl>/auth/v1`, or `setting` if given. An http URL means a local stack, where one
+ * server has several names (`kong:8000`, `127.0.0.1:54321`): then every loopback issuer is accepted as well.
+ */
+export function ownIssuer(supabaseUrl: string, setting?: string): Issuers["isOwn"] {
+  const expected = setting ?? `${supabaseUrl.replace(/\/+$/, "")}/auth/v1`;
+  const isLocal = setting === undefined && /^http:/i.test(supabaseUrl);
+  return (issuer) => issuer === expected || (isLocal && isLoopbackIssuer(issuer));
+}
+
+/**
  * Reads a JWT and checks all that can be checked without a key, at `nowMs` milliseconds since the epoch.
  * Throws an {@linkcode AgentError} `unauthorized` whose words never hold a part of the token.
- *
- * The issuer is not checked: a local stack and a custom domain have two names for one server, and the project's keys are
- * its own.
  */
-export function readAccessToken(token: string, nowMs: number): ClaimedToken {
+export function readAccessToken(token: string, nowMs: number, issuers: Issuers): ClaimedToken {
   if (token.length > MAX_TOKEN_CHARS) throw refused(`it is longer than ${MAX_TOKEN_CHARS} characters`);
   const parts = token.split(".");
   const [header, payload] = parts.map(decodeObject);
@@ -42,13 +72,40 @@ export function readAccessToken(token: string, nowMs: number): ClaimedToken {
     throw refused("it is not a JSON Web Token");
   }
 
+  const { iss, aud, role, app_metadata: appMetadata } = payload;
+  const issuer = issuers.trusted.find((trusted) => trusted.issuer === iss);
   const alg = ALGORITHMS.find((name) => name === header.alg);
-  if (alg === undefined) throw refused("its algorithm is not allowed");
+  const isAllowed = issuer === undefined ? OWN_ALGORITHMS.includes(alg ?? "") : alg !== "HS256";
+  if (alg === undefined || !isAllowed) throw refused("its algorithm is not allowed");
   // RFC 7515, 4.1.11: an extension that must be understood, and none is.
   if (Object.hasOwn(header, "crit")) throw refused("it needs an extension that is not known");
+  const expiresAt = readTimes(payload, nowMs / 1000) * 1000;
+  // HS256 tokens are verified by the auth server, and older ones have no issuer.
+  if (issuer === undefined && alg !== "HS256" && !(typeof iss === "string" && issuers.isOwn(iss))) {
+    throw refused("its issuer is not trusted");
+  }
+  if (!isFor(aud, issuer?.audiences ?? ["authenticated"])) throw refused("it is for another audience");
+  // The keys of older projects are tokens as well, with the roles `anon` and `service_role`. Supabase's REST reads the
+  // role from this claim for every issuer.
+  if (role !== "authenticated") throw refused("it is not a user's");
 
-  const { sub, exp, nbf, iat, aud, role, app_metadata: appMetadata } = payload;
-  const now = nowMs / 1000;
+  const claimed = {
+    userId: userIdOf(payload.sub, issuer, issuers),
+    expiresAt,
+    appMetadata: isObject(appMetadata) ? appMetadata : {},
+  };
+  if (alg === "HS256") return { alg, ...claimed };
+  if (typeof header.kid !== "string" || header.kid === "") throw refused("it names no signing key");
+  return { alg, kid: header.kid, issuer, ...claimed };
+}
+
+/** `why` is for the client; `cause` for the log. */
+export function refused(why: string, cause?: unknown): AgentError {
+  return new AgentError("unauthorized", `Cannot accept the token: ${why}`, { cause });
+}
+
+/** When it expires, in seconds as `now`. */
+function readTimes({ exp, nbf, iat }: Record<string, unknown>, now: number): number {
   if (!isDate(exp)) throw refused("it has no time of expiry");
   if (exp <= now) throw refused("it has expired");
   for (const start of [nbf, iat]) {
@@ -56,26 +113,39 @@ export function readAccessToken(token: string, nowMs: number): ClaimedToken {
     if (!isDate(start)) throw refused("it has a date that is none");
     if (start > now + MAX_CLOCK_SKEW_S) throw refused("it is not valid yet");
   }
-  if (aud !== "authenticated" && !(Array.isArray(aud) && aud.includes("authenticated"))) {
-    throw refused("it is for another audience");
-  }
-  // The keys of older projects are tokens as well, with the roles `anon` and `service_role`.
-  if (role !== "authenticated") throw refused("it is not a user's");
-  if (typeof sub !== "string" || sub === "") throw refused("it names no user");
-
-  const claimed = {
-    userId: sub,
-    expiresAt: exp * 1000,
-    appMetadata: isObject(appMetadata) ? appMetadata : {},
-  };
-  if (alg === "HS256") return { alg, ...claimed };
-  if (typeof header.kid !== "string" || header.kid === "") throw refused("it names no signing key");
-  return { alg, kid: header.kid, ...claimed };
+  return exp;
 }
 
-/** `why` is for the client; `cause` for the log. */
-export function refused(why: string, cause?: unknown): AgentError {
-  return new AgentError("unauthorized", `Cannot accept the token: ${why}`, { cause });
+/** Without expected audiences, `aud` must be absent or Supabase's own: a token for another service is never accepted. */
+function isFor(aud: unknown, audiences: readonly string[]): boolean {
+  if (audiences.length === 0) return aud === undefined || isFor(aud, ["authenticated"]);
+  const named: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
+  return audiences.some((audience) => named.includes(audience));
+}
+
+/**
+ * Keeps user ids unique over all issuers. Supabase Auth's ids are UUIDs; those of the one trusted issuer without a prefix must
+ * not be UUIDs, and must not begin with another issuer's prefix.
+ */
+function userIdOf(sub: unknown, issuer: TrustedIssuer | undefined, { trusted }: Issuers): string {
+  if (typeof sub !== "string" || sub === "") throw refused("it names no user");
+  if (!SUBJECT.test(sub)) throw refused("its user cannot be named so");
+  if (issuer === undefined) {
+    if (trusted.length > 0 && !UUID.test(sub)) throw refused("its user is not one of the project's");
+    return sub;
+  }
+  const isAmbiguous = UUID.test(sub) || sub === ANONYMOUS ||
+    trusted.some(({ prefix }) => prefix !== "" && sub.startsWith(prefix));
+  if (issuer.prefix === "" && isAmbiguous) {
+    throw refused("its user could be mistaken for another's: its issuer needs a prefix");
+  }
+  return issuer.prefix + sub;
+}
+
+function isLoopbackIssuer(issuer: string): boolean {
+  if (!URL.canParse(issuer)) return false;
+  const { protocol, hostname, pathname } = new URL(issuer);
+  return protocol === "http:" && isLoopback(hostname) && pathname === "/auth/v1";
 }
 
 function isDate(value: unknown): value is number {
@@ -84,13 +154,9 @@ function isDate(value: unknown): value is number {
 
 /** One part of a JWT: base64url of a JSON object in UTF-8. */
 function decodeObject(part: string): Record<string, unknown> | undefined {
-  if (!/^[\w-]+$/.test(part)) return undefined;
   try {
-    const binary = atob(part.replaceAll("-", "+").replaceAll("_", "/"));
-    // A loop: `Uint8Array.from` with a function costs several times as much.
-    const bytes = new Uint8Array(binary.length);
-    for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
-    const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    const bytes = fromBase64Url(part);
+    const value: unknown = bytes && JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
     return isObject(value) ? value : undefined;
   } catch {
     return undefined;

@@ -1,7 +1,14 @@
-/** The public keys of a Supabase project, which sign its users' tokens. */
+/** The public keys of an issuer, which sign its users' tokens. */
 
 import type { Clock } from "../ports.ts";
 import type { Fetch } from "./deadline_fetch.ts";
+import {
+  algorithmOf,
+  importPublicKey,
+  isSignedBy,
+  type Jwk,
+  type PublicKeyAlgorithm,
+} from "./token_signature.ts";
 
 /** As long as supabase-js keeps them, and Supabase's own edge cache does: a revoked key is trusted no longer than that. */
 const MAX_AGE_MS = 600_000;
@@ -12,20 +19,33 @@ const MAX_AGE_MS = 600_000;
 const MIN_INTERVAL_MS = 10_000;
 /** After a failure: short, as everyone who connects meanwhile is refused. */
 const RETRY_INTERVAL_MS = 1_000;
-
-/** A public key as JSON, as the auth server gives it. */
-export interface SigningKey {
-  kid: string;
-  kty: string;
-  key_ops: string[];
-  [parameter: string]: unknown;
-}
+/** Of one issuer. Real ones have two or three. */
+const MAX_KEYS = 50;
 
 export interface SigningKeysOptions {
   url: string;
   headers: Readonly<Record<string, string>>;
   clock: Clock;
   fetch: Fetch;
+  /** Whether HTTP 404 means that there are no keys, as with auth servers that have only a shared secret. Default: false. */
+  isOptional?: boolean;
+}
+
+/** One of an issuer's keys, with the one algorithm that it is for. */
+export class SigningKey {
+  readonly alg: PublicKeyAlgorithm;
+  readonly #jwk: Jwk;
+  #key: Promise<CryptoKey> | undefined;
+
+  constructor(jwk: Jwk, alg: PublicKeyAlgorithm) {
+    this.#jwk = jwk;
+    this.alg = alg;
+  }
+
+  /** Whether it signed the token. Rejects where the key itself is broken. */
+  async signed(token: string): Promise<boolean> {
+    return await isSignedBy(token, await (this.#key ??= importPublicKey(this.#jwk, this.alg)), this.alg);
+  }
 }
 
 /** The key set, fetched when it is first asked for, by one request however many ask. */
@@ -40,11 +60,21 @@ export class SigningKeys {
     this.#options = options;
   }
 
-  /** The key `kid`, if the project has one. Rejects with what went wrong where the keys could not be had. */
+  /** The key `kid`, if the issuer has one. Rejects with what went wrong where the keys could not be had. */
   async find(kid: string): Promise<SigningKey | undefined> {
+    await this.#fetchedWithin(this.#keys.has(kid) ? MAX_AGE_MS : MIN_INTERVAL_MS);
+    return this.#keys.get(kid);
+  }
+
+  /** Whether the issuer has any. Rejects as `find` does. */
+  async hasAny(): Promise<boolean> {
+    await this.#fetchedWithin(MAX_AGE_MS);
+    return this.#keys.size > 0;
+  }
+
+  async #fetchedWithin(maxAgeMs: number): Promise<void> {
     const now = this.#options.clock.now();
-    const ageMs = now - this.#fetchedAt;
-    if (ageMs < (this.#keys.has(kid) ? MAX_AGE_MS : MIN_INTERVAL_MS)) return this.#keys.get(kid);
+    if (now - this.#fetchedAt < maxAgeMs) return;
     if (this.#fetching === undefined) {
       if (this.#failure !== undefined && now - this.#failure.at < RETRY_INTERVAL_MS) {
         throw this.#failure.cause;
@@ -52,15 +82,17 @@ export class SigningKeys {
       this.#fetching = this.#fetch().finally(() => this.#fetching = undefined);
     }
     await this.#fetching;
-    return this.#keys.get(kid);
   }
 
   async #fetch(): Promise<void> {
-    const { url, headers, clock, fetch } = this.#options;
+    const { url, headers, clock, fetch, isOptional = false } = this.#options;
     try {
       const response = await fetch(url, { headers });
-      if (!response.ok) throw new Error(`Cannot fetch the signing keys: HTTP ${response.status}`);
-      this.#keys = readKeySet(await response.json());
+      const isMissing = isOptional && response.status === 404;
+      if (!response.ok && !isMissing) {
+        throw new Error(`Cannot fetch the signing keys: HTTP ${response.status}`);
+      }
+      this.#keys = isMissing ? new Map() : readKeySet(await response.json());
       this.#fetchedAt = clock.now();
       this.#failure = undefined;
     } catch (cause) {
@@ -70,15 +102,17 @@ export class SigningKeys {
   }
 }
 
-/** RFC 7517, 5. Keys without a name are passed over; whether one can be used is for WebCrypto to say. */
+/** RFC 7517, 5. Skips keys without a `kid` and keys for another purpose. */
 function readKeySet(answer: unknown): ReadonlyMap<string, SigningKey> {
-  const keys = isObject(answer) ? answer.keys : undefined;
-  if (!Array.isArray(keys)) throw new Error('Cannot read the signing keys: "keys" is not an array');
-  return new Map(keys.filter(isNamed).map((key) => [key.kid, { kty: "", key_ops: ["verify"], ...key }]));
-}
-
-function isNamed(key: unknown): key is { kid: string } {
-  return isObject(key) && typeof key.kid === "string";
+  const listed = isObject(answer) ? answer.keys : undefined;
+  if (!Array.isArray(listed)) throw new Error('Cannot read the signing keys: "keys" is not an array');
+  const keys = new Map<string, SigningKey>();
+  for (const jwk of listed.slice(0, MAX_KEYS) as unknown[]) {
+    if (!isObject(jwk) || typeof jwk.kid !== "string") continue;
+    const alg = algorithmOf(jwk);
+    if (alg !== undefined) keys.set(jwk.kid, new SigningKey(jwk, alg));
+  }
+  return keys;
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

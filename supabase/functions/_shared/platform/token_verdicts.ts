@@ -37,14 +37,16 @@ export class TokenVerdicts {
     // Deleted first, so that the map is in order of age.
     this.#verdicts.delete(key);
     this.#verdicts.set(key, verdict);
-    const [oldest] = this.#verdicts.keys();
-    if (this.#verdicts.size > MAX_REMEMBERED && oldest !== undefined) this.#verdicts.delete(oldest);
     try {
       await verdict.outcome;
     } catch (error) {
       const refused = error instanceof AgentError && error.code === "unauthorized";
       if (!refused && this.#verdicts.get(key) === verdict) this.#verdicts.delete(key);
       throw error;
+    } finally {
+      // Not before: a token that was refused without a request must not evict a verdict.
+      const [oldest] = this.#verdicts.keys();
+      if (this.#verdicts.size > MAX_REMEMBERED && oldest !== undefined) this.#verdicts.delete(oldest);
     }
   }
 }

@@ -9,6 +9,12 @@ import { AgentError } from "../errors.ts";
 export const MAX_RELAY_PAYLOAD_BYTES = 250_000;
 
 /**
+ * Payloads that go together: less than half, as a signed payload is a text in JSON, where each quotation mark and backslash
+ * takes two bytes.
+ */
+export const MAX_RELAY_BATCH_BYTES = 124_000;
+
+/**
  * The payload as JSON.
  *
  * Throws an {@linkcode AgentError} `message_too_large` above {@linkcode MAX_RELAY_PAYLOAD_BYTES}, and a `TypeError` for

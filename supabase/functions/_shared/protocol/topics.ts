@@ -11,8 +11,11 @@ export const DEFAULT_RELAY_SHARDS = 8;
 /** One less than Realtime's channels per connection: the last is {@linkcode EVERYONE_TOPIC}. */
 export const MAX_RELAY_SHARDS = 99;
 
+/** How every topic begins. The migration of the relay's policies has the same. */
+export const RELAY_PREFIX = "agent_websocket:";
+
 /** What is not for one session: notifications to a user or to everyone, and activity. */
-export const EVERYONE_TOPIC = "agent_websocket:all";
+export const EVERYONE_TOPIC = `${RELAY_PREFIX}all`;
 
 /** Names of the messages on the topics. */
 export const RELAY_MESSAGES = {
@@ -27,7 +30,7 @@ const FNV_PRIME = 0x01000193;
 
 /** The topic of a session's messages: `agent_websocket:0` … `agent_websocket:<shards - 1>`. */
 export function sessionTopic(sessionId: string, shards: number = DEFAULT_RELAY_SHARDS): string {
-  return `agent_websocket:${fnv1a(sessionId) % shards}`;
+  return `${RELAY_PREFIX}${fnv1a(sessionId) % shards}`;
 }
 
 /**

@@ -271,7 +271,7 @@ export class AgentServer {
   async #renewToken(connection: Connection, frame: CommandFrame & { verb: "auth" }): Promise<void> {
     const { identity: policy, connection: { clock } } = this.#options;
     const current = connection.identity;
-    const renewed = await identify(frame.args.token, policy);
+    const renewed = await identify(frame.args.token, policy, connection.request.address);
     if (current === undefined || connection.isGone) return;
     const refusal = checkRenewal(current, renewed);
     if (refusal !== undefined) {

@@ -105,7 +105,7 @@ export class Handshake {
 
   async #open(connection: Connection, opening: Opening, token: string | undefined): Promise<void> {
     const { clock, identity: policy, authTimeoutMs, enter } = this.#options;
-    const who = await identify(token, policy);
+    const who = await identify(token, policy, connection.request.address);
     if (connection.isGone) return;
     if (who.kind === "missing") {
       opening.cancelTimeout = clock.after(authTimeoutMs, () => {

@@ -129,6 +129,7 @@ Deno.test("one-way-street: from each room, exactly the rooms of DESIGN §2", () 
     "setting.ts",
     "settled_within.ts",
     "store_choice.ts",
+    "trusted_issuers.ts",
     "version.ts",
   ];
   const without = (name: string): string => zero.filter((other) => other !== name).join(" ");
