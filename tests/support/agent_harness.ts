@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { AgentActivity } from "../../supabase/functions/_shared/activity/agent_activity.ts";
 import type { ActivityReporter } from "../../supabase/functions/_shared/activity/reporter.ts";
+import { addressKey } from "../../supabase/functions/_shared/guard/address.ts";
 import { publishableKeyMatcher } from "../../supabase/functions/_shared/guard/keys.ts";
 import { RateLimiter } from "../../supabase/functions/_shared/guard/rate_limiter.ts";
 import { NO_LEDGER, SharedUse } from "../../supabase/functions/_shared/guard/shared_use.ts";
@@ -197,7 +198,10 @@ export interface TestAgent {
   logged: LogEntry[];
   /** Work that keeps the worker alive. */
   held: Promise<unknown>[];
-  /** Opens a connection by its query string and headers, without waiting for anything. */
+  /**
+   * Opens a connection by its query string and headers, without waiting for anything. Each comes from an address of its
+   * own; `x-forwarded-for` says otherwise.
+   */
   dial(query?: string, headers?: Record<string, string>): TestClient;
   /** The same, and waits until it has a session, was refused, or is asked who it is. */
   connect(query?: string, headers?: Record<string, string>): Promise<TestClient>;
@@ -300,10 +304,14 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
     limits: { max_message_bytes: 65_536 },
     ...options.server,
   });
+  let dialled = 0;
   function dial(query = "", headers: Record<string, string> = {}): TestClient {
     const url = new URL(`http://localhost/agent_websocket?${query}`);
     const client = new TestClient();
-    client.attach(server.connect(client, parseConnectRequest(url, new Headers(headers))));
+    const all = new Headers(headers);
+    const peer = { remoteAddr: { hostname: `10.0.${++dialled >> 8}.${dialled & 0xff}` } };
+    const address = addressKey(all, peer, { header: undefined, proxyHops: 1 });
+    client.attach(server.connect(client, { ...parseConnectRequest(url, all), address }));
     client.connection.opened();
     return client;
   }

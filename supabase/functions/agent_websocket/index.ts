@@ -153,6 +153,7 @@ function compose(config: Config, log: Log): Handler {
     activityPath: config.ACTIVITY_PATH,
     activityPingIntervalMs: config.ACTIVITY_HEARTBEAT_MS,
     identity,
+    addresses: config.addresses,
     lifetime,
     clock,
     metrics,

@@ -1,16 +1,19 @@
 /** What `agent_websocket` answers: the upgrade, `/health`, `/metrics`, and to everything else that it expected better. */
 
+import { addressKey, type AddressPolicy, type PeerInfo } from "../guard/address.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Clock, RelayStatus } from "../ports.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
 import { VERSION } from "../version.ts";
 import { expectedWebSocket, problem } from "./problems.ts";
+import type { Handler } from "./on_first_request.ts";
 import type { AgentServer } from "../session/agent_server.ts";
 import { readUpgrade, switchToWebSocket } from "./upgrade.ts";
 import { watch, type WatchDeps } from "./watch.ts";
 
 export interface RouteDeps extends WatchDeps {
   server: AgentServer;
+  addresses: AddressPolicy;
   clock: Clock;
   /** How often a peer is pinged; 0 for never. */
   heartbeatIntervalMs: number;
@@ -23,14 +26,13 @@ export interface RouteDeps extends WatchDeps {
   relay: { readonly status: RelayStatus | "off" };
 }
 
-/** A handler for `Deno.serve`. */
-export function createRoutes(deps: RouteDeps): (request: Request) => Promise<Response> {
+export function createRoutes(deps: RouteDeps): Handler {
   const startedAt = deps.clock.now();
-  return async (request) => {
+  return async (request, peer) => {
     const url = new URL(request.url);
     // The platform calls with `/agent_websocket/…`, a gateway in front of it perhaps with more before that.
     const [, path = ""] = /^(?:.*?\/agent_websocket)?(\/.*)?$/.exec(url.pathname) ?? [];
-    if (path === "" || path === "/") return connect(request, url, deps);
+    if (path === "" || path === "/") return connect(request, { url, peer }, deps);
     if (path === deps.activityPath) return watch(request, url, deps);
     if (request.method === "GET" && path === "/health") return health(deps, startedAt);
     if (request.method === "GET" && path === "/metrics") return await metrics(request, deps, startedAt);
@@ -38,14 +40,19 @@ export function createRoutes(deps: RouteDeps): (request: Request) => Promise<Res
   };
 }
 
-function connect(request: Request, url: URL, deps: RouteDeps): Response {
+function connect(
+  request: Request,
+  { url, peer }: { url: URL; peer: PeerInfo | undefined },
+  deps: RouteDeps,
+): Response {
   const asked = readUpgrade(request, url, deps);
   if (asked instanceof Response) return asked;
+  const address = addressKey(request.headers, peer, deps.addresses);
   return switchToWebSocket(request, {
     deps,
     offersSubprotocol: asked.offersSubprotocol,
     pingIntervalMs: deps.heartbeatIntervalMs,
-    own: (port) => deps.server.connect(port, asked),
+    own: (port) => deps.server.connect(port, { ...asked, address }),
   });
 }
 

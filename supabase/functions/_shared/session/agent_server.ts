@@ -10,11 +10,10 @@ import type { SharedUse } from "../guard/shared_use.ts";
 import type { Socket } from "../ports.ts";
 import type { ClientFrame, CommandFrame } from "../protocol/client_frames.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
-import type { ConnectRequest } from "../protocol/connect_request.ts";
 import { renderStatus, stamp } from "../protocol/render.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import { runCommand, type SessionCommand } from "./commands.ts";
-import { Connection, type ConnectionDeps, NO_CLOSE_FRAME } from "./connection.ts";
+import { Connection, type ConnectionDeps, type IncomingRequest, NO_CLOSE_FRAME } from "./connection.ts";
 import { Handshake, tooManyConnections } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
@@ -118,7 +117,7 @@ export class AgentServer {
   }
 
   /** Takes a socket that is coming up. Its owner calls `opened`, `received` and `lost` on the answer. */
-  connect(socket: Socket, request: ConnectRequest): Connection {
+  connect(socket: Socket, request: IncomingRequest): Connection {
     const { ids, lifetime } = this.#options.registry.session;
     const connection = new Connection(ids.uuid(), socket, request, this.#connectionDeps);
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -18,6 +18,7 @@ import { renderError } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import { type ConnectionSignal, type ConnectionState, stepConnection } from "./connection_machine.ts";
 import { type DeltaSource, Outbox } from "./outbox.ts";
+import { addressPayer } from "./payers.ts";
 import type { Session } from "./session.ts";
 
 /** A frame this many times over the limit is no mistake: the connection is closed. */
@@ -36,6 +37,12 @@ const MAX_LINGER_MS = 2000;
 const CLOSE_TIMEOUT_MS = 5000;
 /** For a peer that is gone without having closed. */
 export const NO_CLOSE_FRAME = 1006;
+
+/** What a client asks for, and from where. */
+export interface IncomingRequest extends ConnectRequest {
+  /** What its limits are counted under until it is known whose it is: see `guard/address.ts`. */
+  address: string;
+}
 
 export interface ConnectionDeps {
   clock: Clock;
@@ -56,7 +63,7 @@ export interface ConnectionDeps {
 
 export class Connection {
   readonly id: string;
-  readonly request: ConnectRequest;
+  readonly request: IncomingRequest;
   /** Who it is; undefined until that is known. */
   identity: Identity | undefined;
   /** What its limits are counted under: the user, or the session and the address. */
@@ -78,13 +85,11 @@ export class Connection {
   #heardAt = 0;
   #cancelCloseTimeout: CancelTimer | undefined;
 
-  constructor(id: string, socket: Socket, request: ConnectRequest, deps: ConnectionDeps) {
+  constructor(id: string, socket: Socket, request: IncomingRequest, deps: ConnectionDeps) {
     this.id = id;
     this.request = request;
     this.wantsDeltas = request.stream;
-    this.limitKeys = request.address === undefined
-      ? [`connection:${id}`]
-      : [`connection:${id}`, `address:${request.address}`];
+    this.limitKeys = [`connection:${id}`, addressPayer(request.address)];
     this.#deps = deps;
     this.#socket = socket;
     this.#outbox = new Outbox(socket, {
