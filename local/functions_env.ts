@@ -20,6 +20,8 @@ export function functionsEnv(
   return {
     // Anyone may try the demo, and sign-in works too. The platform's own default is stricter.
     AUTH_MODE: "optional",
+    // Everyone on this machine has the same address.
+    MAX_CONNECTIONS_PER_ADDRESS: "0",
     ...(hasDatabase ? {} : { SESSION_STORE: "memory" }),
     SB_REGION: "local",
     ...Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")),

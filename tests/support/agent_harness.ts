@@ -4,9 +4,11 @@ import assert from "node:assert/strict";
 import { AgentActivity } from "../../supabase/functions/_shared/activity/agent_activity.ts";
 import type { ActivityReporter } from "../../supabase/functions/_shared/activity/reporter.ts";
 import { addressKey } from "../../supabase/functions/_shared/guard/address.ts";
+import { BytePool } from "../../supabase/functions/_shared/guard/byte_pool.ts";
 import { publishableKeyMatcher } from "../../supabase/functions/_shared/guard/keys.ts";
 import { RateLimiter } from "../../supabase/functions/_shared/guard/rate_limiter.ts";
 import { NO_LEDGER, SharedUse } from "../../supabase/functions/_shared/guard/shared_use.ts";
+import { Slots } from "../../supabase/functions/_shared/guard/slots.ts";
 import { TokenBudget } from "../../supabase/functions/_shared/guard/token_budget.ts";
 import { Metrics } from "../../supabase/functions/_shared/metrics.ts";
 import { OnDemand } from "../../supabase/functions/_shared/on_demand.ts";
@@ -38,7 +40,12 @@ export const PUBLISHABLE_KEY = "sb_publishable_test";
 export interface AgentOptions {
   mode?: "required" | "optional" | "none";
   settings?: Partial<SessionSettings>;
-  server?: Partial<Omit<AgentServerOptions, "registry" | "connection" | "identity">>;
+  server?: Partial<Omit<AgentServerOptions, "registry" | "connection" | "identity" | "admission">>;
+  /** Connections of the worker, of a user, of an address; new anonymous sessions of an address in an hour. */
+  maxConnections?: number;
+  maxConnectionsPerUser?: number;
+  maxConnectionsPerAddress?: number;
+  sessionsPerHour?: number;
   perMinute?: number;
   burst?: number;
   maxMessageBytes?: number;
@@ -46,6 +53,7 @@ export interface AgentOptions {
   maxSessions?: number;
   /** What its frames are decoded with: there already by default. */
   decoder?: OnDemand<Decode>;
+  waiting?: BytePool;
   maxEvents?: number;
   tokensPerDay?: number;
   /** Whom the agent tells what it does; nobody by default. */
@@ -61,6 +69,8 @@ export interface AgentOptions {
   /** The accounts that workers share. */
   ledger?: UseLedger;
   prune?: () => Promise<unknown>;
+  /** Settles when it is known which store is in use. */
+  ready?: () => Promise<void>;
   /** Where it tells other workers something. */
   call?: RunnerCall;
 }
@@ -240,6 +250,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
     lifetime,
     limiter: rateLimiter,
     budget,
+    connections: new Slots(),
     ledger: options.ledger ?? NO_LEDGER,
     isShared: () => options.ledger !== undefined,
   });
@@ -253,6 +264,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
       store,
       isDurable: () => isDurable,
       ...(options.prune && { prune: options.prune }),
+      ...(options.ready && { ready: options.ready }),
       session: {
         clock,
         ids: options.ids ?? new CountedIds(),
@@ -290,13 +302,22 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
       log,
       metrics,
       rateLimiter,
+      waiting: options.waiting ?? new BytePool(),
       decoder: options.decoder ?? OnDemand.of(decode),
       maxMessageBytes: options.maxMessageBytes ?? 65_536,
       maxBufferedBytes: options.maxBufferedBytes ?? 1_048_576,
     },
-    maxConnections: 1000,
-    maxConnectionsPerUser: 10,
-    use,
+    admission: {
+      maxConnections: options.maxConnections ?? 1000,
+      maxConnectionsPerUser: options.maxConnectionsPerUser ?? 10,
+      maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 0,
+      addresses: new Slots(),
+      use,
+      newSessions: new RateLimiter(clock, {
+        perMinute: (options.sessionsPerHour ?? 0) / 60,
+        burst: options.sessionsPerHour ?? 0,
+      }),
+    },
     authTimeoutMs: 5000,
     tokenExpiryNoticeMs: 60_000,
     heartbeatIntervalMs: 25_000,

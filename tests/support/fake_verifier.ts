@@ -6,6 +6,8 @@ import type { Clock, IdentityVerifier, VerifiedUser } from "../../supabase/funct
 export class FakeVerifier implements IdentityVerifier {
   /** While it is set nothing can be verified. */
   down = false;
+  /** Nothing is answered before it has settled. */
+  gate: Promise<void> = Promise.resolve();
   readonly #clock: Pick<Clock, "now">;
   readonly #users = new Map<string, VerifiedUser>();
 
@@ -21,7 +23,7 @@ export class FakeVerifier implements IdentityVerifier {
 
   // Answers in a later microtask, as everything does that really checks.
   async verify(token: string): Promise<VerifiedUser> {
-    await Promise.resolve();
+    await this.gate;
     if (this.down) {
       throw new AgentError("store_unavailable", "Cannot check the token: the auth server did not answer", {
         retryable: true,

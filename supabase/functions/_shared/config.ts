@@ -77,6 +77,8 @@ export const environment = {
   HEARTBEAT_INTERVAL_MS: otherwise(25_000, durationMs(0)),
   MAX_CONNECTIONS: otherwise(1000, whole(0)),
   MAX_CONNECTIONS_PER_USER: otherwise(10, whole(0)),
+  MAX_CONNECTIONS_PER_ADDRESS: otherwise(100, whole(0)),
+  ANONYMOUS_SESSIONS_PER_HOUR: otherwise(300, whole(0)),
   MAX_MESSAGE_BYTES: otherwise(65_536, whole(1)),
   MAX_BUFFERED_BYTES: otherwise(1_048_576, whole(1)),
   RATE_LIMIT_PER_MINUTE: otherwise(60, whole(0)),

@@ -273,7 +273,9 @@ Deno.test("[LM9] a limit of 0 is switched off", async () => {
     perMinute: 0,
     maxSessions: 0,
     settings: { maxQueue: 0 },
-    server: { maxConnections: 0, maxConnectionsPerUser: 0, heartbeatIntervalMs: 0, tokenExpiryNoticeMs: 0 },
+    maxConnections: 0,
+    maxConnectionsPerUser: 0,
+    server: { heartbeatIntervalMs: 0, tokenExpiryNoticeMs: 0 },
   });
   const client = await connect("heartbeat=true");
   for (let n = 0; n < 500; n++) client.ask(String(n));
