@@ -177,8 +177,8 @@ for (const [name, cases] of Object.entries(WRONG)) {
 }
 
 Deno.test("[LM10] parseConfig: cf-connecting-ip is trusted on the platform, and nowhere else unless it is named", () => {
-  const addresses = (env: Record<string, string>): Config["addresses"] =>
-    parseConfig({ ...LEAST, ...env }).addresses;
+  const addresses = (env: Record<string, string>): Config["trustedProxies"] =>
+    parseConfig({ ...LEAST, ...env }).trustedProxies;
   assert.deepEqual(addresses({}), { header: undefined, proxyHops: 1 });
   assert.deepEqual(addresses({ SB_REGION: "eu-west-1" }), { header: "cf-connecting-ip", proxyHops: 1 });
   assert.deepEqual(addresses({ SB_REGION: "eu-west-1", TRUSTED_PROXY_HOPS: "0" }), {

@@ -113,7 +113,7 @@ export interface Config extends Omit<Environment, "OPENROUTER_BASE_URL" | "SYSTE
   allowedModels: readonly string[];
   sessionTimeoutMs: number;
   /** Which proxies are trusted to tell a caller's address. */
-  addresses: { header: string | undefined; proxyHops: number };
+  trustedProxies: { header: string | undefined; proxyHops: number };
   publishableKeys: readonly string[];
   secretKeys: readonly string[];
   /** What reaches the project's database and Realtime; undefined where either is not set. */
@@ -164,7 +164,7 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
       `You are ${values.AGENT_NAME}, an AI assistant communicating via WebSocket.`,
     models,
     allowedModels: values.ALLOWED_MODELS.length > 0 ? values.ALLOWED_MODELS : models,
-    addresses: addressesOf(values),
+    trustedProxies: trustedProxiesOf(values),
     // Rounded up: the smallest fraction must not become 0, which means never.
     sessionTimeoutMs: Math.ceil(values.SESSION_TIMEOUT * 60_000),
     publishableKeys: [...values.SUPABASE_PUBLISHABLE_KEYS, ...present(values.SUPABASE_ANON_KEY)],
@@ -176,9 +176,9 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
 }
 
 /** On the platform Cloudflare overwrites `cf-connecting-ip`; anywhere else the caller could have written it. */
-function addressesOf(
+function trustedProxiesOf(
   { TRUSTED_ADDRESS_HEADER, TRUSTED_PROXY_HOPS, SB_REGION }: Environment,
-): Config["addresses"] {
+): Config["trustedProxies"] {
   const isPlatform = SB_REGION !== undefined && TRUSTED_PROXY_HOPS > 0;
   return {
     header: TRUSTED_ADDRESS_HEADER ?? (isPlatform ? "cf-connecting-ip" : undefined),

@@ -1,6 +1,6 @@
 /** What `agent_websocket` answers: the upgrade, `/health`, `/metrics`, and to everything else that it expected better. */
 
-import { addressKey, type AddressPolicy, type PeerInfo } from "../guard/address.ts";
+import { addressKey, type PeerInfo } from "../guard/address.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Clock, RelayStatus } from "../ports.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
@@ -13,7 +13,6 @@ import { watch, type WatchDeps } from "./watch.ts";
 
 export interface RouteDeps extends WatchDeps {
   server: AgentServer;
-  addresses: AddressPolicy;
   clock: Clock;
   /** How often a peer is pinged; 0 for never. */
   heartbeatIntervalMs: number;
@@ -33,7 +32,7 @@ export function createRoutes(deps: RouteDeps): Handler {
     // The platform calls with `/agent_websocket/…`, a gateway in front of it perhaps with more before that.
     const [, path = ""] = /^(?:.*?\/agent_websocket)?(\/.*)?$/.exec(url.pathname) ?? [];
     if (path === "" || path === "/") return connect(request, { url, peer }, deps);
-    if (path === deps.activityPath) return watch(request, url, deps);
+    if (path === deps.activityPath) return watch(request, { url, peer }, deps);
     if (request.method === "GET" && path === "/health") return health(deps, startedAt);
     if (request.method === "GET" && path === "/metrics") return await metrics(request, deps, startedAt);
     return expectedWebSocket();
@@ -47,7 +46,7 @@ function connect(
 ): Response {
   const asked = readUpgrade(request, url, deps);
   if (asked instanceof Response) return asked;
-  const address = addressKey(request.headers, peer, deps.addresses);
+  const address = addressKey(request.headers, peer, deps.trustedProxies);
   return switchToWebSocket(request, {
     deps,
     offersSubprotocol: asked.offersSubprotocol,
