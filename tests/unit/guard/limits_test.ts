@@ -88,6 +88,16 @@ Deno.test("[LM1] [LM11] RateLimiter: what was promised holds for one frame, howe
   ));
 });
 
+Deno.test("[LM1] RateLimiter: what was left when the ledger was asked has refilled since", () => {
+  const clock = new ManualClock();
+  const limiter = new RateLimiter(clock, { perMinute: 60, burst: 3 });
+  const askedAt = clock.now();
+  clock.advance(400);
+  limiter.lower("ann", 0, askedAt);
+  const refused = limiter.take(["ann"]);
+  assert.ok(!refused.allowed && refused.retryAfterMs === 600);
+});
+
 Deno.test("[LM1] RateLimiter: a promise is no second bucket", () => {
   const clock = new ManualClock();
   const limiter = new RateLimiter(clock, { perMinute: 60, burst: 3 });
