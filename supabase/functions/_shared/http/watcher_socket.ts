@@ -127,7 +127,7 @@ export class WatcherSocket implements SocketOwner {
   }
 
   #refuse(thrown: unknown): void {
-    if (this.#state.name === "gone" || this.#state.name === "leaving") return;
+    if (this.#state.name !== "opening" && this.#state.name !== "waiting") return;
     const error = toAgentError(thrown);
     this.#port.send(JSON.stringify(renderError(error, this.#deps.clock.now())));
     if (error.code === "unauthorized") return this.#leave(CLOSE.unauthorized);
