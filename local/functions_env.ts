@@ -22,6 +22,8 @@ export function functionsEnv(
     AUTH_MODE: "optional",
     // Lite signs its users' tokens with the shared secret, beside the stack's own signing key.
     HS256_TOKENS: "accept",
+    // Everyone on this machine has the same address.
+    MAX_CONNECTIONS_PER_ADDRESS: "0",
     ...(hasDatabase ? {} : { SESSION_STORE: "memory" }),
     SB_REGION: "local",
     ...Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")),

@@ -210,7 +210,14 @@ function forwardedHead(
   const words = upgrading ? [headerValue(head, "connection"), "close"] : ["close"];
   const dropped = ["connection", "keep-alive", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port"];
   return {
-    ...withHeaders(head, [...dropped, "x-forwarded-proto", ...(upgrading ? [] : ["upgrade"])], [
+    // As Cloudflare does before the platform: what the client says of its own address is overwritten, or appended to.
+    ...withHeaders(head, [
+      ...dropped,
+      "x-forwarded-proto",
+      "cf-connecting-ip",
+      ...(upgrading ? [] : ["upgrade"]),
+    ], [
+      ["CF-Connecting-IP", hostname],
       ["Connection", words.filter((word) => word !== "").join(", ")],
       ["X-Forwarded-For", known === "" ? hostname : `${known}, ${hostname}`],
       ["X-Forwarded-Host", headerValue(head, "host")],

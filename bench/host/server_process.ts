@@ -15,6 +15,8 @@ const ENVIRONMENT = {
   RATE_LIMIT_PER_MINUTE: "0",
   MAX_CONNECTIONS: "0",
   MAX_CONNECTIONS_PER_USER: "0",
+  MAX_CONNECTIONS_PER_ADDRESS: "0",
+  ANONYMOUS_SESSIONS_PER_HOUR: "0",
   MAX_SESSIONS: "0",
 };
 /** What Deno itself needs to find what it has cached. */

@@ -7,6 +7,14 @@ import { startPglite, startPostgresStore, type StoreServer } from "../support/st
 import { advanceDatabase, IDLE_MS, LEASE_MS, openStore } from "../support/stores_under_test.ts";
 
 const HOUR_MS = 3_600_000;
+/** A report of nothing. */
+const NO_USE = {
+  frames: 0,
+  framesSince: 0,
+  tokens: 0,
+  day: Math.floor(Date.now() / (24 * HOUR_MS)),
+  connections: 0,
+};
 const servers = new Map<string, StoreServer>();
 
 Deno.test.beforeAll(async () => {
@@ -125,11 +133,13 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     const rate = { perMinute: 60, burst: 20 };
     const [ann, bob] = [openStore(server, { rate }), openStore(server, { rate })];
     const key = `user:${crypto.randomUUID()}`;
-    const report = { key, frames: 15, tokens: 100, connections: 3 };
+    const now = Date.now();
+    const report = { ...NO_USE, key, frames: 15, framesSince: now, tokens: 100, connections: 3 };
     const standing = async (store = ann, more: Partial<typeof report> = {}): Promise<unknown> => {
-      const settled = (await store.settle([{ key, frames: 0, tokens: 0, connections: 3, ...more }])).get(key);
+      const settled = (await store.settle([{ ...NO_USE, key, connections: 3, ...more }])).get(key);
       assert.ok(settled !== undefined);
-      return { ...settled, framesLeft: Math.floor(settled.framesLeft) };
+      const { day: _, ...rest } = settled;
+      return { ...rest, framesLeft: Math.floor(settled.framesLeft) };
     };
     const before = { framesLeft: 5, tokensToday: 100, connections: 3 };
     assert.deepEqual(await standing(ann, report), before);
@@ -160,13 +170,59 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     assert.deepEqual(many.map((settled) => settled.get(key)?.tokensToday), [8, 9, 10, 11, 12]);
   });
 
+  Deno.test(`[LM1] [LM11] ${name}: frames are booked with the time at which they were taken`, async () => {
+    const rate = { perMinute: 60, burst: 20 };
+    const [ann, bob] = [openStore(serverOf(name), { rate }), openStore(serverOf(name), { rate })];
+    const key = `user:${crypto.randomUUID()}`;
+    const left = async (store: typeof ann, frames: number, agoMs: number): Promise<number> => {
+      const report = { ...NO_USE, key, frames, framesSince: Date.now() - agoMs };
+      const { framesLeft = NaN } = (await store.settle([report])).get(key) ?? {};
+      return Math.round(framesLeft * 2) / 2;
+    };
+    assert.equal(await left(ann, 20, 3000), 3, "refilled since they were taken");
+    assert.equal(await left(bob, 0, 0), 3, "asking takes nothing");
+    assert.equal(await left(bob, 5, 2000), -2, "what was taken before the last report");
+    assert.equal(await left(ann, 0, 0), -2);
+    assert.ok(await left(ann, 1, -5000) <= -2.5, "a clock that is ahead gains nothing");
+  });
+
+  Deno.test(`[LM5] [LM11] ${name}: tokens count for the day on which they were used`, async () => {
+    const [ann, bob] = [openStore(serverOf(name)), openStore(serverOf(name))];
+    const key = `user:${crypto.randomUUID()}`;
+    const { day: today } = NO_USE;
+    const settled = async (store: typeof ann, tokens: number, day: number): Promise<unknown> => {
+      const { tokensToday, day: told } = (await store.settle([{ ...NO_USE, key, tokens, day }])).get(key) ??
+        {};
+      return [tokensToday, told];
+    };
+    assert.deepEqual(await settled(ann, 70, today), [70, today]);
+    assert.deepEqual(await settled(bob, 500, today - 1), [70, today], "booked after midnight");
+    // A worker whose clock is ahead of the database's has its midnight earlier.
+    assert.deepEqual(await settled(bob, 5, today + 1), [5, today + 1]);
+    assert.deepEqual(await settled(ann, 30, today), [5, today + 1]);
+    assert.deepEqual(
+      await settled(ann, 1, today + 400),
+      [6, today + 1],
+      "a clock that is far off closes no day",
+    );
+  });
+
+  Deno.test(`[LM1] ${name}: a worker of the version before reports without ages and days`, async () => {
+    const { sql } = serverOf(name);
+    const key = `user:${crypto.randomUUID()}`;
+    const [answer] = await sql(`select public.agent_settle_use('${crypto.randomUUID()}', 1,
+      '[{"key":"${key}","frames":5,"tokens":7,"connections":1}]', 60, 20) -> '${key}' as standing`);
+    const { frames_left, tokens_today, connections } = Object(Object(answer).standing);
+    assert.deepEqual([Math.floor(Number(frames_left)), tokens_today, connections], [15, 7, 1]);
+  });
+
   Deno.test(`[DU6] ${name}: agent_prune ends what nobody runs, and forgets what nobody used`, async () => {
     const server = serverOf(name);
     const store = openStore(server);
     await server.sql("truncate public.agent_sessions cascade");
     const [old, left, live] = [await open(server), await open(server), await open(server)];
     const key = `user:${old.userId}`;
-    await store.settle([{ key, frames: 1, tokens: 1, connections: 1 }]);
+    await store.settle([{ ...NO_USE, key, frames: 1, tokens: 1, connections: 1 }]);
     const sent = delivery({ kind: "session", sessionId: old.sessionId });
     await store.deliver(sent);
     await store.commit(old.sessionId, { events: [query("1")] });

@@ -4,8 +4,8 @@ import { entriesOf } from "../support/env_example.ts";
 import { read } from "../support/source_files.ts";
 
 const CONFIG = "supabase/functions/_shared/config.ts";
-/** Names that `supabase secrets set` refuses: they stand in comments. */
-const RESERVED = /^SUPABASE_/;
+/** Names of the platform's own: they stand in comments. */
+const RESERVED = /^(SUPABASE|SB)_/;
 
 const ENTRIES = entriesOf(read(".env.example"));
 

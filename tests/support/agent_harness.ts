@@ -3,9 +3,12 @@
 import assert from "node:assert/strict";
 import { AgentActivity } from "../../supabase/functions/_shared/activity/agent_activity.ts";
 import type { ActivityReporter } from "../../supabase/functions/_shared/activity/reporter.ts";
+import { addressKey } from "../../supabase/functions/_shared/guard/address.ts";
+import { BytePool } from "../../supabase/functions/_shared/guard/byte_pool.ts";
 import { publishableKeyMatcher } from "../../supabase/functions/_shared/guard/keys.ts";
 import { RateLimiter } from "../../supabase/functions/_shared/guard/rate_limiter.ts";
 import { NO_LEDGER, SharedUse } from "../../supabase/functions/_shared/guard/shared_use.ts";
+import { Slots } from "../../supabase/functions/_shared/guard/slots.ts";
 import { TokenBudget } from "../../supabase/functions/_shared/guard/token_budget.ts";
 import { Metrics } from "../../supabase/functions/_shared/metrics.ts";
 import { OnDemand } from "../../supabase/functions/_shared/on_demand.ts";
@@ -37,7 +40,12 @@ export const PUBLISHABLE_KEY = "sb_publishable_test";
 export interface AgentOptions {
   mode?: "required" | "optional" | "none";
   settings?: Partial<SessionSettings>;
-  server?: Partial<Omit<AgentServerOptions, "registry" | "connection" | "identity">>;
+  server?: Partial<Omit<AgentServerOptions, "registry" | "connection" | "identity" | "admission">>;
+  /** Connections of the worker, of a user, of an address; new anonymous sessions of an address in an hour. */
+  maxConnections?: number;
+  maxConnectionsPerUser?: number;
+  maxConnectionsPerAddress?: number;
+  sessionsPerHour?: number;
   perMinute?: number;
   burst?: number;
   maxMessageBytes?: number;
@@ -45,6 +53,7 @@ export interface AgentOptions {
   maxSessions?: number;
   /** What its frames are decoded with: there already by default. */
   decoder?: OnDemand<Decode>;
+  waiting?: BytePool;
   maxEvents?: number;
   tokensPerDay?: number;
   /** Whom the agent tells what it does; nobody by default. */
@@ -60,6 +69,8 @@ export interface AgentOptions {
   /** The accounts that workers share. */
   ledger?: UseLedger;
   prune?: () => Promise<unknown>;
+  /** Settles when it is known which store is in use. */
+  ready?: () => Promise<void>;
   /** Where it tells other workers something. */
   call?: RunnerCall;
 }
@@ -197,7 +208,10 @@ export interface TestAgent {
   logged: LogEntry[];
   /** Work that keeps the worker alive. */
   held: Promise<unknown>[];
-  /** Opens a connection by its query string and headers, without waiting for anything. */
+  /**
+   * Opens a connection by its query string and headers, without waiting for anything. Each comes from an address of its
+   * own; `x-forwarded-for` says otherwise.
+   */
   dial(query?: string, headers?: Record<string, string>): TestClient;
   /** The same, and waits until it has a session, was refused, or is asked who it is. */
   connect(query?: string, headers?: Record<string, string>): Promise<TestClient>;
@@ -236,6 +250,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
     lifetime,
     limiter: rateLimiter,
     budget,
+    connections: new Slots(),
     ledger: options.ledger ?? NO_LEDGER,
     isShared: () => options.ledger !== undefined,
   });
@@ -249,6 +264,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
       store,
       isDurable: () => isDurable,
       ...(options.prune && { prune: options.prune }),
+      ...(options.ready && { ready: options.ready }),
       session: {
         clock,
         ids: options.ids ?? new CountedIds(),
@@ -286,13 +302,22 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
       log,
       metrics,
       rateLimiter,
+      waiting: options.waiting ?? new BytePool(),
       decoder: options.decoder ?? OnDemand.of(decode),
       maxMessageBytes: options.maxMessageBytes ?? 65_536,
       maxBufferedBytes: options.maxBufferedBytes ?? 1_048_576,
     },
-    maxConnections: 1000,
-    maxConnectionsPerUser: 10,
-    use,
+    admission: {
+      maxConnections: options.maxConnections ?? 1000,
+      maxConnectionsPerUser: options.maxConnectionsPerUser ?? 10,
+      maxConnectionsPerAddress: options.maxConnectionsPerAddress ?? 0,
+      addresses: new Slots(),
+      use,
+      newSessions: new RateLimiter(clock, {
+        perMinute: (options.sessionsPerHour ?? 0) / 60,
+        burst: options.sessionsPerHour ?? 0,
+      }),
+    },
     authTimeoutMs: 5000,
     tokenExpiryNoticeMs: 60_000,
     heartbeatIntervalMs: 25_000,
@@ -300,10 +325,14 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
     limits: { max_message_bytes: 65_536 },
     ...options.server,
   });
+  let dialled = 0;
   function dial(query = "", headers: Record<string, string> = {}): TestClient {
     const url = new URL(`http://localhost/agent_websocket?${query}`);
     const client = new TestClient();
-    client.attach(server.connect(client, parseConnectRequest(url, new Headers(headers))));
+    const all = new Headers(headers);
+    const peer = { remoteAddr: { hostname: `10.0.${++dialled >> 8}.${dialled & 0xff}` } };
+    const address = addressKey(all, peer, { header: undefined, proxyHops: 1 });
+    client.attach(server.connect(client, { ...parseConnectRequest(url, all), address }));
     client.connection.opened();
     return client;
   }

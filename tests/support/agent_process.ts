@@ -30,6 +30,8 @@ export interface AgentProcessOptions {
 export const DEFAULT_ENV: Readonly<Record<string, string>> = {
   AUTH_MODE: "none",
   RATE_LIMIT_PER_MINUTE: "0",
+  MAX_CONNECTIONS_PER_ADDRESS: "0",
+  ANONYMOUS_SESSIONS_PER_HOUR: "0",
   OPENROUTER_BASE_URL: "http://127.0.0.1:9/api/v1",
 };
 

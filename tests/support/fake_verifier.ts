@@ -8,6 +8,8 @@ export class FakeVerifier implements IdentityVerifier {
   down = false;
   /** Where the tokens came from that were checked, in order. */
   readonly addresses: (string | undefined)[] = [];
+  /** Nothing is answered before it has settled. */
+  gate: Promise<void> = Promise.resolve();
   readonly #clock: Pick<Clock, "now">;
   readonly #users = new Map<string, VerifiedUser>();
 
@@ -24,7 +26,7 @@ export class FakeVerifier implements IdentityVerifier {
   // Answers in a later microtask, as everything does that really checks.
   async verify(token: string, address?: string): Promise<VerifiedUser> {
     this.addresses.push(address);
-    await Promise.resolve();
+    await this.gate;
     if (this.down) {
       throw new AgentError("store_unavailable", "Cannot check the token: the auth server did not answer", {
         retryable: true,

@@ -46,6 +46,8 @@ Deno.test("parseConfig: the other defaults", () => {
     TOKEN_EXPIRY_NOTICE_MS: 60_000,
     MAX_CONNECTIONS: 1000,
     MAX_CONNECTIONS_PER_USER: 10,
+    MAX_CONNECTIONS_PER_ADDRESS: 100,
+    ANONYMOUS_SESSIONS_PER_HOUR: 300,
     MAX_SESSIONS: 5000,
     MAX_QUEUE: 20,
     MAX_MESSAGE_BYTES: 65_536,
@@ -154,6 +156,8 @@ const WRONG: Record<string, readonly [value: string, problem: string][]> = {
   CLEANUP_INTERVAL_MS: [["9", "must be 10 or more"], ["2147483648", "must be 2147483647 or less"]],
   QUEUE_POLICY: [["Queue", "must be queue, reject, interrupt or latest"]],
   RELAY: [["on", "must be auto or off"], ["Off", "must be auto or off"]],
+  TRUSTED_ADDRESS_HEADER: [["x forwarded", "must be the name of a header such as cf-connecting-ip"]],
+  TRUSTED_PROXY_HOPS: [["-1", "must be 0 or more"], ["21", "must be 20 or less"]],
   AUTH_MODE: [["off", "must be required, optional or none"]],
   SUPABASE_SECRET_KEYS: [
     ["sb_secret_1", "must be a JSON object of named keys"],
@@ -172,6 +176,21 @@ for (const [name, cases] of Object.entries(WRONG)) {
   });
 }
 
+Deno.test("[LM10] parseConfig: cf-connecting-ip is trusted on the platform, and nowhere else unless it is named", () => {
+  const addresses = (env: Record<string, string>): Config["trustedProxies"] =>
+    parseConfig({ ...LEAST, ...env }).trustedProxies;
+  assert.deepEqual(addresses({}), { header: undefined, proxyHops: 1 });
+  assert.deepEqual(addresses({ SB_REGION: "eu-west-1" }), { header: "cf-connecting-ip", proxyHops: 1 });
+  assert.deepEqual(addresses({ SB_REGION: "eu-west-1", TRUSTED_PROXY_HOPS: "0" }), {
+    header: undefined,
+    proxyHops: 0,
+  });
+  assert.deepEqual(addresses({ TRUSTED_ADDRESS_HEADER: "X-Real-IP", TRUSTED_PROXY_HOPS: "2" }), {
+    header: "x-real-ip",
+    proxyHops: 2,
+  });
+});
+
 Deno.test("parseConfig: every mistake is named at once, and no value is repeated", () => {
   const env = Object.fromEntries(Object.keys(environment).map((name) => [name, "\u0000§secret§"]));
   const { OPENROUTER_API_KEY: _, ...wrong } = env;
@@ -187,6 +206,7 @@ Deno.test("parseConfig: every mistake is named at once, and no value is repeated
     "ALLOWED_ORIGINS",
     "SUPABASE_ANON_KEY",
     "SUPABASE_SERVICE_ROLE_KEY",
+    "SB_REGION",
   ];
   const expected = Object.keys(wrong).filter((name) => !texts.includes(name));
   assert.deepEqual(problems.map((problem) => problem.split(":")[0]), expected);

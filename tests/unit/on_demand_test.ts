@@ -66,3 +66,17 @@ Deno.test("OnDemand.of is there at once; get() rejects where nothing can be load
   assert.deepEqual(told, [1]);
   await assert.rejects(new OnDemand(() => Promise.reject(new Error("gone"))).get(), /gone/);
 });
+
+Deno.test("OnDemand: only so many wait, and the others are told so", async () => {
+  const load = Promise.withResolvers<string>();
+  const thing = new OnDemand(() => load.promise, { maxWaiting: 2 });
+  const told: string[] = [];
+  for (const name of ["a", "b", "c"]) thing.use(() => told.push(name), () => told.push(`no ${name}`));
+  assert.ok(thing.isFull);
+  assert.deepEqual(told, ["no c"]);
+  load.resolve("");
+  await settle();
+  assert.ok(!thing.isFull);
+  thing.use(() => told.push("d"), () => told.push("no d"));
+  assert.deepEqual(told, ["no c", "a", "b", "d"]);
+});

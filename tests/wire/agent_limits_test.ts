@@ -96,3 +96,35 @@ Deno.test("[CM1] [CM4] [RS7] `delete` closes every connection of the session wit
     assert.notEqual(again.welcome.session_id, first.welcome.session_id);
   });
 });
+
+Deno.test("[LM1] [LM10] who invents another address for each connection is limited like anybody else", async () => {
+  type Variant = [label: string, header: string, value: (count: number) => string];
+  const invented: Variant[] = [
+    ["another first hop", "x-forwarded-for", (count) => `198.51.100.${count}, 203.0.113.9`],
+    ["many hops", "x-forwarded-for", (count) => `${`${count}.1.1.1, `.repeat(count)}203.0.113.10`],
+    ["neighbours of a /64", "x-forwarded-for", (count) => `2001:db8::${count}`],
+    ["a header that no proxy overwrites", "cf-connecting-ip", (count) => `198.51.100.${count}`],
+  ];
+  const direct: Variant = ["no proxy", "x-forwarded-for", (count) => `198.51.100.${count}`];
+  const platform: Variant = ["the platform's header", "cf-connecting-ip", (count) => `198.51.100.${count}`];
+  async function expectPongs(
+    expected: number,
+    variants: Variant[],
+    more: Record<string, string> = {},
+  ): Promise<void> {
+    const env = { RATE_LIMIT_PER_MINUTE: "5", RATE_LIMIT_BURST: "5", ...more };
+    await withAgent({ env }, async ({ wsUrl }) => {
+      for (const [label, header, value] of variants) {
+        let pongs = 0;
+        for (let count = 1; count <= 8; count++) {
+          await using client = await connect(wsUrl, { headers: { [header]: value(count) } });
+          if ((await client.command("ping")).code === "pong") pongs++;
+        }
+        assert.equal(pongs, expected, label);
+      }
+    });
+  }
+  await expectPongs(5, invented);
+  await expectPongs(5, [direct], { TRUSTED_PROXY_HOPS: "0" });
+  await expectPongs(8, [platform], { SB_REGION: "local" });
+});

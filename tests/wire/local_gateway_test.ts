@@ -24,11 +24,17 @@ async function readAll(connection: Deno.TcpConn): Promise<string> {
 Deno.test("local gateway: the function sees the platform's path and headers, each value as it was sent", async () => {
   await withLocalStack({ functions }, async (stack) => {
     const response = await fetch(`${stack.url}/functions/v1/probe/request?a=%20b&c`, {
-      headers: { "x-forwarded-for": "203.0.113.7", "x-latin": "caf\u00e9", connection: "keep-alive" },
+      headers: {
+        "x-forwarded-for": "203.0.113.7",
+        "cf-connecting-ip": "203.0.113.7",
+        "x-latin": "caf\u00e9",
+        connection: "keep-alive",
+      },
     });
     const seen: { path: string; headers: Record<string, string> } = await response.json();
     assert.equal(seen.path, "/probe/request?a=%20b&c");
     assert.equal(seen.headers["x-forwarded-for"], "203.0.113.7, 127.0.0.1");
+    assert.equal(seen.headers["cf-connecting-ip"], "127.0.0.1");
     assert.equal(seen.headers["x-forwarded-host"], new URL(stack.url).host);
     assert.equal(seen.headers["x-forwarded-proto"], "http");
     assert.equal(seen.headers["x-forwarded-port"], new URL(stack.url).port);

@@ -6,6 +6,7 @@
 import { QUEUE_POLICIES } from "./protocol/queueing.ts";
 import {
   durationMs,
+  headerName,
   list,
   Mistake,
   namedKeys,
@@ -79,9 +80,13 @@ export const environment = {
   AUTH_TIMEOUT_MS: otherwise(5000, durationMs(1)),
   TOKEN_EXPIRY_NOTICE_MS: otherwise(60_000, durationMs(0)),
   ALLOWED_ORIGINS: otherwise([], list),
+  TRUSTED_ADDRESS_HEADER: optional(headerName),
+  TRUSTED_PROXY_HOPS: otherwise(1, whole(0, 20)),
   HEARTBEAT_INTERVAL_MS: otherwise(25_000, durationMs(0)),
   MAX_CONNECTIONS: otherwise(1000, whole(0)),
   MAX_CONNECTIONS_PER_USER: otherwise(10, whole(0)),
+  MAX_CONNECTIONS_PER_ADDRESS: otherwise(100, whole(0)),
+  ANONYMOUS_SESSIONS_PER_HOUR: otherwise(300, whole(0)),
   MAX_MESSAGE_BYTES: otherwise(65_536, whole(1)),
   MAX_BUFFERED_BYTES: otherwise(1_048_576, whole(1)),
   RATE_LIMIT_PER_MINUTE: otherwise(60, whole(0)),
@@ -101,6 +106,7 @@ export const environment = {
   SUPABASE_SECRET_KEYS: otherwise([], namedKeys),
   SUPABASE_ANON_KEY: optional(text),
   SUPABASE_SERVICE_ROLE_KEY: optional(text),
+  SB_REGION: optional(text),
 };
 
 type Environment = { [Name in keyof typeof environment]: ReturnType<(typeof environment)[Name]> };
@@ -114,6 +120,8 @@ export interface Config extends Omit<Environment, "OPENROUTER_BASE_URL" | "SYSTE
   /** What `options.model` and `configure` may name. */
   allowedModels: readonly string[];
   sessionTimeoutMs: number;
+  /** Which proxies are trusted to tell a caller's address. */
+  trustedProxies: { header: string | undefined; proxyHops: number };
   publishableKeys: readonly string[];
   secretKeys: readonly string[];
   /** What reaches the project's database and Realtime; undefined where either is not set. */
@@ -168,6 +176,7 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
       `You are ${values.AGENT_NAME}, an AI assistant communicating via WebSocket.`,
     models,
     allowedModels: values.ALLOWED_MODELS.length > 0 ? values.ALLOWED_MODELS : models,
+    trustedProxies: trustedProxiesOf(values),
     // Rounded up: the smallest fraction must not become 0, which means never.
     sessionTimeoutMs: Math.ceil(values.SESSION_TIMEOUT * 60_000),
     publishableKeys: [...values.SUPABASE_PUBLISHABLE_KEYS, ...present(values.SUPABASE_ANON_KEY)],
@@ -175,6 +184,17 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
     project: values.SUPABASE_URL === undefined || secretKey === undefined
       ? undefined
       : { supabaseUrl: values.SUPABASE_URL, secretKey },
+  };
+}
+
+/** On the platform Cloudflare overwrites `cf-connecting-ip`; anywhere else the caller could have written it. */
+function trustedProxiesOf(
+  { TRUSTED_ADDRESS_HEADER, TRUSTED_PROXY_HOPS, SB_REGION }: Environment,
+): Config["trustedProxies"] {
+  const isPlatform = SB_REGION !== undefined && TRUSTED_PROXY_HOPS > 0;
+  return {
+    header: TRUSTED_ADDRESS_HEADER ?? (isPlatform ? "cf-connecting-ip" : undefined),
+    proxyHops: TRUSTED_PROXY_HOPS,
   };
 }
 

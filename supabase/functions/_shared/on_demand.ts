@@ -7,9 +7,12 @@ export class OnDemand<T> {
   #loaded: { value: T } | undefined;
   #waiting: { take: (loaded: T) => void; fail: (error: unknown) => void }[] = [];
 
+  readonly #maxWaiting: number;
+
   /** `load` is called at the first use, and at the next one again where it has rejected. */
-  constructor(load: () => Promise<T>) {
+  constructor(load: () => Promise<T>, { maxWaiting = Infinity }: { maxWaiting?: number } = {}) {
     this.#load = load;
+    this.#maxWaiting = maxWaiting;
   }
 
   /** One that is there already. */
@@ -33,12 +36,18 @@ export class OnDemand<T> {
     return this.isLoaded || this.#waiting.length > 0;
   }
 
+  /** Whether so many wait for it that there is no room for another. */
+  get isFull(): boolean {
+    return this.#waiting.length >= this.#maxWaiting;
+  }
+
   /**
    * Hands it to `take`: at once where it is there, else as soon as it is, in the order of the calls. Where it cannot be
-   * loaded, `fail` is told why. Neither may throw.
+   * loaded, or `maxWaiting` wait already, `fail` is told why. Neither may throw.
    */
   use(take: (loaded: T) => void, fail: (error: unknown) => void): void {
     if (this.#loaded !== undefined) return take(this.#loaded.value);
+    if (this.isFull) return fail(new Error("Cannot wait for what is being loaded: too many do"));
     this.#waiting.push({ take, fail });
     if (this.#waiting.length > 1) return;
     this.#load().then((value) => {

@@ -303,8 +303,12 @@ export interface UseReport {
   key: string;
   /** Frames since the last report. */
   frames: number;
-  /** Tokens of the model since the last report. */
+  /** When the first of them was taken, in milliseconds since the epoch. Where there are none, any time. */
+  framesSince: number;
+  /** Tokens of the model that were used on `day` since the last report. */
   tokens: number;
+  /** Days (UTC) since the epoch, by this worker's clock. */
+  day: number;
   /** Connections that this worker holds now. */
   connections: number;
 }
@@ -313,8 +317,10 @@ export interface UseReport {
 export interface Standing {
   /** Frames left in the bucket; below 0 where the workers together let more through. */
   framesLeft: number;
-  /** Since midnight UTC. */
+  /** Used on `day`. */
   tokensToday: number;
+  /** The newest day (UTC, since the epoch) that any worker has reported. */
+  day: number;
   connections: number;
 }
 

@@ -40,6 +40,13 @@ export function path(value: string): string {
   return value.trim();
 }
 
+/** The name of an HTTP header, in lower case. */
+export function headerName(value: string): string {
+  const name = value.trim().toLowerCase();
+  must(/^[a-z][a-z0-9-]*$/.test(name), "be the name of a header such as cf-connecting-ip");
+  return name;
+}
+
 /** A number from `min` up; the text must be a plain decimal, so that "1e3", "0x10" and " " are mistakes. */
 export function number(min: number, max: number): Reader<number> {
   return (value) => {

@@ -5,9 +5,11 @@
  */
 
 import { type Config, parseConfig } from "../_shared/config.ts";
+import { BytePool } from "../_shared/guard/byte_pool.ts";
 import { secretKeyMatcher } from "../_shared/guard/keys.ts";
 import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { NO_LEDGER, SharedUse } from "../_shared/guard/shared_use.ts";
+import { Slots } from "../_shared/guard/slots.ts";
 import { TokenBudget } from "../_shared/guard/token_budget.ts";
 import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.ts";
 import { createRoutes } from "../_shared/http/routes.ts";
@@ -70,8 +72,11 @@ function compose(config: Config, log: Log): Handler {
     limiter,
     budget,
     ledger: durable ?? NO_LEDGER,
+    connections: new Slots(),
     isShared: isDurable,
   });
+  const addresses = new Slots();
+  const waiting = new BytePool();
   const session: SessionDeps = {
     clock,
     ids,
@@ -125,13 +130,22 @@ function compose(config: Config, log: Log): Handler {
       log,
       metrics,
       rateLimiter: limiter,
+      waiting,
       decoder: readers.decoder,
       maxMessageBytes: config.MAX_MESSAGE_BYTES,
       maxBufferedBytes: config.MAX_BUFFERED_BYTES,
     },
-    maxConnections: config.MAX_CONNECTIONS,
-    maxConnectionsPerUser: config.MAX_CONNECTIONS_PER_USER,
-    use,
+    admission: {
+      maxConnections: config.MAX_CONNECTIONS,
+      maxConnectionsPerUser: config.MAX_CONNECTIONS_PER_USER,
+      maxConnectionsPerAddress: config.MAX_CONNECTIONS_PER_ADDRESS,
+      addresses,
+      use,
+      newSessions: new RateLimiter(clock, {
+        perMinute: config.ANONYMOUS_SESSIONS_PER_HOUR / 60,
+        burst: config.ANONYMOUS_SESSIONS_PER_HOUR,
+      }),
+    },
     authTimeoutMs: config.AUTH_TIMEOUT_MS,
     tokenExpiryNoticeMs: config.TOKEN_EXPIRY_NOTICE_MS,
     heartbeatIntervalMs: config.HEARTBEAT_INTERVAL_MS,
@@ -153,6 +167,14 @@ function compose(config: Config, log: Log): Handler {
     activityPath: config.ACTIVITY_PATH,
     activityPingIntervalMs: config.ACTIVITY_HEARTBEAT_MS,
     identity,
+    trustedProxies: config.trustedProxies,
+    addresses,
+    maxConnectionsPerAddress: config.MAX_CONNECTIONS_PER_ADDRESS,
+    maxWatchers: config.MAX_CLIENTS,
+    maxMessageBytes: config.MAX_MESSAGE_BYTES,
+    authTimeoutMs: config.AUTH_TIMEOUT_MS,
+    waitingWatchers: new Slots(),
+    waiting,
     lifetime,
     clock,
     metrics,

@@ -15,6 +15,9 @@ import { RELAY_MESSAGES } from "../_shared/protocol/topics.ts";
 import type { Readers } from "./loaded_later.ts";
 import type { WatchedActivity } from "./watched_activity.ts";
 
+/** Events, and messages of the relay, that wait while what shows them is loaded; what is over it is dropped. */
+const MAX_WAITING = 1000;
+
 export interface LiveActivityDeps {
   clock: Clock;
   ids: Ids;
@@ -41,7 +44,7 @@ export class LiveActivity implements ActivitySink {
     this.#load = new OnDemand(async () => {
       const { createWatchedActivity } = await import("./watched_activity.ts");
       return createWatchedActivity(config, { deps, reporter });
-    });
+    }, { maxWaiting: MAX_WAITING });
   }
 
   /** While it is loaded, somebody has come to watch, or has said so. */

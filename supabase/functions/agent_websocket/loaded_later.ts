@@ -12,6 +12,9 @@ import type { DecodeAction } from "../_shared/protocol/activity_actions.ts";
 import type { Decode } from "../_shared/protocol/decode.ts";
 import type { ParseActivity } from "../_shared/protocol/published_activity.ts";
 
+/** Messages of the relay, each of at most 256 KB, that wait while what reads them is loaded. */
+const MAX_UNREAD_MESSAGES = 100;
+
 export interface Readers {
   /** Of frames of the agent's clients. */
   decoder: OnDemand<Decode>;
@@ -36,7 +39,7 @@ export function createReaders(): Readers {
       const { readSessionCall } = await import("../_shared/protocol/session_call.ts");
       const { readRelayedNotification } = await import("../_shared/notify/relayed.ts");
       return { readSessionCall, readRelayedNotification };
-    }),
+    }, { maxWaiting: MAX_UNREAD_MESSAGES }),
   };
 }
 

@@ -68,6 +68,7 @@ function compose(config: Config): Handler {
       perMinute: config.NOTIFY_RATE_LIMIT_PER_MINUTE,
       burst: Math.max(1, config.NOTIFY_RATE_LIMIT_PER_MINUTE),
     }),
+    trustedProxies: config.trustedProxies,
     isSecretKey: secretKeyMatcher(config.secretKeys),
     isPublishableKey: publishableKeyMatcher(config.publishableKeys),
   });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { RateLimiter } from "../../../supabase/functions/_shared/guard/rate_limiter.ts";
+import { Slots } from "../../../supabase/functions/_shared/guard/slots.ts";
 import { TokenBudget } from "../../../supabase/functions/_shared/guard/token_budget.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 
@@ -60,4 +61,78 @@ Deno.test("[LM5] TokenBudget: counted by key and day", () => {
   assert.equal(budget.exhausted(["new", "here"]), 3_600_000);
   clock.advance(3_600_000);
   assert.equal(budget.exhausted(["here"]), undefined);
+});
+
+Deno.test("[LM1] [LM11] RateLimiter: what was promised holds for one frame, however much others are said to have taken", () => {
+  fc.assert(fc.property(
+    fc.array(
+      fc.record({ pause: fc.integer({ min: 0, max: 3000 }), left: fc.integer({ min: -30, max: 20 }) }),
+      {
+        maxLength: 60,
+      },
+    ),
+    (reports) => {
+      const clock = new ManualClock();
+      const limiter = new RateLimiter(clock, { perMinute: 60, burst: 3 });
+      for (const { pause, left } of reports) {
+        clock.advance(pause);
+        limiter.lower("ann", left);
+        const refused = limiter.take(["ann", "here"]);
+        if (refused.allowed) continue;
+        clock.advance(Math.floor(refused.retryAfterMs / 2));
+        limiter.lower("ann", left);
+        clock.advance(Math.ceil(refused.retryAfterMs / 2));
+        assert.ok(limiter.take(["ann", "here"]).allowed);
+      }
+    },
+  ));
+});
+
+Deno.test("[LM1] RateLimiter: what was left when the ledger was asked has refilled since", () => {
+  const clock = new ManualClock();
+  const limiter = new RateLimiter(clock, { perMinute: 60, burst: 3 });
+  const askedAt = clock.now();
+  clock.advance(400);
+  limiter.lower("ann", 0, askedAt);
+  const refused = limiter.take(["ann"]);
+  assert.ok(!refused.allowed && refused.retryAfterMs === 600);
+});
+
+Deno.test("[LM1] RateLimiter: a promise is no second bucket", () => {
+  const clock = new ManualClock();
+  const limiter = new RateLimiter(clock, { perMinute: 60, burst: 3 });
+  let allowed = 0;
+  for (let second = 0; second < 120; second++) {
+    limiter.lower("ann", -100);
+    if (limiter.take(["ann"]).allowed) allowed++;
+    clock.advance(1000);
+  }
+  assert.ok(allowed <= 2, `${allowed} of 120 while others use it all`);
+});
+
+Deno.test("[LM1] RateLimiter: check says what take would, and takes nothing", () => {
+  const clock = new ManualClock();
+  const limiter = new RateLimiter(clock, { perMinute: 60, burst: 1 });
+  for (let n = 0; n < 5; n++) assert.ok(limiter.check("ann").allowed);
+  limiter.take(["ann"]);
+  assert.deepEqual(limiter.check("ann"), limiter.take(["ann"]));
+});
+
+Deno.test("[LM1] RateLimiter: a caller with any number of keys does not fill the memory", () => {
+  const clock = new ManualClock();
+  const limiter = new RateLimiter(clock, { perMinute: 1, burst: 100 });
+  for (let n = 0; n < 250_000; n++) limiter.take([`address:${n}`]);
+  assert.ok(limiter.size <= 200_001, String(limiter.size));
+});
+
+Deno.test("[LM3] Slots: the count of a key is the number of slots that were not released", () => {
+  fc.assert(fc.property(fc.array(fc.nat({ max: 9 })), (releases) => {
+    const slots = new Slots();
+    const held = Array.from({ length: 10 }, () => slots.take("ann", 7));
+    assert.equal(held.filter((slot) => slot !== undefined).length, 7);
+    for (const index of releases) held[index]?.release();
+    const released = new Set(releases.filter((index) => index < 7)).size;
+    assert.equal(slots.count("ann"), 7 - released);
+    assert.equal([...slots.keys].length, released === 7 ? 0 : 1, "nothing is kept of who holds none");
+  }));
 });

@@ -185,7 +185,7 @@ Deno.test("[AU9] no token is ever logged or sent back", async () => {
 });
 
 Deno.test("[LM3] the worker and each user have only so many connections", async () => {
-  const { connect, verifier } = startAgent({ server: { maxConnections: 5, maxConnectionsPerUser: 2 } });
+  const { connect, verifier } = startAgent({ maxConnections: 5, maxConnectionsPerUser: 2 });
   verifier.admit("ann's", "ann");
   const anns = [await connect("jwt=ann's"), await connect("jwt=ann's"), await connect("jwt=ann's")];
   const refused = anns[2];
@@ -204,7 +204,7 @@ Deno.test("[LM3] the worker and each user have only so many connections", async 
 });
 
 Deno.test("[LM3] an anonymous session has only so many connections", async () => {
-  const { connect } = startAgent({ server: { maxConnectionsPerUser: 1 } });
+  const { connect } = startAgent({ maxConnectionsPerUser: 1 });
   const first = await connect();
   assert.equal((await connect(first.resumeQuery(0))).closed?.code, 1013);
 });

@@ -16,8 +16,9 @@ import type { Sight, WatchFilter } from "./watch_filter.ts";
 
 /** The longest that events may be gathered for one frame. More than that is taken as this. */
 const MAX_BATCH_MS = 10_000;
-/** Frames that wait while the decoder is loaded; more are ignored. */
+/** Frames, and their length together, that wait while the decoder is loaded; more are ignored. */
 const MAX_UNDECODED = 20;
+const MAX_UNDECODED_CHARS = 65_536;
 
 /** Who watches. */
 export interface Watcher {
@@ -54,6 +55,7 @@ export class ActivityClient implements WatchFilter {
   #state: "opening" | "open" | "gone" = "opening";
   #batchMs = 0;
   #undecoded = 0;
+  #undecodedChars = 0;
   #lastActivity: number;
   #cancelExpiry: CancelTimer | undefined;
 
@@ -88,8 +90,13 @@ export class ActivityClient implements WatchFilter {
     const { decoder, maxMessageBytes } = this.#deps;
     const size = typeof data === "string" ? data.length : data.byteLength;
     if (size > maxMessageBytes) return;
-    if (!decoder.isLoaded && ++this.#undecoded > MAX_UNDECODED) return;
+    if (!decoder.isLoaded && this.#isTooMuchToWait(size)) return;
     decoder.use((decode) => this.#act(decode(data)), (error) => this.#deps.onFailed(error));
+  }
+
+  #isTooMuchToWait(chars: number): boolean {
+    this.#undecodedChars += chars;
+    return ++this.#undecoded > MAX_UNDECODED || this.#undecodedChars > MAX_UNDECODED_CHARS;
   }
 
   #act(action: ActivityAction | undefined): void {

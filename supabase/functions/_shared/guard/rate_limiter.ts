@@ -4,6 +4,8 @@ import type { Clock } from "../ports.ts";
 
 /** Past so many buckets the full ones are dropped: a full bucket is the same as none. */
 const SWEEP_AT = 10_000;
+/** Past so many that are in use the oldest are dropped too: who has so many keys is not limited by any of them. */
+const MAX_BUCKETS = 100_000;
 
 export interface RateLimits {
   /** Tokens that come back each minute; 0 switches the limit off. */
@@ -12,7 +14,7 @@ export interface RateLimits {
   burst: number;
 }
 
-/** `allowed`, or how long until one token is back. */
+/** `allowed`, or how long until one token is back: a promise that holds whatever is reported meanwhile. */
 export type RateVerdict =
   | { allowed: true }
   | { allowed: false; retryAfterMs: number; limit: number; remaining: number };
@@ -21,6 +23,8 @@ interface Bucket {
   tokens: number;
   /** When `tokens` was right. */
   at: number;
+  /** From when on one token may be taken whatever `tokens` says: somebody was told so. */
+  promisedAt: number;
 }
 
 const ALLOWED: RateVerdict = { allowed: true };
@@ -38,44 +42,83 @@ export class RateLimiter {
     this.#limits = limits;
   }
 
+  /** Buckets that are kept. */
+  get size(): number {
+    return this.#buckets.size;
+  }
+
   /** Takes one token from the bucket of every key, or from none of them. */
   take(keys: readonly string[]): RateVerdict {
-    const { perMinute } = this.#limits;
-    if (perMinute === 0) return ALLOWED;
+    if (this.#limits.perMinute === 0) return ALLOWED;
     const now = this.#clock.now();
     const buckets = keys.map((key) => this.#refilled(key, now));
-    const poorest = Math.min(...buckets.map((bucket) => bucket.tokens));
-    if (poorest < 1) {
-      const retryAfterMs = Math.ceil((1 - poorest) * 60_000 / perMinute);
-      return { allowed: false, retryAfterMs, limit: perMinute, remaining: 0 };
+    const waitMs = Math.max(...buckets.map((bucket) => this.#waitMs(bucket, now)));
+    if (waitMs > 0) {
+      for (const bucket of buckets) {
+        if (this.#waitMs(bucket, now) > 0) bucket.promisedAt = Math.min(bucket.promisedAt, now + waitMs);
+      }
+      return this.#refusal(waitMs);
     }
-    for (const bucket of buckets) bucket.tokens--;
+    for (const bucket of buckets) {
+      bucket.tokens--;
+      if (bucket.promisedAt <= now) bucket.promisedAt = Infinity;
+    }
     this.onTaken?.(keys);
-    if (this.#buckets.size > this.#sweepAt) this.#dropFull(now);
+    if (this.#buckets.size > this.#sweepAt) this.#sweep(now);
     return ALLOWED;
   }
 
-  /** There is no more than this left in the bucket of `key`: others have taken from it too. */
-  lower(key: string, tokens: number): void {
+  /** What {@linkcode take} would say. Takes and promises nothing. */
+  check(key: string): RateVerdict {
+    if (this.#limits.perMinute === 0 || !this.#buckets.has(key)) return ALLOWED;
+    const now = this.#clock.now();
+    const waitMs = this.#waitMs(this.#refilled(key, now), now);
+    return waitMs > 0 ? this.#refusal(waitMs) : ALLOWED;
+  }
+
+  /** At `asOf` there were no more than this left in the bucket of `key`: others have taken from it too. */
+  lower(key: string, tokens: number, asOf = this.#clock.now()): void {
     if (this.#limits.perMinute === 0) return;
-    const bucket = this.#refilled(key, this.#clock.now());
-    bucket.tokens = Math.min(bucket.tokens, tokens);
+    const now = this.#clock.now();
+    const bucket = this.#refilled(key, now);
+    bucket.tokens = Math.min(bucket.tokens, tokens + this.#gained(now - asOf));
+  }
+
+  #refusal(retryAfterMs: number): RateVerdict {
+    return { allowed: false, retryAfterMs, limit: this.#limits.perMinute, remaining: 0 };
+  }
+
+  /** Whole milliseconds until a token may be taken. */
+  #waitMs({ tokens, promisedAt }: Bucket, now: number): number {
+    // A millionth less, as sums of fractions are not exact.
+    const untilRefilledMs = Math.ceil((1 - tokens) * 60_000 / this.#limits.perMinute - 1e-6);
+    return Math.max(0, Math.min(untilRefilledMs, promisedAt - now));
+  }
+
+  #gained(ms: number): number {
+    return Math.max(0, ms) * this.#limits.perMinute / 60_000;
   }
 
   #refilled(key: string, now: number): Bucket {
-    const { perMinute, burst } = this.#limits;
+    const { burst } = this.#limits;
     let bucket = this.#buckets.get(key);
-    if (bucket === undefined) this.#buckets.set(key, bucket = { tokens: burst, at: now });
-    bucket.tokens = Math.min(burst, bucket.tokens + Math.max(0, now - bucket.at) * perMinute / 60_000);
+    if (bucket === undefined) {
+      this.#buckets.set(key, bucket = { tokens: burst, at: now, promisedAt: Infinity });
+    }
+    bucket.tokens = Math.min(burst, bucket.tokens + this.#gained(now - bucket.at));
     bucket.at = now;
     return bucket;
   }
 
-  #dropFull(now: number): void {
+  #sweep(now: number): void {
     for (const key of [...this.#buckets.keys()]) {
       if (this.#refilled(key, now).tokens >= this.#limits.burst) this.#buckets.delete(key);
     }
+    for (const key of this.#buckets.keys()) {
+      if (this.#buckets.size <= MAX_BUCKETS) break;
+      this.#buckets.delete(key);
+    }
     // Buckets that are all in use must not be swept again for every frame.
-    this.#sweepAt = Math.max(SWEEP_AT, 2 * this.#buckets.size);
+    this.#sweepAt = Math.min(2 * MAX_BUCKETS, Math.max(SWEEP_AT, 2 * this.#buckets.size));
   }
 }

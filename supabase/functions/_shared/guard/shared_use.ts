@@ -6,7 +6,8 @@
 import { toAgentError } from "../errors.ts";
 import type { CancelTimer, Clock, Log, Standing, UseLedger, UseReport, WorkerLifetime } from "../ports.ts";
 import type { RateLimiter } from "./rate_limiter.ts";
-import type { TokenBudget } from "./token_budget.ts";
+import type { Slot, Slots } from "./slots.ts";
+import { type TokenBudget, utcDay } from "./token_budget.ts";
 
 /** Time between two reports while something is used, in milliseconds. */
 export const REPORT_MS = 3000;
@@ -20,6 +21,8 @@ export interface SharedUseOptions {
   ledger: UseLedger;
   limiter: RateLimiter;
   budget: TokenBudget;
+  /** Connections held here, by key. */
+  connections: Slots;
   /** Whether there are other workers to share with. */
   isShared(): boolean;
 }
@@ -27,14 +30,14 @@ export interface SharedUseOptions {
 /** Where there are no other workers. */
 export const NO_LEDGER: UseLedger = { settle: () => Promise.resolve(new Map()) };
 
-type Unreported = Pick<UseReport, "frames" | "tokens">;
+type Unreported = Omit<UseReport, "key" | "connections">;
 
 export class SharedUse {
   readonly #options: SharedUseOptions;
   /** What was used since the last report, by key. */
   #unreported = new Map<string, Unreported>();
-  /** Connections held here, by key. */
-  readonly #connections = new Map<string, number>();
+  /** Keys of which the ledger may count connections of this worker. */
+  readonly #told = new Set<string>();
   #cancelTimer: CancelTimer | undefined;
   #dueAt = Infinity;
   #isStopped = false;
@@ -43,25 +46,32 @@ export class SharedUse {
     this.#options = options;
     options.limiter.onTaken = (keys) => this.#used(keys, { frames: 1, tokens: 0 });
     options.budget.onSpent = (keys, tokens) => this.#used(keys, { frames: 0, tokens });
+    options.connections.onReleased = (key) => {
+      if (this.#told.has(key)) this.#reportIn(REPORT_MS);
+    };
   }
 
   /**
-   * A user has come with one more connection, and would hold `held` here. Answers whether that makes at most `max` at all
-   * workers; if not it is taken back at once, so that the next one is not refused for it. Rejects as the ledger does.
+   * Takes a slot for one more connection of `key`, if that makes at most `max` at all workers; undefined if not. The ledger
+   * hears of its release with the next report. Rejects as the ledger does; then no slot is held.
    */
-  async connected(key: string, held: number, max: number): Promise<boolean> {
-    if (!this.#options.isShared()) return held <= max;
-    const total = await this.#holds(key, held);
-    if (total > max) await this.#holds(key, held - 1);
+  async connect(key: string, max: number): Promise<Slot | undefined> {
+    const { connections, isShared } = this.#options;
+    const slot = connections.take(key, max);
+    if (slot === undefined || max === 0 || !isShared()) return slot;
+    this.#told.add(key);
     this.#reportIn(SILENCE_MS);
-    return total <= max;
-  }
-
-  /** A user has let a connection go, and holds `held` more. The ledger hears of it with the next report. */
-  disconnected(key: string, held: number): void {
-    if (!this.#connections.has(key)) return;
-    this.#connections.set(key, held);
-    this.#reportIn(REPORT_MS);
+    try {
+      const standings = await this.#settle([this.#reportOf(key)]);
+      if ((standings.get(key)?.connections ?? 0) <= max) return slot;
+    } catch (thrown) {
+      slot.release();
+      throw thrown;
+    }
+    slot.release();
+    // Told at once, so that the next one is not refused for the one that was.
+    await this.#report([key]);
+    return undefined;
   }
 
   /** Reports no more: the worker is ending. */
@@ -70,19 +80,19 @@ export class SharedUse {
     this.#cancelTimer?.();
   }
 
-  async #holds(key: string, connections: number): Promise<number> {
-    this.#connections.set(key, connections);
-    const standings = await this.#settle([{ key, ...this.#take(key), connections }]);
-    return standings.get(key)?.connections ?? connections;
-  }
-
-  #used(keys: readonly string[], { frames, tokens }: Unreported): void {
-    if (!this.#options.isShared()) return;
+  #used(keys: readonly string[], { frames, tokens }: Pick<Unreported, "frames" | "tokens">): void {
+    const { clock, isShared } = this.#options;
+    if (!isShared()) return;
+    const now = clock.now();
+    const day = utcDay(now);
     for (const key of keys) {
       const before = this.#unreported.get(key);
       this.#unreported.set(key, {
         frames: (before?.frames ?? 0) + frames,
-        tokens: (before?.tokens ?? 0) + tokens,
+        framesSince: before !== undefined && before.frames > 0 ? before.framesSince : now,
+        // What was used yesterday is no matter any more.
+        tokens: (before?.day === day ? before.tokens : 0) + tokens,
+        day,
       });
     }
     this.#reportIn(REPORT_MS);
@@ -96,41 +106,41 @@ export class SharedUse {
     this.#dueAt = dueAt;
     this.#cancelTimer = clock.after(ms, () => {
       this.#dueAt = Infinity;
-      this.#options.lifetime.hold(this.#report());
+      this.#options.lifetime.hold(this.#report([...new Set([...this.#unreported.keys(), ...this.#told])]));
     });
   }
 
-  async #report(): Promise<void> {
-    const { log } = this.#options;
-    const keys = new Set([...this.#unreported.keys(), ...this.#connections.keys()]);
-    const reports = Array.from(keys, (key): UseReport => ({
-      key,
-      ...this.#take(key),
-      connections: this.#connections.get(key) ?? 0,
-    }));
-    for (const [key, held] of this.#connections) if (held === 0) this.#connections.delete(key);
+  async #report(keys: readonly string[]): Promise<void> {
+    const { log, connections } = this.#options;
+    const reports = keys.map((key) => this.#reportOf(key));
     try {
       await this.#settle(reports);
+      // Where it failed the ledger may still count some: it is told again.
+      for (const { key, connections: told } of reports) {
+        if (told === 0 && connections.count(key) === 0) this.#told.delete(key);
+      }
     } catch (thrown) {
       // It may have been booked: what is reported twice would be charged twice.
       log.write({ level: "warn", event: "use_not_reported", error: toAgentError(thrown) });
     }
-    if (this.#connections.size > 0) this.#reportIn(SILENCE_MS);
+    if (this.#told.size > 0) this.#reportIn(SILENCE_MS);
   }
 
-  #take(key: string): Unreported {
-    const used = this.#unreported.get(key) ?? { frames: 0, tokens: 0 };
+  #reportOf(key: string): UseReport {
+    const now = this.#options.clock.now();
+    const used = this.#unreported.get(key) ?? { frames: 0, framesSince: now, tokens: 0, day: utcDay(now) };
     this.#unreported.delete(key);
-    return used;
+    return { key, ...used, connections: this.#options.connections.count(key) };
   }
 
   async #settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>> {
-    const { ledger, limiter, budget } = this.#options;
+    const { clock, ledger, limiter, budget } = this.#options;
+    const askedAt = clock.now();
     const standings = await ledger.settle(reports);
-    for (const [key, { framesLeft, tokensToday }] of standings) {
+    for (const [key, { framesLeft, tokensToday, day }] of standings) {
       const since = this.#unreported.get(key);
-      limiter.lower(key, framesLeft - (since?.frames ?? 0));
-      budget.raise(key, tokensToday + (since?.tokens ?? 0));
+      limiter.lower(key, framesLeft - (since?.frames ?? 0), askedAt);
+      budget.raise(key, tokensToday + (since?.day === day ? since.tokens : 0), day);
     }
     return standings;
   }

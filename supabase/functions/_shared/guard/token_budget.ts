@@ -4,6 +4,11 @@ import type { Clock } from "../ports.ts";
 
 const DAY_MS = 86_400_000;
 
+/** Days (UTC) since the epoch. */
+export function utcDay(ms: number): number {
+  return Math.floor(ms / DAY_MS);
+}
+
 export class TokenBudget {
   readonly #clock: Clock;
   readonly #perDay: number;
@@ -33,16 +38,17 @@ export class TokenBudget {
     this.onSpent?.(keys, tokens);
   }
 
-  /** At least this many were spent today: at other workers too. */
-  raise(key: string, tokens: number): void {
+  /** At least this many were spent on that day: at other workers too. What was spent on another day is no matter. */
+  raise(key: string, tokens: number, day: number): void {
     if (this.#perDay === 0) return;
     this.#turnPage();
+    if (day !== this.#day) return;
     this.#spent.set(key, Math.max(tokens, this.#spent.get(key) ?? 0));
   }
 
   #turnPage(): number {
     const now = this.#clock.now();
-    const day = Math.floor(now / DAY_MS);
+    const day = utcDay(now);
     if (day !== this.#day) {
       this.#day = day;
       this.#spent.clear();

@@ -1,13 +1,15 @@
 /** What `notify_websocket` answers: one `POST`, and `/health`. */
 
 import { AgentError, toAgentError } from "../errors.ts";
-import type { RateLimiter } from "../guard/rate_limiter.ts";
+import { addressKey, type AddressPolicy } from "../guard/address.ts";
+import type { RateLimiter, RateVerdict } from "../guard/rate_limiter.ts";
 import type { Caller, Notifier } from "../notify/notifier.ts";
 import type { Clock, IdentityVerifier, Log, RelayStatus } from "../ports.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
 import { parseNotifyRequest } from "../protocol/notify_request.ts";
 import { VERSION } from "../version.ts";
 import { type Body, readBody } from "./body.ts";
+import type { Handler } from "./on_first_request.ts";
 import { type Problem, problem } from "./problems.ts";
 
 const MAX_BODY_BYTES = 65_536;
@@ -21,6 +23,7 @@ export interface NotifyRouteDeps {
   log: Log;
   verifier: IdentityVerifier;
   rateLimiter: RateLimiter;
+  trustedProxies: AddressPolicy;
   isSecretKey(candidate: string): Promise<boolean>;
   isPublishableKey(token: string): boolean;
 }
@@ -44,16 +47,15 @@ const STATUS: Partial<Record<AgentError["code"], number>> = {
   store_unavailable: 503,
 };
 
-/** A handler for `Deno.serve`. */
-export function createNotifyRoutes(deps: NotifyRouteDeps): (request: Request) => Promise<Response> {
-  return async (request) => {
+export function createNotifyRoutes(deps: NotifyRouteDeps): Handler {
+  return async (request, peer) => {
     if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: CORS });
     if (request.method === "GET" && new URL(request.url).pathname.endsWith("/health")) {
       const { store, relay } = deps;
       return Response.json({ status: "ok", version: VERSION, store: store.name, relay: relay.status });
     }
     try {
-      return await post(request, deps);
+      return await post(request, addressKey(request.headers, peer, deps.trustedProxies), deps);
     } catch (thrown) {
       const error = toAgentError(thrown);
       if (error.code === "internal") deps.log.write({ level: "error", event: "notify_failed", error });
@@ -65,20 +67,14 @@ export function createNotifyRoutes(deps: NotifyRouteDeps): (request: Request) =>
   };
 }
 
-async function post(request: Request, deps: NotifyRouteDeps): Promise<Response> {
+async function post(request: Request, address: string, deps: NotifyRouteDeps): Promise<Response> {
   if (request.method !== "POST") {
     return refuse({ status: 405, code: "method_not_allowed", detail: "Cannot notify: send a POST" }, {
       allow: "POST, OPTIONS",
     });
   }
-  const { caller, key } = await identify(request.headers, deps);
-  const verdict = deps.rateLimiter.take([key]);
-  if (!verdict.allowed) {
-    const detail = `Cannot notify: more than ${verdict.limit} a minute`;
-    return refuse({ status: 429, code: "rate_limited", detail }, {
-      "retry-after": seconds(verdict.retryAfterMs),
-    });
-  }
+  const { caller, key } = await identify(request.headers, address, deps);
+  checkRate(deps.rateLimiter.take([key]));
   const body: Body = await readBody(request, MAX_BODY_BYTES);
   if ("refusal" in body) return refuse(body.refusal);
   const parsed = parseNotifyRequest(body.json, deps.clock.now());
@@ -96,7 +92,11 @@ async function post(request: Request, deps: NotifyRouteDeps): Promise<Response> 
 }
 
 /** A secret key in `apikey` or as Bearer, or a user's token as Bearer; and what the caller's rate is counted under. */
-async function identify(headers: Headers, deps: NotifyRouteDeps): Promise<{ caller: Caller; key: string }> {
+async function identify(
+  headers: Headers,
+  address: string,
+  deps: NotifyRouteDeps,
+): Promise<{ caller: Caller; key: string }> {
   const apiKey = headers.get("apikey") ?? undefined;
   const bearer = bearerOf(headers) || undefined;
   for (const candidate of [apiKey, bearer]) {
@@ -107,8 +107,23 @@ async function identify(headers: Headers, deps: NotifyRouteDeps): Promise<{ call
   if (bearer === undefined || deps.isPublishableKey(bearer)) {
     throw new AgentError("unauthorized", "Cannot notify: send a secret key, or a user's token as Bearer");
   }
-  const { userId } = await deps.verifier.verify(bearer);
+  // Checking a token may cost a call: an address whose tokens are refused has only so many.
+  const refusedKey = `refused:${address}`;
+  checkRate(deps.rateLimiter.check(refusedKey));
+  const { userId } = await deps.verifier.verify(bearer).catch((thrown) => {
+    if (toAgentError(thrown).code === "unauthorized") deps.rateLimiter.take([refusedKey]);
+    throw thrown;
+  });
   return { caller: { kind: "user", userId }, key: `user:${userId}` };
+}
+
+/** Throws `rate_limited` for what is too much. */
+function checkRate(verdict: RateVerdict): void {
+  if (verdict.allowed) return;
+  throw new AgentError("rate_limited", `Cannot notify: more than ${verdict.limit} a minute`, {
+    retryable: true,
+    retryAfterMs: verdict.retryAfterMs,
+  });
 }
 
 function refuse(refusal: Problem, headers: Record<string, string> = {}): Response {

@@ -1,10 +1,12 @@
 /** A handler that is made when the first request comes: nothing happens on import. */
 
 import { ConfigError } from "../config.ts";
+import type { PeerInfo } from "../guard/address.ts";
 import type { Log } from "../ports.ts";
 import { problem } from "./problems.ts";
 
-export type Handler = (request: Request) => Response | Promise<Response>;
+/** A handler for `Deno.serve`. */
+export type Handler = (request: Request, peer?: PeerInfo) => Response | Promise<Response>;
 
 /**
  * Makes the handler once. Mistakes in the environment are named in one line of the log, and every request is answered
@@ -12,7 +14,7 @@ export type Handler = (request: Request) => Response | Promise<Response>;
  */
 export function onFirstRequest(make: () => Handler, log: () => Log): Handler {
   let handler: Handler | undefined;
-  return (request) => (handler ??= start(make, log))(request);
+  return (request, peer) => (handler ??= start(make, log))(request, peer);
 }
 
 function start(make: () => Handler, log: () => Log): Handler {

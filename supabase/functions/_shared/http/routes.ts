@@ -1,10 +1,12 @@
 /** What `agent_websocket` answers: the upgrade, `/health`, `/metrics`, and to everything else that it expected better. */
 
+import { addressKey, type PeerInfo } from "../guard/address.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Clock, RelayStatus } from "../ports.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
 import { VERSION } from "../version.ts";
 import { expectedWebSocket, problem } from "./problems.ts";
+import type { Handler } from "./on_first_request.ts";
 import type { AgentServer } from "../session/agent_server.ts";
 import { readUpgrade, switchToWebSocket } from "./upgrade.ts";
 import { watch, type WatchDeps } from "./watch.ts";
@@ -23,29 +25,33 @@ export interface RouteDeps extends WatchDeps {
   relay: { readonly status: RelayStatus | "off" };
 }
 
-/** A handler for `Deno.serve`. */
-export function createRoutes(deps: RouteDeps): (request: Request) => Promise<Response> {
+export function createRoutes(deps: RouteDeps): Handler {
   const startedAt = deps.clock.now();
-  return async (request) => {
+  return async (request, peer) => {
     const url = new URL(request.url);
     // The platform calls with `/agent_websocket/…`, a gateway in front of it perhaps with more before that.
     const [, path = ""] = /^(?:.*?\/agent_websocket)?(\/.*)?$/.exec(url.pathname) ?? [];
-    if (path === "" || path === "/") return connect(request, url, deps);
-    if (path === deps.activityPath) return watch(request, url, deps);
+    if (path === "" || path === "/") return connect(request, { url, peer }, deps);
+    if (path === deps.activityPath) return watch(request, { url, peer }, deps);
     if (request.method === "GET" && path === "/health") return health(deps, startedAt);
     if (request.method === "GET" && path === "/metrics") return await metrics(request, deps, startedAt);
     return expectedWebSocket();
   };
 }
 
-function connect(request: Request, url: URL, deps: RouteDeps): Response {
+function connect(
+  request: Request,
+  { url, peer }: { url: URL; peer: PeerInfo | undefined },
+  deps: RouteDeps,
+): Response {
   const asked = readUpgrade(request, url, deps);
   if (asked instanceof Response) return asked;
+  const address = addressKey(request.headers, peer, deps.trustedProxies);
   return switchToWebSocket(request, {
     deps,
     offersSubprotocol: asked.offersSubprotocol,
     pingIntervalMs: deps.heartbeatIntervalMs,
-    own: (port) => deps.server.connect(port, asked),
+    own: (port) => deps.server.connect(port, { ...asked, address }),
   });
 }
 

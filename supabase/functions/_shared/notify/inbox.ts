@@ -97,6 +97,8 @@ export class Inbox {
   #receive({ event, payload }: RelayMessage): void {
     const { sinks, readers, log } = this.#options;
     if (sinks.activity(event, payload)) return;
+    // What is in a log is found there; the relay has never promised the rest.
+    if (readers.isFull) return sinks.missed();
     readers.use(
       (readers) => this.#read(event, payload, readers),
       (error) => log.write({ level: "error", event: "relay_message_not_read", name: event, error }),

@@ -93,13 +93,13 @@ export class Notifier {
 
   async #relay(request: NotifyRequest, { id, caller }: { id: string; caller: Caller }): Promise<Sent> {
     const { relay } = this.#options;
-    const content = JSON.stringify(request);
-    if (request.id !== undefined && this.#sent.has(id, content)) {
+    const fingerprint = await sha256Hex(JSON.stringify(request));
+    if (request.id !== undefined && this.#sent.has(id, fingerprint)) {
       return { id, durable: false, repeated: true };
     }
     const { topic, event, payload } = this.#letter(request, id);
     await relay.publish(topic, { event, payload });
-    if (request.id !== undefined) this.#sent.add(id, content);
+    if (request.id !== undefined) this.#sent.add(id, fingerprint);
     this.#sentTo("activity" in request ? "activity" : request.target.kind, caller);
     return { id, durable: false };
   }

@@ -226,15 +226,19 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
 
   /** One report at a time: a number is refused after a later one. */
   async settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>> {
-    const { workerId, rate } = this.#options;
+    const { workerId, rate, clock } = this.#options;
+    const [{ day } = { day: 0 }] = reports;
     const settled = this.#settling.then(() =>
       this.#call("agent_settle_use", {
         p_worker: workerId,
         p_number: ++this.#number,
-        p_reports: reports,
+        p_reports: reports.map(({ framesSince, ...report }) => ({
+          ...report,
+          age_ms: Math.max(0, clock.now() - framesSince),
+        })),
         p_per_minute: rate.perMinute,
         p_burst: rate.burst,
-      }, (answer) => toStandings(noError(answer)))
+      }, (answer) => toStandings(noError(answer), day))
     );
     this.#settling = settled.catch(() => {});
     return await settled;

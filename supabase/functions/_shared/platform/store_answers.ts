@@ -139,13 +139,16 @@ export function toHeads(value: unknown): Map<string, number> {
   return new Map(Object.entries(fields(value)).map(([id, seq]) => [id, number(seq)]));
 }
 
-export function toStandings(value: unknown): Map<string, Standing> {
+/** `today` is the day of the reports that were answered. */
+export function toStandings(value: unknown, today: number): Map<string, Standing> {
   return new Map(
     Object.entries(fields(value)).map(([key, standing]) => {
-      const { frames_left, tokens_today, connections } = fields(standing);
+      const { frames_left, tokens_today, day, connections } = fields(standing);
       return [key, {
         framesLeft: number(frames_left),
         tokensToday: number(tokens_today),
+        // A database of before 20261129130000 tells of its own day only, and does not say which.
+        day: day === undefined ? today : number(day),
         connections: number(connections),
       }];
     }),

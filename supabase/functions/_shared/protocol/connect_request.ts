@@ -17,8 +17,6 @@ export interface ConnectRequest {
   /** The session to resume, if any. */
   resume: { sessionId: string; lastSeq: number; token: string | undefined } | undefined;
   origin: string | undefined;
-  /** The client's address, as the first proxy saw it. */
-  address: string | undefined;
   /** Whether {@linkcode SUBPROTOCOL} was offered. */
   offersSubprotocol: boolean;
 }
@@ -41,7 +39,6 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
       token: fromProtocol("resume-") ?? query.get("resume_token") ?? undefined,
     },
     origin: headers.get("origin") ?? undefined,
-    address: headers.get("x-forwarded-for")?.split(",")[0]?.trim() || undefined,
     offersSubprotocol: offered.includes(SUBPROTOCOL),
   };
 }

@@ -5,17 +5,16 @@
  */
 
 import { checkRenewal, identify, type Identity, type IdentityPolicy } from "../guard/identity.ts";
-import type { SharedUse } from "../guard/shared_use.ts";
 import type { Socket } from "../ports.ts";
 import type { ClientFrame, CommandFrame } from "../protocol/client_frames.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
-import type { ConnectRequest } from "../protocol/connect_request.ts";
 import { renderStatus, stamp } from "../protocol/render.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
+import { Admission, type AdmissionOptions } from "./admission.ts";
 import { runCommand, type SessionCommand } from "./commands.ts";
-import { Connection, type ConnectionDeps, NO_CLOSE_FRAME } from "./connection.ts";
+import { Connection, type ConnectionDeps, type IncomingRequest, NO_CLOSE_FRAME } from "./connection.ts";
 import { drainSessions } from "./draining.ts";
-import { Handshake, tooManyConnections } from "./handshake.ts";
+import { Handshake } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
 import { Notices } from "./notices.ts";
@@ -30,11 +29,8 @@ export interface AgentServerOptions {
   identity: IdentityPolicy;
   registry: RegistryOptions;
   connection: Omit<ConnectionDeps, "onOpened" | "onFrame" | "onDetached" | "onReleased">;
-  /** Connections of this worker, and of one user; 0 for any number. */
-  maxConnections: number;
-  maxConnectionsPerUser: number;
-  /** Counts a user's connections over all workers. */
-  use: Pick<SharedUse, "connected" | "disconnected">;
+  /** Whom there is room for. */
+  admission: AdmissionOptions;
   /** How long a connection may take to say who it is. */
   authTimeoutMs: number;
   tokenExpiryNoticeMs: number;
@@ -55,10 +51,7 @@ export class AgentServer {
   readonly #handshake: Handshake;
   readonly #heartbeats: Heartbeats;
   readonly #tokenExpiry: TokenExpiry;
-  /** By connection, what to call when its socket is gone. */
-  readonly #connections = new Map<Connection, () => void>();
-  /** Connections of each user. */
-  readonly #perUser = new Map<string, number>();
+  readonly #admission: Admission;
   #isDraining = false;
   #onAllClosed: (() => void) | undefined;
 
@@ -66,6 +59,7 @@ export class AgentServer {
     const { connection, identity, authTimeoutMs } = options;
     const { clock, log } = connection;
     this.#options = options;
+    this.#admission = new Admission(options.admission);
     this.#registry = new SessionRegistry(options.registry);
     this.notices = new Notices({
       registry: this.#registry,
@@ -104,7 +98,7 @@ export class AgentServer {
   count(): { sessions: number; connections: number; runningTurns: number } {
     let runningTurns = 0;
     for (const session of this.#registry.values()) if (session.isRunning) runningTurns++;
-    return { sessions: this.#registry.size, connections: this.#connections.size, runningTurns };
+    return { sessions: this.#registry.size, connections: this.#admission.size, runningTurns };
   }
 
   /** Another worker tells something about a session, which this one may hold. */
@@ -118,11 +112,11 @@ export class AgentServer {
   }
 
   /** Takes a socket that is coming up. Its owner calls `opened`, `received` and `lost` on the answer. */
-  connect(socket: Socket, request: ConnectRequest): Connection {
+  connect(socket: Socket, request: IncomingRequest): Connection {
     const { ids, lifetime } = this.#options.registry.session;
     const connection = new Connection(ids.uuid(), socket, request, this.#connectionDeps);
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#connections.set(connection, resolve);
+    this.#admission.add(connection, resolve);
     lifetime.hold(promise);
     return connection;
   }
@@ -151,41 +145,42 @@ export class AgentServer {
   }
 
   async #allClosed(): Promise<void> {
-    if (this.#connections.size === 0) return;
+    if (this.#admission.size === 0) return;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onAllClosed = resolve;
     const cancelTimer = this.#options.connection.clock.after(CLOSE_TIMEOUT_MS, () => {
-      for (const connection of [...this.#connections.keys()]) connection.lost(NO_CLOSE_FRAME);
+      for (const connection of [...this.#admission.connections]) connection.lost(NO_CLOSE_FRAME);
     });
     await promise;
     cancelTimer();
   }
 
   #onOpened(connection: Connection): void {
-    const { maxConnections } = this.#options;
     if (this.#isDraining) return this.#sendAway(connection);
-    if (maxConnections > 0 && this.#connections.size > maxConnections) {
-      return this.#handshake.refuse(connection, tooManyConnections("this worker holds all it can"));
+    try {
+      this.#admission.open(connection);
+    } catch (thrown) {
+      return this.#handshake.refuse(connection, thrown);
     }
     this.#handshake.start(connection);
   }
 
   /** Gives a connection its session, the welcome, and what it missed. */
   async #enter(connection: Connection, identity: Identity): Promise<void> {
-    const { maxConnectionsPerUser, registry: { session: { lifetime } } } = this.#options;
+    const { registry: { session: { lifetime } } } = this.#options;
     // Whether a user is to be counted at all workers depends on it.
     await this.#options.registry.ready?.();
+    if (connection.isGone) return;
+    connection.identity = identity;
     // Before there is a session: one that is refused leaves none behind.
-    await this.#countUser(connection, identity);
-    const opened = await this.#registry.open(identity, connection.request.resume);
+    if (identity.kind === "user") await this.#admission.enterUser(connection, identity.userId);
+    if (connection.isGone) return;
+    const opened = await this.#registry.open(identity, connection.request.resume, {
+      beforeCreate: () => this.#admission.chargeSession(connection),
+    });
     const { session, resumed } = opened;
     const { feed } = session;
-    if (
-      identity.kind === "anonymous" && maxConnectionsPerUser > 0 &&
-      feed.connections.size >= maxConnectionsPerUser
-    ) {
-      throw tooManyConnections("this session has all it may have");
-    }
+    if (identity.kind === "anonymous") this.#admission.checkSession(feed.connections.size);
     if (!connection.enter(session)) return;
     const { address } = connection.request;
     connection.limitKeys = identity.kind === "user"
@@ -199,19 +194,6 @@ export class AgentServer {
     if (identity.kind === "user") this.#tokenExpiry.watch(connection, identity.expiresAt);
     if (connection.request.heartbeat) this.#heartbeats.add(connection);
     lifetime.hold(feed.replay(connection).catch((thrown) => this.#handshake.refuse(connection, thrown)));
-  }
-
-  /** Throws `too_many_connections` where the user has all they may have. */
-  async #countUser(connection: Connection, identity: Identity): Promise<void> {
-    const { maxConnectionsPerUser, use } = this.#options;
-    connection.identity = identity;
-    if (identity.kind !== "user") return;
-    const held = 1 + (this.#perUser.get(identity.userId) ?? 0);
-    this.#perUser.set(identity.userId, held);
-    if (maxConnectionsPerUser === 0) return;
-    const hasRoom = held <= maxConnectionsPerUser &&
-      await use.connected(userKey(identity.userId), held, maxConnectionsPerUser);
-    if (!hasRoom) throw tooManyConnections("this user has all they may have");
   }
 
   #welcome(connection: Connection, { session, resumeToken, resumed }: OpenedSession): void {
@@ -307,14 +289,7 @@ export class AgentServer {
 
   #onReleased(connection: Connection): void {
     this.#handshake.forget(connection);
-    this.#connections.get(connection)?.();
-    this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.#onAllClosed?.();
-    const { identity } = connection;
-    if (identity?.kind !== "user") return;
-    const held = (this.#perUser.get(identity.userId) ?? 0) - 1;
-    if (held > 0) this.#perUser.set(identity.userId, held);
-    else this.#perUser.delete(identity.userId);
-    this.#options.use.disconnected(userKey(identity.userId), Math.max(0, held));
+    this.#admission.release(connection);
+    if (this.#admission.size === 0) this.#onAllClosed?.();
   }
 }

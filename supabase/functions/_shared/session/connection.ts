@@ -6,6 +6,7 @@
 
 import { AgentError, toAgentError } from "../errors.ts";
 import type { Identity } from "../guard/identity.ts";
+import type { BytePool, WaitingBytes } from "../guard/byte_pool.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
 import type { Metrics } from "../metrics.ts";
 import type { OnDemand } from "../on_demand.ts";
@@ -17,31 +18,35 @@ import type { Decode, Decoded } from "../protocol/decode.ts";
 import { renderError } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import { type ConnectionSignal, type ConnectionState, stepConnection } from "./connection_machine.ts";
+import { FrameRate } from "./frame_rate.ts";
+import { FAR_OVER, sizeOf, tooLarge } from "./frame_size.ts";
 import { type DeltaSource, Outbox } from "./outbox.ts";
+import { addressPayer } from "./payers.ts";
+import { closeWhenQuiet } from "./quiet_close.ts";
 import type { Session } from "./session.ts";
 
-/** A frame this many times over the limit is no mistake: the connection is closed. */
-const FAR_OVER = 16;
 /** Bytes of a connection's frames that wait while the decoder is loaded. */
 const MAX_UNDECODED_BYTES = 1_048_576;
-/** Frames refused for their rate within a minute, after which the connection is closed. */
-const MAX_REFUSED_PER_MINUTE = 100;
-/**
- * A close while frames of the client are unread reaches it as 1006, without a code. So we read on without listening
- * until the client has been quiet for so long, or has had its time.
- */
-const QUIET_MS = 50;
-const MAX_LINGER_MS = 2000;
+/** The same before it has a session: nobody knows yet who sends them. One frame may always wait. */
+const MAX_EARLY_BYTES = 262_144;
 /** How long a peer may take to answer a close. One that reads nothing never does, and the runtime waits for ever. */
 const CLOSE_TIMEOUT_MS = 5000;
 /** For a peer that is gone without having closed. */
 export const NO_CLOSE_FRAME = 1006;
+
+/** What a client asks for, and from where. */
+export interface IncomingRequest extends ConnectRequest {
+  /** What its limits are counted under until it is known whose it is: see `guard/address.ts`. */
+  address: string;
+}
 
 export interface ConnectionDeps {
   clock: Clock;
   log: Log;
   metrics: Metrics;
   rateLimiter: RateLimiter;
+  /** What all connections keep of frames that cannot be taken yet. */
+  waiting: BytePool;
   decoder: OnDemand<Decode>;
   maxMessageBytes: number;
   maxBufferedBytes: number;
@@ -56,7 +61,7 @@ export interface ConnectionDeps {
 
 export class Connection {
   readonly id: string;
-  readonly request: ConnectRequest;
+  readonly request: IncomingRequest;
   /** Who it is; undefined until that is known. */
   identity: Identity | undefined;
   /** What its limits are counted under: the user, or the session and the address. */
@@ -72,20 +77,19 @@ export class Connection {
   readonly #outbox: Outbox;
   #state: ConnectionState = "opening";
   #closing: Closing | undefined;
-  #undecodedBytes = 0;
-  #refusedCount = 0;
-  #refusedSince = 0;
+  readonly #rate: FrameRate;
+  readonly #waiting: WaitingBytes;
   #heardAt = 0;
   #cancelCloseTimeout: CancelTimer | undefined;
 
-  constructor(id: string, socket: Socket, request: ConnectRequest, deps: ConnectionDeps) {
+  constructor(id: string, socket: Socket, request: IncomingRequest, deps: ConnectionDeps) {
     this.id = id;
     this.request = request;
     this.wantsDeltas = request.stream;
-    this.limitKeys = request.address === undefined
-      ? [`connection:${id}`]
-      : [`connection:${id}`, `address:${request.address}`];
+    this.limitKeys = [`connection:${id}`, addressPayer(request.address)];
     this.#deps = deps;
+    this.#rate = new FrameRate(deps.clock, deps.rateLimiter);
+    this.#waiting = deps.waiting.account();
     this.#socket = socket;
     this.#outbox = new Outbox(socket, {
       clock: deps.clock,
@@ -117,23 +121,40 @@ export class Connection {
     metrics.count("frames_received_total");
     const bytes = sizeOf(data, maxMessageBytes);
     if (bytes > FAR_OVER * maxMessageBytes) return this.close(CLOSE.frameTooLarge);
-    const limited = this.#checkRate();
-    if (!decoder.isLoaded && (this.#undecodedBytes += bytes) > MAX_UNDECODED_BYTES) {
-      return this.sendError(
-        new AgentError("rate_limited", "Cannot take frame: too many came at once", { retryable: true }),
-      );
-    }
+    const limited = this.#rate.charge(this.limitKeys);
+    const isTooLarge = bytes > maxMessageBytes;
+    if (!isTooLarge && !this.#mayWait(bytes)) return;
+    // One that is too large is not looked into, not even for its id, and not kept.
+    const read = isTooLarge ? () => tooLarge(maxMessageBytes) : readerOf(data);
     decoder.use((decode) => {
-      // One that is too large is not looked into, not even for its id.
-      this.#take(bytes > maxMessageBytes ? tooLarge(maxMessageBytes) : decode(data), limited);
-    }, (error) => this.#refuse(error));
+      if (this.#state !== "opening") this.#waiting.clear();
+      this.#take(read(decode), limited);
+    }, (error) => {
+      if (this.#state !== "opening") this.#waiting.clear();
+      this.#refuse(error);
+    });
+  }
+
+  /** Whether a frame may be kept until it can be taken. */
+  #mayWait(bytes: number): boolean {
+    const isEarly = this.#state === "opening";
+    const { decoder, maxMessageBytes } = this.#deps;
+    if (!isEarly && decoder.isLoaded) return true;
+    const max = Math.max(isEarly ? MAX_EARLY_BYTES : MAX_UNDECODED_BYTES, maxMessageBytes);
+    const outcome = this.#waiting.add(bytes, max);
+    if (outcome === "kept") return true;
+    this.sendError(
+      new AgentError("rate_limited", "Cannot take frame: too many came at once", { retryable: true }),
+    );
+    if (isEarly && outcome === "over") this.close(CLOSE.rateLimitAbused);
+    return false;
   }
 
   /** Hands on a frame that is none too many and makes sense, and answers any other. */
   #take(decoded: Decoded, limited: AgentError | undefined): void {
     if (limited !== undefined) {
       this.sendError(limited, "frame" in decoded ? decoded.frame.id : decoded.problem.inReplyTo);
-      if (this.#refusedCount >= MAX_REFUSED_PER_MINUTE) this.close(CLOSE.rateLimitAbused);
+      if (this.#rate.isAbused) this.close(CLOSE.rateLimitAbused);
       return;
     }
     if ("problem" in decoded) {
@@ -165,6 +186,7 @@ export class Connection {
     if (this.isGone) return false;
     this.session = session;
     this.#step("enter");
+    if (this.#deps.decoder.isLoaded) this.#waiting.clear();
     return true;
   }
 
@@ -226,24 +248,6 @@ export class Connection {
     this.sendError(error, frame?.id);
   }
 
-  #checkRate(): AgentError | undefined {
-    const { rateLimiter, clock } = this.#deps;
-    const verdict = rateLimiter.take(this.limitKeys);
-    if (verdict.allowed) return undefined;
-    const now = clock.now();
-    if (now - this.#refusedSince > 60_000) {
-      this.#refusedSince = now;
-      this.#refusedCount = 0;
-    }
-    const { retryAfterMs, limit, remaining } = verdict;
-    this.#refusedCount++;
-    return new AgentError("rate_limited", `Cannot take frame: more than ${limit} a minute`, {
-      retryable: true,
-      retryAfterMs,
-      data: { limit, remaining },
-    });
-  }
-
   #step(signal: ConnectionSignal): void {
     const { state, effects } = stepConnection(this.#state, signal);
     this.#state = state;
@@ -258,6 +262,7 @@ export class Connection {
           break;
         case "release":
           this.#outbox.close();
+          this.#waiting.clear();
           this.#cancelCloseTimeout?.();
           this.#deps.onReleased(this);
           break;
@@ -267,21 +272,15 @@ export class Connection {
 
   /** Closes at once, or after a client that is still sending has gone quiet. */
   #closeSocket(): void {
-    const { clock } = this.#deps;
     const { code, reason } = this.#closing ?? CLOSE.workerReplaced;
-    const since = clock.now();
-    if (code !== CLOSE.rateLimitAbused.code && code !== CLOSE.frameTooLarge.code) {
-      return this.#closeNow(code, reason);
-    }
-    const closeWhenQuiet = (): void => {
-      if (this.#state === "closed") return;
-      const now = clock.now();
-      if (now - this.#heardAt >= QUIET_MS || now - since >= MAX_LINGER_MS) {
-        return this.#closeNow(code, reason);
-      }
-      clock.after(QUIET_MS, closeWhenQuiet);
-    };
-    clock.after(QUIET_MS, closeWhenQuiet);
+    const close = (): void => this.#closeNow(code, reason);
+    if (code !== CLOSE.rateLimitAbused.code && code !== CLOSE.frameTooLarge.code) return close();
+    closeWhenQuiet({
+      clock: this.#deps.clock,
+      heardAt: () => this.#heardAt,
+      isGone: () => this.#state === "closed",
+      close,
+    });
   }
 
   #closeNow(code: number, reason: string): void {
@@ -290,15 +289,7 @@ export class Connection {
   }
 }
 
-function tooLarge(maxBytes: number): Decoded {
-  const message = `Cannot take frame: it must have at most ${maxBytes} bytes`;
-  return { problem: { code: "message_too_large", message } };
-}
-
-/** The bytes of a frame; for a text that is surely over `maxBytes`, or surely not, its length will do. */
-function sizeOf(data: string | ArrayBuffer, maxBytes: number): number {
-  if (typeof data !== "string") return data.byteLength;
-  // One UTF-16 unit takes at most three bytes.
-  if (data.length > maxBytes || data.length * 3 <= maxBytes) return data.length;
-  return new TextEncoder().encode(data).byteLength;
+/** A function of its own, so that what waits for the decoder holds the frame only where it is to be decoded. */
+function readerOf(data: string | ArrayBuffer): (decode: Decode) => Decoded {
+  return (decode) => decode(data);
 }

@@ -13,8 +13,6 @@ import type { Connection } from "./connection.ts";
 
 /** Frames kept for one connection until it has a session. */
 const MAX_EARLY_FRAMES = 100;
-/** When a client that found no room should try again. */
-const RETRY_CONNECT_MS = 5000;
 
 export interface HandshakeOptions {
   clock: Clock;
@@ -29,8 +27,10 @@ export interface HandshakeOptions {
 interface Opening {
   /** Frames that came too early, while the token is being checked; undefined while none has come. */
   early: ClientFrame[] | undefined;
-  /** Runs while the first frame has to say who it is. */
-  cancelTimeout: CancelTimer | undefined;
+  /** Whether the next frame has to say who it is. */
+  isAsked: boolean;
+  /** Runs from the opening of the socket until it is known who it is, whatever comes meanwhile. */
+  cancelDeadline: CancelTimer;
 }
 
 export class Handshake {
@@ -48,7 +48,13 @@ export class Handshake {
 
   /** Starts with the token of the upgrade, if it brought one. */
   start(connection: Connection): void {
-    const opening: Opening = { early: undefined, cancelTimeout: undefined };
+    const opening: Opening = {
+      early: undefined,
+      isAsked: false,
+      cancelDeadline: this.#options.clock.after(this.#options.authTimeoutMs, () => {
+        this.refuse(connection, this.#lateness(opening));
+      }),
+    };
     this.#openings.set(connection, opening);
     this.#proceed(connection, opening, connection.request.token);
   }
@@ -57,7 +63,7 @@ export class Handshake {
   intercept(connection: Connection, frame: ClientFrame): boolean {
     const opening = this.#openings.get(connection);
     if (opening === undefined) return false;
-    if (opening.cancelTimeout === undefined) {
+    if (!opening.isAsked) {
       opening.early ??= [];
       if (opening.early.length >= MAX_EARLY_FRAMES) {
         throw new AgentError("rate_limited", "Cannot take frame: too many came before the welcome", {
@@ -73,15 +79,14 @@ export class Handshake {
         'Cannot take frame: the first one must be {"type":"command","content":"auth","args":{"token":"…"}}',
       );
     }
-    opening.cancelTimeout();
-    opening.cancelTimeout = undefined;
+    opening.isAsked = false;
     this.#proceed(connection, opening, frame.args.token);
     return true;
   }
 
   /** The connection is gone, or was sent away. */
   forget(connection: Connection): void {
-    this.#openings.get(connection)?.cancelTimeout?.();
+    this.#openings.get(connection)?.cancelDeadline();
     this.#openings.delete(connection);
   }
 
@@ -104,33 +109,32 @@ export class Handshake {
   }
 
   async #open(connection: Connection, opening: Opening, token: string | undefined): Promise<void> {
-    const { clock, identity: policy, authTimeoutMs, enter } = this.#options;
+    const { identity: policy, enter } = this.#options;
     const who = await identify(token, policy, connection.request.address);
     if (connection.isGone) return;
     if (who.kind === "missing") {
-      opening.cancelTimeout = clock.after(authTimeoutMs, () => {
-        this.refuse(
-          connection,
-          new AgentError("unauthorized", `Cannot connect: no token came within ${authTimeoutMs} ms`),
-        );
-      });
+      opening.isAsked = true;
       // What came while nobody was asked for yet is answered as if it came now.
       const early = opening.early ?? [];
       opening.early = undefined;
       for (const frame of early) connection.handOn(frame);
       return;
     }
+    opening.cancelDeadline();
     await enter(connection, who);
     this.#openings.delete(connection);
     for (const frame of opening.early ?? []) connection.handOn(frame);
   }
-}
 
-export function tooManyConnections(why: string): AgentError {
-  return new AgentError("too_many_connections", `Cannot connect: ${why}`, {
-    retryable: true,
-    retryAfterMs: RETRY_CONNECT_MS,
-  });
+  /** What a connection is told of which it is not known in time who it is. */
+  #lateness({ isAsked }: Opening): AgentError {
+    const { authTimeoutMs } = this.#options;
+    if (isAsked) {
+      return new AgentError("unauthorized", `Cannot connect: no token came within ${authTimeoutMs} ms`);
+    }
+    const message = `Cannot connect: the token could not be checked within ${authTimeoutMs} ms`;
+    return new AgentError("store_unavailable", message, { retryable: true });
+  }
 }
 
 function closingFor({ code }: AgentError): Closing {

@@ -74,9 +74,13 @@ export class SessionRegistry {
 
   /**
    * Resumes the session asked for, or opens a fresh one. Whether the other one is unknown, expired or another's makes
-   * no difference to the answer. Rejects with `too_many_sessions`, `store_unavailable`.
+   * no difference to the answer. `beforeCreate` is called before a fresh one is made, and refuses it by throwing. Rejects with `too_many_sessions`, `store_unavailable`.
    */
-  async open(identity: Identity, resume: ConnectRequest["resume"]): Promise<OpenedSession> {
+  async open(
+    identity: Identity,
+    resume: ConnectRequest["resume"],
+    { beforeCreate }: { beforeCreate?: () => void } = {},
+  ): Promise<OpenedSession> {
     if (resume !== undefined) {
       const stored = await this.#find(identity, resume);
       if (stored !== undefined) {
@@ -85,6 +89,7 @@ export class SessionRegistry {
         return { session, resumeToken, resumed: judgeResume(stored.tail, resume.lastSeq) };
       }
     }
+    beforeCreate?.();
     const resumed: Resumed = { recovered: false, from_seq: 1, to_seq: 0, reason: "unknown_session" };
     return { ...await this.#create(identity), resumed: resume === undefined ? undefined : resumed };
   }

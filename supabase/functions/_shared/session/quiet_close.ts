@@ -1,0 +1,31 @@
+/** Closes a socket in a way that its peer can see why, though it is still sending. */
+
+import type { Clock } from "../ports.ts";
+
+/**
+ * A close while frames of the client are unread reaches it as 1006, without a code. So we read on without listening
+ * until the client has been quiet for so long, or has had its time.
+ */
+const QUIET_MS = 50;
+const MAX_LINGER_MS = 2000;
+
+export interface QuietCloseOptions {
+  clock: Clock;
+  /** When the client was last heard, in milliseconds since the epoch. */
+  heardAt(): number;
+  /** Whether the socket is gone already. */
+  isGone(): boolean;
+  close(): void;
+}
+
+/** Calls `close` once, as soon as the client is quiet, unless the socket is gone before. */
+export function closeWhenQuiet({ clock, heardAt, isGone, close }: QuietCloseOptions): void {
+  const since = clock.now();
+  const look = (): void => {
+    if (isGone()) return;
+    const now = clock.now();
+    if (now - heardAt() >= QUIET_MS || now - since >= MAX_LINGER_MS) return close();
+    clock.after(QUIET_MS, look);
+  };
+  clock.after(QUIET_MS, look);
+}
