@@ -36,9 +36,9 @@ function startNotify(): TestNotify {
       everyoneTopic: "everyone",
     }),
     verifier: {
-      verify: (token) => {
+      verify: (token, address) => {
         verified++;
-        return verifier.verify(token);
+        return verifier.verify(token, address);
       },
     },
     rateLimiter: new RateLimiter(clock, { perMinute: 6, burst: 6 }),
@@ -87,4 +87,11 @@ Deno.test("[NT4] [LM10] an address whose tokens are refused has no more of them 
   assert.equal((await post("ann's", "192.0.2.2")).status, 202);
   clock.advance(10_000);
   assert.equal((await post("ann's")).status, 202);
+});
+
+Deno.test("[AU11] the token of a post is checked under the address of its sender", async () => {
+  const { verifier, post } = startNotify();
+  verifier.admit("ann's", "ann");
+  await post("ann's", "203.0.113.9, 192.0.2.7");
+  assert.deepEqual(verifier.addresses, ["192.0.2.7"]);
 });

@@ -110,7 +110,7 @@ async function identify(
   // Checking a token may cost a call: an address whose tokens are refused has only so many.
   const refusedKey = `refused:${address}`;
   checkRate(deps.rateLimiter.check(refusedKey));
-  const { userId } = await deps.verifier.verify(bearer).catch((thrown) => {
+  const { userId } = await deps.verifier.verify(bearer, address).catch((thrown) => {
     if (toAgentError(thrown).code === "unauthorized") deps.rateLimiter.take([refusedKey]);
     throw thrown;
   });

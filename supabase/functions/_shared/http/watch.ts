@@ -4,7 +4,7 @@ import type { Watcher } from "../activity/activity_client.ts";
 import { AgentError } from "../errors.ts";
 import { addressKey, type AddressPolicy, type PeerInfo } from "../guard/address.ts";
 import type { IdentityPolicy } from "../guard/identity.ts";
-import type { ConnectRequest } from "../protocol/connect_request.ts";
+import type { IncomingRequest } from "../session/connection.ts";
 import { readUpgrade, switchToWebSocket, type UpgradeDeps } from "./upgrade.ts";
 import { WatcherSocket, type WatcherSocketDeps } from "./watcher_socket.ts";
 
@@ -34,13 +34,13 @@ export function watch(
     offersSubprotocol: asked.offersSubprotocol,
     pingIntervalMs: deps.activityPingIntervalMs,
     own: (port) =>
-      new WatcherSocket(port, { address, identify: () => identifyWatcher(asked, apiKey, deps) }, deps),
+      new WatcherSocket(port, { address, identify: () => identifyWatcher({ ...asked, address }, apiKey, deps) }, deps),
   });
 }
 
-/** A secret key sees all, a user her own, everyone all where nobody is asked who he is. Rejects with `unauthorized`. */
+/** A secret key sees all, a user their own, and without `AUTH_MODE` everyone sees all. Rejects with `unauthorized`. */
 async function identifyWatcher(
-  { token }: ConnectRequest,
+  { token, address }: Pick<IncomingRequest, "token" | "address">,
   apiKey: string | undefined,
   { identity: { mode, verifier, isPublishableKey }, isSecretKey }: WatchDeps,
 ): Promise<Watcher> {
@@ -51,6 +51,6 @@ async function identifyWatcher(
   if (token === undefined || isPublishableKey(token)) {
     throw new AgentError("unauthorized", "Cannot watch: send a secret key or a user's token");
   }
-  const { userId, expiresAt, appMetadata } = await verifier.verify(token);
+  const { userId, expiresAt, appMetadata } = await verifier.verify(token, address);
   return { sees: appMetadata?.agent_activity === "all" ? "all" : { userId }, expiresAt };
 }
