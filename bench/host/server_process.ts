@@ -16,6 +16,7 @@ const ENVIRONMENT = {
   MAX_CONNECTIONS: "0",
   MAX_CONNECTIONS_PER_USER: "0",
   MAX_SESSIONS: "0",
+  MAX_MEMORY_BYTES: "0",
 };
 /** What Deno itself needs to find what it has cached. */
 const INHERITED = ["HOME", "PATH", "DENO_DIR", "XDG_CACHE_HOME", "NPM_CONFIG_REGISTRY", "TMPDIR"];

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { AgentActivity } from "../../supabase/functions/_shared/activity/agent_activity.ts";
 import type { ActivityReporter } from "../../supabase/functions/_shared/activity/reporter.ts";
 import { publishableKeyMatcher } from "../../supabase/functions/_shared/guard/keys.ts";
+import { MemoryBudget } from "../../supabase/functions/_shared/guard/memory_budget.ts";
 import { RateLimiter } from "../../supabase/functions/_shared/guard/rate_limiter.ts";
 import { NO_LEDGER, SharedUse } from "../../supabase/functions/_shared/guard/shared_use.ts";
 import { TokenBudget } from "../../supabase/functions/_shared/guard/token_budget.ts";
@@ -46,6 +47,7 @@ export interface AgentOptions {
   /** What its frames are decoded with: there already by default. */
   decoder?: OnDemand<Decode>;
   maxEvents?: number;
+  maxMemoryBytes?: number;
   tokensPerDay?: number;
   /** Whom the agent tells what it does; nobody by default. */
   makeActivity?: (clock: ManualClock) => ActivityReporter;
@@ -193,6 +195,7 @@ export interface TestAgent {
   verifier: FakeVerifier;
   server: AgentServer;
   metrics: Metrics;
+  memory: MemoryBudget;
   store: SessionStore & EventLog;
   logged: LogEntry[];
   /** Work that keeps the worker alive. */
@@ -223,7 +226,8 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
   const held: Promise<unknown>[] = [];
   const log = { write: (entry: LogEntry): void => void logged.push(entry) };
   const maxEvents = options.maxEvents ?? 1000;
-  const store = options.store ?? new MemoryStore({ clock, maxEvents });
+  const memory = new MemoryBudget(options.maxMemoryBytes ?? 0);
+  const store = options.store ?? new MemoryStore({ clock, maxEvents, memory });
   const rateLimiter = new RateLimiter(clock, {
     perMinute: options.perMinute ?? 0,
     burst: options.burst ?? 20,
@@ -257,6 +261,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
         renewLeaseMs: 1500,
         log,
         metrics,
+        memory,
         activity: options.makeActivity?.(clock) ??
           new AgentActivity({ isWatched: false, broadcast: () => {} }, clock),
         model,
@@ -285,6 +290,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
       clock,
       log,
       metrics,
+      memory,
       rateLimiter,
       decoder: options.decoder ?? OnDemand.of(decode),
       maxMessageBytes: options.maxMessageBytes ?? 65_536,
@@ -315,5 +321,5 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
     await settle();
     return client;
   }
-  return { clock, model, verifier, server, metrics, store, logged, held, dial, connect };
+  return { clock, model, verifier, server, metrics, memory, store, logged, held, dial, connect };
 }

@@ -47,6 +47,7 @@ Deno.test("parseConfig: the other defaults", () => {
     MAX_CONNECTIONS: 1000,
     MAX_CONNECTIONS_PER_USER: 10,
     MAX_SESSIONS: 5000,
+    MAX_MEMORY_BYTES: 160_000_000,
     MAX_QUEUE: 20,
     MAX_MESSAGE_BYTES: 65_536,
     MAX_BUFFERED_BYTES: 1_048_576,

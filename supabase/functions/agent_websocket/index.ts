@@ -6,6 +6,7 @@
 
 import { type Config, parseConfig } from "../_shared/config.ts";
 import { secretKeyMatcher } from "../_shared/guard/keys.ts";
+import { MemoryBudget } from "../_shared/guard/memory_budget.ts";
 import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { NO_LEDGER, SharedUse } from "../_shared/guard/shared_use.ts";
 import { TokenBudget } from "../_shared/guard/token_budget.ts";
@@ -42,9 +43,12 @@ function compose(config: Config, log: Log): Handler {
   const metrics = new Metrics();
   const lifetime = workerLifetime();
   const durable = createDurable(config, around);
-  const memory = new MemoryStore({ clock, maxEvents: config.MAX_EVENTS });
+  const memory = new MemoryBudget(config.MAX_MEMORY_BYTES);
   const choice = new StoreChoice({ mode: config.SESSION_STORE, log, durable });
-  const store = new ChosenStore({ choice, memory });
+  const store = new ChosenStore({
+    choice,
+    memory: new MemoryStore({ clock, maxEvents: config.MAX_EVENTS, memory }),
+  });
   const relay = createRelay(config, { ...around, metrics });
   const readers = createReaders();
   const isDurable = (): boolean => choice.name === "postgres";
@@ -77,6 +81,7 @@ function compose(config: Config, log: Log): Handler {
     ids,
     log,
     metrics,
+    memory,
     lifetime,
     activity: live.reporter,
     eventLog: store,
@@ -124,6 +129,7 @@ function compose(config: Config, log: Log): Handler {
       clock,
       log,
       metrics,
+      memory,
       rateLimiter: limiter,
       decoder: readers.decoder,
       maxMessageBytes: config.MAX_MESSAGE_BYTES,
@@ -156,6 +162,7 @@ function compose(config: Config, log: Log): Handler {
     lifetime,
     clock,
     metrics,
+    memory,
     relay: config.RELAY === "off" ? SWITCHED_OFF : relay,
     store: choice,
     isDraining: () => server.isDraining,

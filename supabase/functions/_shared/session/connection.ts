@@ -6,6 +6,7 @@
 
 import { AgentError, toAgentError } from "../errors.ts";
 import type { Identity } from "../guard/identity.ts";
+import { type MemoryAccount, type MemoryBudget, OVERHEAD_BYTES } from "../guard/memory_budget.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
 import type { Metrics } from "../metrics.ts";
 import type { OnDemand } from "../on_demand.ts";
@@ -17,6 +18,7 @@ import type { Decode, Decoded } from "../protocol/decode.ts";
 import { renderError } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import { type ConnectionSignal, type ConnectionState, stepConnection } from "./connection_machine.ts";
+import { sizeOf, tooLarge } from "./frame_size.ts";
 import { type DeltaSource, Outbox } from "./outbox.ts";
 import type { Session } from "./session.ts";
 
@@ -43,6 +45,7 @@ export interface ConnectionDeps {
   metrics: Metrics;
   rateLimiter: RateLimiter;
   decoder: OnDemand<Decode>;
+  memory: MemoryBudget;
   maxMessageBytes: number;
   maxBufferedBytes: number;
   onOpened(connection: Connection): void;
@@ -57,6 +60,8 @@ export interface ConnectionDeps {
 export class Connection {
   readonly id: string;
   readonly request: ConnectRequest;
+  /** Counts what is kept for it, and ends with it. Each buffer takes a part of its own. */
+  readonly memory: MemoryAccount;
   /** Who it is; undefined until that is known. */
   identity: Identity | undefined;
   /** What its limits are counted under: the user, or the session and the address. */
@@ -87,8 +92,10 @@ export class Connection {
       : [`connection:${id}`, `address:${request.address}`];
     this.#deps = deps;
     this.#socket = socket;
+    this.memory = deps.memory.account(OVERHEAD_BYTES.connection);
     this.#outbox = new Outbox(socket, {
       clock: deps.clock,
+      memory: this.memory.part(),
       maxBufferedBytes: deps.maxBufferedBytes,
       onOverflow: () => this.close(CLOSE.slowConsumer),
     });
@@ -96,6 +103,11 @@ export class Connection {
 
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  /** Bytes that wait for its reader, where that is behind. */
+  get waitingBytes(): number {
+    return this.#outbox.waitingBytes;
   }
 
   /** Whether nothing more can be said. */
@@ -254,11 +266,13 @@ export class Connection {
           break;
         case "close_socket":
           this.#outbox.close();
+          this.memory.leave();
           this.#closeSocket();
           break;
         case "release":
           this.#outbox.close();
           this.#cancelCloseTimeout?.();
+          this.memory.close();
           this.#deps.onReleased(this);
           break;
       }
@@ -288,17 +302,4 @@ export class Connection {
     this.#socket.close(code, reason);
     this.#cancelCloseTimeout = this.#deps.clock.after(CLOSE_TIMEOUT_MS, () => this.lost(NO_CLOSE_FRAME));
   }
-}
-
-function tooLarge(maxBytes: number): Decoded {
-  const message = `Cannot take frame: it must have at most ${maxBytes} bytes`;
-  return { problem: { code: "message_too_large", message } };
-}
-
-/** The bytes of a frame; for a text that is surely over `maxBytes`, or surely not, its length will do. */
-function sizeOf(data: string | ArrayBuffer, maxBytes: number): number {
-  if (typeof data !== "string") return data.byteLength;
-  // One UTF-16 unit takes at most three bytes.
-  if (data.length > maxBytes || data.length * 3 <= maxBytes) return data.length;
-  return new TextEncoder().encode(data).byteLength;
 }
