@@ -7,8 +7,9 @@
  */
 
 /**
- * Bytes of what is kept beside its text, measured with `tests/support/measure_memory.ts` as the growth of V8's heap over
- * 20,000 of each (Deno 2.9.6, x64), rounded up.
+ * Bytes of what is kept beside its text: the growth of V8's heap over 20,000 of each (Deno 2.9.6, x64;
+ * `tests/support/measure_memory.ts` measures it: 632, 347, 90, and 7,503 for a connection with its session), rounded up. The runtime's
+ * own socket adds 5,000 to a connection (README, "heap per idle connection").
  */
 export const OVERHEAD_BYTES = {
   /** A connection with its socket, before it has sent anything. */
@@ -16,19 +17,33 @@ export const OVERHEAD_BYTES = {
   /** A session without any event. */
   session: 4000,
   /** An event in the memory store's log. */
-  event: 600,
+  event: 650,
   /** A query whose id is remembered. */
-  query: 500,
+  query: 400,
   /** A message of the conversation, a comment that waits, the id of a piece of feedback. */
-  message: 150,
+  message: 100,
 } as const;
 
 /** The last part of the limit is for what exists already: nothing new is let in there. */
 const HEADROOM_SHARE = 1 / 16;
 
+/** An answer that is being written counts as no more than this, in UTF-16 units. */
+const MAX_EXPECTED_CHARS = 16_384;
+
 /** Bytes of a text of so many UTF-16 units, as V8 keeps it at most. */
 export function textBytes(chars: number): number {
   return 2 * chars;
+}
+
+/** Of an answer that is being written: as long as it may become, some four characters a token. */
+function bytesOfAnswer(maxTokens: number): number {
+  return textBytes(Math.min(4 * maxTokens, MAX_EXPECTED_CHARS));
+}
+
+/** Bytes that a query and its answer take, whether or not there is a log in the worker's memory. */
+export function bytesOfQuery(content: string, maxTokens: number): number {
+  const { query, event } = OVERHEAD_BYTES;
+  return query + 2 * event + textBytes(content.length) + bytesOfAnswer(maxTokens);
 }
 
 /** Tells the budget how many bytes more are kept, and how many more of those are on their way out. */
@@ -136,11 +151,11 @@ export class SessionMemory {
   }
 
   /**
-   * An answer begins. It is counted as long as it may become, some four characters a token: nothing is counted while it is
-   * written.
+   * An answer begins. It is counted as what is expected of it: nothing is counted while it is written. Its end counts what
+   * it is.
    */
   asking<Request extends { maxTokens: number }>(request: Request): Request {
-    this.#answer.set(textBytes(4 * request.maxTokens));
+    this.#answer.set(bytesOfAnswer(request.maxTokens));
     return request;
   }
 
@@ -157,7 +172,7 @@ export class SessionMemory {
 export class MemoryBudget {
   /** In bytes; 0 for no limit. */
   readonly limitBytes: number;
-  /** Called whenever more is kept and that is over the limit. Must not throw. */
+  /** Called whenever more is kept than the limit, or would be. Must not throw. */
   onOver: (() => void) | undefined;
   #keptBytes = 0;
   #leavingBytes = 0;
@@ -165,7 +180,7 @@ export class MemoryBudget {
   readonly #onChange: OnChange = (kept, leaving) => {
     this.#keptBytes += kept;
     this.#leavingBytes += leaving;
-    if (kept > 0 && this.isFull) this.onOver?.();
+    if (kept > 0 && !this.#fits(0)) this.onOver?.();
   };
 
   /** `limitBytes` 0 is no limit: what is kept is counted all the same. */
@@ -177,9 +192,11 @@ export class MemoryBudget {
     return this.#keptBytes;
   }
 
-  /** Whether what exists may not take more either. */
-  get isFull(): boolean {
-    return this.limitBytes > 0 && this.#keptBytes >= this.limitBytes;
+  /** Whether what exists may keep so many bytes more. Where it may not, what may go is let go, and the next attempt may fit. */
+  admit(bytes: number): boolean {
+    const isFitting = this.#fits(bytes);
+    if (!isFitting) this.onOver?.();
+    return isFitting;
   }
 
   /** Whether anything new may come, which keeps `bytes`. */
@@ -191,6 +208,10 @@ export class MemoryBudget {
   get excessBytes(): number {
     if (this.limitBytes === 0) return 0;
     return this.#keptBytes - this.#leavingBytes - this.limitBytes * (1 - HEADROOM_SHARE);
+  }
+
+  #fits(bytes: number): boolean {
+    return this.limitBytes === 0 || this.#keptBytes + bytes <= this.limitBytes;
   }
 
   /** For a new owner, with what it keeps from the start. */

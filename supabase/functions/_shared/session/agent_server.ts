@@ -4,7 +4,7 @@
  * `http/` brings the sockets. A frame goes `connection → #onFrame → session`.
  */
 
-import { AgentError, toAgentError } from "../errors.ts";
+import { toAgentError } from "../errors.ts";
 import { checkRenewal, identify, type Identity, type IdentityPolicy } from "../guard/identity.ts";
 import type { SharedUse } from "../guard/shared_use.ts";
 import type { Socket } from "../ports.ts";
@@ -168,6 +168,9 @@ export class AgentServer {
     if (this.#isDraining) return this.#sendAway(connection);
     if (maxConnections > 0 && this.#connections.size > maxConnections) {
       return this.#handshake.refuse(connection, tooManyConnections("this worker holds all it can"));
+    }
+    if (!this.#options.connection.memory.admit(0)) {
+      return this.#handshake.refuse(connection, tooManyConnections("this worker has no memory left"));
     }
     this.#handshake.start(connection);
   }

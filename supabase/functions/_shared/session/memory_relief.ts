@@ -6,11 +6,15 @@
  */
 
 import type { MemoryBudget } from "../guard/memory_budget.ts";
-import type { Log, WorkerLifetime } from "../ports.ts";
+import type { Clock, Log, WorkerLifetime } from "../ports.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import type { Session } from "./session.ts";
 
+/** Where nothing more may go, it is looked for again after so long. */
+const LOOK_AGAIN_MS = 1000;
+
 export interface MemoryReliefOptions {
+  clock: Clock;
   memory: MemoryBudget;
   log: Log;
   lifetime: WorkerLifetime;
@@ -22,10 +26,11 @@ export interface MemoryReliefOptions {
 
 /** From now on lets go what may go, whenever the budget is full. */
 export function relieveMemory(options: MemoryReliefOptions): void {
-  const { memory, log, lifetime } = options;
+  const { memory, clock, log, lifetime } = options;
   let isUnderWay = false;
+  let notBefore = 0;
   memory.onOver = () => {
-    if (isUnderWay) return;
+    if (isUnderWay || clock.now() < notBefore) return;
     isUnderWay = true;
     // Once what is being done in this moment is done: never in the midst of what keeps more.
     const relieving = Promise.resolve().then(() => relieve(options)).then(
@@ -33,7 +38,10 @@ export function relieveMemory(options: MemoryReliefOptions): void {
         log.write({ level: "warn", event: "memory_full", kept: memory.keptBytes, limit: memory.limitBytes }),
       (error) => log.write({ level: "error", event: "memory_relief_failed", error }),
     );
-    lifetime.hold(relieving.finally(() => isUnderWay = false));
+    lifetime.hold(relieving.finally(() => {
+      isUnderWay = false;
+      if (memory.excessBytes > 0) notBefore = clock.now() + LOOK_AGAIN_MS;
+    }));
   };
 }
 

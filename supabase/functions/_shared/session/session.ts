@@ -7,7 +7,7 @@
 
 import { Turn } from "../agent/turn.ts";
 import { AgentError, toAgentError } from "../errors.ts";
-import { type MemoryBudget, SessionMemory } from "../guard/memory_budget.ts";
+import { bytesOfQuery, type MemoryBudget, SessionMemory } from "../guard/memory_budget.ts";
 import type { Committed, Ids, SessionRecord, StopRequest, StoredSession } from "../ports.ts";
 import type { CommandArgs, FeedbackFrame, QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
 import type { NotificationEvent } from "../protocol/log_event.ts";
@@ -268,11 +268,11 @@ export class Session {
     return policy === "interrupt" && running !== undefined ? [running] : [];
   }
 
-  #checkAdmission(connection: Connection, { options = {} }: QueryFrame, policy: QueuePolicy): void {
-    const { settings, budget } = this.#deps;
+  #checkAdmission(connection: Connection, { content, options = {} }: QueryFrame, policy: QueuePolicy): void {
+    const { settings, budget, memory } = this.#deps;
     const { runner, isElsewhere, elsewhere } = this.#turns;
     if (this.#refusal !== undefined) throw this.#refusal;
-    if (this.#deps.memory.isFull) {
+    if (!memory.admit(bytesOfQuery(content, settings.maxTokens))) {
       const words = "Cannot take query: this worker's memory is used up";
       throw new AgentError("queue_full", words, { retryable: true });
     }
