@@ -1,5 +1,5 @@
 /**
- * How the heap of a process compares with what a {@linkcode MemoryBudget} counts. Prints one JSON object, in bytes:
+ * How the heap of a process compares with what a `MemoryBudget` counts. Prints one JSON object, in bytes:
  *
  *     deno run --v8-flags=--expose-gc tests/support/measure_memory.ts
  *
@@ -8,7 +8,6 @@
  */
 
 import { History } from "../../supabase/functions/_shared/agent/history.ts";
-import { MemoryBudget, SessionMemory } from "../../supabase/functions/_shared/guard/memory_budget.ts";
 import type { Socket } from "../../supabase/functions/_shared/ports.ts";
 import { parseConnectRequest } from "../../supabase/functions/_shared/protocol/connect_request.ts";
 import type { Connection } from "../../supabase/functions/_shared/session/connection.ts";
@@ -112,5 +111,6 @@ if (import.meta.main) {
     oneByte: await hostile(160 * MB, "x"),
     twoBytes: await hostile(160 * MB, "ж"),
   };
+  // deno-lint-ignore no-console
   console.log(JSON.stringify(measured));
 }

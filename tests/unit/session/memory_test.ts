@@ -109,6 +109,7 @@ Deno.test("[MB1] what waits for a reader that is behind is counted until it is r
   assert.ok(waiting > 200_000 && waiting < 203_000, String(waiting));
   slow.bufferedAmount = 100_000;
   agent.clock.advance(1000);
+  assert.ok((agent.clock.nextDelayMs ?? 0) > 100, "who stays behind is looked at less and less often");
   assert.ok(agent.memory.keptBytes < before + 103_000);
   slow.bufferedAmount = 0;
   agent.clock.advance(1000);

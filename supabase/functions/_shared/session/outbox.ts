@@ -66,7 +66,9 @@ export class Outbox {
     const waiting = this.#socket.bufferedAmount;
     if (waiting > 0 && waiting + text.length > this.#options.maxBufferedBytes) return this.#overflow();
     this.#socket.send(text);
-    if (waiting + text.length > LOW_WATER_BYTES) this.#count();
+    if (waiting + text.length <= LOW_WATER_BYTES) return;
+    this.#count();
+    if (this.#isCounted) this.#lookLater(FIRST_LOOK_MS);
   }
 
   /**
@@ -134,7 +136,6 @@ export class Outbox {
     const waiting = this.#socket.bufferedAmount;
     this.#isCounted = waiting > LOW_WATER_BYTES;
     this.#memory.set(this.#isCounted ? waiting : 0);
-    if (this.#isCounted) this.#lookLater(FIRST_LOOK_MS);
   }
 
   #isReplayBehind(): boolean {
