@@ -18,6 +18,7 @@ const ENVIRONMENT = {
   MAX_CONNECTIONS_PER_ADDRESS: "0",
   ANONYMOUS_SESSIONS_PER_HOUR: "0",
   MAX_SESSIONS: "0",
+  MAX_MEMORY_BYTES: "0",
 };
 /** What Deno itself needs to find what it has cached. */
 const INHERITED = ["HOME", "PATH", "DENO_DIR", "XDG_CACHE_HOME", "NPM_CONFIG_REGISTRY", "TMPDIR"];

@@ -6,6 +6,7 @@ import type { ActivityReporter } from "../../supabase/functions/_shared/activity
 import { addressKey } from "../../supabase/functions/_shared/guard/address.ts";
 import { BytePool } from "../../supabase/functions/_shared/guard/byte_pool.ts";
 import { publishableKeyMatcher } from "../../supabase/functions/_shared/guard/keys.ts";
+import { MemoryBudget } from "../../supabase/functions/_shared/guard/memory_budget.ts";
 import { RateLimiter } from "../../supabase/functions/_shared/guard/rate_limiter.ts";
 import { NO_LEDGER, SharedUse } from "../../supabase/functions/_shared/guard/shared_use.ts";
 import { Slots } from "../../supabase/functions/_shared/guard/slots.ts";
@@ -55,6 +56,7 @@ export interface AgentOptions {
   decoder?: OnDemand<Decode>;
   waiting?: BytePool;
   maxEvents?: number;
+  maxMemoryBytes?: number;
   tokensPerDay?: number;
   /** Whom the agent tells what it does; nobody by default. */
   makeActivity?: (clock: ManualClock) => ActivityReporter;
@@ -204,6 +206,7 @@ export interface TestAgent {
   verifier: FakeVerifier;
   server: AgentServer;
   metrics: Metrics;
+  memory: MemoryBudget;
   store: SessionStore & EventLog;
   logged: LogEntry[];
   /** Work that keeps the worker alive. */
@@ -237,7 +240,8 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
   const held: Promise<unknown>[] = [];
   const log = { write: (entry: LogEntry): void => void logged.push(entry) };
   const maxEvents = options.maxEvents ?? 1000;
-  const store = options.store ?? new MemoryStore({ clock, maxEvents });
+  const memory = new MemoryBudget(options.maxMemoryBytes ?? 0);
+  const store = options.store ?? new MemoryStore({ clock, maxEvents, memory });
   const rateLimiter = new RateLimiter(clock, {
     perMinute: options.perMinute ?? 0,
     burst: options.burst ?? 20,
@@ -273,6 +277,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
         renewLeaseMs: 1500,
         log,
         metrics,
+        memory,
         activity: options.makeActivity?.(clock) ??
           new AgentActivity({ isWatched: false, broadcast: () => {} }, clock),
         model,
@@ -301,8 +306,9 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
       clock,
       log,
       metrics,
+      memory,
       rateLimiter,
-      waiting: options.waiting ?? new BytePool(),
+      waiting: options.waiting ?? new BytePool({ memory: memory.account(0) }),
       decoder: options.decoder ?? OnDemand.of(decode),
       maxMessageBytes: options.maxMessageBytes ?? 65_536,
       maxBufferedBytes: options.maxBufferedBytes ?? 1_048_576,
@@ -317,6 +323,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
         perMinute: (options.sessionsPerHour ?? 0) / 60,
         burst: options.sessionsPerHour ?? 0,
       }),
+      memory,
     },
     authTimeoutMs: 5000,
     tokenExpiryNoticeMs: 60_000,
@@ -344,5 +351,5 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
     await settle();
     return client;
   }
-  return { clock, model, verifier, server, metrics, store, logged, held, dial, connect };
+  return { clock, model, verifier, server, metrics, memory, store, logged, held, dial, connect };
 }

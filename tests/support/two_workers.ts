@@ -52,3 +52,11 @@ export async function resumeAt(
 ): Promise<TestClient> {
   return await worker.connect(`stream=true&${client.resumeQuery(lastSeq)}`);
 }
+
+/** Time passes bit by bit: what a slow store is asked goes there and comes back. */
+export async function inSteps(workers: Workers, ms: number): Promise<void> {
+  const stepMs = Math.max(10, Math.ceil(ms / 50));
+  for (let passedMs = 0; passedMs < ms; passedMs += stepMs) {
+    await workers.pass(Math.min(stepMs, ms - passedMs));
+  }
+}

@@ -88,12 +88,15 @@ export function jsonSchema(): JsonObject {
   return {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Frames of Agent WebSocket, protocol 1",
-    ...anyOf("Unknown fields are to be ignored by both sides. docs/PROTOCOL.md has the rules.", [
-      "ClientFrame",
-      "ServerFrame",
-      "ActivityAction",
-      "ActivityFrame",
-    ]),
+    ...anyOf(
+      "Unknown fields are to be ignored by both sides, except where additionalProperties is false. docs/PROTOCOL.md has the rules.",
+      [
+        "ClientFrame",
+        "ServerFrame",
+        "ActivityAction",
+        "ActivityFrame",
+      ],
+    ),
     $defs: {
       ClientFrame: anyOf("What a client may send", CLIENT_SCHEMAS.keys()),
       ServerFrame: anyOf("What the server sends", SERVER_SCHEMAS.keys()),

@@ -5,7 +5,7 @@ import type { SessionCall } from "../../supabase/functions/_shared/protocol/sess
 import type { Committed, LogPage, LogRange, LogWrite } from "../../supabase/functions/_shared/ports.ts";
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
 import type { ContinuePolicy } from "../../supabase/functions/_shared/config.ts";
-import { CountedIds, startAgent, type TestAgent } from "./agent_harness.ts";
+import { type AgentOptions, CountedIds, startAgent, type TestAgent } from "./agent_harness.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
 
 /** The default of `TURN_LEASE_MS`. */
@@ -29,7 +29,7 @@ export interface Workers {
   store: MemoryStore;
   /** Whether calls between the workers arrive. */
   isRelayUp: boolean;
-  start(name: string): TestWorker;
+  start(name: string, limits?: Pick<AgentOptions, "maxSessions" | "maxMemoryBytes">): TestWorker;
   /** Time passes, and what can go on then does. */
   pass(ms: number): Promise<void>;
 }
@@ -133,7 +133,7 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
     clock,
     store,
     isRelayUp: true,
-    start(name: string): TestWorker {
+    start(name, limits = {}): TestWorker {
       const call = (sessionId: string, message: SessionCall): void => {
         if (!alive.has(name) || !workers.isRelayUp) return;
         for (const [other, { server }] of alive) {
@@ -146,6 +146,7 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
         () => ({ ...worker, isCut: worker.isCutOff || !alive.has(name) }),
       );
       const agent = startAgent({
+        ...limits,
         store: reach,
         clock,
         ids,

@@ -79,7 +79,7 @@ Deno.test("[OP2] /metrics needs a secret key, and a publishable one is none", as
   });
 });
 
-Deno.test("[OP2] /metrics is text that Prometheus can read, and counts what happened", async () => {
+Deno.test("[OP2] [MB1] /metrics is text that Prometheus can read, and counts what happened", async () => {
   await withAgent({ env: KEYS }, async ({ url, wsUrl }) => {
     const read = async (): Promise<ReturnType<typeof parsePrometheus>> => {
       const response = await fetch(`${url}/metrics`, { headers: { apikey: SECRET_KEY } });
@@ -107,6 +107,9 @@ Deno.test("[OP2] /metrics is text that Prometheus can read, and counts what happ
     const value = (name: string, labels = {}): number | undefined =>
       after.get(`agent_websocket_${name}`)?.samples
         .find((sample) => JSON.stringify(sample.labels) === JSON.stringify(labels))?.value;
+    assert.equal(value("memory_limit_bytes"), 160_000_000);
+    const kept = value("memory_kept_bytes") ?? 0;
+    assert.ok(kept > 1000 && kept < 10_000, "a session without its connection");
     assert.equal(value("connections_opened_total"), 1);
     assert.equal(value("frames_received_total"), 3);
     assert.equal(value("errors_sent_total", { code: "invalid_json" }), 1);

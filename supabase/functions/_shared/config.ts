@@ -61,6 +61,7 @@ export const environment = {
   SESSION_TIMEOUT: otherwise(30, number(0, 35_000)),
   CLEANUP_INTERVAL_MS: otherwise(300_000, durationMs(10)),
   MAX_SESSIONS: otherwise(5000, whole(0)),
+  MAX_MEMORY_BYTES: otherwise(160_000_000, whole(0)),
   MAX_HISTORY: otherwise(50, whole(1)),
   MAX_EVENTS: otherwise(1000, whole(1)),
   MAX_QUEUE: otherwise(20, whole(0)),

@@ -17,6 +17,10 @@ const COUNTERS = {
   tokens_total: { label: "kind", help: "Tokens that the provider reported, by kind" },
   cost_usd_total: { help: "US dollars that the provider reported" },
   sessions_opened_total: { label: "how", help: "Sessions that were opened: created or resumed" },
+  sessions_evicted_total: {
+    label: "why",
+    help: "Sessions that ended to make room, by what there was no room in: sessions or memory",
+  },
   activity_watchers_opened_total: { help: "Connections to the live-activity stream that were opened" },
   activity_watchers_closed_total: {
     label: "code",

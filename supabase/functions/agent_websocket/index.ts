@@ -7,6 +7,7 @@
 import { type Config, parseConfig } from "../_shared/config.ts";
 import { BytePool } from "../_shared/guard/byte_pool.ts";
 import { secretKeyMatcher } from "../_shared/guard/keys.ts";
+import { MemoryBudget } from "../_shared/guard/memory_budget.ts";
 import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { NO_LEDGER, SharedUse } from "../_shared/guard/shared_use.ts";
 import { Slots } from "../_shared/guard/slots.ts";
@@ -44,9 +45,12 @@ function compose(config: Config, log: Log): Handler {
   const metrics = new Metrics();
   const lifetime = workerLifetime();
   const durable = createDurable(config, around);
-  const memory = new MemoryStore({ clock, maxEvents: config.MAX_EVENTS });
+  const memory = new MemoryBudget(config.MAX_MEMORY_BYTES);
   const choice = new StoreChoice({ mode: config.SESSION_STORE, log, durable });
-  const store = new ChosenStore({ choice, memory });
+  const store = new ChosenStore({
+    choice,
+    memory: new MemoryStore({ clock, maxEvents: config.MAX_EVENTS, memory }),
+  });
   const relay = createRelay(config, { ...around, metrics });
   const readers = createReaders();
   const isDurable = (): boolean => choice.name === "postgres";
@@ -76,12 +80,13 @@ function compose(config: Config, log: Log): Handler {
     isShared: isDurable,
   });
   const addresses = new Slots();
-  const waiting = new BytePool();
+  const waiting = new BytePool({ memory: memory.account(0) });
   const session: SessionDeps = {
     clock,
     ids,
     log,
     metrics,
+    memory,
     lifetime,
     activity: live.reporter,
     eventLog: store,
@@ -129,6 +134,7 @@ function compose(config: Config, log: Log): Handler {
       clock,
       log,
       metrics,
+      memory,
       rateLimiter: limiter,
       waiting,
       decoder: readers.decoder,
@@ -145,6 +151,7 @@ function compose(config: Config, log: Log): Handler {
         perMinute: config.ANONYMOUS_SESSIONS_PER_HOUR / 60,
         burst: config.ANONYMOUS_SESSIONS_PER_HOUR,
       }),
+      memory,
     },
     authTimeoutMs: config.AUTH_TIMEOUT_MS,
     tokenExpiryNoticeMs: config.TOKEN_EXPIRY_NOTICE_MS,
@@ -178,6 +185,7 @@ function compose(config: Config, log: Log): Handler {
     lifetime,
     clock,
     metrics,
+    memory,
     relay: config.RELAY === "off" ? SWITCHED_OFF : relay,
     store: choice,
     isDraining: () => server.isDraining,

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { settle } from "../../support/manual_clock.ts";
 import { scriptedClient } from "../../support/scripted_sockets.ts";
 
 Deno.test("[CT10] no more under way than the server has room for, and in order", async () => {
@@ -93,6 +94,19 @@ Deno.test("[CT13] [QU10] cancel goes by id, again after a reconnect, and ends th
     turnId: "t-q1",
   });
   assert.equal(turn.text, "Once upon");
+});
+
+Deno.test("[CT13] [CM5] a cancel that the store refused is sent again", async () => {
+  const { client, clock, welcomed } = scriptedClient({ jitter: 0 });
+  const socket = await welcomed();
+  const turn = client.query("a");
+  socket.status("thinking", turn.id, { seq: 1 });
+  turn.cancel();
+  socket.error("store_unavailable", { in_reply_to: String(socket.sent.at(-1)?.id), retryable: true });
+  await settle();
+  clock.advance(1000);
+  assert.deepEqual(socket.commands, ["cancel", "cancel"]);
+  client.close();
 });
 
 Deno.test("[CT13] a query that never reached the server is cancelled without it", async () => {

@@ -100,7 +100,7 @@ Deno.test("[AC26] more than 20 frames, or 64 KiB of them, before it is known who
 });
 
 Deno.test("[AC26] what waits of all watchers and connections together is bounded", () => {
-  const { dial, deps } = startWatching({ waiting: new BytePool(40_000) });
+  const { dial, deps } = startWatching({ waiting: new BytePool({ maxBytes: 40_000 }) });
   const watchers = Array.from({ length: 4 }, () => dial());
   for (const { watcher } of watchers) watcher.received("x".repeat(16_000));
   assert.equal(deps.waiting.used, 32_000);

@@ -21,10 +21,16 @@ const ARGS: Record<Verb, { good: object[]; wrong: [args: unknown, message: strin
       [{ before_seq: 1.5 }, '"args.before_seq" must be a whole number'],
     ],
   },
-  clear: { good: [], wrong: [] },
+  clear: { good: [{}], wrong: [[{ before: 3 }, '"args" must not have "before", known: none']] },
   cancel: {
-    good: [{}, { id: "q1" }, { all: true }],
-    wrong: [[{ all: 1 }, '"args.all" must be true or false']],
+    good: [{}, { id: "q1" }, { all: true }, { id: "q1", all: false }],
+    wrong: [
+      [{ all: 1 }, '"args.all" must be true or false'],
+      [{ query_id: "q1" }, '"args" must not have "query_id", known: "id", "all"'],
+      [{ id: "q1", turn_id: "t1" }, '"args" must not have "turn_id", known: "id", "all"'],
+      [{ ["x".repeat(99)]: 1 }, `"args" must not have "${"x".repeat(64)}", known: "id", "all"`],
+      [{ id: "q1", all: true }, '"args" must have "id" or "all", not both'],
+    ],
   },
   configure: {
     good: [{}, { model: "m", temperature: 0, max_tokens: 1, stream: true }],
@@ -34,11 +40,14 @@ const ARGS: Record<Verb, { good: object[]; wrong: [args: unknown, message: strin
     ],
   },
   sessions: { good: [{}, { limit: 5 }], wrong: [[{ limit: -1 }, '"args.limit" must be from 1 to 200']] },
-  delete: { good: [], wrong: [] },
+  delete: {
+    good: [{}],
+    wrong: [[{ session_id: "s" }, '"args" must not have "session_id", known: none']],
+  },
 };
 
 for (const verb of Object.keys(VERBS) as Verb[]) {
-  Deno.test(`[FR11] args of ${verb} are checked`, () => {
+  Deno.test(`[FR11] [FR13] args of ${verb} are checked`, () => {
     const { good, wrong } = ARGS[verb];
     for (const args of good) {
       assert.deepEqual(frameOf({ type: "command", content: verb, id: "c1", args }), {
@@ -79,5 +88,25 @@ Deno.test("[FR11] an unknown verb is told the known ones", () => {
         "help, ping, auth, status, history, clear, cancel, configure, sessions, delete",
       inReplyTo: "c1",
     });
+  }
+});
+
+Deno.test("[FR13] what a verb destroys is named in its args, and nowhere else", () => {
+  for (const verb of ["clear", "cancel", "delete"]) {
+    for (const name of ["query_id", "queryId", "turn_id", "session_id", "sessionId", "all"]) {
+      assert.deepEqual(refusal({ type: "command", content: verb, id: "c1", [name]: "x" }), {
+        code: "invalid_args",
+        message: `Cannot run ${verb}: "${name}" must not be beside "args"`,
+        inReplyTo: "c1",
+      });
+    }
+    assert.ok(frameOf({ type: "command", content: verb, id: "c1", timestamp: "now", trace: 1 }));
+  }
+});
+
+Deno.test("[FR7] [FR13] a verb that destroys nothing ignores what it does not know", () => {
+  for (const verb of ["help", "ping", "status", "history", "configure", "sessions"]) {
+    const frame = frameOf({ type: "command", content: verb, session_id: "s", args: { query_id: "q" } });
+    assert.deepEqual(frame, { type: "command", verb, id: undefined, args: {} });
   }
 });

@@ -156,6 +156,25 @@ Deno.test("[CM2] cancel ends the running one, one by its id, or all", async () =
   assert.deepEqual(client.seqs, [1, 2, 3, 4, 5, 6, 7, 8]);
 });
 
+Deno.test("[FR13] a misspelt argument cancels, clears and deletes nothing", async () => {
+  const { connect, model } = startAgent();
+  const client = await connect();
+  client.ask("one", { id: "a" });
+  await settle();
+  client.command("cancel", { query_id: "b" }, "x1");
+  client.command("clear", { before_seq: 1 }, "x2");
+  client.command("delete", { session_id: "another" }, "x3");
+  client.say({ type: "command", content: "delete", session_id: "another", id: "x4" });
+  await settle();
+  assert.deepEqual(
+    client.of("error", "invalid_args").map(({ in_reply_to }) => in_reply_to),
+    ["x1", "x2", "x3", "x4"],
+  );
+  model.last.finish("1");
+  await settle();
+  assert.deepEqual([client.only("response").content, client.seqs, client.isOpen], ["1", [1, 2], true]);
+});
+
 Deno.test("[CM3] clear puts what was asked so far out of the model's sight, and is a durable event", async () => {
   const { connect, model } = startAgent();
   const client = await connect();

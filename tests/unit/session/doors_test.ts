@@ -246,7 +246,7 @@ Deno.test("[HS7] before the welcome 256 KiB of frames wait, and more closes the 
 
 Deno.test("[HS7] what waits in the worker is bounded, and given back with its connection", async () => {
   const loading = Promise.withResolvers<Decode>();
-  const waiting = new BytePool(300_000);
+  const waiting = new BytePool({ maxBytes: 300_000 });
   const { dial, verifier } = startAgent({ waiting, decoder: new OnDemand(() => loading.promise) });
   const gate = Promise.withResolvers<void>();
   verifier.admit("good", "ann");

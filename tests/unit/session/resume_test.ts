@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { MAX_LOG_CHARS } from "../../../supabase/functions/_shared/session/memory_store.ts";
 import { startAgent, type TestAgent, type TestClient, until } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
 
@@ -39,6 +40,29 @@ Deno.test("[RS1] last_seq left out means all of it", async () => {
   const again = await agent.connect(client.resumeQuery(0).replace("&last_seq=0", ""));
   assert.deepEqual(again.seqs, [1, 2, 3, 4]);
   assert.deepEqual(again.of("query").map(({ content, id }) => [content, id]), [["1", "q1"], ["2", "q2"]]);
+});
+
+Deno.test("[RS2] the memory store keeps 4,000,000 characters of a session, however few events they are", async () => {
+  const agent = startAgent();
+  const answer = "x".repeat(1_500_000);
+  agent.model.onCall = (call) => call.finish(answer);
+  const client = await agent.connect();
+  for (const id of ["1", "2", "3"]) {
+    client.ask(id, { id });
+    await settle();
+  }
+  assert.equal(MAX_LOG_CHARS, 4_000_000);
+  client.vanish();
+  const again = await agent.connect(client.resumeQuery(1));
+  assert.deepEqual(again.welcome.resumed, { recovered: false, from_seq: 3, to_seq: 6, reason: "gap" });
+  await settle();
+  assert.deepEqual(again.seqs, [3, 4, 5, 6]);
+  agent.model.onCall = (call) => call.finish("y".repeat(4_000_001));
+  again.ask("4");
+  await settle();
+  const last = await agent.connect(client.resumeQuery(6));
+  assert.deepEqual(last.welcome.resumed, { recovered: false, from_seq: 8, to_seq: 8, reason: "gap" });
+  assert.deepEqual(last.seqs, [8]);
 });
 
 Deno.test("[RS2] where the oldest are gone the client is told so", async () => {

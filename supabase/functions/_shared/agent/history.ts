@@ -1,19 +1,22 @@
 /** What the model sees of a session: a fold over the log, so that any worker that reads the log sees the same. */
 
+import { MemoryBudget, OVERHEAD_BYTES, SessionMemory, textBytes } from "../guard/memory_budget.ts";
 import type { ModelMessage } from "../ports.ts";
 import type { LogEvent, QueryEvent } from "../protocol/log_event.ts";
 
 export class History {
   readonly #maxMessages: number;
+  readonly #memory: SessionMemory;
   #messages: ModelMessage[] = [];
   /** Asked and not answered yet, by id: a question is shown to the model only with its answer. */
   readonly #open = new Map<string, Pick<QueryEvent, "content" | "feedback">>();
   /** Comments of `modify` feedback that wait for the next query. */
   #notes: string[] = [];
 
-  /** `maxMessages` counts the present question, but not the system prompt. */
-  constructor(maxMessages: number) {
+  /** `maxMessages` counts the present question, but not the system prompt. `memory` counts what is kept. */
+  constructor(maxMessages: number, memory = new SessionMemory(new MemoryBudget(0), { isLogHere: true })) {
     this.#maxMessages = maxMessages;
+    this.#memory = memory;
   }
 
   /** How many messages of earlier turns are kept. */
@@ -27,7 +30,7 @@ export class History {
       case "query":
         this.#open.set(event.queryId, { content: event.content, feedback: event.feedback });
         // It may have been asked at another worker, which was told of them too.
-        this.#notes = this.#notes.filter((note) => !event.feedback.includes(note));
+        this.#keepNotes(this.#notes.filter((note) => !event.feedback.includes(note)));
         break;
       case "response":
         this.#close(event.queryId, event.content);
@@ -42,8 +45,8 @@ export class History {
       case "notification":
         break;
       case "cleared":
-        this.#messages = [];
-        this.#notes = [];
+        this.#keepMessages([]);
+        this.#keepNotes([]);
         this.#open.clear();
         break;
     }
@@ -51,14 +54,13 @@ export class History {
 
   /** Keeps a `modify` comment for the next query. The oldest is dropped past `maxMessages` of them. */
   addNote(comment: string): void {
-    this.#notes.push(comment);
-    if (this.#notes.length > this.#maxMessages) this.#notes.shift();
+    this.#keepNotes([...this.#notes, comment].slice(-this.#maxMessages));
   }
 
   /** The comments that wait, which the caller's query now carries. */
   takeNotes(): readonly string[] {
     const notes = this.#notes;
-    this.#notes = [];
+    this.#keepNotes([]);
     return notes;
   }
 
@@ -75,13 +77,34 @@ export class History {
     this.#open.delete(queryId);
     if (answer === "") {
       // No answer: the question leaves no trace, but what it carried goes to the next one.
-      this.#notes.unshift(...query.feedback);
+      this.#keepNotes([...query.feedback, ...this.#notes]);
       return;
     }
-    this.#messages.push({ role: "user", content: wordsOf(query) }, { role: "assistant", content: answer });
+    this.#add({ role: "user", content: wordsOf(query) });
+    this.#add({ role: "assistant", content: answer });
     if (this.#messages.length > this.#maxMessages) {
-      this.#messages = startAtUser(this.#messages.slice(-this.#maxMessages));
+      this.#keepMessages(startAtUser(this.#messages.slice(-this.#maxMessages)));
     }
+  }
+
+  #add(message: ModelMessage): void {
+    this.#messages.push(message);
+    this.#memory.messages.add(message.content.length);
+  }
+
+  /** Keeps the newest messages, and drops those before them. */
+  #keepMessages(newest: ModelMessage[]): void {
+    for (const { content } of this.#messages.slice(0, this.#messages.length - newest.length)) {
+      this.#memory.messages.drop(content.length);
+    }
+    this.#messages = newest;
+  }
+
+  #keepNotes(notes: string[]): void {
+    this.#notes = notes;
+    this.#memory.notes.set(
+      notes.reduce((sum, note) => sum + OVERHEAD_BYTES.message + textBytes(note.length), 0),
+    );
   }
 }
 

@@ -1,14 +1,25 @@
 /** Bytes that may wait in one worker, whoever they are from, until it is known what to do with them. */
 
+import type { MemoryAccount } from "./memory_budget.ts";
+
 /** Of all connections together. A worker on the platform has 256 MB. */
 export const MAX_WAITING_BYTES = 16_777_216;
 
+export interface BytePoolOptions {
+  /** Default {@linkcode MAX_WAITING_BYTES}. */
+  maxBytes?: number;
+  /** Where the worker counts all that it keeps. */
+  memory?: Pick<MemoryAccount, "add">;
+}
+
 export class BytePool {
-  readonly #max: number;
+  readonly #maxBytes: number;
+  readonly #memory: Pick<MemoryAccount, "add"> | undefined;
   #used = 0;
 
-  constructor(max = MAX_WAITING_BYTES) {
-    this.#max = max;
+  constructor({ maxBytes = MAX_WAITING_BYTES, memory }: BytePoolOptions = {}) {
+    this.#maxBytes = maxBytes;
+    this.#memory = memory;
   }
 
   get used(): number {
@@ -21,8 +32,9 @@ export class BytePool {
   }
 
   #add(bytes: number): boolean {
-    if (bytes > 0 && this.#used + bytes > this.#max) return false;
+    if (bytes > 0 && this.#used + bytes > this.#maxBytes) return false;
     this.#used += bytes;
+    this.#memory?.add(bytes);
     return true;
   }
 }

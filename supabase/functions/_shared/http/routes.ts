@@ -1,6 +1,7 @@
 /** What `agent_websocket` answers: the upgrade, `/health`, `/metrics`, and to everything else that it expected better. */
 
 import { addressKey, type PeerInfo } from "../guard/address.ts";
+import type { MemoryBudget } from "../guard/memory_budget.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Clock, RelayStatus } from "../ports.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
@@ -17,6 +18,7 @@ export interface RouteDeps extends WatchDeps {
   /** How often a peer is pinged; 0 for never. */
   heartbeatIntervalMs: number;
   metrics: Metrics;
+  memory: MemoryBudget;
   /** Where watchers connect, after the function's own path. */
   activityPath: string;
   countWatchers(): number;
@@ -77,10 +79,13 @@ async function metrics(request: Request, deps: RouteDeps, startedAt: number): Pr
     return problem({ status: 401, code: "unauthorized", detail });
   }
   const { sessions, connections, runningTurns } = deps.server.count();
+  const { memory } = deps;
   const text = deps.metrics.render([
     { name: "sessions", help: "Sessions in memory", value: sessions },
     { name: "connections", help: "Open connections", value: connections },
     { name: "turns_running", help: "Turns that are being answered", value: runningTurns },
+    { name: "memory_kept_bytes", help: "Bytes kept for sessions and connections", value: memory.keptBytes },
+    { name: "memory_limit_bytes", help: "How many may be kept; 0 for no limit", value: memory.limitBytes },
     { name: "worker_age_seconds", help: "Age of this worker", value: (deps.clock.now() - startedAt) / 1000 },
   ]);
   return new Response(text, { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });

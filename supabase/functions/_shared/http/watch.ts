@@ -34,7 +34,10 @@ export function watch(
     offersSubprotocol: asked.offersSubprotocol,
     pingIntervalMs: deps.activityPingIntervalMs,
     own: (port) =>
-      new WatcherSocket(port, { address, identify: () => identifyWatcher({ ...asked, address }, apiKey, deps) }, deps),
+      new WatcherSocket(port, {
+        address,
+        identify: () => identifyWatcher({ ...asked, address }, apiKey, deps),
+      }, deps),
   });
 }
 

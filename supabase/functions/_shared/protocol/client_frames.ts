@@ -49,6 +49,25 @@ const pageSize = z.int("must be a whole number").min(1, "must be from 1 to 200")
   "must be from 1 to 200",
 );
 
+/** A name that a client chose, as an error may show it: short, and well-formed. */
+export function quoted(name: string): string {
+  return `"${name.slice(0, 64).toWellFormed()}"`;
+}
+
+/**
+ * Arguments of a verb that destroys something. A field that is not known is refused: ignoring a misspelt `id` would
+ * destroy something else than was meant.
+ */
+function strictArgs<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
+  const known = Object.keys(shape).map(quoted).join(", ") || "none";
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === "unrecognized_keys"
+        ? `must not have ${quoted(issue.keys[0] ?? "")}, known: ${known}`
+        : "must be an object",
+  });
+}
+
 /** The shape of the `args` of each verb. */
 export const COMMAND_ARGS = {
   help: none,
@@ -59,17 +78,17 @@ export const COMMAND_ARGS = {
     limit: pageSize.optional(),
     before_seq: z.int("must be a whole number").min(1, "must be 1 or more").optional(),
   }, "must be an object"),
-  clear: none,
-  cancel: z.object(
-    { id: frameId.optional(), all: z.boolean("must be true or false").optional() },
-    "must be an object",
-  ),
+  clear: strictArgs({}),
+  cancel: strictArgs({
+    id: frameId.optional(),
+    all: z.boolean("must be true or false").optional(),
+  }).refine(({ id, all }) => id === undefined || all !== true, 'must have "id" or "all", not both'),
   configure: z.object(
     { ...queryOptions.shape, stream: z.boolean("must be true or false").optional() },
     "must be an object",
   ),
   sessions: z.object({ limit: pageSize.optional(), before: frameId.optional() }, "must be an object"),
-  delete: none,
+  delete: strictArgs({}),
 } as const satisfies Record<Verb, z.ZodType>;
 
 export type CommandArgs<V extends Verb> = z.infer<(typeof COMMAND_ARGS)[V]>;

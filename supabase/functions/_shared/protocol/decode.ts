@@ -9,8 +9,9 @@ import {
   feedbackFrame,
   frameId,
   queryFrame,
+  quoted,
 } from "./client_frames.ts";
-import { type Verb, VERBS } from "./verbs.ts";
+import { isDestructive, type Verb, VERBS } from "./verbs.ts";
 
 /** Why a frame was refused, in the terms of the `error` frame that answers it. */
 export interface FrameProblem {
@@ -92,6 +93,10 @@ function decodeCommand(value: Record<string, unknown>, id: string | undefined): 
   if (!idCheck.success) {
     return refuse("invalid_frame", `Cannot accept command: "id" ${firstIssue(idCheck.error).message}`, id);
   }
+  const misplaced = isDestructive(verb) ? Object.keys(value).find(isMisplaced) : undefined;
+  if (misplaced !== undefined) {
+    return refuse("invalid_args", `Cannot run ${verb}: ${quoted(misplaced)} must not be beside "args"`, id);
+  }
   const parsed = COMMAND_ARGS[verb].safeParse(value.args ?? {});
   if (!parsed.success) {
     const { path, message } = firstIssue(parsed.error);
@@ -142,6 +147,11 @@ function firstIssue(error: z.ZodError): { path: readonly PropertyKey[]; message:
 
 function refuse(code: ErrorCode, message: string, id?: string): { problem: FrameProblem } {
   return { problem: id === undefined ? { code, message } : { code, message, inReplyTo: id } };
+}
+
+/** Whether a field of a command says what it is about, which only its `args` may: the command's own `id` does not. */
+function isMisplaced(name: string): boolean {
+  return name === "all" || name !== "id" && /id$/i.test(name);
 }
 
 function isVerb(text: string): text is Verb {

@@ -13,3 +13,10 @@ export const VERBS = {
 } as const;
 
 export type Verb = keyof typeof VERBS;
+
+/** The verbs that destroy something. */
+const DESTRUCTIVE: ReadonlySet<Verb> = new Set(["clear", "cancel", "delete"]);
+
+export function isDestructive(verb: Verb): boolean {
+  return DESTRUCTIVE.has(verb);
+}

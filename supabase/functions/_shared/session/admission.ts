@@ -4,6 +4,7 @@
  */
 
 import { AgentError } from "../errors.ts";
+import type { MemoryBudget } from "../guard/memory_budget.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
 import type { SharedUse } from "../guard/shared_use.ts";
 import type { Slot, Slots } from "../guard/slots.ts";
@@ -24,6 +25,8 @@ export interface AdmissionOptions {
   use: Pick<SharedUse, "connect">;
   /** New anonymous sessions of an address. */
   newSessions: RateLimiter;
+  /** What the worker keeps. */
+  memory: Pick<MemoryBudget, "admit">;
 }
 
 interface Held {
@@ -57,10 +60,11 @@ export class Admission {
 
   /** It is open. Throws `too_many_connections`. */
   open(connection: Connection): void {
-    const { maxConnections, maxConnectionsPerAddress, addresses } = this.#options;
+    const { maxConnections, maxConnectionsPerAddress, addresses, memory } = this.#options;
     if (maxConnections > 0 && this.#held.size > maxConnections) {
       throw tooManyConnections("this worker holds all it can");
     }
+    if (!memory.admit(0)) throw tooManyConnections("this worker has no memory left");
     const slot = addresses.take(connection.request.address, maxConnectionsPerAddress);
     if (slot === undefined) throw tooManyConnections("this address has all it may have");
     this.#keep(connection, "address", slot);

@@ -4,6 +4,7 @@
  * `http/` brings the sockets. A frame goes `connection → #onFrame → session`.
  */
 
+import { toAgentError } from "../errors.ts";
 import { checkRenewal, identify, type Identity, type IdentityPolicy } from "../guard/identity.ts";
 import type { Socket } from "../ports.ts";
 import type { ClientFrame, CommandFrame } from "../protocol/client_frames.ts";
@@ -20,6 +21,7 @@ import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./reg
 import { Notices } from "./notices.ts";
 import { payersOf, userKey } from "./payers.ts";
 import { RollCall } from "./roll_call.ts";
+import { howOpened, renderWelcome } from "./welcome.ts";
 import { TokenExpiry } from "./token_expiry.ts";
 
 /** How long a peer may take to answer a close when the worker ends. */
@@ -165,9 +167,7 @@ export class AgentServer {
     this.#handshake.start(connection);
   }
 
-  /** Gives a connection its session, the welcome, and what it missed. */
   async #enter(connection: Connection, identity: Identity): Promise<void> {
-    const { registry: { session: { lifetime } } } = this.#options;
     // Whether a user is to be counted at all workers depends on it.
     await this.#options.registry.ready?.();
     if (connection.isGone) return;
@@ -175,9 +175,15 @@ export class AgentServer {
     // Before there is a session: one that is refused leaves none behind.
     if (identity.kind === "user") await this.#admission.enterUser(connection, identity.userId);
     if (connection.isGone) return;
-    const opened = await this.#registry.open(identity, connection.request.resume, {
+    await this.#registry.open(identity, connection.request.resume, {
       beforeCreate: () => this.#admission.chargeSession(connection),
+      enter: (opened) => this.#enterSession(connection, identity, opened),
     });
+  }
+
+  /** Gives a connection its session, the welcome, and what it missed. */
+  #enterSession(connection: Connection, identity: Identity, opened: OpenedSession): void {
+    const { registry: { session: { lifetime } } } = this.#options;
     const { session, resumed } = opened;
     const { feed } = session;
     if (identity.kind === "anonymous") this.#admission.checkSession(feed.connections.size);
@@ -193,34 +199,30 @@ export class AgentServer {
     this.#rollCall.start();
     if (identity.kind === "user") this.#tokenExpiry.watch(connection, identity.expiresAt);
     if (connection.request.heartbeat) this.#heartbeats.add(connection);
-    lifetime.hold(feed.replay(connection).catch((thrown) => this.#handshake.refuse(connection, thrown)));
+    lifetime.hold(
+      feed.replay(connection).catch((thrown) => {
+        if (toAgentError(thrown).code === "unknown_session") this.#registry.gone(session);
+        else this.#handshake.refuse(connection, thrown);
+      }),
+    );
   }
 
-  #welcome(connection: Connection, { session, resumeToken, resumed }: OpenedSession): void {
+  #welcome(connection: Connection, opened: OpenedSession): void {
     const { connection: { clock, log, metrics }, registry, limits } = this.#options;
-    const { sessionId } = session.record;
-    const how = resumed === undefined || resumed.reason === "unknown_session" ? "created" : "resumed";
+    const how = howOpened(opened);
     metrics.count("sessions_opened_total", how);
     log.write({
       level: "info",
       event: "connection_ready",
       connection_id: connection.id,
-      session_id: sessionId,
+      session_id: opened.session.record.sessionId,
       how,
     });
-    connection.send({
-      type: "notification",
-      content: `Connected to Agent WebSocket. Session ID: ${sessionId}`,
-      timestamp: stamp(clock.now()),
-      code: "connected",
-      session_id: sessionId,
-      connection_id: connection.id,
-      ...(resumeToken !== undefined && { resume_token: resumeToken }),
-      durable: registry.isDurable(),
-      protocol: 1,
+    connection.send(renderWelcome(connection.id, opened, {
+      now: clock.now(),
+      isDurable: registry.isDurable(),
       limits,
-      ...(resumed !== undefined && { resumed }),
-    });
+    }));
   }
 
   #onFrame(connection: Connection, frame: ClientFrame): void | Promise<void> {
@@ -237,7 +239,7 @@ export class AgentServer {
       isDurable: registry.isDurable(),
       store: registry.store,
       eventLog: registry.session.eventLog,
-      deleteSession: (session) => this.#registry.remove(session, CLOSE.sessionDeleted),
+      deleteSession: (session, onDeleted) => this.#registry.remove(session, onDeleted),
     });
   }
 

@@ -1,6 +1,8 @@
-/** What each `command` does. Every one is answered by a frame with its id as `in_reply_to`. */
+/**
+ * What each `command` does. Every one is answered by a frame with its id as `in_reply_to`, and not before its effect is sure:
+ * where the store is out of reach the answer is an error, and nothing has changed.
+ */
 
-import { AgentError } from "../errors.ts";
 import type { Clock, EventLog, SessionRecord, SessionStore } from "../ports.ts";
 import type { CommandFrame } from "../protocol/client_frames.ts";
 import { renderStatus, stamp } from "../protocol/render.ts";
@@ -18,8 +20,11 @@ export interface CommandDeps {
   eventLog: EventLog;
   /** Whether a session outlives its worker. */
   isDurable: boolean;
-  /** Takes the session off every list and closes its connections. */
-  deleteSession(session: Session): Promise<void>;
+  /**
+   * Takes the session out of the store; then calls `onDeleted`, and closes its connections. Rejects as the store does: nothing
+   * has changed then.
+   */
+  deleteSession(session: Session, onDeleted: () => void): Promise<void>;
 }
 
 /** A command of a connection that holds a session: all but `auth`, which is the handshake's. */
@@ -59,8 +64,7 @@ export async function runCommand(
     case "clear":
       return await session.clear(connection, frame.id);
     case "cancel": {
-      const here = session.cancel(frame.args);
-      const ids = here.length > 0 ? here : await session.cancelElsewhere(frame.args);
+      const ids = await session.cancel(frame.args);
       return ids.length === 0
         ? answer("nothing_to_cancel", "Nothing to cancel")
         : answer("cancelling", "Cancelling", { ids });
@@ -76,9 +80,7 @@ export async function runCommand(
       return answer("sessions", `${page.sessions.length} sessions`, page);
     }
     case "delete":
-      session.abandon(new AgentError("shutting_down", "Cannot take query: the session was deleted"));
-      answer("deleted", "Session deleted");
-      return await deps.deleteSession(session);
+      return await deps.deleteSession(session, () => answer("deleted", "Session deleted"));
   }
 }
 

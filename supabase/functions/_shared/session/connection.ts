@@ -7,6 +7,7 @@
 import { AgentError, toAgentError } from "../errors.ts";
 import type { Identity } from "../guard/identity.ts";
 import type { BytePool, WaitingBytes } from "../guard/byte_pool.ts";
+import { type MemoryAccount, type MemoryBudget, OVERHEAD_BYTES } from "../guard/memory_budget.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
 import type { Metrics } from "../metrics.ts";
 import type { OnDemand } from "../on_demand.ts";
@@ -48,6 +49,7 @@ export interface ConnectionDeps {
   /** What all connections keep of frames that cannot be taken yet. */
   waiting: BytePool;
   decoder: OnDemand<Decode>;
+  memory: MemoryBudget;
   maxMessageBytes: number;
   maxBufferedBytes: number;
   onOpened(connection: Connection): void;
@@ -62,6 +64,8 @@ export interface ConnectionDeps {
 export class Connection {
   readonly id: string;
   readonly request: IncomingRequest;
+  /** Counts what is kept for it, and ends with it. Each buffer takes a part of its own. */
+  readonly memory: MemoryAccount;
   /** Who it is; undefined until that is known. */
   identity: Identity | undefined;
   /** What its limits are counted under: the user, or the session and the address. */
@@ -91,8 +95,10 @@ export class Connection {
     this.#rate = new FrameRate(deps.clock, deps.rateLimiter);
     this.#waiting = deps.waiting.account();
     this.#socket = socket;
+    this.memory = deps.memory.account(OVERHEAD_BYTES.connection);
     this.#outbox = new Outbox(socket, {
       clock: deps.clock,
+      memory: this.memory.part(),
       maxBufferedBytes: deps.maxBufferedBytes,
       onOverflow: () => this.close(CLOSE.slowConsumer),
     });
@@ -100,6 +106,11 @@ export class Connection {
 
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  /** Bytes that wait for its reader, where that is behind. */
+  get waitingBytes(): number {
+    return this.#outbox.waitingBytes;
   }
 
   /** Whether nothing more can be said. */
@@ -258,12 +269,14 @@ export class Connection {
           break;
         case "close_socket":
           this.#outbox.close();
+          this.memory.leave();
           this.#closeSocket();
           break;
         case "release":
           this.#outbox.close();
           this.#waiting.clear();
           this.#cancelCloseTimeout?.();
+          this.memory.close();
           this.#deps.onReleased(this);
           break;
       }

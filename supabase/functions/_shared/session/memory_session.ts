@@ -1,6 +1,13 @@
 /** One session of the {@linkcode MemoryStore}: its log, its open turns and its lease. */
 
 import { AgentError } from "../errors.ts";
+import {
+  KeptEntries,
+  type MemoryAccount,
+  type MemoryBudget,
+  OVERHEAD_BYTES,
+  textBytes,
+} from "../guard/memory_budget.ts";
 import type {
   Clock,
   Committed,
@@ -17,16 +24,24 @@ import type {
 import type { QueryOptions } from "../protocol/client_frames.ts";
 import { isTerminal, keyOf, type LogEvent, type NewLogEvent } from "../protocol/log_event.ts";
 
+/** Comments of `modify` feedback that are kept for the next query; the oldest go past it. */
+const MAX_NOTES = 50;
+
 export interface MemorySessionOptions {
   clock: Clock;
   maxEvents: number;
   maxChars: number;
   leaseMs: number;
+  memory: MemoryBudget;
 }
 
 export class MemorySession {
   readonly record: SessionRecord;
   readonly #options: MemorySessionOptions;
+  readonly #memory: MemoryAccount;
+  readonly #kept: KeptEntries;
+  /** Of comments and ids of feedback. */
+  readonly #keptNotes: MemoryAccount;
   readonly #events: LogEvent[] = [];
   /** By what makes an event the same as another. */
   readonly #byKey = new Map<string, LogEvent>();
@@ -45,6 +60,14 @@ export class MemorySession {
   constructor(record: SessionRecord, options: MemorySessionOptions) {
     this.record = record;
     this.#options = options;
+    this.#memory = options.memory.account(0);
+    this.#kept = new KeptEntries(this.#memory, OVERHEAD_BYTES.event);
+    this.#keptNotes = this.#memory.part();
+  }
+
+  /** It is no more: gives back what it kept. */
+  forget(): void {
+    this.#memory.close();
   }
 
   get lastSeq(): number {
@@ -113,13 +136,14 @@ export class MemorySession {
       throw new AgentError("unknown_turn", words);
     }
     seen.add(id);
-    if (verdict === "modify") this.#notes.push(comment);
+    if (verdict === "modify") this.#notes = [...this.#notes, comment].slice(-MAX_NOTES);
     if (seen.size > this.#options.maxEvents) {
       for (const oldest of seen) {
         seen.delete(oldest);
         break;
       }
     }
+    this.#countNotes();
     return { repeated: false };
   }
 
@@ -142,14 +166,21 @@ export class MemorySession {
     this.#byKey.set(key, logged);
     this.#events.push(logged);
     this.#chars += charsOf(logged);
+    this.#kept.add(charsOf(logged));
     if (logged.kind === "query") {
       this.#notes = [];
+      this.#countNotes();
       this.#openTurns.set(logged.turnId, { query: logged, starts: 0, partial: "", stopped: undefined });
     } else if (isTerminal(logged)) {
       this.#openTurns.delete(logged.turnId);
     }
     this.#trim();
     return logged;
+  }
+
+  #countNotes(): void {
+    const texts = this.#notes.reduce((sum, note) => sum + textBytes(note.length), 0);
+    this.#keptNotes.set(texts + OVERHEAD_BYTES.message * (this.#notes.length + (this.#feedback?.size ?? 0)));
   }
 
   #start(turnId: string): void {
@@ -191,6 +222,7 @@ export class MemorySession {
       const dropped = this.#events.shift();
       if (dropped === undefined) return;
       this.#chars -= charsOf(dropped);
+      this.#kept.drop(charsOf(dropped));
       this.#byKey.delete(keyOf(dropped));
     }
   }
@@ -199,9 +231,11 @@ export class MemorySession {
 function charsOf(event: LogEvent): number {
   switch (event.kind) {
     case "query":
+      return event.feedback.reduce((sum, note) => sum + note.length, event.content.length);
     case "response":
-    case "notification":
       return event.content.length;
+    case "notification":
+      return event.content.length + (event.data === undefined ? 0 : JSON.stringify(event.data).length);
     case "error":
     case "cancelled":
       return event.partial.length;

@@ -5,6 +5,7 @@
  */
 
 import { AgentError } from "../errors.ts";
+import { MemoryBudget } from "../guard/memory_budget.ts";
 import type {
   Clock,
   Committed,
@@ -32,6 +33,8 @@ export interface MemoryStoreOptions {
   maxChars?: number;
   /** How long a lease lasts that is not renewed, in milliseconds. Default: for ever. */
   leaseMs?: number;
+  /** Counts what is kept. Default: one without a limit. */
+  memory?: MemoryBudget;
 }
 
 export class MemoryStore implements SessionStore, EventLog {
@@ -40,11 +43,12 @@ export class MemoryStore implements SessionStore, EventLog {
   readonly #sessions: Map<string, MemorySession>;
 
   constructor(
-    { maxChars = MAX_LOG_CHARS, leaseMs = Infinity, ...options }: MemoryStoreOptions,
+    { maxChars = MAX_LOG_CHARS, leaseMs = Infinity, memory = new MemoryBudget(0), ...options }:
+      MemoryStoreOptions,
     workerId = "self",
     sessions: Map<string, MemorySession> = new Map(),
   ) {
-    this.#options = { ...options, maxChars, leaseMs };
+    this.#options = { ...options, maxChars, leaseMs, memory };
     this.#workerId = workerId;
     this.#sessions = sessions;
   }
@@ -81,6 +85,7 @@ export class MemoryStore implements SessionStore, EventLog {
   }
 
   remove(sessionId: string): Promise<void> {
+    this.#sessions.get(sessionId)?.forget();
     this.#sessions.delete(sessionId);
     return Promise.resolve();
   }

@@ -5,6 +5,7 @@
  * turn's. One slow reader costs the others nothing.
  */
 
+import { type MemoryAccount, MemoryBudget } from "../guard/memory_budget.ts";
 import type { CancelTimer, Clock, Socket } from "../ports.ts";
 
 /** While more than this waits in the socket, deltas are held. */
@@ -32,6 +33,8 @@ export interface OutboxOptions {
   clock: Clock;
   /** Bytes that may wait for the reader, in the socket and held back together. */
   maxBufferedBytes: number;
+  /** Counts what waits in the socket, while that is more than {@linkcode LOW_WATER_BYTES}. */
+  memory?: MemoryAccount;
   /** Called once when that is exceeded. Nothing is sent from then on. */
   onOverflow(): void;
 }
@@ -39,6 +42,8 @@ export interface OutboxOptions {
 export class Outbox {
   readonly #socket: Socket;
   readonly #options: OutboxOptions;
+  readonly #memory: MemoryAccount;
+  #isCounted = false;
   #held: HeldDelta | undefined;
   #waiters: (() => void)[] = [];
   #cancelLook: CancelTimer | undefined;
@@ -47,6 +52,12 @@ export class Outbox {
   constructor(socket: Socket, options: OutboxOptions) {
     this.#socket = socket;
     this.#options = options;
+    this.#memory = options.memory ?? new MemoryBudget(0).account(0);
+  }
+
+  /** Bytes that wait for a reader that is behind; 0 for one that keeps up. */
+  get waitingBytes(): number {
+    return this.#memory.bytes;
   }
 
   /** Sends one encoded frame. One that is larger than the cap may go alone. */
@@ -55,6 +66,9 @@ export class Outbox {
     const waiting = this.#socket.bufferedAmount;
     if (waiting > 0 && waiting + text.length > this.#options.maxBufferedBytes) return this.#overflow();
     this.#socket.send(text);
+    if (waiting + text.length <= LOW_WATER_BYTES) return;
+    this.#count();
+    if (this.#isCounted) this.#lookLater(FIRST_LOOK_MS);
   }
 
   /**
@@ -108,12 +122,20 @@ export class Outbox {
   #lookLater(delayMs: number): void {
     this.#cancelLook ??= this.#options.clock.after(delayMs, () => {
       this.#cancelLook = undefined;
+      this.#count();
       if (!this.#isReplayBehind()) this.#release();
       if (this.#socket.bufferedAmount <= LOW_WATER_BYTES) this.#flush();
-      if (this.#held !== undefined || this.#waiters.length > 0) {
+      if (this.#held !== undefined || this.#waiters.length > 0 || this.#isCounted) {
         this.#lookLater(Math.min(2 * delayMs, LAST_LOOK_MS));
       }
     });
+  }
+
+  /** What waits for a reader that keeps up is a part of what a connection takes. */
+  #count(): void {
+    const waiting = this.#socket.bufferedAmount;
+    this.#isCounted = waiting > LOW_WATER_BYTES;
+    this.#memory.set(this.#isCounted ? waiting : 0);
   }
 
   #isReplayBehind(): boolean {

@@ -3,6 +3,7 @@
 import type { LogEvent } from "../protocol/log_event.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
 import type { Turn } from "../agent/turn.ts";
+import { MemoryBudget, SessionMemory } from "../guard/memory_budget.ts";
 
 export interface KnownQuery {
   queryId: string;
@@ -27,6 +28,12 @@ export class QueryIndex {
   /** Of all questions that are kept. */
   #chars = 0;
   #lastTurnId: string | undefined;
+  readonly #memory: SessionMemory;
+
+  /** `memory` counts what is kept. */
+  constructor(memory = new SessionMemory(new MemoryBudget(0), { isLogHere: true })) {
+    this.#memory = memory;
+  }
 
   /** The turn that ended or started last; undefined before the first. */
   get lastTurnId(): string | undefined {
@@ -98,7 +105,10 @@ export class QueryIndex {
   }
 
   #add(known: KnownQuery): void {
+    // One that is replaced is not counted twice.
+    this.#delete(known.queryId);
     this.#chars += known.content.length;
+    this.#memory.queries.add(known.content.length);
     this.#byId.set(known.queryId, known);
     this.#open.add(known);
   }
@@ -107,6 +117,7 @@ export class QueryIndex {
     const known = this.#byId.get(queryId);
     if (known === undefined) return;
     this.#chars -= known.content.length;
+    this.#memory.queries.drop(known.content.length);
     this.#byId.delete(queryId);
     this.#open.delete(known);
   }

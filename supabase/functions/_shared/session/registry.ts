@@ -1,20 +1,17 @@
-/** The sessions of this worker: opened, resumed, swept when idle, bounded in number. */
+/** The sessions of this worker: opened, resumed, removed, bounded in number and in what they keep. */
 
 import { AgentError } from "../errors.ts";
 import { sha256Hex } from "../guard/digest.ts";
 import type { Identity } from "../guard/identity.ts";
-import type {
-  CancelTimer,
-  LogPage,
-  SessionOwner,
-  SessionRecord,
-  SessionStore,
-  StoredSession,
-} from "../ports.ts";
+import type { SessionOwner, SessionRecord, SessionStore, StoredSession } from "../ports.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";
 import { stamp } from "../protocol/render.ts";
-import type { NotificationFrame } from "../protocol/server_frames.ts";
+import { IdleSweep } from "./idle_sweep.ts";
+import { relieveMemory } from "./memory_relief.ts";
+import { Removals } from "./removals.ts";
+import { judgeResume, newSession, type Resumed, UNKNOWN_SESSION } from "./resume.ts";
+import { type Lack, type Place, Room } from "./room.ts";
 import { Session, type SessionDeps } from "./session.ts";
 
 /** Events of a tail that are no messages: notifications, clearings. */
@@ -40,9 +37,6 @@ export interface RegistryOptions {
   onClosed?(sessionId: string): void;
 }
 
-/** How a resume went; `events from_seq … to_seq` are what is replayed. */
-export type Resumed = NonNullable<NotificationFrame["resumed"]>;
-
 export interface OpenedSession {
   session: Session;
   /** Of an anonymous session: what resumes it. */
@@ -51,13 +45,57 @@ export interface OpenedSession {
   resumed: Resumed | undefined;
 }
 
+/** Takes a session that was opened. Called in the same moment, so that the session cannot go in between. */
+type EnterSession = (opened: OpenedSession) => void;
+
+export interface Opening {
+  /** Called before a fresh session is made, which it refuses by throwing. */
+  beforeCreate?(): void;
+  enter: EnterSession;
+}
+
+type Resume = NonNullable<ConnectRequest["resume"]>;
+
+/** How a session ends at this worker: what its queries are refused with, and how its connections are closed. */
+interface Ending {
+  refusal: string;
+  retryable: boolean;
+  closing: Closing;
+}
+
+const DELETED: Ending = {
+  refusal: "Cannot take query: the session was deleted",
+  retryable: false,
+  closing: CLOSE.sessionDeleted,
+};
+const EXPIRED: Ending = {
+  refusal: "Cannot take query: the session has expired",
+  retryable: true,
+  closing: CLOSE.sessionTimeout,
+};
+
 export class SessionRegistry {
   readonly #options: RegistryOptions;
   readonly #sessions = new Map<string, Session>();
-  #cancelSweep: CancelTimer | undefined;
+  readonly #room: Room;
+  readonly #removals = new Removals();
+  /** Sessions that are being looked for: one that is removed meanwhile must not come back. */
+  readonly #searches = new Set<{ sessionId: string; isRemoved: boolean }>();
+  readonly #sweep: IdleSweep;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+    const deps = {
+      ...options,
+      ...options.session,
+      sessions: this.#sessions,
+      mayGo: (session: Session, which?: { evenHeld: boolean }): boolean => this.#mayGo(session, which),
+      evict: (session: Session, lack: Lack): Promise<void> => this.#evict(session, lack),
+      expire: (session: Session): Promise<void> => this.#expire(session),
+    };
+    this.#room = new Room(deps);
+    this.#sweep = new IdleSweep(deps);
+    relieveMemory(deps);
   }
 
   get size(): number {
@@ -73,53 +111,86 @@ export class SessionRegistry {
   }
 
   /**
-   * Resumes the session asked for, or opens a fresh one. Whether the other one is unknown, expired or another's makes
-   * no difference to the answer. `beforeCreate` is called before a fresh one is made, and refuses it by throwing. Rejects with `too_many_sessions`, `store_unavailable`.
+   * Resumes the session asked for, or opens a fresh one, and has it entered. Whether the other one is unknown, expired or another's
+   * makes no difference to the answer. Rejects with `too_many_sessions`, `store_unavailable`, and as the two functions throw.
    */
   async open(
     identity: Identity,
-    resume: ConnectRequest["resume"],
-    { beforeCreate }: { beforeCreate?: () => void } = {},
-  ): Promise<OpenedSession> {
-    if (resume !== undefined) {
-      const stored = await this.#find(identity, resume);
-      if (stored !== undefined) {
-        const resumeToken = stored.record.owner.kind === "anonymous" ? resume.token : undefined;
-        const session = await this.#restore(stored);
-        return { session, resumeToken, resumed: judgeResume(stored.tail, resume.lastSeq) };
-      }
-    }
+    resume: Resume | undefined,
+    { beforeCreate, enter }: Opening,
+  ): Promise<void> {
+    if (resume !== undefined && await this.#resume(identity, resume, enter)) return;
     beforeCreate?.();
-    const resumed: Resumed = { recovered: false, from_seq: 1, to_seq: 0, reason: "unknown_session" };
-    return { ...await this.#create(identity), resumed: resume === undefined ? undefined : resumed };
+    await this.#create(identity, resume === undefined ? undefined : UNKNOWN_SESSION, enter);
   }
 
-  /** Takes a session off the list and out of the store, and closes its connections. */
-  async remove(session: Session, closing: Closing): Promise<void> {
+  /**
+   * Takes a session out of the store; once it is out `onRemoved` is called, and its connections are closed. Several calls at once
+   * are one removal. Rejects as the store does: the session is as it was then, and may be removed again.
+   */
+  remove(session: Session, onRemoved: () => void): Promise<void> {
+    return this.#remove(session, DELETED, onRemoved);
+  }
+
+  /** The store says that the session is no more: somebody has deleted it here, at another worker or in the store. */
+  gone(session: Session): void {
+    this.#endRemoved(session.record.sessionId, DELETED);
+  }
+
+  /** Looks for idle sessions no more: the worker is ending. */
+  stop(): void {
+    this.#sweep.stop();
+  }
+
+  #remove(session: Session, ending: Ending, onRemoved: () => void): Promise<void> {
+    return this.#removals.start(session, () => this.#takeOut(session, ending), onRemoved);
+  }
+
+  async #takeOut(session: Session, ending: Ending): Promise<void> {
     const { store, session: { activity, call } } = this.#options;
     const { record } = session;
-    if (!this.#release(session, closing)) return;
     const forget = (): Promise<void> => store.remove(record.sessionId);
     await activity.timed(record, { operation: "delete", sector: "session" }, forget);
+    this.#endRemoved(record.sessionId, ending);
     call(record.sessionId, { kind: "deleted" });
     activity.session(record, "deleted");
   }
 
-  /** Takes a session out of this worker's memory and closes its connections. Answers whether it was there. */
-  #release(session: Session, closing: Closing): boolean {
+  #endRemoved(sessionId: string, ending: Ending): void {
+    for (const search of this.#searches) if (search.sessionId === sessionId) search.isRemoved = true;
+    // It may have been let go, and taken again, while it was being removed.
+    const session = this.#sessions.get(sessionId);
+    if (session !== undefined) this.#end(session, ending);
+  }
+
+  /** Takes a session out of this worker's memory, says so to those who wait for it, and closes its connections. */
+  #end(session: Session, { refusal, retryable, closing }: Ending): void {
     const { sessionId } = session.record;
-    if (this.#sessions.get(sessionId) !== session) return false;
+    if (this.#sessions.get(sessionId) !== session) return;
     this.#sessions.delete(sessionId);
+    session.abandon(new AgentError("shutting_down", refusal, { retryable }));
+    this.#removals.done(session);
     this.#options.onClosed?.(sessionId);
     for (const connection of session.feed.connections) connection.close(closing);
     if (this.#sessions.size === 0) this.stop();
-    return true;
   }
 
-  async #find(
-    identity: Identity,
-    resume: NonNullable<ConnectRequest["resume"]>,
-  ): Promise<StoredSession | undefined> {
+  /** Answers whether there was such a session, which `enter` has then. */
+  async #resume(identity: Identity, resume: Resume, enter: EnterSession): Promise<boolean> {
+    const search = { sessionId: resume.sessionId, isRemoved: false };
+    this.#searches.add(search);
+    try {
+      const stored = await this.#find(identity, resume);
+      if (stored === undefined) return false;
+      const resumeToken = stored.record.owner.kind === "anonymous" ? resume.token : undefined;
+      const resumed = judgeResume(stored.tail, resume.lastSeq);
+      return await this.#restore(stored, search, (session) => enter({ session, resumeToken, resumed }));
+    } finally {
+      this.#searches.delete(search);
+    }
+  }
+
+  async #find(identity: Identity, resume: Resume): Promise<StoredSession | undefined> {
     const claims: SessionOwner[] = [];
     if (identity.kind === "user") claims.push({ kind: "user", userId: identity.userId });
     // Hashed whether or not the session exists, so that the time taken tells nothing.
@@ -130,141 +201,102 @@ export class SessionRegistry {
     return await store.find(resume.sessionId, claims, { tail: 2 * settings.maxHistory + SPARE_TAIL });
   }
 
-  /** The session as this worker has it, brought up to date, or as the store tells it. */
-  async #restore(stored: StoredSession): Promise<Session> {
-    const known = this.#sessions.get(stored.record.sessionId);
-    if (known === undefined) {
-      this.#makeRoom();
-      return this.#hold(stored);
+  /**
+   * Gives `enter` the session as this worker has it, brought up to date, or as the store has it. Answers false where it was
+   * removed meanwhile.
+   */
+  async #restore(
+    stored: StoredSession,
+    search: { isRemoved: boolean },
+    enter: (session: Session) => void,
+  ): Promise<boolean> {
+    const { record: { sessionId }, tail } = stored;
+    while (!search.isRemoved) {
+      const known = this.#sessions.get(sessionId);
+      if (known === undefined) {
+        // Another connection may have brought it meanwhile.
+        const isWanted = (): boolean => !search.isRemoved && !this.#sessions.has(sessionId);
+        const isEntered = await this.#room.reserve((place) => {
+          if (!isWanted()) return false;
+          enter(this.#hold(stored, place));
+          return true;
+        });
+        if (isEntered) return true;
+      } else {
+        await known.feed.catchUp(tail.lastSeq).catch((thrown) => {
+          if (!isUnknown(thrown)) throw thrown;
+          this.gone(known);
+        });
+        if (this.#sessions.get(sessionId) !== known) continue;
+        enter(known);
+        return true;
+      }
     }
-    await known.feed.catchUp(stored.tail.lastSeq);
-    return known;
+    return false;
   }
 
-  #hold(stored: StoredSession): Session {
+  async #create(identity: Identity, resumed: Resumed | undefined, enter: EnterSession): Promise<void> {
+    const { store, session: deps } = this.#options;
+    await this.#room.reserve(async (place) => {
+      const resumeToken = identity.kind === "anonymous" ? deps.ids.secret() : undefined;
+      const owner: SessionOwner = identity.kind === "user"
+        ? { kind: "user", userId: identity.userId }
+        : { kind: "anonymous", tokenHash: await sha256Hex(resumeToken ?? "") };
+      const record: SessionRecord = { sessionId: deps.ids.uuid(), owner, createdAt: deps.clock.now() };
+      await store.create(record);
+      const session = this.#hold(newSession(record), place);
+      deps.activity.session(record, "created");
+      enter({ session, resumeToken, resumed });
+    });
+  }
+
+  #hold(stored: StoredSession, place: Place): Session {
     const { sessionId } = stored.record;
     const session: Session = new Session(stored, {
       deps: this.#options.session,
-      onGone: () => this.#onGone(session),
+      isLogHere: !this.#options.isDurable(),
+      onGone: () => this.gone(session),
     });
+    this.#room.taken(place);
     this.#sessions.set(sessionId, session);
     this.#options.onOpened?.(sessionId);
-    this.#sweepLater();
+    this.#sweep.start();
     return session;
   }
 
-  /** Somebody has deleted it, at another worker or in the store. */
-  #onGone(session: Session): void {
-    session.abandon(new AgentError("shutting_down", "Cannot take query: the session was deleted"));
-    this.#release(session, CLOSE.sessionDeleted);
+  #mayGo(session: Session, { evenHeld } = { evenHeld: false }): boolean {
+    if (session.feed.connections.size > 0 && !evenHeld) return false;
+    const isHere = this.#sessions.get(session.record.sessionId) === session;
+    return isHere && !session.isRunning && !this.#removals.has(session);
   }
 
-  async #create(identity: Identity): Promise<Omit<OpenedSession, "resumed">> {
-    const { store, session: deps } = this.#options;
-    this.#makeRoom();
-    const resumeToken = identity.kind === "anonymous" ? deps.ids.secret() : undefined;
-    const owner: SessionOwner = identity.kind === "user"
-      ? { kind: "user", userId: identity.userId }
-      : { kind: "anonymous", tokenHash: await sha256Hex(resumeToken ?? "") };
-    const record: SessionRecord = { sessionId: deps.ids.uuid(), owner, createdAt: deps.clock.now() };
-    await store.create(record);
-    const session = this.#hold(newSession(record));
-    deps.activity.session(record, "created");
-    return { session, resumeToken };
+  async #evict(session: Session, why: Lack): Promise<void> {
+    this.#options.session.metrics.count("sessions_evicted_total", why);
+    await this.#expire(session);
   }
 
-  /** The session that was left longest ago goes first; one that somebody holds or that runs stays. */
-  #makeRoom(): void {
-    const { maxSessions } = this.#options;
-    if (maxSessions === 0 || this.#sessions.size < maxSessions) return;
-    let oldest: Session | undefined;
-    for (const session of this.#sessions.values()) {
-      if (session.feed.connections.size > 0 || session.isRunning) continue;
-      if (oldest === undefined || session.lastActivity < oldest.lastActivity) oldest = session;
-    }
-    if (oldest === undefined) {
-      throw new AgentError("too_many_sessions", "Cannot open a session: this worker holds all it can", {
-        retryable: true,
-        retryAfterMs: 5000,
-      });
-    }
-    this.#expire(oldest);
-  }
-
-  #sweepLater(): void {
-    const { idleTimeoutMs, sweepIntervalMs, isDurable, session: { clock, lifetime } } = this.#options;
-    if (idleTimeoutMs === 0) return;
-    this.#cancelSweep ??= clock.after(sweepIntervalMs, () => {
-      this.#cancelSweep = undefined;
-      for (const session of [...this.#sessions.values()]) {
-        if (clock.now() - session.lastActivity > idleTimeoutMs) this.#expire(session);
-        else if (isDurable()) lifetime.hold(session.keepAlive());
-      }
-      this.#prune();
-      if (this.#sessions.size > 0) this.#sweepLater();
-    });
-  }
-
-  #prune(): void {
-    const { prune, isDurable, session: { log, lifetime } } = this.#options;
-    if (prune === undefined || !isDurable()) return;
-    lifetime.hold(prune().catch((error) => log.write({ level: "warn", event: "prune_failed", error })));
-  }
-
-  /** Looks for idle sessions no more: the worker is ending. */
-  stop(): void {
-    this.#cancelSweep?.();
-    this.#cancelSweep = undefined;
-  }
-
-  #expire(session: Session): void {
-    const { session: { clock, log, lifetime }, isDurable } = this.#options;
-    session.abandon(
-      new AgentError("shutting_down", "Cannot take query: the session has expired", { retryable: true }),
-    );
-    for (const connection of session.feed.connections) {
-      connection.send({
-        type: "notification",
-        code: "session_timeout",
-        content: "Session closed due to inactivity",
-        timestamp: stamp(clock.now()),
-      });
-    }
-    log.write({ level: "info", event: "session_expired", session_id: session.record.sessionId });
-    // The store knows by itself when it has expired, and another worker may have it in use.
-    if (isDurable()) return void this.#release(session, CLOSE.sessionTimeout);
-    lifetime.hold(
-      this.remove(session, CLOSE.sessionTimeout).catch((error) => {
-        log.write({
-          level: "error",
-          event: "session_remove_failed",
-          session_id: session.record.sessionId,
-          error,
+  /** Ends a session that was not used for long: at this worker, and in a store that ends with it. Rejects as the store does. */
+  #expire(session: Session): Promise<void> {
+    const { session: { clock, log }, isDurable } = this.#options;
+    const say = (): void => {
+      log.write({ level: "info", event: "session_expired", session_id: session.record.sessionId });
+      for (const connection of session.feed.connections) {
+        connection.send({
+          type: "notification",
+          code: "session_timeout",
+          content: "Session closed due to inactivity",
+          timestamp: stamp(clock.now()),
         });
-      }),
-    );
+      }
+    };
+    if (!isDurable()) return this.#remove(session, EXPIRED, say);
+    // The store knows by itself when it has expired, and another worker may have it in use.
+    say();
+    this.#end(session, EXPIRED);
+    return Promise.resolve();
   }
 }
 
-/** A session that has just been made, as the store would tell it. */
-function newSession(record: SessionRecord): StoredSession {
-  const lease = { epoch: 0, holder: "nobody", leftMs: 0 } as const;
-  return {
-    record,
-    tail: { events: [], oldestSeq: 1, lastSeq: 0, lease },
-    openTurns: [],
-    defaults: {},
-    notes: [],
-  };
-}
-
-/** What a client that has seen everything up to `lastSeq` is told about the rest. */
-function judgeResume({ oldestSeq, lastSeq: newest }: LogPage, lastSeq: number): Resumed {
-  if (lastSeq > newest) {
-    return { recovered: false, from_seq: oldestSeq, to_seq: newest, reason: "cursor_ahead" };
-  }
-  if (lastSeq + 1 < oldestSeq) {
-    return { recovered: false, from_seq: oldestSeq, to_seq: newest, reason: "gap" };
-  }
-  return { recovered: true, from_seq: lastSeq + 1, to_seq: newest };
+function isUnknown(thrown: unknown): boolean {
+  return thrown instanceof AgentError && thrown.code === "unknown_session";
 }

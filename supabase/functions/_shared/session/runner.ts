@@ -90,6 +90,11 @@ export class Runner {
     return this.#running?.turn;
   }
 
+  /** What runs and waits here. */
+  get all(): readonly Turn[] {
+    return [...(this.#running === undefined ? [] : [this.#running.turn]), ...this.queue.inOrder()];
+  }
+
   /** Whether anything runs or waits here. */
   get isBusy(): boolean {
     return this.#running !== undefined || this.queue.size > 0;

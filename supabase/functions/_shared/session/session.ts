@@ -7,14 +7,18 @@
 
 import { Turn } from "../agent/turn.ts";
 import { AgentError, toAgentError } from "../errors.ts";
+import { bytesOfQuery, type MemoryBudget, SessionMemory } from "../guard/memory_budget.ts";
 import type { Committed, Ids, SessionRecord, StopRequest, StoredSession } from "../ports.ts";
-import type { FeedbackFrame, QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
+import type { CommandArgs, FeedbackFrame, QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
 import type { NotificationEvent } from "../protocol/log_event.ts";
 import type { QueuePolicy } from "../protocol/queueing.ts";
 import { renderError, renderThinking, type StatusFields } from "../protocol/render.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
+import { cancelTurns } from "./cancelling.ts";
+import { Configuring } from "./configuring.ts";
 import type { Connection } from "./connection.ts";
 import type { Feed } from "./feed.ts";
+import { FeedbackTaker } from "./feedback_taker.ts";
 import { checkOptions } from "./query_options.ts";
 import { Repeats } from "./repeats.ts";
 import { Turns, type TurnsDeps, type TurnsSettings } from "./turns.ts";
@@ -28,12 +32,15 @@ export interface SessionSettings extends TurnsSettings {
 
 export interface SessionDeps extends TurnsDeps {
   ids: Ids;
+  memory: MemoryBudget;
   settings: SessionSettings;
 }
 
 export interface SessionOptions {
   /** Shared by all sessions. */
   deps: SessionDeps;
+  /** Whether its log is in this worker's memory. */
+  isLogHere: boolean;
   /** Called when the store says that the session is no more. */
   onGone(): void;
 }
@@ -42,18 +49,24 @@ export class Session {
   readonly record: SessionRecord;
   readonly #deps: SessionDeps;
   readonly #turns: Turns;
+  readonly #memory: SessionMemory;
   #lastActivity: number;
   /** Until when the store knows of it: each event tells. */
   #keptActivity: number;
   /** Why nothing more is taken: the worker is ending, or the session has. */
   #refusal: AgentError | undefined;
+  /** Made with the first `configure`, and with the first feedback. */
+  #configuring: Configuring | undefined;
+  #feedback: FeedbackTaker | undefined;
 
-  constructor(stored: StoredSession, { deps, onGone }: SessionOptions) {
+  constructor(stored: StoredSession, { deps, isLogHere, onGone }: SessionOptions) {
     this.record = stored.record;
     this.#deps = deps;
+    this.#memory = new SessionMemory(deps.memory, { isLogHere });
     this.#lastActivity = this.#keptActivity = deps.clock.now();
     this.#turns = new Turns(stored, {
       deps,
+      memory: this.#memory,
       onGone,
       // What others push in is no sign of life.
       onEvent: ({ kind }) => {
@@ -84,9 +97,11 @@ export class Session {
 
   /** Tells the store that the session is in use, where nothing in the log has since. Never rejects. */
   async keepAlive(): Promise<void> {
-    if (this.#lastActivity <= this.#keptActivity) return;
+    const told = this.#keptActivity;
+    if (this.#lastActivity <= told) return;
     this.#keptActivity = this.#lastActivity;
     await this.feed.commit({}).catch((thrown) => {
+      this.#keptActivity = told;
       const error = toAgentError(thrown);
       this.#deps.log.write({
         level: "warn",
@@ -134,7 +149,7 @@ export class Session {
     const policy = frame.policy ?? this.#deps.settings.queuePolicy;
     this.#checkAdmission(connection, frame, policy);
     const { ids, lifetime, activity } = this.#deps;
-    const { runner, history } = this.#turns;
+    const { history } = this.#turns;
     const turn = new Turn({
       queryId: frame.id ?? ids.uuid(),
       turnId: ids.uuid(),
@@ -147,8 +162,8 @@ export class Session {
       feedback: history.takeNotes(),
       payers: connection.limitKeys,
     });
-    const { running } = runner;
-    const superseded = policy === "latest" ? runner.queue.inOrder() : [];
+    // Nobody is stopped for a query that is refused.
+    const displaced = this.#displacedBy(policy);
     const stop = this.#stopElsewhere(policy);
     activity.reasoning(this.record, turn, "queued");
     const committing = this.#turns.submit(turn, {
@@ -157,30 +172,16 @@ export class Session {
     });
     lifetime.hold(
       committing.then(
-        (committed) => this.#onTaken(connection, frame, turn, committed),
+        (committed) => this.#onTaken(connection, frame, { turn, displaced, committed }),
         (thrown) => this.#giveUp(connection, turn, thrown),
       ),
     );
-    if (policy === "interrupt") running?.stop({ signal: "cancel", reason: "interrupted" });
-    for (const { query } of superseded) {
-      runner.stop(query.queryId, { signal: "cancel", reason: "superseded" });
-    }
   }
 
-  /** Stops what the selector names, the running turn by default. Answers with the ids of the queries it stopped here. */
-  cancel({ id, all }: { id?: string | undefined; all?: boolean | undefined }): readonly string[] {
-    return this.#turns.runner.stopAll(whichOf({ id, all }), { signal: "cancel", reason: "cancelled" });
-  }
-
-  /** The same, where another worker runs the turns: it is asked to. Rejects as the log does. */
-  async cancelElsewhere(
-    { id, all }: { id?: string | undefined; all?: boolean | undefined },
-  ): Promise<readonly string[]> {
-    if (this.#turns.elsewhere === 0) return [];
-    const stop: StopRequest = { which: whichOf({ id, all }), reason: "cancelled" };
-    const { reached } = await this.feed.commit({ stop });
-    this.#tellStopped(reached, stop.reason);
-    return reached;
+  /** Stops turns: see {@linkcode cancelTurns}. */
+  cancel(selector: CommandArgs<"cancel">): Promise<readonly string[]> {
+    const tellStopped = (ids: readonly string[]): void => this.#tellStopped(ids, "cancelled");
+    return cancelTurns(selector, { turns: this.#turns, tellStopped });
   }
 
   /** Puts the conversation so far out of the model's sight. */
@@ -194,12 +195,11 @@ export class Session {
     this.#deps.activity.session(this.record, "updated");
   }
 
-  /** Sets what queries fall back on, and answers with all that is set. Rejects with `option_not_allowed`. */
+  /** Sets what queries fall back on, and answers with all that is set: see {@linkcode Configuring}. */
   async configure(options: QueryOptions): Promise<Record<string, unknown>> {
     const { settings } = this.#deps;
-    checkOptions(options, settings);
-    const defaults = this.#turns.defaults = { ...this.#turns.defaults, ...options };
-    if (Object.keys(options).length > 0) await this.feed.commit({ defaults });
+    this.#configuring ??= new Configuring(this.#turns, settings);
+    const defaults = await this.#configuring.set(options);
     this.#deps.activity.session(this.record, "updated");
     return {
       model: settings.models[0],
@@ -209,30 +209,18 @@ export class Session {
     };
   }
 
-  /** Records what somebody thinks of a turn, of the last one by default. Throws `unknown_turn`, `unknown_approval`. */
-  async takeFeedback(frame: FeedbackFrame): Promise<StatusFields> {
-    const { queries, history } = this.#turns;
-    const { id = this.#deps.ids.uuid(), verdict, rating, content: comment = "" } = frame;
-    const turnId = frame.turn_id ?? queries.lastTurnId;
-    if (frame.approval_id !== undefined) {
-      throw new AgentError(
-        "unknown_approval",
-        'Cannot record feedback: nothing waits for this "approval_id"',
-      );
-    }
-    if (turnId === undefined) {
-      throw new AgentError(
-        "unknown_turn",
-        'Cannot record feedback: "turn_id" must name a turn of this session',
-      );
-    }
-    const feedback = { id, turnId, comment, ...(verdict && { verdict }), ...(rating && { rating }) };
-    const { repeated } = await this.#deps.eventLog.recordFeedback(this.record.sessionId, feedback);
-    if (!repeated && verdict === "modify") {
-      history.addNote(comment);
-      this.#deps.call(this.record.sessionId, { kind: "noted", comment });
-    }
-    return { turn_id: turnId, in_reply_to: id, data: { repeated } };
+  /** Records what somebody thinks of a turn: see {@linkcode FeedbackTaker}. */
+  takeFeedback(frame: FeedbackFrame): Promise<StatusFields> {
+    const { record: { sessionId } } = this;
+    const { eventLog, ids, call } = this.#deps;
+    this.#feedback ??= new FeedbackTaker({
+      sessionId,
+      turns: this.#turns,
+      eventLog,
+      newId: () => ids.uuid(),
+      onNoted: (comment) => call(sessionId, { kind: "noted", comment }),
+    });
+    return this.#feedback.take(frame);
   }
 
   /** Something was pushed in from another function. Rejects as the log does. */
@@ -263,6 +251,7 @@ export class Session {
   abandon(why: AgentError): void {
     this.#refusal = why;
     this.#turns.abandon();
+    this.#memory.close();
   }
 
   /** What a query's policy asks of the worker that runs the turns, where that is another one. */
@@ -272,10 +261,21 @@ export class Session {
     return policy === "latest" ? { which: "waiting", reason: "superseded" } : undefined;
   }
 
-  #checkAdmission(connection: Connection, { options = {} }: QueryFrame, policy: QueuePolicy): void {
-    const { settings, budget } = this.#deps;
+  /** What a query's policy asks of the turns of this worker. */
+  #displacedBy(policy: QueuePolicy): readonly Turn[] {
+    const { running, queue } = this.#turns.runner;
+    if (policy === "latest") return queue.inOrder();
+    return policy === "interrupt" && running !== undefined ? [running] : [];
+  }
+
+  #checkAdmission(connection: Connection, { content, options = {} }: QueryFrame, policy: QueuePolicy): void {
+    const { settings, budget, memory } = this.#deps;
     const { runner, isElsewhere, elsewhere } = this.#turns;
     if (this.#refusal !== undefined) throw this.#refusal;
+    if (!memory.admit(bytesOfQuery(content, settings.maxTokens))) {
+      const words = "Cannot take query: this worker's memory is used up";
+      throw new AgentError("queue_full", words, { retryable: true });
+    }
     checkOptions(options, settings);
     const retryAfterMs = budget.exhausted(connection.limitKeys);
     if (retryAfterMs !== undefined) {
@@ -298,15 +298,16 @@ export class Session {
   #onTaken(
     connection: Connection,
     frame: QueryFrame,
-    turn: Turn,
-    committed: Committed,
+    { turn, displaced, committed }: { turn: Turn; displaced: readonly Turn[]; committed: Committed },
   ): void | Promise<void> {
     const { events: [event], reached } = committed;
+    const reason = turn.query.first ? "interrupted" : "superseded";
     if (event?.kind === "query" && event.turnId !== turn.query.turnId) {
       this.#turns.drop(turn);
       return this.#repeats.answerFromLog(connection, frame, event);
     }
-    this.#tellStopped(reached, turn.query.first ? "interrupted" : "superseded");
+    this.#tellStopped(reached, reason);
+    for (const { query } of displaced) this.#turns.runner.stop(query.queryId, { signal: "cancel", reason });
     if (turn.state === "running") {
       this.feed.broadcast(renderThinking(turn.query, this.#deps.clock.now()), connection.id);
     }
@@ -333,11 +334,6 @@ export interface DrainOptions {
   /** 0: for as long as it takes. */
   timeoutMs: number;
   leave: "interrupt" | "hand_over";
-}
-
-function whichOf({ id, all }: { id?: string | undefined; all?: boolean | undefined }): StopRequest["which"] {
-  if (all === true) return "all";
-  return id === undefined ? "running" : { queryId: id };
 }
 
 function idsOf({ queryId, turnId }: { queryId: string; turnId: string }): { id: string; turn_id: string } {

@@ -9,6 +9,7 @@ import { History } from "../agent/history.ts";
 import { type StopReason, Turn } from "../agent/turn.ts";
 import type { ContinuePolicy } from "../config.ts";
 import { AgentError, toAgentError } from "../errors.ts";
+import type { SessionMemory } from "../guard/memory_budget.ts";
 import type { Committed, EventLog, Log, LogWrite, OpenTurn, SessionRecord, StoredSession } from "../ports.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
 import { isTerminal, type LogEvent, type QueryEvent, type TerminalEvent } from "../protocol/log_event.ts";
@@ -43,6 +44,7 @@ export interface TurnsDeps extends RunnerDeps, AccountDeps {
 export interface TurnsOptions {
   /** Shared by all sessions. */
   deps: TurnsDeps;
+  memory: SessionMemory;
   /** Called with each event of the log. */
   onEvent(event: LogEvent): void;
   /** Called when the store says that the session is no more. */
@@ -54,7 +56,7 @@ export class Turns {
   readonly runner: Runner;
   readonly tail: Tail;
   readonly history: History;
-  readonly queries = new QueryIndex();
+  readonly queries: QueryIndex;
   /** What queries fall back on, set by `configure`. */
   defaults: QueryOptions;
   readonly #record: SessionRecord;
@@ -76,7 +78,8 @@ export class Turns {
     this.#deps = deps;
     this.#options = options;
     this.defaults = defaults;
-    this.history = new History(settings.maxHistory);
+    this.history = new History(settings.maxHistory, options.memory);
+    this.queries = new QueryIndex(options.memory);
     this.#tenure = new Tenure(clock);
     const tell = (message: SessionCall): void => call(record.sessionId, message);
     // Each is given what it needs, and no more: there is one of each for every session.
@@ -105,10 +108,14 @@ export class Turns {
       feed: this.feed,
       tenure: this.#tenure,
       mayStart: () => this.#mayStart(),
-      requestFor: (turn) => requestFor(turn, this.history, { ...settings, defaults: this.defaults }),
+      requestFor: (turn) =>
+        options.memory.asking(requestFor(turn, this.history, { ...settings, defaults: this.defaults })),
       isCommitted: (turn) => this.queries.get(turn.query.queryId)?.seq !== undefined,
       onText: (turn, offset) => this.tail.send(turn, offset),
-      onEnded: (turn, ended) => accountFor(turn, ended, record, deps),
+      onEnded: (turn, ended) => {
+        if (turn === this.runner.running) options.memory.answered();
+        accountFor(turn, ended, record, deps);
+      },
       onUnwritten: (ended, thrown) => this.#onUnwritten(ended, thrown),
       onLost: () => this.#takeover.look(),
       onDisowned: () => this.#onDisowned(),
@@ -129,6 +136,11 @@ export class Turns {
   /** Turns that another worker runs or has left, and the log knows. */
   get elsewhere(): number {
     return this.queries.elsewhere.filter(({ seq }) => seq !== undefined).length;
+  }
+
+  /** Whether this worker has the session's turns: it knows of all of them then. */
+  get isHere(): boolean {
+    return this.#tenure.state.name === "self";
   }
 
   /** Whether another worker has the session's turns, as far as it is known here. */
@@ -154,8 +166,10 @@ export class Turns {
   recover(thrown: unknown): void {
     const { log } = this.#deps;
     const error = toAgentError(thrown);
-    log.write({ level: "error", event: "commit_failed", session_id: this.#record.sessionId, error });
-    if (error.code === "unknown_session") return this.#options.onGone();
+    const isGone = error.code === "unknown_session";
+    const level = isGone ? "info" : "error";
+    log.write({ level, event: "commit_failed", session_id: this.#record.sessionId, error });
+    if (isGone) return this.#options.onGone();
     this.#tenure.lost();
     this.runner.yield();
     this.#takeover.recover();
@@ -325,6 +339,7 @@ export class Turns {
   }
 
   #onDisowned(): void {
+    this.#options.memory.answered();
     this.queries.detachAll();
     // The worker that has taken over may have been heard before we knew of it.
     for (const connection of this.feed.connections) this.tail.announceTo(connection);
@@ -337,7 +352,10 @@ export class Turns {
       return;
     }
     (this.#unwritten ??= new Map()).set(ended.turnId, ended);
-    this.feed.broadcast(renderError(error, this.#deps.clock.now(), ended.queryId));
+    // That the session is gone is told by its close.
+    if (error.code !== "unknown_session") {
+      this.feed.broadcast(renderError(error, this.#deps.clock.now(), ended.queryId));
+    }
     this.recover(thrown);
   }
 

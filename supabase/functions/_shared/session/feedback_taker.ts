@@ -1,0 +1,68 @@
+/** Records what people think of turns. */
+
+import { AgentError } from "../errors.ts";
+import type { EventLog, Feedback } from "../ports.ts";
+import type { FeedbackFrame } from "../protocol/client_frames.ts";
+import type { StatusFields } from "../protocol/render.ts";
+import type { Turns } from "./turns.ts";
+
+/** Comments whose answer was lost that are remembered; the oldest go past it. */
+const MAX_IN_DOUBT = 20;
+
+export interface FeedbackTakerOptions {
+  sessionId: string;
+  turns: Turns;
+  eventLog: EventLog;
+  /** For feedback that its client gave no id. */
+  newId(): string;
+  /** Called with a comment that goes with the next query, for the other workers. */
+  onNoted(comment: string): void;
+}
+
+export class FeedbackTaker {
+  readonly #options: FeedbackTakerOptions;
+  /** Ids of `modify` feedback that the store may have, and the model was not given: a repeat is no repeat to it. */
+  readonly #inDoubt = new Set<string>();
+
+  constructor(options: FeedbackTakerOptions) {
+    this.#options = options;
+  }
+
+  /** Takes feedback on a turn, on the last one by default. Rejects with `unknown_turn`, `unknown_approval`, and as the log does. */
+  async take(frame: FeedbackFrame): Promise<StatusFields> {
+    const { newId, turns, sessionId, eventLog, onNoted } = this.#options;
+    const { id = newId(), verdict, rating, content: comment = "", approval_id: approvalId } = frame;
+    if (approvalId !== undefined) {
+      const words = 'Cannot record feedback: nothing waits for this "approval_id"';
+      throw new AgentError("unknown_approval", words);
+    }
+    const turnId = frame.turn_id ?? turns.queries.lastTurnId;
+    if (turnId === undefined) {
+      const words = 'Cannot record feedback: "turn_id" must name a turn of this session';
+      throw new AgentError("unknown_turn", words);
+    }
+    const feedback: Feedback = {
+      id,
+      turnId,
+      comment,
+      ...(verdict && { verdict }),
+      ...(rating && { rating }),
+    };
+    const isModify = verdict === "modify";
+    const { repeated } = await eventLog.recordFeedback(sessionId, feedback).catch((thrown) => {
+      if (isModify) this.#doubt(id);
+      throw thrown;
+    });
+    if (isModify && (this.#inDoubt.delete(id) || !repeated)) {
+      turns.history.addNote(comment);
+      onNoted(comment);
+    }
+    return { turn_id: turnId, in_reply_to: id, data: { repeated } };
+  }
+
+  #doubt(id: string): void {
+    this.#inDoubt.add(id);
+    const [oldest] = this.#inDoubt;
+    if (this.#inDoubt.size > MAX_IN_DOUBT && oldest !== undefined) this.#inDoubt.delete(oldest);
+  }
+}

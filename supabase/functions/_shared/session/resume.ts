@@ -1,0 +1,38 @@
+/** A session as it is opened: fresh, or resumed, and what its client is told of that. */
+
+import type { LogPage, SessionRecord, StoredSession } from "../ports.ts";
+import type { NotificationFrame } from "../protocol/server_frames.ts";
+
+/** How a resume went; `events from_seq … to_seq` are what is replayed. */
+export type Resumed = NonNullable<NotificationFrame["resumed"]>;
+
+/** For a session that is unknown, has expired or is another's. */
+export const UNKNOWN_SESSION: Resumed = {
+  recovered: false,
+  from_seq: 1,
+  to_seq: 0,
+  reason: "unknown_session",
+};
+
+/** What a client that has seen everything up to `lastSeq` is told about the rest. */
+export function judgeResume({ oldestSeq, lastSeq: newest }: LogPage, lastSeq: number): Resumed {
+  if (lastSeq > newest) {
+    return { recovered: false, from_seq: oldestSeq, to_seq: newest, reason: "cursor_ahead" };
+  }
+  if (lastSeq + 1 < oldestSeq) {
+    return { recovered: false, from_seq: oldestSeq, to_seq: newest, reason: "gap" };
+  }
+  return { recovered: true, from_seq: lastSeq + 1, to_seq: newest };
+}
+
+/** A session that has just been made, as the store would describe it. */
+export function newSession(record: SessionRecord): StoredSession {
+  const lease = { epoch: 0, holder: "nobody", leftMs: 0 } as const;
+  return {
+    record,
+    tail: { events: [], oldestSeq: 1, lastSeq: 0, lease },
+    openTurns: [],
+    defaults: {},
+    notes: [],
+  };
+}

@@ -1,0 +1,116 @@
+/**
+ * How the heap of a process compares with what a `MemoryBudget` counts. Prints one JSON object, in bytes:
+ *
+ *     deno run --v8-flags=--expose-gc tests/support/measure_memory.ts
+ *
+ * `overhead`: what one of each takes beside its text; not with `--hostile`. `oneByte`, `twoBytes`: 1,000 connections that each
+ * ask all they may.
+ */
+
+import { History } from "../../supabase/functions/_shared/agent/history.ts";
+import type { Socket } from "../../supabase/functions/_shared/ports.ts";
+import { parseConnectRequest } from "../../supabase/functions/_shared/protocol/connect_request.ts";
+import type { Connection } from "../../supabase/functions/_shared/session/connection.ts";
+import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
+import { QueryIndex } from "../../supabase/functions/_shared/session/query_index.ts";
+import { startAgent, type TestAgent, until } from "./agent_harness.ts";
+import { query, response } from "./log_events.ts";
+import { ManualClock, settle } from "./manual_clock.ts";
+
+const COUNT = 20_000;
+const MB = 1_000_000;
+
+/** Reads nothing and keeps nothing. */
+class DeafSocket implements Socket {
+  bufferedAmount = 0;
+  send(): void {}
+  close(): void {}
+}
+
+function heapBytes(): number {
+  const { gc } = globalThis as { gc?: () => void };
+  if (gc === undefined) throw new Error("Cannot measure: run with --v8-flags=--expose-gc");
+  gc();
+  gc();
+  return Deno.memoryUsage().heapUsed;
+}
+
+/** A text that nothing else shares, of so many characters: V8 takes one byte for each "x", two for each "ж". */
+function textOf(chars: number, n: number, filling = "x"): string {
+  return JSON.parse(JSON.stringify(String(n).padEnd(chars, filling)));
+}
+
+async function each(make: (n: number) => unknown | Promise<unknown>): Promise<number> {
+  const kept: unknown[] = [];
+  const before = heapBytes();
+  for (let n = 0; n < COUNT; n++) kept.push(await make(n));
+  await settle();
+  const bytes = (heapBytes() - before) / kept.length;
+  return Math.round(bytes);
+}
+
+function dial(agent: TestAgent): Connection {
+  const request = parseConnectRequest(new URL("http://localhost/agent_websocket?stream=true"), new Headers());
+  const connection = agent.server.connect(new DeafSocket(), { ...request, address: "192.0.2.1" });
+  connection.opened();
+  return connection;
+}
+
+async function overhead(): Promise<Record<string, number>> {
+  const clock = new ManualClock();
+  const store = new MemoryStore({ clock, maxEvents: 2 * COUNT, maxChars: Infinity });
+  await store.create({ sessionId: "s", owner: { kind: "user", userId: "ann" }, createdAt: 0 });
+  const event = await each(async (n) => {
+    await store.commit("s", { events: [{ ...query(crypto.randomUUID(), textOf(10, n)) }] });
+  });
+  const queries = new QueryIndex();
+  const known = await each((n) =>
+    queries.apply({ ...query(crypto.randomUUID(), textOf(10, n)), seq: n, at: n }, 0)
+  );
+  const history = new History(2 * COUNT);
+  const message = await each((n) => {
+    const id = crypto.randomUUID();
+    history.apply({ ...query(id, textOf(10, n)), seq: n, at: n });
+    history.apply({ ...response(id, textOf(10, -n)), seq: n, at: n });
+  });
+  const agent = startAgent({ maxSessions: 0, maxConnections: 0, maxConnectionsPerUser: 0 });
+  let opened = 0;
+  const both = await each(async () => {
+    const connection = dial(agent);
+    await until(() => connection.state !== "opening");
+    agent.held.length = 0;
+    if (++opened % 100 === 0) agent.logged.length = 0;
+    return connection;
+  });
+  return { event, query: known, message: Math.round(message / 2), connectionWithSession: both };
+}
+
+/** 1,000 connections, each of which asks all it may; as much as the worker takes. */
+async function hostile(limitBytes: number, filling: string): Promise<Record<string, number>> {
+  const before = heapBytes();
+  const agent = startAgent({ maxMemoryBytes: limitBytes, maxSessions: 0 });
+  const connections: Connection[] = [];
+  for (let n = 0; n < 1000; n++) connections.push(dial(agent));
+  await until(() => connections.every(({ state }) => state !== "opening"));
+  let mostBytes = 0;
+  for (let round = 0; round < 21; round++) {
+    for (const connection of connections) {
+      connection.received(JSON.stringify({ type: "query", content: textOf(20_000, round, filling) }));
+      mostBytes = Math.max(mostBytes, agent.memory.keptBytes);
+    }
+    await settle();
+    agent.held.length = 0;
+    agent.logged.length = 0;
+  }
+  return { kept: agent.memory.keptBytes, most: mostBytes, limit: limitBytes, heap: heapBytes() - before };
+}
+
+if (import.meta.main) {
+  const measured = {
+    ...(!Deno.args.includes("--hostile") && { overhead: await overhead() }),
+    oneByte: await hostile(160 * MB, "x"),
+    twoBytes: await hostile(160 * MB, "ж"),
+  };
+  // deno-lint-ignore no-console
+  console.log(JSON.stringify(measured));
+}
