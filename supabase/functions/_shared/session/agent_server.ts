@@ -135,7 +135,7 @@ export class AgentServer {
     const { written } = await drainSessions([...this.#registry.values()], {
       clock,
       timeoutMs: drainTimeoutMs,
-      leave: this.#options.registry.isDurable() ? "hand_over" : "interrupt",
+      isDurable: this.#options.registry.isDurable,
       sendAway: (connection) => this.#sendAway(connection),
     });
     this.#registry.stop();
@@ -190,7 +190,7 @@ export class AgentServer {
     session.touch();
     this.#welcome(connection, opened);
     feed.connections.add(connection);
-    this.#rollCall.start();
+    this.#rollCall.start(session.record.sessionId);
     if (identity.kind === "user") this.#tokenExpiry.watch(connection, identity.expiresAt);
     if (connection.request.heartbeat) this.#heartbeats.add(connection);
     lifetime.hold(feed.replay(connection).catch((thrown) => this.#handshake.refuse(connection, thrown)));
@@ -216,7 +216,7 @@ export class AgentServer {
       session_id: sessionId,
       connection_id: connection.id,
       ...(resumeToken !== undefined && { resume_token: resumeToken }),
-      durable: registry.isDurable(),
+      durable: registry.isDurable(sessionId),
       protocol: 1,
       limits,
       ...(resumed !== undefined && { resumed }),
@@ -234,7 +234,7 @@ export class AgentServer {
     const { connection: { clock }, registry } = this.#options;
     return runCommand({ connection, session, frame: frame as SessionCommand }, {
       clock,
-      isDurable: registry.isDurable(),
+      isDurable: registry.isDurable(session.record.sessionId),
       store: registry.store,
       eventLog: registry.session.eventLog,
       deleteSession: (session) => this.#registry.remove(session, CLOSE.sessionDeleted),

@@ -22,11 +22,11 @@ const SPARE_TAIL = 50;
 
 export interface RegistryOptions {
   store: SessionStore;
-  /** Whether sessions outlive the worker: then what leaves its memory is still in the store. */
-  isDurable(): boolean;
+  /** Whether a session outlives the worker: then what leaves its memory is still in the store. */
+  isDurable(sessionId: string): boolean;
   /** Settles when that is known. */
   ready?(): Promise<void>;
-  /** Forgets in the store what nobody has used for long: where it is durable, at each sweep. */
+  /** Forgets in the store what nobody has used for long: at each sweep. */
   prune?(): Promise<unknown>;
   session: SessionDeps;
   /** Milliseconds without a message after which a session ends; 0 for never. */
@@ -198,7 +198,7 @@ export class SessionRegistry {
       this.#cancelSweep = undefined;
       for (const session of [...this.#sessions.values()]) {
         if (clock.now() - session.lastActivity > idleTimeoutMs) this.#expire(session);
-        else if (isDurable()) lifetime.hold(session.keepAlive());
+        else if (isDurable(session.record.sessionId)) lifetime.hold(session.keepAlive());
       }
       this.#prune();
       if (this.#sessions.size > 0) this.#sweepLater();
@@ -206,8 +206,8 @@ export class SessionRegistry {
   }
 
   #prune(): void {
-    const { prune, isDurable, session: { log, lifetime } } = this.#options;
-    if (prune === undefined || !isDurable()) return;
+    const { prune, session: { log, lifetime } } = this.#options;
+    if (prune === undefined) return;
     lifetime.hold(prune().catch((error) => log.write({ level: "warn", event: "prune_failed", error })));
   }
 
@@ -232,7 +232,7 @@ export class SessionRegistry {
     }
     log.write({ level: "info", event: "session_expired", session_id: session.record.sessionId });
     // The store knows by itself when it has expired, and another worker may have it in use.
-    if (isDurable()) return void this.#release(session, CLOSE.sessionTimeout);
+    if (isDurable(session.record.sessionId)) return void this.#release(session, CLOSE.sessionTimeout);
     lifetime.hold(
       this.remove(session, CLOSE.sessionTimeout).catch((error) => {
         log.write({
