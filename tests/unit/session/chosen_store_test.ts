@@ -87,11 +87,9 @@ Deno.test("[DU7] [CM1] ChosenStore: the list has the sessions of both stores, ea
   clock.advance(60_000);
   await create("later");
   const pages: string[][] = [];
-  for (let before: string | undefined;;) {
-    const page = await store.list("ann", { limit: 2, ...(before !== undefined && { before }) });
-    if (page.length === 0) break;
+  for (let page = await store.list("ann", { limit: 2 }); page.length > 0;) {
     pages.push(page.map(({ sessionId }) => sessionId));
-    before = page.at(-1)?.sessionId;
+    page = await store.list("ann", { limit: 2, before: page.at(-1)?.sessionId ?? "" });
   }
   assert.deepEqual(pages, [["here", "later"], ["there"]]);
 });

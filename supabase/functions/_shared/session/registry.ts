@@ -26,7 +26,7 @@ export interface RegistryOptions {
   isDurable(sessionId: string): boolean;
   /** Settles when that is known. */
   ready?(): Promise<void>;
-  /** Forgets in the store what nobody has used for long: at each sweep. */
+  /** Forgets in the store what nobody has used for long: at each sweep, while there are sessions that are durable. */
   prune?(): Promise<unknown>;
   session: SessionDeps;
   /** Milliseconds without a message after which a session ends; 0 for never. */
@@ -192,15 +192,18 @@ export class SessionRegistry {
   }
 
   #sweepLater(): void {
-    const { idleTimeoutMs, sweepIntervalMs, isDurable, session: { clock, lifetime } } = this.#options;
-    if (idleTimeoutMs === 0) return;
+    const { idleTimeoutMs, sweepIntervalMs, isDurable, prune, session: { clock, lifetime } } = this.#options;
+    if (idleTimeoutMs === 0 && prune === undefined) return;
     this.#cancelSweep ??= clock.after(sweepIntervalMs, () => {
       this.#cancelSweep = undefined;
+      let hasDurable = false;
       for (const session of [...this.#sessions.values()]) {
-        if (clock.now() - session.lastActivity > idleTimeoutMs) this.#expire(session);
-        else if (isDurable(session.record.sessionId)) lifetime.hold(session.keepAlive());
+        const survives = isDurable(session.record.sessionId);
+        hasDurable ||= survives;
+        if (idleTimeoutMs > 0 && clock.now() - session.lastActivity > idleTimeoutMs) this.#expire(session);
+        else if (survives) lifetime.hold(session.keepAlive());
       }
-      this.#prune();
+      if (hasDurable) this.#prune();
       if (this.#sessions.size > 0) this.#sweepLater();
     });
   }
