@@ -21,6 +21,8 @@ const FILL = `
   select session_id, 't-' || n, 'q-' || n, n * 3 - 2, created_at,
     case when hashtext(session_id::text || n) % 100 = 0 then null else created_at end
   from public.agent_sessions, generate_series(1, 3) n;
+  insert into public.agent_turn_pieces
+  select session_id, 't-1', n, 'x' from public.agent_sessions, generate_series(1, 3) n where last_seq = 10;
   insert into public.agent_feedback (session_id, id, turn_id, verdict, comment, call, after_seq, created_at)
   select session_id, 'f-' || n, 't-1', 'modify', '', gen_random_uuid(), n, created_at
   from public.agent_sessions, generate_series(1, 2) n;
@@ -56,6 +58,9 @@ const CALLS: Readonly<Record<string, string>> = {
   create: "public.agent_create_session(gen_random_uuid(), 'new', null, 1)",
   remove: "public.agent_remove_session('00000000-0000-4000-8000-000000000779')",
   prune: "public.agent_prune(interval '13 days 20 hours')",
+  "prune sessions that live on":
+    "public.agent_prune_session('00000000-0000-4000-8000-000000000005', now(), 20)",
+  upkeep: "public.agent_upkeep(13)",
 };
 
 for (const release of ["15", "18"] satisfies PostgresRelease[]) {
@@ -71,6 +76,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
           "sessions",
           "events",
           "turns",
+          "turn_pieces",
           "feedback",
           "calls",
           "notifications",
@@ -89,7 +95,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
         const found = plans.join("\n");
         assert.match(found, /Index|Bitmap|Insert/, name);
         // agent_calls has a row for each worker of the last hour.
-        const small = name === "prune" ? "(?!calls)" : "";
+        const small = name === "prune" || name === "upkeep" ? "(?!calls|settings)" : "";
         const whole = plans.filter((plan) => new RegExp(`Seq Scan on [\\w.]*agent_${small}`).test(plan));
         assert.deepEqual(whole.map((plan) => plan.slice(0, 2000)), [], name);
       }

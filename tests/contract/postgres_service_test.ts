@@ -230,16 +230,19 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     await store.commit(left.sessionId, { lease: "claim", events, startedTurnId: "t-1" });
     await store.commit(left.sessionId, { epoch: 1, checkpoint: { turnId: "t-1", number: 1, text: "half" } });
     await store.commit(live.sessionId, { events: [query("1"), response("1"), query("2"), query("3")] });
-    const prune = (): Promise<unknown> => store.prune(30 * 24 * HOUR_MS);
-    await prune();
+    const pruned = async (): Promise<unknown> => {
+      const { rows: _, ...done } = await store.prune(30);
+      return done;
+    };
+    await pruned();
     await advanceDatabase(server, 29 * 24 * HOUR_MS);
     await store.commit(live.sessionId, { lease: "claim", startedTurnId: "t-2" });
     await store.commit(left.sessionId, { events: [notification("later")] });
     // Somebody was there just now: nobody's turn to end it yet.
-    assert.deepEqual(await prune(), { turns: 1, sessions: 0, events: 0 });
+    assert.deepEqual(await pruned(), { turns: 1, sessions: 0, events: 0, more: false });
     await advanceDatabase(server, HOUR_MS + LEASE_MS);
     await store.commit(live.sessionId, { lease: "claim" });
-    assert.deepEqual(await prune(), { turns: 2, sessions: 0, events: 0 });
+    assert.deepEqual(await pruned(), { turns: 2, sessions: 0, events: 0, more: false });
     const page = await store.read(left.sessionId, { afterSeq: 3, limit: 5 });
     const content = "Failed to generate response: nobody was there to finish it";
     assert.deepEqual(page.events.map(({ at: _, ...event }) => event), [
@@ -252,7 +255,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     await advanceDatabase(server, 24 * HOUR_MS);
     // What an open turn was asked with stays, and with it all that came after it.
     await store.commit(live.sessionId, { epoch: 1 });
-    assert.deepEqual(await prune(), { turns: 0, sessions: 1, events: 2 + 2 });
+    assert.deepEqual(await pruned(), { turns: 0, sessions: 1, events: 2 + 2, more: false });
     const kept = await store.read(live.sessionId, { afterSeq: 0, limit: 9 });
     assert.deepEqual([kept.oldestSeq, kept.lastSeq], [3, 4]);
     await assert.rejects(() => store.read(old.sessionId, { afterSeq: 0, limit: 1 }), {

@@ -73,6 +73,8 @@ export interface AgentOptions {
   prune?: () => Promise<unknown>;
   /** Settles when it is known which store is in use. */
   ready?: () => Promise<void>;
+  /** Of sessions, in milliseconds. Default: 30 minutes. */
+  idleTimeoutMs?: number;
   /** Where it tells other workers something. */
   call?: RunnerCall;
 }
@@ -298,7 +300,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
           ...options.settings,
         },
       },
-      idleTimeoutMs: 30 * 60_000,
+      idleTimeoutMs: options.idleTimeoutMs ?? 30 * 60_000,
       sweepIntervalMs: 300_000,
       maxSessions: options.maxSessions ?? 5000,
     },

@@ -28,15 +28,22 @@ export function startPglite(): Promise<StoreServer> {
   return startServer(undefined, () => Promise.resolve());
 }
 
-/** A real PostgreSQL. */
-export async function startPostgresStore(release?: PostgresRelease): Promise<StoreServer> {
+/** A real PostgreSQL, with the project's migrations unless told otherwise. */
+export async function startPostgresStore(
+  release?: PostgresRelease,
+  migrations?: readonly string[],
+): Promise<StoreServer> {
   const { url, stop } = await startPostgres(release);
-  return await startServer(url, stop);
+  return await startServer(url, stop, migrations);
 }
 
-async function startServer(databaseUrl: string | undefined, stop: () => Promise<void>): Promise<StoreServer> {
+async function startServer(
+  databaseUrl: string | undefined,
+  stop: () => Promise<void>,
+  migrations?: readonly string[],
+): Promise<StoreServer> {
   const secretKey = "sb_secret_local_development";
-  const setup: StoreSetup = { databaseUrl, secretKey, migrations: await readMigrations() };
+  const setup: StoreSetup = { databaseUrl, secretKey, migrations: migrations ?? await readMigrations() };
   const thread = startThread(new URL("./store_thread.ts", import.meta.url), {
     name: "the test's database",
     setup,

@@ -47,11 +47,14 @@ export function postgresStores(server: StoreServer): StoresUnderTest {
 export async function advanceDatabase({ sql }: StoreServer, ms: number): Promise<void> {
   const by = `interval '${ms} milliseconds'`;
   await sql(`update public.agent_sessions set lease_until = lease_until - ${by},
-    last_active_at = last_active_at - ${by}, active_hour = date_trunc('hour', last_active_at - ${by}, 'UTC')`);
+    last_active_at = last_active_at - ${by}, active_hour = date_trunc('hour', last_active_at - ${by}, 'UTC'),
+    oldest_at = coalesce(oldest_at, created_at) - ${by}`);
   await sql(`update public.agent_calls set called_at = called_at - ${by}`);
   await sql(`update public.agent_notifications set created_at = created_at - ${by}`);
   await sql(`update public.agent_events set created_at = created_at - ${by}`);
-  await sql(`update public.agent_turns set created_at = created_at - ${by}, started_at = started_at - ${by}`);
+  await sql(`update public.agent_turns set created_at = created_at - ${by}, started_at = started_at - ${by},
+    ended_at = ended_at - ${by}`);
+  await sql(`update public.agent_feedback set created_at = created_at - ${by}`);
   await sql(`update public.agent_use set refilled_at = refilled_at - ${by},
     day = ((day + time '12:00') at time zone 'UTC' - ${by})::date`);
 }

@@ -53,8 +53,8 @@ Deno.test("[TO1] [TO4] [TO6] [DU1] killed with SIGKILL, or replaced: the answer 
     first.say("one two");
     await client.waitFor(of("delta"));
     await eventually("a checkpoint", async () => {
-      const { data } = await rest(stack).from("agent_turns").select("partial").eq("query_id", id);
-      return data?.[0]?.partial === "one two";
+      const { data } = await rest(stack).from("agent_turn_pieces").select("text").order("number");
+      return data?.map(({ text }) => text).join("") === "one two";
     });
     assert.ok(stack.disturb("agent_websocket", "kill"));
     await client.end();

@@ -36,8 +36,6 @@ import { createDurable, createIdentityPolicy, createRelay, type Surroundings } f
 
 Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject()), jsonLog()), jsonLog));
 
-const DAY_MS = 86_400_000;
-
 function compose(config: Config, log: Log): Handler {
   const clock = systemClock();
   const ids = systemIds();
@@ -46,14 +44,14 @@ function compose(config: Config, log: Log): Handler {
   const lifetime = workerLifetime();
   const durable = createDurable(config, around);
   const memory = new MemoryBudget(config.MAX_MEMORY_BYTES);
-  const choice = new StoreChoice({ mode: config.SESSION_STORE, log, durable });
+  const choice = new StoreChoice({ mode: config.SESSION_STORE, clock, log, durable });
   const store = new ChosenStore({
     choice,
     memory: new MemoryStore({ clock, maxEvents: config.MAX_EVENTS, memory }),
   });
   const relay = createRelay(config, { ...around, metrics });
   const readers = createReaders();
-  const isDurable = (): boolean => choice.name === "postgres";
+  const isShared = (): boolean => choice.durable !== undefined;
   const live = new LiveActivity(config, {
     ...around,
     metrics,
@@ -63,7 +61,7 @@ function compose(config: Config, log: Log): Handler {
     onWatched: (isWatched) => inbox.watched(isWatched),
   });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
-  const calls = new SessionCalls({ relay, log, topicOf, from: around.workerId, isNeeded: isDurable });
+  const calls = new SessionCalls({ relay, log, topicOf, from: around.workerId, isNeeded: isShared });
   const limiter = new RateLimiter(clock, {
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     burst: config.RATE_LIMIT_BURST,
@@ -77,7 +75,7 @@ function compose(config: Config, log: Log): Handler {
     budget,
     ledger: durable ?? NO_LEDGER,
     connections: new Slots(),
-    isShared: isDurable,
+    isShared,
   });
   const addresses = new Slots();
   const waiting = new BytePool({ memory: memory.account(0) });
@@ -92,7 +90,7 @@ function compose(config: Config, log: Log): Handler {
     eventLog: store,
     model: createModel(config, around),
     budget,
-    checkpoints: new Checkpoints({ clock, intervalMs: config.CHECKPOINT_INTERVAL_MS, isDurable }),
+    checkpoints: new Checkpoints({ clock, intervalMs: config.CHECKPOINT_INTERVAL_MS, isDurable: isShared }),
     renewLeaseMs: config.TURN_LEASE_MS / 3,
     call: (sessionId, call) => calls.send(sessionId, call),
     settings: sessionSettings(config),
@@ -118,11 +116,9 @@ function compose(config: Config, log: Log): Handler {
     identity,
     registry: {
       store,
-      isDurable,
+      isDurable: (sessionId) => store.isDurable(sessionId),
       ready: async () => void await choice.choose(),
-      ...(durable !== undefined && config.RETENTION_DAYS > 0 && {
-        prune: () => durable.prune(config.RETENTION_DAYS * DAY_MS),
-      }),
+      prune: async () => await choice.durable?.prune(config.RETENTION_DAYS),
       session,
       idleTimeoutMs: config.sessionTimeoutMs,
       sweepIntervalMs: config.CLEANUP_INTERVAL_MS,

@@ -53,7 +53,7 @@ function compose(config: Config): Handler {
       ids,
       topicOf,
       everyoneTopic: EVERYONE_TOPIC,
-      store: () => store.choose(),
+      store: () => store.chooseNow(),
       call: (sessionId, call) => calls.send(sessionId, call),
     }),
     verifier: createSupabaseVerifier({
@@ -96,6 +96,7 @@ function createStore(config: Config, { clock, ids, log }: Surroundings): StoreCh
   const { SESSION_STORE: mode, project } = config;
   return new StoreChoice({
     mode,
+    clock,
     log,
     durable: project && new PostgresStore({
       ...project,

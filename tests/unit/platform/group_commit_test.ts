@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
-import { GroupCommit, type Pending } from "../../../supabase/functions/_shared/platform/group_commit.ts";
+import {
+  GroupCommit,
+  LOCKED,
+  type Pending,
+} from "../../../supabase/functions/_shared/platform/group_commit.ts";
 import { RefusedCall } from "../../../supabase/functions/_shared/platform/store_rpc.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 
 interface Call {
   writes: string[];
   withinMs: number;
-  answer: PromiseWithResolvers<readonly string[]>;
+  answer: PromiseWithResolvers<readonly (string | typeof LOCKED)[]>;
 }
 
 interface Opened {
@@ -22,7 +26,7 @@ function open(limits: { maxBatch?: number; maxBatchChars?: number; maxWaitingCha
   const group = new GroupCommit<string, string>({
     clock,
     send: (batch: readonly Pending<string>[], withinMs) => {
-      const answer = Promise.withResolvers<readonly string[]>();
+      const answer = Promise.withResolvers<readonly (string | typeof LOCKED)[]>();
       calls.push({ writes: batch.map(({ write }) => write), withinMs, answer });
       return answer.promise;
     },
@@ -42,11 +46,15 @@ function open(limits: { maxBatch?: number; maxBatchChars?: number; maxWaitingCha
 const refusal = new RefusedCall("agent_commit", { code: "23505", status: 409, message: "twice" });
 const away = new AgentError("store_unavailable", "away", { retryable: true });
 
-/** Answers the newest call with each write in upper case. */
-async function answer({ calls }: Opened): Promise<void> {
+/** Answers the newest call with each write in upper case, but those that are `locked`. */
+async function answer({ calls }: Opened, locked: readonly string[] = []): Promise<void> {
   const call = calls.at(-1);
-  call?.answer.resolve(call.writes.map((write) => write.toUpperCase()));
+  call?.answer.resolve(call.writes.map((write) => locked.includes(write) ? LOCKED : write.toUpperCase()));
   await settle();
+}
+
+async function outcomes(settled: Promise<PromiseSettledResult<string>[]>): Promise<string[]> {
+  return (await settled).map((one) => one.status === "fulfilled" ? one.value : one.reason.code);
 }
 
 Deno.test("[DU5] what is written in one moment goes in one call, and the next batch gathers while it is on its way", async () => {
@@ -133,4 +141,87 @@ Deno.test("[DU5] what waits behind a write that was given up is given up too; ot
   assert.deepEqual((await first).map(code), ["store_unavailable"]);
   assert.deepEqual((await behind).map(code), ["store_unavailable", "C"]);
   assert.deepEqual(opened.calls.map(({ writes }) => writes), [["a"], ["c"]]);
+});
+
+Deno.test("[DU5] of a batch that was refused, what comes after a write that was given up is given up too, and nothing overtakes the rest", async () => {
+  const opened = open();
+  const settled = Promise.allSettled([
+    opened.commit("a", "s"),
+    opened.commit("b", "s"),
+    opened.commit("c", "t"),
+  ]);
+  await settle();
+  // Written while the first call is under way: after the batch, whatever becomes of it.
+  const later = Promise.allSettled([opened.commit("d", "t"), opened.commit("e", "s")]);
+  opened.calls[0]?.answer.reject(refusal);
+  await settle();
+  opened.calls.at(-1)?.answer.reject(away);
+  await settle();
+  await answer(opened);
+  await answer(opened);
+  assert.deepEqual(await outcomes(settled), ["store_unavailable", "store_unavailable", "C"]);
+  assert.deepEqual(await outcomes(later), ["D", "store_unavailable"]);
+  assert.deepEqual(opened.calls.map(({ writes }) => writes), [["a", "b", "c"], ["a"], ["c"], ["d"]]);
+});
+
+Deno.test("[DU5] [SQ1] a session that is locked waits by itself, in order, and is tried again; the others go on", async () => {
+  const opened = open();
+  const { clock, calls, commit } = opened;
+  const ofS = Promise.allSettled([commit("a", "s"), commit("b", "s")]);
+  const ofT = Promise.allSettled([commit("c", "t")]);
+  await settle();
+  const behind = Promise.allSettled([commit("d", "s"), commit("e", "t")]);
+  await answer(opened, ["a", "b"]);
+  assert.deepEqual(await outcomes(ofT), ["C"]);
+  await answer(opened);
+  const last = Promise.allSettled([commit("f", "s")]);
+  await settle();
+  assert.deepEqual(calls.map(({ writes }) => writes), [["a", "b", "c"], ["e"]]);
+  clock.advance(100);
+  await settle();
+  assert.deepEqual(calls.at(-1)?.writes, ["a", "b", "d"]);
+  await answer(opened, ["b", "d"]);
+  await settle();
+  // The one behind them waits as well: tried after twice the time.
+  assert.equal(calls.length, 3);
+  clock.advance(199);
+  await settle();
+  clock.advance(1);
+  await settle();
+  assert.deepEqual(calls.at(-1)?.writes, ["b", "d", "f"]);
+  await answer(opened);
+  assert.deepEqual([...await outcomes(ofS), ...await outcomes(behind), ...await outcomes(last)], [
+    "A",
+    "B",
+    "D",
+    "E",
+    "F",
+  ]);
+  assert.equal(clock.pending, 0);
+});
+
+Deno.test("[DU5] a session that stays locked is given up when the time of its first write is over, with all that waits behind it", async () => {
+  const opened = open({ maxWaitingChars: 3 });
+  const { clock, calls, commit } = opened;
+  const settled = Promise.allSettled([commit("a", "s")]);
+  await settle();
+  await answer(opened, ["a"]);
+  const behind = Promise.allSettled([commit("b", "s")]);
+  for (let ms = 0; ms < 15_000; ms += 50) {
+    const before = calls.length;
+    clock.advance(50);
+    await settle(1);
+    if (calls.length > before) await answer(opened, ["a", "b"]);
+  }
+  assert.deepEqual([...await outcomes(settled), ...await outcomes(behind)], [
+    "store_unavailable",
+    "store_unavailable",
+  ]);
+  assert.ok(calls.length > 10 && calls.length < 25, `${calls.length}`);
+  assert.equal(clock.pending, 0);
+  // What waited is counted no more.
+  const again = ["x", "y", "z"].map((write) => commit(write));
+  await settle();
+  await answer(opened);
+  assert.deepEqual(await Promise.all(again), ["X", "Y", "Z"]);
 });

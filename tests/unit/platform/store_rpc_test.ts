@@ -100,7 +100,7 @@ Deno.test("[DU5] what the database refuses it is not asked again", async () => {
     await assert.rejects(opened.call(), RefusedCall);
     assert.equal(opened.calls.length, 1);
   }
-  for (const refusal of [problem(401), problem(403, "42501"), problem(404, "PGRST202")]) {
+  for (const refusal of [problem(401), problem(403, "42501")]) {
     const opened = open([refusal]);
     await assert.rejects(opened.call(), { code: "store_unavailable", retryable: true });
     assert.equal(opened.calls.length, 1);
@@ -116,4 +116,12 @@ Deno.test("[DU5] supabase-js that cannot be loaded is loaded again", async () =>
   await pass(opened, 200);
   assert.equal(await answer, 1);
   assert.equal(opened.loads, 2);
+});
+
+Deno.test("[DU5] a function that is unknown for a moment is asked for again: the schema cache of the REST API may be stale", async () => {
+  const opened = open([problem(404, "PGRST202"), problem(404), problem(404, "42883"), ok("done")]);
+  const answer = opened.call();
+  await pass(opened, 1000);
+  assert.equal(await answer, "done");
+  assert.equal(opened.calls.length, 4);
 });

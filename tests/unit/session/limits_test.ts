@@ -216,6 +216,21 @@ Deno.test("[DU6] each sweep prunes the store that outlives the worker, and survi
   }
 });
 
+Deno.test("[DU6] [LM9] the store is pruned also where sessions never expire", async () => {
+  let pruned = 0;
+  const { connect, clock, server } = startAgent({
+    isDurable: true,
+    idleTimeoutMs: 0,
+    prune: () => Promise.resolve(++pruned),
+  });
+  const client = await connect();
+  clock.advance(7 * 86_400_000);
+  await settle();
+  assert.ok(pruned > 2000, `${pruned}`);
+  assert.ok(client.isOpen);
+  assert.equal(server.count().sessions, 1);
+});
+
 Deno.test("[LM6] an expired session is unknown on resume", async () => {
   const { connect, clock } = startAgent();
   const client = await connect();

@@ -60,7 +60,7 @@ export function createNotifyRoutes(deps: NotifyRouteDeps): Handler {
       const error = toAgentError(thrown);
       if (error.code === "internal") deps.log.write({ level: "error", event: "notify_failed", error });
       return refuse(
-        { status: STATUS[error.code] ?? 500, code: error.code, detail: error.message },
+        { status: STATUS[error.code] ?? 500, code: error.code, detail: error.message, ...error.data },
         retryAfter(error),
       );
     }

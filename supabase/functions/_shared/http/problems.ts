@@ -8,6 +8,8 @@ export interface Problem {
   detail: string;
   /** Which part of the request it is about. */
   field?: string;
+  /** What makes the same request harmless when it is made again. */
+  id?: string;
 }
 
 export function problem(what: Problem, headers: Record<string, string> = {}): Response {

@@ -29,19 +29,24 @@ export interface Notified {
   repeated?: true;
 }
 
-/** `notify_websocket` did not take it: `status` and `code` say why, the message in words. */
+/**
+ * `notify_websocket` did not take it, or nobody knows: `status` and `code` say why, the message in words. With an `id` the
+ * same may be sent again under that id: if it was sent after all, it is not sent twice.
+ */
 export class NotifyError extends Error {
   override readonly name = "NotifyError";
   readonly status: number;
   readonly code: string;
+  readonly id: string | undefined;
 
   constructor(
     status: number,
-    { code = "unknown", detail = "no reason given" }: { code?: string; detail?: string },
+    { code = "unknown", detail = "no reason given", id }: { code?: string; detail?: string; id?: string },
   ) {
     super(`Cannot notify: HTTP ${status}: ${detail}`);
     this.status = status;
     this.code = code;
+    this.id = id;
   }
 }
 

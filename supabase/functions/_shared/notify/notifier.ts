@@ -5,13 +5,14 @@
  * travels over the relay itself, to whoever is connected.
  */
 
-import { AgentError } from "../errors.ts";
+import { AgentError, toAgentError } from "../errors.ts";
 import { sha256Hex } from "../guard/digest.ts";
 import type { Clock, Ids, Log, NotificationStore, Relay } from "../ports.ts";
 import type { NotificationEvent } from "../protocol/log_event.ts";
 import type { NotifyRequest, NotifyTarget } from "../protocol/notify_request.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import { RELAY_MESSAGES } from "../protocol/topics.ts";
+import { fingerprintOf } from "./fingerprint.ts";
 import type { RelayedNotification } from "./relayed.ts";
 import { SentIds } from "./sent_ids.ts";
 
@@ -53,12 +54,20 @@ export class Notifier {
   }
 
   /**
-   * Rejects with `forbidden` (somebody else's, or not a user's to send to), `unknown_session`, `id_conflict`,
-   * `relay_unavailable`, `store_unavailable`; then nothing was sent.
+   * Rejects with `forbidden` (somebody else's, or not a user's to send to), `unknown_session`, `id_conflict`; then nothing
+   * was sent. Rejects with `relay_unavailable`, `store_unavailable` (retryable) where it may have been sent or may still
+   * be: its `data.id` is what makes another attempt harmless.
    */
   async send(request: NotifyRequest, caller: Caller): Promise<Sent> {
-    const { ids } = this.#options;
-    const id = request.id ?? ids.uuid();
+    const id = request.id ?? this.#options.ids.uuid();
+    try {
+      return await this.#send(request, { id, caller });
+    } catch (thrown) {
+      throw withId(toAgentError(thrown), id);
+    }
+  }
+
+  async #send(request: NotifyRequest, { id, caller }: { id: string; caller: Caller }): Promise<Sent> {
     if (!("activity" in request) && request.target.kind !== "broadcast") {
       const store = await this.#options.store();
       if (store !== undefined) return await this.#keep(store, request, { id, caller });
@@ -83,7 +92,7 @@ export class Notifier {
       caller: caller.kind === "user" ? caller.userId : undefined,
       target,
       notification: toEvent(request, id),
-      fingerprint: await sha256Hex(JSON.stringify({ ...request, id })),
+      fingerprint: await sha256Hex(fingerprintOf(request, id)),
     });
     for (const { sessionId, seq } of sessions) this.#options.call(sessionId, { kind: "appended", seq });
     this.#sentTo(target.kind, caller, sessions.length);
@@ -93,7 +102,7 @@ export class Notifier {
 
   async #relay(request: NotifyRequest, { id, caller }: { id: string; caller: Caller }): Promise<Sent> {
     const { relay } = this.#options;
-    const fingerprint = await sha256Hex(JSON.stringify(request));
+    const fingerprint = await sha256Hex(fingerprintOf(request, id));
     if (request.id !== undefined && this.#sent.has(id, fingerprint)) {
       return { id, durable: false, repeated: true };
     }
@@ -128,6 +137,18 @@ export class Notifier {
     const topic = target.kind === "session" ? topicOf(target.sessionId) : everyoneTopic;
     return { topic, event: RELAY_MESSAGES.notification, payload };
   }
+}
+
+/** An error after which the same may be sent again, with the id to send it under. */
+function withId(error: AgentError, id: string): AgentError {
+  const { code, message, retryable, retryAfterMs, cause } = error;
+  if (!retryable) return error;
+  return new AgentError(code, message, {
+    retryable,
+    cause,
+    data: { ...error.data, id },
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  });
 }
 
 function toEvent(

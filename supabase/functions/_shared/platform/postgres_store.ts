@@ -27,10 +27,11 @@ import type {
   UseLedger,
   UseReport,
 } from "../ports.ts";
-import { GroupCommit, type Pending } from "./group_commit.ts";
+import { GroupCommit, LOCKED, type Pending } from "./group_commit.ts";
 import { charsOf, toWriteJson } from "./log_write_json.ts";
+import { type Pruned, pruneInSteps } from "./retention.ts";
 import {
-  fields,
+  isRetry,
   items,
   noError,
   readAnswer,
@@ -38,14 +39,21 @@ import {
   toCommitted,
   toDelivered,
   toHeads,
-  toOpenTurns,
   toPage,
   toPruned,
-  toRecord,
   toStandings,
+  toStored,
   toUserRecord,
+  toVersion,
 } from "./store_answers.ts";
-import { RefusedCall, type StoreJs, StoreRpc, storeUnavailable } from "./store_rpc.ts";
+import {
+  isMissingFunction,
+  isNoStore,
+  RefusedCall,
+  type StoreJs,
+  StoreRpc,
+  storeUnavailable,
+} from "./store_rpc.ts";
 
 /** Which version of the migration's functions this speaks with. */
 const STORE_VERSION = 1;
@@ -72,7 +80,7 @@ export interface PostgresStoreOptions {
   idleTimeoutMs: number;
   /** The bucket of {@linkcode UseLedger}. Default: 60 frames a minute, 20 at once. */
   rate?: { perMinute: number; burst: number };
-  /** How long a write may take, with its waiting and all attempts. Default 15,000. */
+  /** How long a write (of a log, or of a notification) may take, with its waiting and all attempts. Default 15,000. */
   commitWithinMs?: number;
   /** How long anything else may take with all attempts. Default 4,000. */
   readWithinMs?: number;
@@ -85,10 +93,7 @@ export interface PostgresStoreOptions {
 }
 
 /** What a write has come to, at most so long ago: the answer of a first attempt may come with the second. */
-interface Answered {
-  answer: unknown;
-  ageMs: number;
-}
+type Answered = { answer: unknown; ageMs: number };
 
 /** supabase-js is loaded with the first call: it takes some 30 ms of a worker's CPU. */
 export class PostgresStore implements SessionStore, EventLog, UseLedger, NotificationStore {
@@ -122,11 +127,14 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
     });
   }
 
-  /** Whether the migration was applied. Rejects with `store_unavailable` where nobody answers, or the key is no good. */
+  /**
+   * Whether the migration was applied, as far as the REST API knows. Rejects with `store_unavailable` where nobody answers,
+   * the key is no good, or something else answered than the function.
+   */
   async probe(): Promise<"postgres" | "missing"> {
     try {
-      const version = await this.#rpc.call("agent_store_version", {}, this.#options.readWithinMs);
-      return version === STORE_VERSION ? "postgres" : "missing";
+      const version = await this.#rpc.call("agent_store_version", {}, this.#options.readWithinMs, isNoStore);
+      return readAnswer(version, toVersion) === STORE_VERSION ? "postgres" : "missing";
     } catch (error) {
       const cause = error instanceof AgentError ? error.cause : error;
       if (cause instanceof RefusedCall && isMissingFunction(cause)) return "missing";
@@ -158,17 +166,7 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
       p_max_bytes: MAX_PAGE_BYTES,
       p_idle_ms: this.#options.idleTimeoutMs,
       p_worker: this.#options.workerId,
-    }, (answer) => {
-      if (answer === null) return undefined;
-      const { tail, open_turns, defaults, notes } = fields(answer);
-      return {
-        record: toRecord(sessionId, answer),
-        tail: toPage(tail),
-        openTurns: toOpenTurns(open_turns),
-        defaults: fields(defaults),
-        notes: items(notes) as string[],
-      };
-    });
+    }, (answer) => answer === null ? undefined : toStored(sessionId, answer));
   }
 
   async list(userId: string, { limit, before }: ListOptions): Promise<readonly SessionRecord[]> {
@@ -199,10 +197,7 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
       p_limit: limit,
       p_max_bytes: MAX_PAGE_BYTES,
       p_worker: this.#options.workerId,
-    }, (answer) => {
-      if (answer === null) throw refusal("unknown_session");
-      return toPage(answer);
-    });
+    }, toPage);
   }
 
   async heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
@@ -246,43 +241,59 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
 
   async deliver({ id, fingerprint, caller, target, notification }: DeliveryRequest): Promise<Delivered> {
     if (target.kind === "session" && !UUID.test(target.sessionId)) throw refusal("unknown_session");
-    return await this.#call("agent_notify", {
-      p_call: this.#options.ids.uuid(),
-      p_id: id,
-      p_fingerprint: fingerprint,
-      p_caller: caller ?? null,
-      p_session: target.kind === "session" ? target.sessionId : null,
-      p_user: target.kind === "user" ? target.userId : null,
-      p_event: notification ?? null,
-      p_idle_ms: this.#options.idleTimeoutMs,
-    }, (answer) => toDelivered(noError(answer)));
+    return await this.#call(
+      "agent_notify",
+      {
+        p_call: this.#options.ids.uuid(),
+        p_id: id,
+        p_fingerprint: fingerprint,
+        p_caller: caller ?? null,
+        p_session: target.kind === "session" ? target.sessionId : null,
+        p_user: target.kind === "user" ? target.userId : null,
+        p_event: notification ?? null,
+        p_idle_ms: this.#options.idleTimeoutMs,
+      },
+      toDelivered,
+      this.#options.commitWithinMs,
+    );
   }
 
   /**
-   * Ends turns that nobody runs, and forgets sessions that were not used for so long: some at a time, for where nothing in
-   * the database does it. Answers how many there were; about a thousand of either means that there may be more.
+   * Ends turns that nobody runs, and forgets what was not used for so many days (0: nothing, ever), which the database's own
+   * scheduler goes by from then on as well. In steps, up to a limit: `more` says whether that was all.
    */
-  async prune(olderThanMs: number): Promise<{ turns: number; sessions: number; events: number }> {
-    const older = `${Math.ceil(olderThanMs)} milliseconds`;
-    return await this.#call("agent_prune", { p_older_than: older }, toPruned);
+  async prune(days: number): Promise<Pruned> {
+    return await pruneInSteps((limit) =>
+      this.#call("agent_upkeep", { p_retention_days: days, p_limit: limit }, toPruned)
+    );
   }
 
-  async #sendBatch(batch: readonly Pending<LogWrite>[], withinMs: number): Promise<readonly Answered[]> {
+  async #sendBatch(
+    batch: readonly Pending<LogWrite>[],
+    withinMs: number,
+  ): Promise<readonly (Answered | typeof LOCKED)[]> {
     const { clock, workerId, leaseMs } = this.#options;
     const sentAt = clock.now();
+    const [first, ...others] = batch.map(({ sessionId, write }) => toWriteJson(sessionId, write));
     const answer = await this.#rpc.call("agent_commit", {
       p_worker: workerId,
       p_number: ++this.#number,
       p_lease_ms: leaseMs,
-      p_writes: batch.map(({ sessionId, write }) => toWriteJson(sessionId, write)),
+      // The first one speaks for the whole batch.
+      p_writes: [{ ...first, may_retry: true }, ...others],
     }, withinMs);
     const ageMs = clock.now() - sentAt;
-    return readAnswer(answer, items).map((answer) => ({ answer, ageMs }));
+    return readAnswer(answer, items).map((answer) => isRetry(answer) ? LOCKED : { answer, ageMs });
   }
 
-  async #call<T>(name: string, args: Record<string, unknown>, use: (answer: unknown) => T): Promise<T> {
+  async #call<T>(
+    name: string,
+    args: Record<string, unknown>,
+    use: (answer: unknown) => T,
+    withinMs: number = this.#options.readWithinMs,
+  ): Promise<T> {
     try {
-      return readAnswer(await this.#rpc.call(name, args, this.#options.readWithinMs), use);
+      return readAnswer(await this.#rpc.call(name, args, withinMs), use);
     } catch (error) {
       if (!(error instanceof RefusedCall)) throw error;
       throw new AgentError("internal", "Cannot use the session store: the database refused the call", {
@@ -290,9 +301,4 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
       });
     }
   }
-}
-
-/** PostgREST's code and PostgreSQL's for a function that is not there. */
-function isMissingFunction({ code, status }: RefusedCall): boolean {
-  return code === "PGRST202" || code === "42883" || (status === 404 && code === "");
 }

@@ -1,8 +1,18 @@
 /** What the database's functions answer, checked by hand: each write of a worker comes this way, and CPU is short. */
 
 import { AgentError, type ErrorCode } from "../errors.ts";
-import type { Committed, Lease, LogPage, LogWrite, OpenTurn, SessionRecord, Standing } from "../ports.ts";
+import type {
+  Committed,
+  Lease,
+  LogPage,
+  LogWrite,
+  OpenTurn,
+  SessionRecord,
+  Standing,
+  StoredSession,
+} from "../ports.ts";
 import type { LogEvent, Logged, QueryEvent } from "../protocol/log_event.ts";
+import type { Pruned } from "./retention.ts";
 import { storeUnavailable } from "./store_rpc.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -51,6 +61,11 @@ export function refusal(error: string): AgentError {
   return new AgentError(code, words, { retryable: code === "busy", cause: error });
 }
 
+/** The write was not done, as somebody holds its rows locked: it may be sent again. */
+export function isRetry(answer: unknown): boolean {
+  return typeof answer === "object" && answer !== null && "error" in answer && answer.error === "retry";
+}
+
 /** The fields of an answer that is no error. */
 export function noError(answer: unknown): Readonly<Record<string, unknown>> {
   const known = fields(answer);
@@ -82,7 +97,7 @@ function toLease(value: unknown): Lease {
   return { epoch: number(epoch), holder, leftMs: number(left_ms) };
 }
 
-export function toOpenTurns(value: unknown): OpenTurn[] {
+function toOpenTurns(value: unknown): OpenTurn[] {
   return items(value).map((item) => {
     const { query, starts, partial, stopped } = fields(item);
     return {
@@ -94,7 +109,9 @@ export function toOpenTurns(value: unknown): OpenTurn[] {
   });
 }
 
+/** Null is what a session that does not exist has. */
 export function toPage(value: unknown): LogPage {
+  if (value === null) throw refusal("unknown_session");
   const { events, oldest_seq, last_seq, lease } = fields(value);
   return {
     events: items(events).map(toEvent),
@@ -122,7 +139,18 @@ export function toCommitted(write: LogWrite, answer: Fields, ageMs: number): Com
   };
 }
 
-export function toRecord(sessionId: string, value: unknown): SessionRecord {
+export function toStored(sessionId: string, value: unknown): StoredSession {
+  const { tail, open_turns, defaults, notes } = fields(value);
+  return {
+    record: toRecord(sessionId, value),
+    tail: toPage(tail),
+    openTurns: toOpenTurns(open_turns),
+    defaults: fields(defaults),
+    notes: items(notes) as string[],
+  };
+}
+
+function toRecord(sessionId: string, value: unknown): SessionRecord {
   const { user_id, token_hash, created_at } = fields(value);
   const owner = user_id === null
     ? { kind: "anonymous" as const, tokenHash: text(token_hash) }
@@ -158,7 +186,7 @@ export function toStandings(value: unknown, today: number): Map<string, Standing
 export function toDelivered(
   value: unknown,
 ): { sessions: { sessionId: string; seq: number }[]; repeated: boolean } {
-  const { sessions, repeated } = fields(value);
+  const { sessions, repeated } = noError(value);
   return {
     sessions: items(sessions).map((item) => {
       const { session_id, seq } = fields(item);
@@ -168,7 +196,17 @@ export function toDelivered(
   };
 }
 
-export function toPruned(value: unknown): { turns: number; sessions: number; events: number } {
-  const { turns, sessions, events } = fields(value);
-  return { turns: number(turns), sessions: number(sessions), events: number(events) };
+export function toPruned(value: unknown): Pruned {
+  const { turns, sessions, events, rows, more } = fields(value);
+  return {
+    turns: number(turns),
+    sessions: number(sessions),
+    events: number(events),
+    rows: number(rows),
+    more: more === true,
+  };
+}
+
+export function toVersion(value: unknown): number {
+  return number(value);
 }

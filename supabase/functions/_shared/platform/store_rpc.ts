@@ -40,7 +40,8 @@ export class RefusedCall extends Error {
   }
 }
 
-interface Refusal {
+export interface Refusal {
+  /** PostgreSQL's or PostgREST's; empty where the answer was neither's. */
   code: string;
   status: number;
   message: string;
@@ -56,9 +57,15 @@ export class StoreRpc {
 
   /**
    * Calls a function whose repetition does no harm, for at most about `withinMs`. Rejects with {@linkcode RefusedCall}, or
-   * with `store_unavailable` where no answer came: then it may have been done, or may still be.
+   * with `store_unavailable` where no answer came: then it may have been done, or may still be. A function that is unknown
+   * is asked for again as well, unless `isFinal` says so: PostgREST's schema cache may be stale.
    */
-  async call(name: string, args: Record<string, unknown>, withinMs: number): Promise<unknown> {
+  async call(
+    name: string,
+    args: Record<string, unknown>,
+    withinMs: number,
+    isFinal: (problem: Refusal) => boolean = isLockedOut,
+  ): Promise<unknown> {
     const { clock, attemptMs, random } = this.#options;
     const endsAt = clock.now() + withinMs;
     for (let retryMs = FIRST_RETRY_MS;; retryMs = Math.min(2 * retryMs, MAX_RETRY_MS)) {
@@ -68,7 +75,7 @@ export class StoreRpc {
       const { problem } = answer;
       if (isRefusal(problem)) throw new RefusedCall(name, problem);
       const pauseMs = retryMs * (0.5 + random() / 2);
-      if (clock.now() + pauseMs >= endsAt || isLockedOut(problem)) {
+      if (clock.now() + pauseMs >= endsAt || isFinal(problem)) {
         throw storeUnavailable(new RefusedCall(name, problem));
       }
       await new Promise<void>((resolve) => void clock.after(pauseMs, resolve));
@@ -129,9 +136,21 @@ function isRefusal({ status, code }: Refusal): boolean {
   return status >= 400 && status < 500 && ![401, 403, 404, 408, 425, 429].includes(status);
 }
 
-/** The key is no good, or the function is not there: waiting mends neither, but what is called is all right. */
+/** The key is not accepted: retrying will not help, but the call itself was valid. */
 function isLockedOut({ status }: Refusal): boolean {
-  return status === 401 || status === 403 || status === 404;
+  return status === 401 || status === 403;
+}
+
+/**
+ * PostgREST's code and PostgreSQL's for a function that is not there. No other 404 says so: a gateway's, a page of HTML.
+ */
+export function isMissingFunction({ code }: Pick<Refusal, "code">): boolean {
+  return code === "PGRST202" || code === "42883";
+}
+
+/** What ends the question whether the store is there. */
+export function isNoStore(problem: Refusal): boolean {
+  return isLockedOut(problem) || isMissingFunction(problem);
 }
 
 /** `store_unavailable`, retryable. */

@@ -137,7 +137,7 @@ export class AgentServer {
     const { written } = await drainSessions([...this.#registry.values()], {
       clock,
       timeoutMs: drainTimeoutMs,
-      leave: this.#options.registry.isDurable() ? "hand_over" : "interrupt",
+      isDurable: this.#options.registry.isDurable,
       sendAway: (connection) => this.#sendAway(connection),
     });
     this.#registry.stop();
@@ -196,7 +196,7 @@ export class AgentServer {
     session.touch();
     this.#welcome(connection, opened);
     feed.connections.add(connection);
-    this.#rollCall.start();
+    this.#rollCall.start(session.record.sessionId);
     if (identity.kind === "user") this.#tokenExpiry.watch(connection, identity.expiresAt);
     if (connection.request.heartbeat) this.#heartbeats.add(connection);
     lifetime.hold(
@@ -220,7 +220,7 @@ export class AgentServer {
     });
     connection.send(renderWelcome(connection.id, opened, {
       now: clock.now(),
-      isDurable: registry.isDurable(),
+      isDurable: registry.isDurable(opened.session.record.sessionId),
       limits,
     }));
   }
@@ -236,7 +236,7 @@ export class AgentServer {
     const { connection: { clock }, registry } = this.#options;
     return runCommand({ connection, session, frame: frame as SessionCommand }, {
       clock,
-      isDurable: registry.isDurable(),
+      isDurable: registry.isDurable(session.record.sessionId),
       store: registry.store,
       eventLog: registry.session.eventLog,
       deleteSession: (session, onDeleted) => this.#registry.remove(session, onDeleted),

@@ -1,4 +1,8 @@
-/** The store of this worker's sessions: the one that `SESSION_STORE` leads to. */
+/**
+ * The stores of this worker's sessions: new ones go where `SESSION_STORE` leads to, and each stays where it was made. A
+ * worker that began in memory, because the migration was missing, may find the database later; its sessions in memory live
+ * on there, and end with it.
+ */
 
 import type {
   Committed,
@@ -20,60 +24,79 @@ type Store = SessionStore & EventLog;
 export interface ChosenStoreOptions {
   choice: StoreChoice<Store & Probed>;
   /** For where nothing outlives the worker. */
-  memory: Store;
+  memory: Store & { has(sessionId: string): boolean };
 }
 
 export class ChosenStore implements SessionStore, EventLog {
-  readonly #choice: StoreChoice<Store & Probed>;
-  readonly #memory: Store;
+  readonly #choice: ChosenStoreOptions["choice"];
+  readonly #memory: ChosenStoreOptions["memory"];
 
   constructor({ choice, memory }: ChosenStoreOptions) {
     this.#choice = choice;
     this.#memory = memory;
   }
 
-  async create(record: SessionRecord): Promise<void> {
-    await (await this.#choose()).create(record);
+  /** Whether a session outlives this worker. */
+  isDurable(sessionId: string): boolean {
+    return this.#choice.durable !== undefined && !this.#memory.has(sessionId);
   }
 
+  async create(record: SessionRecord): Promise<void> {
+    await (await this.#choice.choose() ?? this.#memory).create(record);
+  }
+
+  /** Rejects with `store_unavailable` also while it is not sure that there is no database to look into. */
   async find(
     sessionId: string,
     claims: readonly SessionOwner[],
     options: { tail: number },
   ): Promise<StoredSession | undefined> {
-    return await (await this.#choose()).find(sessionId, claims, options);
+    if (this.#memory.has(sessionId)) return await this.#memory.find(sessionId, claims, options);
+    return await (await this.#choice.chooseKnown())?.find(sessionId, claims, options);
   }
 
-  async list(userId: string, options: ListOptions): Promise<readonly SessionRecord[]> {
-    return await (await this.#choose()).list(userId, options);
+  /** Those in memory first: `before` names the last of a page in one store or the other. */
+  async list(userId: string, { limit, before }: ListOptions): Promise<readonly SessionRecord[]> {
+    const durable = await this.#choice.choose();
+    if (durable === undefined) return await this.#memory.list(userId, { limit, ...(before && { before }) });
+    if (before !== undefined && !this.#memory.has(before)) {
+      return await durable.list(userId, { limit, before });
+    }
+    const here = await this.#memory.list(userId, { limit, ...(before && { before }) });
+    if (here.length === limit) return here;
+    return [...here, ...await durable.list(userId, { limit: limit - here.length })];
   }
 
   remove(sessionId: string): Promise<void> {
-    return this.#known.remove(sessionId);
+    return this.#storeOf(sessionId).remove(sessionId);
   }
 
   commit(sessionId: string, write: LogWrite): Promise<Committed> {
-    return this.#known.commit(sessionId, write);
+    return this.#storeOf(sessionId).commit(sessionId, write);
   }
 
   read(sessionId: string, range: LogRange): Promise<LogPage> {
-    return this.#known.read(sessionId, range);
+    return this.#storeOf(sessionId).read(sessionId, range);
   }
 
-  heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    return this.#known.heads(sessionIds);
+  async heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const { here = [], there = [] } = Object.groupBy(
+      sessionIds,
+      (id) => this.isDurable(id) ? "there" : "here",
+    );
+    const found = await Promise.all([
+      this.#memory.heads(here),
+      there.length > 0 ? this.#choice.durable?.heads(there) : undefined,
+    ]);
+    return new Map(found.flatMap((heads) => [...heads ?? []]));
   }
 
   recordFeedback(sessionId: string, feedback: Feedback): Promise<{ repeated: boolean }> {
-    return this.#known.recordFeedback(sessionId, feedback);
+    return this.#storeOf(sessionId).recordFeedback(sessionId, feedback);
   }
 
   /** Nobody has a session before one was created or found. */
-  get #known(): Store {
-    return this.#choice.durable ?? this.#memory;
-  }
-
-  async #choose(): Promise<Store> {
-    return await this.#choice.choose() ?? this.#memory;
+  #storeOf(sessionId: string): Store {
+    return (this.isDurable(sessionId) ? this.#choice.durable : undefined) ?? this.#memory;
   }
 }

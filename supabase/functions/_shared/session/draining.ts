@@ -11,8 +11,10 @@ const HAND_OVER_MS = 1000;
 /** How long a worker waits for its last writes, when nobody is connected any more. */
 const LAST_WRITES_MS = 3000;
 
-export interface DrainingOptions extends DrainOptions {
+export interface DrainingOptions extends Pick<DrainOptions, "timeoutMs"> {
   clock: Clock;
+  /** Whether another worker can go on with a session: else its turns end `interrupted`. */
+  isDurable(sessionId: string): boolean;
   /** Tells a client to connect elsewhere, and closes. */
   sendAway(connection: Connection): void;
 }
@@ -24,7 +26,7 @@ export interface DrainingOptions extends DrainOptions {
  */
 export async function drainSessions(
   sessions: readonly Session[],
-  { clock, sendAway, timeoutMs, leave }: DrainingOptions,
+  { clock, sendAway, timeoutMs, isDurable }: DrainingOptions,
 ): Promise<{ written: Promise<unknown> }> {
   const refusal = new AgentError("shutting_down", "Cannot take query: this worker is being replaced", {
     retryable: true,
@@ -33,8 +35,9 @@ export async function drainSessions(
   const release = (session: Session): void => {
     for (const connection of session.feed.connections) sendAway(connection);
   };
-  const latestMs = leave === "hand_over" && timeoutMs > 0 ? timeoutMs + HAND_OVER_MS : undefined;
   const ends = sessions.map((session) => {
+    const leave = isDurable(session.record.sessionId) ? "hand_over" : "interrupt";
+    const latestMs = leave === "hand_over" && timeoutMs > 0 ? timeoutMs + HAND_OVER_MS : undefined;
     const isBounded = latestMs !== undefined && session.isRunning;
     if (!session.isRunning) release(session);
     const drained = session.drain(refusal, { timeoutMs, leave }).then(() => release(session));

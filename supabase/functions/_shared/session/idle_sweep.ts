@@ -10,10 +10,11 @@ export interface IdleSweepOptions {
   /** Milliseconds without a message after which a session ends; 0 for never. */
   idleTimeoutMs: number;
   sweepIntervalMs: number;
-  isDurable(): boolean;
+  isDurable(sessionId: string): boolean;
   sessions: ReadonlyMap<string, Session>;
   /** Ends a session. Where it rejects the next sweep tries again. */
   expire(session: Session): Promise<void>;
+  /** Forgets in the store what nobody has used for long: at each sweep, while there are sessions that are durable. */
   prune?(): Promise<unknown>;
 }
 
@@ -27,12 +28,13 @@ export class IdleSweep {
 
   /** Sweeps from now on, for as long as there are sessions. */
   start(): void {
-    const { clock, idleTimeoutMs, sweepIntervalMs, sessions } = this.#options;
-    if (idleTimeoutMs === 0) return;
+    const { clock, idleTimeoutMs, sweepIntervalMs, sessions, prune } = this.#options;
+    if (idleTimeoutMs === 0 && prune === undefined) return;
     this.#cancelTimer ??= clock.after(sweepIntervalMs, () => {
       this.#cancelTimer = undefined;
+      const hasDurable = [...sessions.keys()].some((id) => this.#options.isDurable(id));
       for (const session of [...sessions.values()]) this.#look(session);
-      this.#prune();
+      if (hasDurable) this.#prune();
       if (sessions.size > 0) this.start();
     });
   }
@@ -44,11 +46,11 @@ export class IdleSweep {
 
   #look(session: Session): void {
     const { clock, log, lifetime, idleTimeoutMs, isDurable, expire } = this.#options;
-    if (clock.now() - session.lastActivity <= idleTimeoutMs) {
-      if (isDurable()) lifetime.hold(session.keepAlive());
+    const { sessionId } = session.record;
+    if (idleTimeoutMs === 0 || clock.now() - session.lastActivity <= idleTimeoutMs) {
+      if (isDurable(sessionId)) lifetime.hold(session.keepAlive());
       return;
     }
-    const { sessionId } = session.record;
     lifetime.hold(
       expire(session).catch((error) =>
         log.write({ level: "error", event: "session_remove_failed", session_id: sessionId, error })
@@ -57,8 +59,8 @@ export class IdleSweep {
   }
 
   #prune(): void {
-    const { prune, isDurable, log, lifetime } = this.#options;
-    if (prune === undefined || !isDurable()) return;
+    const { prune, log, lifetime } = this.#options;
+    if (prune === undefined) return;
     lifetime.hold(prune().catch((error) => log.write({ level: "warn", event: "prune_failed", error })));
   }
 }

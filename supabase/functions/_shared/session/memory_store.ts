@@ -58,6 +58,11 @@ export class MemoryStore implements SessionStore, EventLog {
     return new MemoryStore(this.#options, workerId, this.#sessions);
   }
 
+  /** Whether it is one of these sessions. */
+  has(sessionId: string): boolean {
+    return this.#sessions.has(sessionId);
+  }
+
   create(record: SessionRecord): Promise<void> {
     this.#sessions.set(record.sessionId, new MemorySession(record, this.#options));
     return Promise.resolve();

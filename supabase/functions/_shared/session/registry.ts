@@ -19,11 +19,11 @@ const SPARE_TAIL = 50;
 
 export interface RegistryOptions {
   store: SessionStore;
-  /** Whether sessions outlive the worker: then what leaves its memory is still in the store. */
-  isDurable(): boolean;
+  /** Whether a session outlives the worker: then what leaves its memory is still in the store. */
+  isDurable(sessionId: string): boolean;
   /** Settles when that is known. */
   ready?(): Promise<void>;
-  /** Forgets in the store what nobody has used for long: where it is durable, at each sweep. */
+  /** Forgets in the store what nobody has used for long: at each sweep, while there are sessions that are durable. */
   prune?(): Promise<unknown>;
   session: SessionDeps;
   /** Milliseconds without a message after which a session ends; 0 for never. */
@@ -254,7 +254,7 @@ export class SessionRegistry {
     const { sessionId } = stored.record;
     const session: Session = new Session(stored, {
       deps: this.#options.session,
-      isLogHere: !this.#options.isDurable(),
+      isLogHere: !this.#options.isDurable(sessionId),
       onGone: () => this.gone(session),
     });
     this.#room.taken(place);
@@ -289,7 +289,7 @@ export class SessionRegistry {
         });
       }
     };
-    if (!isDurable()) return this.#remove(session, EXPIRED, say);
+    if (!isDurable(session.record.sessionId)) return this.#remove(session, EXPIRED, say);
     // The store knows by itself when it has expired, and another worker may have it in use.
     say();
     this.#end(session, EXPIRED);

@@ -16,8 +16,8 @@ export interface RollCallOptions {
   lifetime: WorkerLifetime;
   eventLog: EventLog;
   sessions(): Iterable<Session>;
-  /** Whether other workers may write to the sessions. */
-  isDurable(): boolean;
+  /** Whether other workers may write to a session. */
+  isDurable(sessionId: string): boolean;
 }
 
 export class RollCall {
@@ -30,27 +30,24 @@ export class RollCall {
     this.#options = options;
   }
 
-  /** Calls from now on, for as long as there is somebody to call for. */
-  start(): void {
-    const { clock, isDurable } = this.#options;
-    if (this.#isStopped || !isDurable()) return;
-    this.#cancelTimer ??= clock.after(ROLL_CALL_MS, () => {
-      this.#cancelTimer = undefined;
-      this.now();
-    });
+  /** A session is shown to somebody: calls from now on, for as long as there is one that other workers may write to. */
+  start(sessionId: string): void {
+    if (this.#options.isDurable(sessionId)) this.#callLater();
   }
 
   /** Calls now. */
   now(): void {
-    const { lifetime, isDurable } = this.#options;
-    if (this.#isCalling || this.#isStopped || !isDurable()) return;
-    const shown = Array.from(this.#options.sessions()).filter(({ feed }) => feed.connections.size > 0);
+    const { lifetime, sessions, isDurable } = this.#options;
+    if (this.#isCalling || this.#isStopped) return;
+    const shown = Array.from(sessions()).filter(({ feed, record }) =>
+      feed.connections.size > 0 && isDurable(record.sessionId)
+    );
     if (shown.length === 0) return;
     this.#isCalling = true;
     lifetime.hold(
       this.#call(shown).finally(() => {
         this.#isCalling = false;
-        this.start();
+        this.#callLater();
       }),
     );
   }
@@ -58,6 +55,14 @@ export class RollCall {
   stop(): void {
     this.#isStopped = true;
     this.#cancelTimer?.();
+  }
+
+  #callLater(): void {
+    if (this.#isStopped) return;
+    this.#cancelTimer ??= this.#options.clock.after(ROLL_CALL_MS, () => {
+      this.#cancelTimer = undefined;
+      this.now();
+    });
   }
 
   async #call(sessions: readonly Session[]): Promise<void> {
