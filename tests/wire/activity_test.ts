@@ -84,7 +84,6 @@ Deno.test("[AC8] [AC14] [AC22] [AC25] events reach a watcher of another worker, 
     env: { RATE_LIMIT_PER_MINUTE: "0" },
     workers: 2,
     model: { baseUrl: model.baseUrl },
-    realtime: { limits: { eventsPerSecond: 0 } },
   };
   await withLocalStack(options, async (stack) => {
     const watcher = watch(stack, stack.keys.secretKey);

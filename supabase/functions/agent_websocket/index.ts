@@ -45,7 +45,7 @@ function compose(config: Config, log: Log): Handler {
   const memory = new MemoryStore({ clock, maxEvents: config.MAX_EVENTS });
   const choice = new StoreChoice({ mode: config.SESSION_STORE, log, durable });
   const store = new ChosenStore({ choice, memory });
-  const relay = createRelay(config, around);
+  const relay = createRelay(config, { ...around, metrics });
   const readers = createReaders();
   const isDurable = (): boolean => choice.name === "postgres";
   const live = new LiveActivity(config, {
@@ -57,7 +57,7 @@ function compose(config: Config, log: Log): Handler {
     onWatched: (isWatched) => inbox.watched(isWatched),
   });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
-  const calls = new SessionCalls({ relay, log, topicOf, from: around.workerId, isNeeded: isDurable });
+  const calls = new SessionCalls({ relay, topicOf, from: around.workerId, isNeeded: isDurable });
   const limiter = new RateLimiter(clock, {
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     burst: config.RATE_LIMIT_BURST,
@@ -85,6 +85,7 @@ function compose(config: Config, log: Log): Handler {
     checkpoints: new Checkpoints({ clock, intervalMs: config.CHECKPOINT_INTERVAL_MS, isDurable }),
     renewLeaseMs: config.TURN_LEASE_MS / 3,
     call: (sessionId, call) => calls.send(sessionId, call),
+    offer: (sessionId, source) => calls.offer(sessionId, source),
     settings: sessionSettings(config),
   };
   const identity = createIdentityPolicy(config, clock);

@@ -3,8 +3,10 @@
 import type { Config } from "../_shared/config.ts";
 import type { IdentityPolicy } from "../_shared/guard/identity.ts";
 import { publishableKeyMatcher } from "../_shared/guard/keys.ts";
+import type { Metrics } from "../_shared/metrics.ts";
 import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
 import { InProcessRelay } from "../_shared/notify/in_process_relay.ts";
+import { PostBudget } from "../_shared/notify/post_budget.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
@@ -37,12 +39,22 @@ export function createDurable(
 }
 
 /** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
-export function createRelay(config: Config, { clock, log }: Surroundings): BatchingRelay {
-  const { RELAY: mode, project } = config;
-  const relay = mode === "off" || project === undefined
-    ? new InProcessRelay()
-    : createRealtimeRelay({ ...project, clock, log });
-  return new BatchingRelay({ relay, clock, log });
+export function createRelay(
+  config: Config,
+  { clock, log, metrics }: Surroundings & { metrics: Metrics },
+): BatchingRelay {
+  const { RELAY: mode, RELAY_MESSAGES_PER_SECOND: perSecond, project } = config;
+  if (mode === "off" || project === undefined) {
+    return new BatchingRelay({ relay: new InProcessRelay(), clock, log });
+  }
+  const budget = new PostBudget({ clock, random: Math.random, perSecond });
+  const relay = createRealtimeRelay({
+    ...project,
+    clock,
+    log,
+    onPressure: (pressure) => budget.observe(pressure),
+  });
+  return new BatchingRelay({ relay, clock, log, budget, metrics });
 }
 
 export function createIdentityPolicy(config: Config, clock: Clock): IdentityPolicy {

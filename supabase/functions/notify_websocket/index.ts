@@ -11,6 +11,7 @@ import { createNotifyRoutes } from "../_shared/http/notify_routes.ts";
 import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.ts";
 import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
 import { Notifier } from "../_shared/notify/notifier.ts";
+import { PostBudget } from "../_shared/notify/post_budget.ts";
 import { SessionCalls } from "../_shared/notify/session_calls.ts";
 import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
@@ -38,7 +39,7 @@ function compose(config: Config): Handler {
   const relay = isRelayed ? createRelay(config, { clock, ids, log }) : SWITCHED_OFF;
   const store = createStore(config, { clock, ids, log });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
-  const calls = new SessionCalls({ relay, log, topicOf, from: ids.uuid(), isNeeded: () => isRelayed });
+  const calls = new SessionCalls({ relay, topicOf, from: ids.uuid(), isNeeded: () => isRelayed });
   return createNotifyRoutes({
     clock,
     log,
@@ -69,13 +70,23 @@ function compose(config: Config): Handler {
 }
 
 /** A relay of this process alone would reach nobody, and say that it did: without a project there is none. */
-function createRelay({ project }: Config, { clock, log }: Surroundings): BatchingRelay {
+function createRelay(
+  { project, RELAY_MESSAGES_PER_SECOND: perSecond }: Config,
+  { clock, log }: Surroundings,
+): BatchingRelay {
   if (project === undefined) {
     throw new ConfigError([
       "SUPABASE_URL, SUPABASE_SECRET_KEYS: must be set, to reach the workers over Realtime (or RELAY=off)",
     ]);
   }
-  return new BatchingRelay({ clock, log, relay: createRealtimeRelay({ ...project, clock, log }) });
+  const budget = new PostBudget({ clock, random: Math.random, perSecond });
+  const relay = createRealtimeRelay({
+    ...project,
+    clock,
+    log,
+    onPressure: (pressure) => budget.observe(pressure),
+  });
+  return new BatchingRelay({ clock, log, relay, budget });
 }
 
 function createStore(config: Config, { clock, ids, log }: Surroundings): StoreChoice<PostgresStore> {

@@ -20,7 +20,7 @@ export interface RouteDeps extends WatchDeps {
   countWatchers(): number;
   /** Which store is in use, and how the relay stands: for `/health`. */
   store: { readonly name: string };
-  relay: { readonly status: RelayStatus | "off" };
+  relay: { readonly status: RelayStatus | "off"; readonly waiting: number };
 }
 
 /** A handler for `Deno.serve`. */
@@ -75,6 +75,7 @@ async function metrics(request: Request, deps: RouteDeps, startedAt: number): Pr
     { name: "sessions", help: "Sessions in memory", value: sessions },
     { name: "connections", help: "Open connections", value: connections },
     { name: "turns_running", help: "Turns that are being answered", value: runningTurns },
+    { name: "relay_waiting", help: "Messages that wait for the relay", value: deps.relay.waiting },
     { name: "worker_age_seconds", help: "Age of this worker", value: (deps.clock.now() - startedAt) / 1000 },
   ]);
   return new Response(text, { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });
