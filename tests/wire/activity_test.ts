@@ -118,6 +118,28 @@ Deno.test("[AC8] [AC14] [AC22] [AC25] events reach a watcher of another worker, 
   });
 });
 
+Deno.test("[AC25] the first turn at a worker that has just come is shown to who watches at another one, from the start", async () => {
+  await using model = new HandModel({ respond: echo });
+  const options = { env: { RATE_LIMIT_PER_MINUTE: "0" }, workers: 2, model: { baseUrl: model.baseUrl } };
+  await withLocalStack(options, async (stack) => {
+    const watcher = watch(stack, stack.keys.secretKey);
+    await established(watcher);
+    await eventually(
+      "the watched worker's channel",
+      () => stack.realtime.stats().connections[0]?.channels[0],
+    );
+    // Round robin: the other worker has done nothing yet.
+    await using client = await connect(`${stack.wsUrl}/functions/v1/agent_websocket`);
+    await client.answer("Hi");
+    const own = (): Seen[] =>
+      eventsOf(watcher).filter(({ data }) => data.sessionId === client.welcome.session_id);
+    // Sooner than a watched worker says so by itself.
+    await eventually("the end of the turn", () => own().some(({ data }) => data.stage === "completed"), 4000);
+    const told = own().flatMap(({ data }) => data.event ?? data.stage ?? []);
+    assert.deepEqual(told, ["created", "queued", "thinking", "streaming", "completed"]);
+  });
+});
+
 Deno.test("[AC6] over the maximum a peer is closed 1013 with its reason, and what it sends harms nobody", async () => {
   await withLocalStack({ env: { MAX_CLIENTS: "1" } }, async (stack) => {
     const watcher = watch(stack, stack.keys.secretKey);

@@ -103,6 +103,8 @@ function compose(config: Config, log: Log): Handler {
       call: (sessionId, call) => server.receive(sessionId, call),
       missed: () => server.missedCalls(),
       activity: (name, payload) => live.receive(name, payload),
+      joiningEveryone: () => live.joining(),
+      joinedEveryone: () => live.joined(),
     },
   });
   const server = new AgentServer({
