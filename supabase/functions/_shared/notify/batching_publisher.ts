@@ -89,12 +89,9 @@ export class BatchingPublisher {
     return new Promise((resolve, reject) => {
       const bytes = messageBytes(message);
       if (this.#budget.blockedMs > MAX_PUBLISH_WAIT_MS) throw this.#refusal();
-      const settle = { resolve, reject };
-      if (
-        !this.#enqueue(topic, { kind: "letter", lane: "prompt", since: this.#now, message, bytes, settle })
-      ) {
-        throw relayUnavailable("too many are waiting");
-      }
+      const letter = { kind: "letter", message, bytes, settle: { resolve, reject } } as const;
+      if (this.#enqueue(topic, { ...letter, lane: "prompt", since: this.#now })) return;
+      throw relayUnavailable("too many are waiting");
     });
   }
 
@@ -124,7 +121,7 @@ export class BatchingPublisher {
   async drain(): Promise<void> {
     if (!this.#isIdle) {
       this.#draining ??= Promise.withResolvers();
-      if (this.#budget.blockedMs > 0) { for (const queue of this.#queues.values()) this.#giveUp(queue); }
+      if (this.#budget.blockedMs > 0) this.#queues.forEach((queue) => this.#giveUp(queue));
       this.#sleep();
       await this.#draining.promise;
     }
