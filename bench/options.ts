@@ -11,6 +11,7 @@ import { firstDelta } from "./scenarios/first_delta.ts";
 import { idleConnections } from "./scenarios/idle_connections.ts";
 import { notification } from "./scenarios/notification.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
+import { watchedAnswers } from "./scenarios/watched_answers.ts";
 
 const SCENARIOS: Readonly<Record<string, Scenario>> = {
   light,
@@ -25,6 +26,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   "durable-cpu": durableCpu,
   "durable-calls": durableCalls,
   "durable-resume": durableResume,
+  watched: watchedAnswers,
 };
 
 export const USAGE = `deno task bench [--only ${

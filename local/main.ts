@@ -29,6 +29,7 @@ async function start(): Promise<LocalStack> {
       hostname: settings.LOCAL_HOST,
       workers: settings.LOCAL_WORKERS,
       wallClockMs: settings.LOCAL_WALL_CLOCK_MS,
+      realtime: { limits: { eventsPerSecond: settings.LOCAL_REALTIME_MESSAGES_PER_SECOND } },
       testHooks: settings.LOCAL_TEST_HOOKS === "1",
       onLog: print,
       ...(settings.DATABASE_URL === undefined ? {} : { databaseUrl: settings.DATABASE_URL }),

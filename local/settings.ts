@@ -24,6 +24,7 @@ const schema = z.object({
   LOCAL_HOST: z.string().default("127.0.0.1"),
   LOCAL_WORKERS: whole(1, 32, undefined),
   LOCAL_WALL_CLOCK_MS: whole(0, 86_400_000, 0),
+  LOCAL_REALTIME_MESSAGES_PER_SECOND: whole(0, 1_000_000, 100),
   LOCAL_TEST_HOOKS: z.enum(["0", "1"], "must be 0 or 1").default("0"),
   LOCAL_DENO: z.string().optional(),
   DATABASE_URL: z.url({

@@ -39,7 +39,7 @@ const workerRequest = z.strictObject({
 
 const realtimeRequest = z.strictObject({
   /** `cut` drops every connection; `pause` refuses new ones until `resume`. */
-  action: z.enum(["cut", "pause", "resume"]),
+  action: z.enum(["cut", "pause", "resume", "overload", "relieve"]),
 });
 
 const databaseRequest = z.strictObject({

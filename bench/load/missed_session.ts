@@ -15,13 +15,17 @@ export interface MissedSession {
   resumeToken: string;
 }
 
+/** The session of a socket that has been welcomed, and the key to it. */
+export function sessionOf({ frames: [welcome] }: RawSocket): MissedSession {
+  const { session_id, resume_token } = JSON.parse(new TextDecoder().decode(welcome));
+  return { sessionId: session_id, resumeToken: resume_token };
+}
+
 export async function missEvents(port: number): Promise<MissedSession> {
   const socket = await RawSocket.open(port);
-  const [welcome] = socket.frames;
-  const { session_id, resume_token } = JSON.parse(new TextDecoder().decode(welcome));
   for (let turn = 0; turn < MISSED / 2; turn++) check(await ask(socket, SCRIPT), SCRIPT);
   socket.close();
-  return { sessionId: session_id, resumeToken: resume_token };
+  return sessionOf(socket);
 }
 
 /** Sessions with the same log and the same key: a worker has one that it has shown, so each can be met for the first time once. */

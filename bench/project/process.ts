@@ -1,6 +1,7 @@
 /** The project in a process of its own, and what a worker finds of it in its environment. */
 
 import { createKeys } from "../../local/keys.ts";
+import type { RealtimeStats } from "../../local/realtime/realtime.ts";
 import { SideProcess } from "../host/side_process.ts";
 import { invalid } from "../report/invalid.ts";
 import type { Counts } from "./call_counts.ts";
@@ -35,6 +36,11 @@ export class ProjectProcess {
   /** What it was asked since the last time. */
   async takeCounts(): Promise<Counts> {
     return await (await fetch(`${this.url}/bench/counts`)).json();
+  }
+
+  /** Posts that its Realtime took, and what it refused and closed for too many messages, since the start. */
+  async realtime(): Promise<Pick<RealtimeStats, "published" | "refused" | "closed">> {
+    return await (await fetch(`${this.url}/bench/realtime`)).json();
   }
 
   async sql(text: string): Promise<void> {

@@ -53,11 +53,12 @@ async function serve(databaseUrl: string): Promise<number> {
   });
   await app.ensureSystemSchema();
   for (const sql of [SUPABASE_ROLES, ...await readMigrations(), EXAMPLE_TABLE]) await connection.exec(sql);
-  const realtime = createRealtime({ keys, limits: { eventsPerSecond: 0 } });
+  const realtime = createRealtime({ keys });
   const counts = new CallCounts();
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
     const { pathname } = new URL(request.url);
     if (pathname === "/bench/counts") return Response.json(counts.take());
+    if (pathname === "/bench/realtime") return Response.json(realtime.stats());
     if (pathname === "/bench/sql") {
       await connection.exec(await request.text());
       return new Response();

@@ -46,6 +46,8 @@ export async function answerHttp(
 
 async function publish(request: Request, decoded: Decoded, context: Context): Promise<Response> {
   const { hub, tokens, policy } = context;
+  const key = keyOfRequest(request, tokens);
+  const verdict = key === undefined ? undefined : await tokens.verify(key);
   const { perSecond, limit } = hub.rate;
   const rolling = Math.trunc(perSecond);
   const headers = {
@@ -53,13 +55,11 @@ async function publish(request: Request, decoded: Decoded, context: Context): Pr
     "x-rate-rolling": String(rolling),
     "x-rate-limit-remaining": String(limit - rolling),
   };
-  const key = keyOfRequest(request, tokens);
-  const verdict = key === undefined ? undefined : await tokens.verify(key);
   if (verdict === undefined || verdict.problem !== undefined) {
     return Response.json({ message: "Unauthorized" }, { status: 401, headers });
   }
   if ("errors" in decoded) return Response.json({ errors: decoded.errors }, { status: 422, headers });
-  if (limit > 0 && perSecond >= limit) {
+  if (!hub.admits()) {
     return Response.json({ message: "You have exceeded your rate limit" }, { status: 429, headers });
   }
   for (const { room, broadcast } of decoded.messages) {

@@ -2,8 +2,7 @@
 
 import type { Clock } from "../../supabase/functions/_shared/ports.ts";
 import { type Broadcast, encodeBroadcast, type Version } from "./frames.ts";
-import { RateMeter } from "./rate_meter.ts";
-import { isOver } from "./settings.ts";
+import { MessageRate } from "./message_rate.ts";
 
 /** A public and a private topic of the same name are two. */
 export interface Room {
@@ -22,50 +21,86 @@ export interface Member {
 /** `realtime:` on the wire, nothing in a URL or in a policy. */
 export const TOPIC_PREFIX = "realtime:";
 
+/** What is on its way to the members when the limit is reached: it is then that they are shut out. */
+const UNDER_WAY_MS = 1000;
+const TOO_MANY = "Too many messages per second";
+
+interface Members {
+  readonly members: Set<Member>;
+  /** When they were last sent something. */
+  busyAt: number;
+}
+
 export class Hub {
-  readonly #rooms = new Map<string, Set<Member>>();
-  readonly #meter: RateMeter;
-  readonly #eventsPerSecond: number;
+  readonly #clock: Pick<Clock, "now">;
+  readonly #rooms = new Map<string, Members>();
+  readonly #rate: MessageRate;
+  #exceededAt: number | undefined;
+  #isOverloaded = false;
   #published = 0;
+  #refused = 0;
+  #closed = 0;
 
   constructor({ clock, eventsPerSecond }: { clock: Clock; eventsPerSecond: number }) {
-    this.#eventsPerSecond = eventsPerSecond;
-    // As the real server: bursts pass, what lasts does not.
-    this.#meter = new RateMeter(clock, { spans: 12, spanMs: 5000 });
+    this.#clock = clock;
+    this.#rate = new MessageRate(clock, eventsPerSecond);
   }
 
-  /** Broadcasts taken since the start. */
-  get published(): number {
-    return this.#published;
+  /** Broadcasts taken since the start, posts refused, and channels closed, for too many messages. */
+  get counts(): { published: number; refused: number; closed: number } {
+    return { published: this.#published, refused: this.#refused, closed: this.#closed };
   }
 
   /** What goes on at the moment, and what may. */
-  get rate(): { perSecond: number; limit: number; exceeded: boolean } {
-    const perSecond = this.#meter.perSecond();
-    const limit = this.#eventsPerSecond;
-    return { perSecond, limit, exceeded: isOver(perSecond, limit) };
+  get rate(): { perSecond: number; limit: number } {
+    const { perSecond, limit } = this.#rate;
+    return { perSecond: this.#isOverloaded ? Math.max(limit, perSecond) : perSecond, limit };
+  }
+
+  /** As if something else of the project used up all that it may: every member is shut out, and posts are refused. */
+  overload(isOverloaded: boolean): void {
+    this.#isOverloaded = isOverloaded;
+    if (!isOverloaded) return;
+    for (const { members } of [...this.#rooms.values()]) this.#shutOut(members);
   }
 
   join(room: Room, member: Member): void {
     const key = keyOf(room);
-    const members = this.#rooms.get(key) ?? new Set();
-    this.#rooms.set(key, members.add(member));
+    const known = this.#rooms.get(key) ?? { members: new Set(), busyAt: -Infinity };
+    this.#rooms.set(key, known);
+    known.members.add(member);
   }
 
   leave(room: Room, member: Member): void {
     const key = keyOf(room);
-    const members = this.#rooms.get(key);
-    members?.delete(member);
-    if (members?.size === 0) this.#rooms.delete(key);
+    const known = this.#rooms.get(key);
+    known?.members.delete(member);
+    if (known?.members.size === 0) this.#rooms.delete(key);
+  }
+
+  /** Whether a post is taken: not over the limit on events. Every room where something is under way is then shut out. */
+  admits(): boolean {
+    const exceededAt = this.#rate.exceededAt;
+    if (exceededAt !== undefined && exceededAt !== this.#exceededAt) {
+      for (const { members, busyAt } of [...this.#rooms.values()]) {
+        if (busyAt >= exceededAt - UNDER_WAY_MS) this.#shutOut(members);
+      }
+    }
+    this.#exceededAt = exceededAt;
+    const isAdmitted = exceededAt === undefined && !this.#isOverloaded;
+    if (!isAdmitted) this.#refused++;
+    return isAdmitted;
   }
 
   /** Delivers to every member but `from`. Over the limit on events, every member is shut out, as on the platform. */
   publish(room: Room, broadcast: Broadcast, from?: Member): void {
     this.#published++;
-    this.#meter.add();
-    const members = this.#rooms.get(keyOf(room)) ?? new Set();
+    this.#rate.add();
+    const known = this.#rooms.get(keyOf(room));
+    if (known === undefined) return;
+    known.busyAt = this.#clock.now();
     const encoded = new Map<Version, string | Uint8Array<ArrayBuffer> | undefined>();
-    for (const member of members) {
+    for (const member of known.members) {
       if (member === from) continue;
       const { version } = member;
       if (!encoded.has(version)) {
@@ -73,11 +108,17 @@ export class Hub {
       }
       const frame = encoded.get(version);
       if (frame === undefined) continue;
-      this.#meter.add();
+      this.#rate.add();
       member.deliver(frame);
     }
-    if (!this.rate.exceeded) return;
-    for (const member of [...members]) member.shutDown("Too many messages per second");
+    if (this.#isOverloaded || this.#rate.exceededAt !== undefined) this.#shutOut(known.members);
+  }
+
+  #shutOut(members: ReadonlySet<Member>): void {
+    for (const member of [...members]) {
+      this.#closed++;
+      member.shutDown(TOO_MANY);
+    }
   }
 }
 

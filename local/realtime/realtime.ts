@@ -23,6 +23,9 @@ export interface RealtimeStats {
   paused: boolean;
   /** Broadcasts taken since the start, whether anybody listened or not. */
   published: number;
+  /** Posts refused and channels closed since the start, as there were too many messages. */
+  refused: number;
+  closed: number;
   connections: ConnectionStats[];
 }
 
@@ -33,6 +36,10 @@ export interface RealtimeControl {
   /** Refuses requests and connections with 503 from now on; those that are open stay. */
   pause(): void;
   resume(): void;
+  /** From now on the project is over its limit on messages: channels are closed, and posts refused with 429. */
+  overload(): void;
+  /** It no longer is. */
+  relieve(): void;
   stats(): RealtimeStats;
 }
 
@@ -91,9 +98,11 @@ export function createRealtime(options: RealtimeOptions): Realtime {
     cut,
     pause: () => paused = true,
     resume: () => paused = false,
+    overload: () => context.hub.overload(true),
+    relieve: () => context.hub.overload(false),
     stats: () => ({
       paused,
-      published: context.hub.published,
+      ...context.hub.counts,
       connections: [...connections].map((connection) => connection.stats()),
     }),
     get cutSignal(): AbortSignal {

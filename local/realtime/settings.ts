@@ -12,7 +12,7 @@ export interface RealtimeLimits {
   joinsPerSecond: number;
   /** Channels of one connection. Default: 100. */
   channelsPerConnection: number;
-  /** Messages in and deliveries out, on the average of a minute. Default: 100. */
+  /** Messages in and deliveries out, on the average of a minute; see `message_rate.ts`. Default: 100. */
   eventsPerSecond: number;
   /** Payload of a broadcast. Default: 3,000,000. */
   payloadBytes: number;

@@ -8,6 +8,8 @@ import type { World } from "./world.ts";
 const KILL_EVERY_MS = 4000;
 const DATABASE_EVERY_MS = 6000;
 const RELAY_EVERY_MS = 7000;
+/** Of the relay's troubles, those in which it is over its limit. */
+const OVERLOAD = 0.3;
 const KILL_NOTIFIER = 0.1;
 const STALL_EVERY_MS = 9000;
 /** Of the database's outages, those that outlast a lease. */
@@ -72,8 +74,13 @@ export function startWeather(world: World, random: Random): () => void {
     tally.databaseTroubles++;
   });
   repeat("relay", RELAY_EVERY_MS, (chance) => {
-    stack.realtime.cut();
     tally.relayTroubles++;
+    if (chance.chance(OVERLOAD)) {
+      stack.realtime.overload();
+      after(chance.int(200, 5000), () => stack.realtime.relieve());
+      return;
+    }
+    stack.realtime.cut();
     if (!chance.chance(0.5)) return;
     stack.realtime.pause();
     after(chance.int(200, 2000), () => stack.realtime.resume());
@@ -83,6 +90,7 @@ export function startWeather(world: World, random: Random): () => void {
     stalled.forEach(wake);
     stack.database.calm();
     stack.realtime.resume();
+    stack.realtime.relieve();
   };
 }
 

@@ -69,8 +69,6 @@ export async function openWorld(options: ChaosOptions, parts: Part[]): Promise<W
     ...(postgres && { databaseUrl: postgres.url }),
     ...(functions && { functions }),
     model: { baseUrl: model.baseUrl },
-    // What the Pro plan allows.
-    realtime: { limits: { eventsPerSecond: 500 } },
     onLog: (line) => log?.writeSync(encoder.encode(`${new Date().toISOString()} ${line}\n`)),
   });
   parts.push({

@@ -73,10 +73,10 @@ Deno.test("supabase-js never reconnects by itself: after three cuts there is one
 });
 
 Deno.test("channels that the server closes are joined again: too many messages", async () => {
-  // On the average of a minute; a message and its delivery are two.
-  await using listening = await openListening({ limits: { eventsPerSecond: 1.01 } });
-  const { tested, heard } = listening;
-  for (let n = 0; n < 100 && tested.lines.length < 2; n++) {
+  // A message and its delivery are two. What the average is changes every five seconds of Realtime's clock.
+  await using listening = await openListening({ clock, limits: { eventsPerSecond: 1 } });
+  const { server, tested, heard } = listening;
+  for (let n = 0; n < 10_000 && tested.lines.length < 2; n++) {
     await tested.relay.publish("t", message(n)).catch(() => {});
   }
   await until(() => tested.lines.length === 3);
@@ -86,6 +86,14 @@ Deno.test("channels that the server closes are joined again: too many messages",
   await assert.rejects(tested.relay.publish("t", message(0)), {
     cause: new Error('HTTP 429: {"message":"You have exceeded your rate limit"}'),
   });
+  // Both are told to whoever keeps to a rate: the refusals with what the rate is, the closing without.
+  const { refused } = server.realtime.stats();
+  const told = tested.pressures.filter(({ isRefused }) => isRefused);
+  assert.equal(told.length, refused + 1);
+  assert.deepEqual(told.filter(({ rate }) => rate === undefined), [{ isRefused: true }]);
+  assert.ok(told.every(({ rate }) => rate === undefined || rate.perSecond >= rate.limit));
+  const taken = tested.pressures.find(({ isRefused }) => !isRefused);
+  assert.deepEqual(taken, { isRefused: false, rate: { limit: 1, perSecond: 0 } });
 });
 
 Deno.test("channels that the server closes are joined again: a token has expired", async () => {

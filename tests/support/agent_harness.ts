@@ -34,6 +34,7 @@ import { MemoryStore } from "../../supabase/functions/_shared/session/memory_sto
 import type { SessionSettings } from "../../supabase/functions/_shared/session/session.ts";
 import { FakeVerifier } from "./fake_verifier.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
+import { offerTo } from "./offers.ts";
 import { ScriptedModel } from "./scripted_model.ts";
 
 export const PUBLISHABLE_KEY = "sb_publishable_test";
@@ -77,9 +78,12 @@ export interface AgentOptions {
   idleTimeoutMs?: number;
   /** Where it tells other workers something. */
   call?: RunnerCall;
+  /** Where it offers the pieces of its answer. Default: they go to `call` in a turn of their own. */
+  offer?: RunnerOffer;
 }
 
 type RunnerCall = AgentServerOptions["registry"]["session"]["call"];
+type RunnerOffer = AgentServerOptions["registry"]["session"]["offer"];
 
 /** Ids in the order in which they are asked for, in the form of the real ones. */
 export class CountedIds implements Ids {
@@ -236,6 +240,7 @@ export async function until(condition: () => boolean): Promise<void> {
 /** An agent with the defaults of `.env.example`, `AUTH_MODE=optional` and no rate limit unless told otherwise. */
 export function startAgent(options: AgentOptions = {}): TestAgent {
   const { clock = new ManualClock(), model = new ScriptedModel(), isDurable = false } = options;
+  const { call = (): void => {} } = options;
   const verifier = new FakeVerifier(clock);
   const metrics = new Metrics();
   const logged: LogEntry[] = [];
@@ -274,7 +279,8 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
       session: {
         clock,
         ids: options.ids ?? new CountedIds(),
-        call: options.call ?? ((): void => {}),
+        call,
+        offer: options.offer ?? offerTo(call),
         checkpoints: new Checkpoints({ clock, intervalMs: 500, isDurable: () => isDurable }),
         renewLeaseMs: 1500,
         log,

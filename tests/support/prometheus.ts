@@ -58,3 +58,11 @@ function parseLabels(text: string): Record<string, string> {
   }
   return labels;
 }
+
+/** What a counter or gauge stands at; 0 where nothing was counted. */
+export function valueOf(page: string, name: string, labels: Readonly<Record<string, string>> = {}): number {
+  const samples = parsePrometheus(page).get(name)?.samples ?? assert.fail(`there is no ${name}`);
+  const isMeant = (sample: Sample): boolean =>
+    Object.entries(labels).every(([label, value]) => sample.labels[label] === value);
+  return samples.filter(isMeant).reduce((sum, { value }) => sum + value, 0);
+}

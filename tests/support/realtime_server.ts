@@ -17,7 +17,7 @@ export interface TestRealtime extends AsyncDisposable {
   comeBack(): void;
 }
 
-/** Without delays before refusals, and without a limit on messages, unless `options` say otherwise. */
+/** As a real project's, but without delays before refusals, unless `options` say otherwise. */
 export async function openTestRealtime(options: Partial<RealtimeOptions> = {}): Promise<TestRealtime> {
   const keys = await createKeys({});
   const requests: string[] = [];
@@ -31,7 +31,6 @@ export async function openTestRealtime(options: Partial<RealtimeOptions> = {}): 
       keys,
       delays: { joinErrorMs: 0, handshakeErrorMs: 0 },
       ...options,
-      limits: { eventsPerSecond: 0, ...options.limits },
     });
     aborting = new AbortController();
     const { signal } = aborting;

@@ -2,7 +2,7 @@
 
 import * as supabaseJs from "@supabase/supabase-js";
 import type { RealtimeOptions } from "../../local/realtime/settings.ts";
-import type { Relay } from "../../supabase/functions/_shared/ports.ts";
+import type { Relay, RelayPressure } from "../../supabase/functions/_shared/ports.ts";
 import { jsonLog } from "../../supabase/functions/_shared/platform/system.ts";
 import {
   createRealtimeRelay,
@@ -20,6 +20,8 @@ export interface RelayUnderTest extends AsyncDisposable {
   /** What was logged, as the lines that an operator would see. */
   lines: string[];
   loads: number;
+  /** What it told of Realtime's message rate. */
+  pressures: RelayPressure[];
 }
 
 export function openRelay(
@@ -27,12 +29,14 @@ export function openRelay(
 ): RelayUnderTest {
   const lines: string[] = [];
   const log = jsonLog({ write: (line) => lines.push(line) });
-  const opened = { lines, loads: 0 };
+  const pressures: RelayPressure[] = [];
+  const onPressure = (pressure: RelayPressure): void => void pressures.push(pressure);
+  const opened = { lines, pressures, loads: 0 };
   const load = () => {
     opened.loads++;
     return Promise.resolve(supabaseJs);
   };
-  const relay = createRealtimeRelay({ clock, log, load, ...options });
+  const relay = createRealtimeRelay({ clock, log, load, onPressure, ...options });
   return Object.assign(opened, { relay, [Symbol.asyncDispose]: () => relay.close() });
 }
 

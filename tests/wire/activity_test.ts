@@ -84,7 +84,6 @@ Deno.test("[AC8] [AC14] [AC22] [AC25] events reach a watcher of another worker, 
     env: { RATE_LIMIT_PER_MINUTE: "0" },
     workers: 2,
     model: { baseUrl: model.baseUrl },
-    realtime: { limits: { eventsPerSecond: 0 } },
   };
   await withLocalStack(options, async (stack) => {
     const watcher = watch(stack, stack.keys.secretKey);
@@ -116,6 +115,28 @@ Deno.test("[AC8] [AC14] [AC22] [AC25] events reach a watcher of another worker, 
       }
     }
     assert.deepEqual(await watcher.end(), { code: 1001, reason: "Server shutting down" });
+  });
+});
+
+Deno.test("[AC25] the first turn at a worker that has just come is shown to who watches at another one, from the start", async () => {
+  await using model = new HandModel({ respond: echo });
+  const options = { env: { RATE_LIMIT_PER_MINUTE: "0" }, workers: 2, model: { baseUrl: model.baseUrl } };
+  await withLocalStack(options, async (stack) => {
+    const watcher = watch(stack, stack.keys.secretKey);
+    await established(watcher);
+    await eventually(
+      "the watched worker's channel",
+      () => stack.realtime.stats().connections[0]?.channels[0],
+    );
+    // Round robin: the other worker has done nothing yet.
+    await using client = await connect(`${stack.wsUrl}/functions/v1/agent_websocket`);
+    await client.answer("Hi");
+    const own = (): Seen[] =>
+      eventsOf(watcher).filter(({ data }) => data.sessionId === client.welcome.session_id);
+    // Sooner than a watched worker says so by itself.
+    await eventually("the end of the turn", () => own().some(({ data }) => data.stage === "completed"), 4000);
+    const told = own().flatMap(({ data }) => data.event ?? data.stage ?? []);
+    assert.deepEqual(told, ["created", "queued", "thinking", "streaming", "completed"]);
   });
 });
 

@@ -130,35 +130,65 @@ Deno.test("local realtime: too many joins in a second cost the connection, and h
 
 Deno.test("local realtime: too many messages close the channel for every member", async () => {
   const clock = new ManualClock();
-  // 60 events a minute: each message counts once, and once for each member that gets it.
-  await withRealtime({ clock, limits: { eventsPerSecond: 1 } }, async ({ clients, keys, url }) => {
+  // Each message counts once, and once for each member that gets it.
+  await withRealtime({ clock, limits: { eventsPerSecond: 6 } }, async ({ clients, keys, url, realtime }) => {
+    const rates = ["x-rate-limit", "x-rate-rolling", "x-rate-limit-remaining"];
+    const post = async (): Promise<{ status: number; body: string; rates: (string | null)[] }> => {
+      const response = await fetch(`${url}/realtime/v1/api/broadcast/room/events/e`, {
+        method: "POST",
+        headers: { apikey: keys.secretKey, "content-type": "application/json" },
+        body: "{}",
+      });
+      const { status, headers } = response;
+      return { status, body: await response.text(), rates: rates.map((name) => headers.get(name)) };
+    };
     const [ada, ben, other] = [
       await join(clients.client(keys.publishableKey), "room"),
       await join(clients.client(keys.publishableKey), "room"),
       await join(clients.client(keys.publishableKey), "another room"),
     ];
-    for (let n = 1; n <= 31; n++) await ada.channel.send({ type: "broadcast", event: "e", payload: { n } });
+    // Five seconds, beside the first tick, which is empty.
+    for (let n = 1; n <= 20; n++) assert.equal((await post()).status, 202);
+    assert.deepEqual([ada.received.length, ben.received.length], [20, 20]);
+    clock.advance(4999);
+    assert.equal((await post()).rates[1], "0");
+    clock.advance(1);
+    const refused = await post();
+    assert.equal(refused.status, 429);
+    assert.deepEqual(JSON.parse(refused.body), { message: "You have exceeded your rate limit" });
+    assert.deepEqual(refused.rates, ["6", "6", "0"]);
     for (const member of [ada, ben]) {
       await eventually("the end of the channel", () => member.statuses.includes("CLOSED"));
       assert.deepEqual(member.system, ["Too many messages per second"]);
     }
+    // Nothing was on its way there.
     assert.deepEqual([other.statuses, other.system], [["SUBSCRIBED"], []]);
-    const post = async (): Promise<Response> =>
-      await fetch(`${url}/realtime/v1/api/broadcast/room/events/e`, {
-        method: "POST",
-        headers: { apikey: keys.secretKey, "content-type": "application/json" },
-        body: "{}",
-      });
+    assert.deepEqual([realtime.stats().refused, realtime.stats().closed], [1, 2]);
+    // What comes over a socket is taken still, and costs those who hear it their channel.
+    await other.channel.send({ type: "broadcast", event: "e", payload: {} });
+    await eventually("the end of the channel", () => other.statuses.includes("CLOSED"));
     clock.advance(5000);
-    const refused = await post();
-    assert.equal(refused.status, 429);
-    assert.deepEqual(await refused.json(), { message: "You have exceeded your rate limit" });
-    const rates = ["x-rate-limit", "x-rate-rolling", "x-rate-limit-remaining"];
-    assert.deepEqual(rates.map((name) => refused.headers.get(name)), ["1", "1", "0"]);
-    clock.advance(60_000);
     const accepted = await post();
-    assert.deepEqual([accepted.status, await accepted.text()], [202, ""]);
-    assert.deepEqual(rates.map((name) => accepted.headers.get(name)), ["1", "0", "1"]);
+    assert.deepEqual(accepted, { status: 202, body: "", rates: ["6", "4", "2"] });
+    for (let n = 0; n < 70; n++) await post();
+    // The average of a minute: nothing of this is left after it.
+    clock.advance(5000);
+    assert.equal((await post()).status, 429);
+    clock.advance(60_000);
+    assert.equal((await post()).rates[1], "0");
+  });
+});
+
+Deno.test("local realtime: overloaded, it closes every channel and refuses posts, and takes them again after", async () => {
+  await withRealtime({}, async ({ clients, keys, realtime }) => {
+    const ada = await join(clients.client(keys.publishableKey), "room");
+    const channel = clients.client(keys.secretKey).channel("room");
+    realtime.overload();
+    await eventually("the end of the channel", () => ada.statuses.includes("CLOSED"));
+    assert.deepEqual(ada.system, ["Too many messages per second"]);
+    await assert.rejects(channel.httpSend("e", {}), /You have exceeded your rate limit/);
+    realtime.relieve();
+    await channel.httpSend("e", {});
   });
 });
 

@@ -58,6 +58,8 @@ Deno.test("local stack: the hooks cut Realtime off and let it come back", async 
     assert.deepEqual(await stats(stack), {
       paused: false,
       published: 0,
+      refused: 0,
+      closed: 0,
       connections: [{ vsn: "2.0.0", channels: [{ topic: "room", private: true }] }],
     });
     const bystander = new WebSocket(

@@ -16,17 +16,26 @@ Deno.test("local settings: `.env` adds to the environment, and what is set outsi
 });
 
 Deno.test("local settings: an empty value is not set, and every wrong one is named", () => {
-  const { PORT, LOCAL_HOST, LOCAL_WORKERS, LOCAL_WALL_CLOCK_MS, LOCAL_TEST_HOOKS } = readSettings({
+  const { PORT, LOCAL_HOST, LOCAL_WORKERS, LOCAL_WALL_CLOCK_MS, LOCAL_TEST_HOOKS, ...others } = readSettings({
     PORT: "",
   });
+  const { LOCAL_REALTIME_MESSAGES_PER_SECOND } = others;
   assert.deepEqual(
-    { PORT, LOCAL_HOST, LOCAL_WORKERS, LOCAL_WALL_CLOCK_MS, LOCAL_TEST_HOOKS },
+    {
+      PORT,
+      LOCAL_HOST,
+      LOCAL_WORKERS,
+      LOCAL_WALL_CLOCK_MS,
+      LOCAL_TEST_HOOKS,
+      LOCAL_REALTIME_MESSAGES_PER_SECOND,
+    },
     {
       PORT: 54_321,
       LOCAL_HOST: "127.0.0.1",
       LOCAL_WORKERS: 2,
       LOCAL_WALL_CLOCK_MS: 0,
       LOCAL_TEST_HOOKS: "0",
+      LOCAL_REALTIME_MESSAGES_PER_SECOND: 100,
     },
   );
   assert.equal(readSettings({ SESSION_STORE: "memory" }).LOCAL_WORKERS, 1);

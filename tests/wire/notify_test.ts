@@ -7,7 +7,6 @@ import { echo, HandModel } from "../support/hand_model.ts";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { type AgentClient, connect, of } from "../support/agent_client.ts";
 
-const QUICK = { eventsPerSecond: 0 };
 /** How long Realtime is away, and how often it is looked at meanwhile. */
 const OUTAGE_MS = 10_000;
 const RETRY_MS = 250;
@@ -44,7 +43,7 @@ async function listening(stack: TestStack, query = ""): Promise<AgentClient> {
 
 Deno.test("[NT1] [NT2] [SQ1] a notification reaches the session's socket on another worker, with its seq, in order", async () => {
   await using model = new HandModel({ respond: echo });
-  const options = { workers: 2, model: { baseUrl: model.baseUrl }, realtime: { limits: QUICK } };
+  const options = { workers: 2, model: { baseUrl: model.baseUrl } };
   await withLocalStack(options, async (stack) => {
     await using client = await listening(stack);
     await client.answer("What came before");
@@ -76,7 +75,7 @@ Deno.test("[NT1] [NT2] [SQ1] a notification reaches the session's socket on anot
 });
 
 Deno.test("[NT2] [RS1] who was away when it came gets it on resume", async () => {
-  await withLocalStack({ realtime: { limits: QUICK } }, async (stack) => {
+  await withLocalStack({}, async (stack) => {
     const client = await listening(stack);
     const query = client.resumeQuery();
     await client[Symbol.asyncDispose]();
@@ -87,7 +86,7 @@ Deno.test("[NT2] [RS1] who was away when it came gets it on resume", async () =>
 });
 
 Deno.test("[NT3] a user's sessions, and everyone", async () => {
-  await withLocalStack({ workers: 2, realtime: { limits: QUICK } }, async (stack) => {
+  await withLocalStack({ workers: 2 }, async (stack) => {
     const token = await stack.token({ claims: { sub: "11111111-1111-4111-8111-111111111111" } });
     await using one = await listening(stack, `?jwt=${token}`);
     await using two = await listening(stack, `?jwt=${token}`);
@@ -203,7 +202,7 @@ Deno.test("[NT5] what is wrong with a post is named, field by field", async () =
 });
 
 Deno.test("[NT6] an id makes a retry harmless, and cannot be used for something else", async () => {
-  await withLocalStack({ realtime: { limits: QUICK } }, async (stack) => {
+  await withLocalStack({}, async (stack) => {
     await using client = await listening(stack);
     const body = { session_id: String(client.welcome.session_id), message: "once", id: "n1" };
     assert.deepEqual((await post(stack, body)).body, { id: "n1", durable: false });
@@ -222,7 +221,6 @@ Deno.test("[NT7] [RL2] while Realtime is away for 10 s nobody is told that it wa
     workers: 2,
     env: { RATE_LIMIT_PER_MINUTE: "0", NOTIFY_RATE_LIMIT_PER_MINUTE: "0" },
     model: { baseUrl: model.baseUrl },
-    realtime: { limits: QUICK },
   };
   await withLocalStack(options, async (stack) => {
     // In turn: one on each worker.
@@ -276,7 +274,7 @@ Deno.test("[NT7] [RL2] while Realtime is away for 10 s nobody is told that it wa
 });
 
 Deno.test("[NT8] the helper, and supabase.functions.invoke, as the README shows them", async () => {
-  await withLocalStack({ realtime: { limits: QUICK } }, async (stack) => {
+  await withLocalStack({}, async (stack) => {
     await using client = await listening(stack);
     const { url: supabaseUrl, keys: { secretKey } } = stack;
     const notify = createNotifyClient({ supabaseUrl, secretKey, fetch });
@@ -302,7 +300,7 @@ Deno.test("[NT8] the helper, and supabase.functions.invoke, as the README shows 
 });
 
 Deno.test("[NT5] a burst of 10,000 posts is answered, every one, and the function lives", async () => {
-  await withLocalStack({ realtime: { limits: QUICK } }, async (stack) => {
+  await withLocalStack({}, async (stack) => {
     const counts = new Map<number, number>();
     for (let round = 0; round < 100; round++) {
       const answers = await Promise.all(

@@ -52,11 +52,10 @@ async function listening(stack: TestStack): Promise<AgentClient> {
   return client;
 }
 
-const QUICK = { realtime: { limits: { eventsPerSecond: 0 } } };
 const NOTIFY = "Notify from your other functions";
 
 Deno.test("[NT8] README.md: the helper's three lines reach a client", async () => {
-  await withLocalStack(QUICK, async (stack) => {
+  await withLocalStack({}, async (stack) => {
     await using client = await listening(stack);
     const [helper = ""] = blocks(NOTIFY, "ts");
     assert.equal(helper.trim().split("\n").length, 3);
@@ -69,7 +68,7 @@ Deno.test("[NT8] README.md: the helper's three lines reach a client", async () =
 });
 
 Deno.test("[NT8] README.md: the curl line reaches a client", async () => {
-  await withLocalStack(QUICK, async (stack) => {
+  await withLocalStack({}, async (stack) => {
     await using client = await listening(stack);
     const [line = ""] = blocks(NOTIFY, "sh");
     assert.match(line, /^curl /);
@@ -86,7 +85,7 @@ Deno.test("[NT8] README.md: the curl line reaches a client", async () => {
 });
 
 Deno.test("[NT8] README.md: supabase.functions.invoke reaches a client", async () => {
-  await withLocalStack(QUICK, async (stack) => {
+  await withLocalStack({}, async (stack) => {
     await using client = await listening(stack);
     const [, invoke = ""] = blocks(NOTIFY, "ts");
     assert.match(invoke, /supabase\.functions\.invoke/);

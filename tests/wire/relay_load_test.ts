@@ -11,7 +11,7 @@ const SHARDS = 8;
 
 Deno.test("[RL1] a worker that holds 5,000 sessions uses one connection and a channel for each shard and one more", async () => {
   const env = { RATE_LIMIT_PER_MINUTE: "0", RELAY_SHARDS: String(SHARDS), MAX_SESSIONS: String(SESSIONS) };
-  await withLocalStack({ env, realtime: { limits: { eventsPerSecond: 0 } } }, async (stack) => {
+  await withLocalStack({ env }, async (stack) => {
     const port = Number(new URL(stack.url).port);
     const welcomes: Record<string, unknown>[] = [];
     const open = async (): Promise<void> => {

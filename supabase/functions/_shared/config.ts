@@ -96,6 +96,7 @@ export const environment = {
   // Notifications and live activity
   RELAY: otherwise("auto", oneOf("auto", "off")),
   RELAY_SHARDS: otherwise(8, whole(1, 99)),
+  RELAY_MESSAGES_PER_SECOND: otherwise(20, whole(0, 100_000)),
   NOTIFY_RATE_LIMIT_PER_MINUTE: otherwise(600, whole(0)),
   ACTIVITY_PATH: otherwise("/api/v1/activity/live", path),
   ACTIVITY_HEARTBEAT_MS: otherwise(30_000, durationMs(0)),

@@ -30,6 +30,9 @@ const COUNTERS = {
     label: "reason",
     help: "Messages of the relay that were dropped, by reason: forged, stale or repeated",
   },
+  relay_posts_total: { label: "outcome", help: "Posts to the relay, by outcome: taken, refused or failed" },
+  relay_merged_total: { help: "Messages that needed no post of their own" },
+  relay_dropped_total: { help: "Messages that were given up, as what they told is found elsewhere" },
   activity_events_failed_total: { help: "Activity events that could not be encoded" },
 } as const satisfies Record<string, { label?: string; help: string }>;
 

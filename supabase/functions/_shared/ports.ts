@@ -399,6 +399,16 @@ export interface Relay {
   close(): Promise<void>;
 }
 
+/** What the relay's server says of the message rate of the whole project, beside an answer or with a refusal. */
+export interface RelayPressure {
+  /** Whether it took nothing, or closed channels, because there are too many messages. */
+  isRefused: boolean;
+  /** How long it asks to be left alone, in milliseconds. */
+  retryAfterMs?: number;
+  /** Messages a second, on its own average, and how many there may be. */
+  rate?: { perSecond: number; limit: number };
+}
+
 /** Who listens to a topic. Neither function may throw. */
 export interface RelayListener {
   onMessage(message: RelayMessage): void;

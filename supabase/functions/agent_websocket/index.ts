@@ -61,7 +61,7 @@ function compose(config: Config, log: Log): Handler {
     onWatched: (isWatched) => inbox.watched(isWatched),
   });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
-  const calls = new SessionCalls({ relay, log, topicOf, from: around.workerId, isNeeded: isShared });
+  const calls = new SessionCalls({ relay, topicOf, from: around.workerId, isNeeded: isShared });
   const limiter = new RateLimiter(clock, {
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     burst: config.RATE_LIMIT_BURST,
@@ -93,6 +93,7 @@ function compose(config: Config, log: Log): Handler {
     checkpoints: new Checkpoints({ clock, intervalMs: config.CHECKPOINT_INTERVAL_MS, isDurable: isShared }),
     renewLeaseMs: config.TURN_LEASE_MS / 3,
     call: (sessionId, call) => calls.send(sessionId, call),
+    offer: (sessionId, source) => calls.offer(sessionId, source),
     settings: sessionSettings(config),
   };
   const identity = createIdentityPolicy(config, clock);
@@ -110,6 +111,8 @@ function compose(config: Config, log: Log): Handler {
       call: (sessionId, call) => server.receive(sessionId, call),
       missed: () => server.missedCalls(),
       activity: (name, payload) => live.receive(name, payload),
+      joiningEveryone: () => live.joining(),
+      joinedEveryone: () => live.joined(),
     },
   });
   const server = new AgentServer({

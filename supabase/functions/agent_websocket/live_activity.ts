@@ -5,11 +5,12 @@
 
 import type { ActivityHub, EventOwner } from "../_shared/activity/activity_hub.ts";
 import { AgentActivity } from "../_shared/activity/agent_activity.ts";
+import { type ActivityRelay, RelayedActivity } from "../_shared/activity/relayed_activity.ts";
 import type { ActivitySink } from "../_shared/activity/reporter.ts";
 import type { Config } from "../_shared/config.ts";
 import type { Metrics } from "../_shared/metrics.ts";
 import { OnDemand } from "../_shared/on_demand.ts";
-import type { Clock, Ids, Log, Relay } from "../_shared/ports.ts";
+import type { Clock, Ids, Log } from "../_shared/ports.ts";
 import type { ActivityEvent } from "../_shared/protocol/activity_events.ts";
 import { RELAY_MESSAGES } from "../_shared/protocol/topics.ts";
 import type { Readers } from "./loaded_later.ts";
@@ -23,7 +24,7 @@ export interface LiveActivityDeps {
   ids: Ids;
   log: Log;
   metrics: Metrics;
-  relay: Relay;
+  relay: ActivityRelay;
   workerId: string;
   readers: Readers;
   /** What there is at this moment. */
@@ -36,35 +37,66 @@ export class LiveActivity implements ActivitySink {
   /** What the agent tells goes in here. */
   readonly reporter: AgentActivity;
   readonly #log: Log;
+  /** Undefined where there are no other workers. */
+  readonly #relayed: RelayedActivity | undefined;
   readonly #load: OnDemand<WatchedActivity>;
 
   constructor(config: Config, deps: LiveActivityDeps) {
     const reporter = this.reporter = new AgentActivity(this, deps.clock);
     this.#log = deps.log;
+    const isShared = config.RELAY !== "off" && config.project !== undefined;
+    const isWatchedHere = (): boolean => this.#load.loaded?.hub.isWatched ?? false;
+    const relayed = this.#relayed = isShared ? new RelayedActivity({ ...deps, isWatchedHere }) : undefined;
     this.#load = new OnDemand(async () => {
       const { createWatchedActivity } = await import("./watched_activity.ts");
-      return createWatchedActivity(config, { deps, reporter });
+      return createWatchedActivity(config, { deps, reporter, sink: this, relayed });
     }, { maxWaiting: MAX_WAITING });
   }
 
-  /** While it is loaded, somebody has come to watch, or has said so. */
+  /** Whether somebody watches here, or is about to, or may at another worker. */
   get isWatched(): boolean {
-    return this.#load.loaded?.relayed.isWatched ?? this.#load.isWanted;
+    const isWatchedHere = this.#load.loaded?.hub.isWatched ?? this.#load.isWanted;
+    return isWatchedHere || (this.#relayed?.mayBeWatched ?? false);
   }
 
   broadcast(event: ActivityEvent, owner?: EventOwner): void {
-    // Nobody watches, or says so, before it is on its way.
-    if (this.#load.isWanted) this.#load.use(({ relayed }) => relayed.broadcast(event, owner), () => {});
+    this.#relayed?.broadcast(event, owner);
+    // Nobody watches here before it is on its way.
+    if (this.#load.isWanted) this.#load.use(({ hub }) => hub.broadcast(event, owner), () => {});
+  }
+
+  /** This worker is about to hear what others tell, and hears it from now on. */
+  joining(): void {
+    this.#relayed?.joining();
+  }
+
+  joined(): void {
+    this.#relayed?.joined();
   }
 
   /** Takes a message of the relay. Answers whether it was about activity. */
   receive(name: string, payload: unknown): boolean {
-    if (name !== RELAY_MESSAGES.activityWatched && name !== RELAY_MESSAGES.activity) return false;
+    const isOwn = this.#relayed?.isOwn(payload) ?? true;
+    switch (name) {
+      case RELAY_MESSAGES.activityAsked:
+        if (!isOwn) this.#relayed?.heardAsked();
+        return true;
+      case RELAY_MESSAGES.activityWatched:
+        if (!isOwn) this.#relayed?.heardWatched();
+        return true;
+      case RELAY_MESSAGES.activity:
+        if (!isOwn && this.#load.isWanted) this.#show(payload);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #show(payload: unknown): void {
     this.#load.use(
-      ({ relayed }) => relayed.receive(name, payload),
+      ({ show }) => show(payload),
       (error) => this.#log.write({ level: "error", event: "activity_not_read", error }),
     );
-    return true;
   }
 
   /** Where somebody who watches is taken. */

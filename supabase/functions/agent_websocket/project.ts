@@ -3,11 +3,10 @@
 import type { Config } from "../_shared/config.ts";
 import type { IdentityPolicy } from "../_shared/guard/identity.ts";
 import { publishableKeyMatcher } from "../_shared/guard/keys.ts";
-import { MessageSeal } from "../_shared/guard/message_seal.ts";
 import type { Metrics } from "../_shared/metrics.ts";
 import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
 import { InProcessRelay } from "../_shared/notify/in_process_relay.ts";
-import { SigningRelay } from "../_shared/notify/signing_relay.ts";
+import { overPublicCarrier } from "../_shared/notify/public_carrier.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
@@ -44,18 +43,14 @@ export function createRelay(
   config: Config,
   { clock, log, metrics }: Surroundings & { metrics: Metrics },
 ): BatchingRelay {
-  const { RELAY: mode, project, secretKeys } = config;
+  const { RELAY: mode, RELAY_MESSAGES_PER_SECOND: perSecond, project, secretKeys } = config;
   if (mode === "off" || project === undefined) {
     return new BatchingRelay({ relay: new InProcessRelay(), clock, log });
   }
-  const relay = new SigningRelay({
-    relay: createRealtimeRelay({ ...project, clock, log }),
-    seal: new MessageSeal(secretKeys),
-    clock,
-    log,
-    onDropped: (reason) => metrics.count("relay_forged_total", reason),
-  });
-  return new BatchingRelay({ relay, clock, log });
+  return overPublicCarrier(
+    (onPressure) => createRealtimeRelay({ ...project, clock, log, onPressure }),
+    { clock, log, metrics, perSecond, secretKeys, random: Math.random },
+  );
 }
 
 export function createIdentityPolicy(config: Config, clock: Clock): IdentityPolicy {

@@ -1,24 +1,33 @@
-/** Puts together what shows activity to those who watch it here, and to other workers that are watched. */
+/** Puts together what shows activity to those who watch it here. */
 
 import { ActivityHub } from "../_shared/activity/activity_hub.ts";
 import type { AgentActivity } from "../_shared/activity/agent_activity.ts";
 import { LoadMeter, type LoadReading, Rate } from "../_shared/activity/load_meter.ts";
-import { RelayedActivity } from "../_shared/activity/relayed_activity.ts";
+import type { RelayedActivity } from "../_shared/activity/relayed_activity.ts";
+import type { ActivitySink } from "../_shared/activity/reporter.ts";
 import type { Config } from "../_shared/config.ts";
 import type { LiveActivityDeps } from "./live_activity.ts";
 
 export interface WatchedActivity {
   hub: ActivityHub;
-  /** What this worker and the others tell goes in here. */
-  relayed: RelayedActivity;
+  /** Shows what another worker, or a function, has told over the relay. */
+  show(payload: unknown): void;
+}
+
+export interface WatchedActivityParts {
+  deps: LiveActivityDeps;
+  reporter: AgentActivity;
+  /** Where what is measured is told. */
+  sink: ActivitySink;
+  relayed: RelayedActivity | undefined;
 }
 
 /** Measures and tells for as long as anybody watches. */
 export function createWatchedActivity(
   config: Config,
-  { deps, reporter }: { deps: LiveActivityDeps; reporter: AgentActivity },
+  { deps, reporter, sink, relayed }: WatchedActivityParts,
 ): WatchedActivity {
-  const { clock, log, relay, readers, workerId, count, onWatched } = deps;
+  const { clock, log, readers, count, onWatched } = deps;
   const hub = new ActivityHub({
     ...deps,
     decoder: readers.actionDecoder,
@@ -31,11 +40,10 @@ export function createWatchedActivity(
     clientTimeoutMs: config.ACTIVITY_TIMEOUT_MS,
     maxClients: config.MAX_CLIENTS,
   });
-  const relayed = new RelayedActivity({ hub, relay, clock, log, workerId, parser: readers.activityParser });
   const commits = new Rate(clock, () => reporter.commits);
   const load = new LoadMeter({
     clock,
-    sink: relayed,
+    sink,
     read: (): LoadReading => ({ ...count(), commitsPerSecond: commits.perSecond() }),
   });
   // Nobody can watch before the first one does: that is when the worker's start is told.
@@ -50,5 +58,20 @@ export function createWatchedActivity(
     onWatched(true);
     return () => onWatched(false);
   });
-  return { hub, relayed };
+  if (relayed !== undefined) hub.whileWatched(() => relayed.sayWatched());
+  const show = (payload: unknown): void => {
+    const { event, userId } = fieldsOf(payload);
+    const owned = typeof event === "object" && typeof userId === "string"
+      ? { ...event, user_id: userId }
+      : event;
+    readers.activityParser.use((parse) => {
+      const read = parse(owned, clock.now());
+      if ("event" in read) hub.broadcast(read.event, { userId: read.userId });
+    }, (error) => log.write({ level: "error", event: "activity_not_read", error }));
+  };
+  return { hub, show };
+}
+
+function fieldsOf(payload: unknown): { event?: unknown; userId?: unknown } {
+  return typeof payload === "object" && payload !== null ? payload : {};
 }

@@ -6,14 +6,13 @@
 
 import { type Config, ConfigError, parseConfig } from "../_shared/config.ts";
 import { publishableKeyMatcher, secretKeyMatcher } from "../_shared/guard/keys.ts";
-import { MessageSeal } from "../_shared/guard/message_seal.ts";
 import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { createNotifyRoutes } from "../_shared/http/notify_routes.ts";
 import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.ts";
-import { BatchingRelay } from "../_shared/notify/batching_relay.ts";
+import type { BatchingRelay } from "../_shared/notify/batching_relay.ts";
 import { Notifier } from "../_shared/notify/notifier.ts";
+import { overPublicCarrier } from "../_shared/notify/public_carrier.ts";
 import { SessionCalls } from "../_shared/notify/session_calls.ts";
-import { SigningRelay } from "../_shared/notify/signing_relay.ts";
 import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
@@ -40,7 +39,7 @@ function compose(config: Config): Handler {
   const relay = isRelayed ? createRelay(config, { clock, ids, log }) : SWITCHED_OFF;
   const store = createStore(config, { clock, ids, log });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
-  const calls = new SessionCalls({ relay, log, topicOf, from: ids.uuid(), isNeeded: () => isRelayed });
+  const calls = new SessionCalls({ relay, topicOf, from: ids.uuid(), isNeeded: () => isRelayed });
   return createNotifyRoutes({
     clock,
     log,
@@ -75,21 +74,19 @@ function compose(config: Config): Handler {
 }
 
 /** A relay of this process alone would reach nobody, and say that it did: without a project there is none. */
-function createRelay({ project, secretKeys }: Config, { clock, log }: Surroundings): BatchingRelay {
+function createRelay(
+  { project, secretKeys, RELAY_MESSAGES_PER_SECOND: perSecond }: Config,
+  { clock, log }: Surroundings,
+): BatchingRelay {
   if (project === undefined) {
     throw new ConfigError([
       "SUPABASE_URL, SUPABASE_SECRET_KEYS: must be set, to reach the workers over Realtime (or RELAY=off)",
     ]);
   }
-  const relay = new SigningRelay({
-    relay: createRealtimeRelay({ ...project, clock, log }),
-    seal: new MessageSeal(secretKeys),
-    clock,
-    log,
-    // It only sends.
-    onDropped: () => {},
-  });
-  return new BatchingRelay({ clock, log, relay });
+  return overPublicCarrier(
+    (onPressure) => createRealtimeRelay({ ...project, clock, log, onPressure }),
+    { clock, log, perSecond, secretKeys, random: Math.random },
+  );
 }
 
 function createStore(config: Config, { clock, ids, log }: Surroundings): StoreChoice<PostgresStore> {

@@ -5,41 +5,10 @@ import {
   MAX_WAITING_BYTES,
 } from "../../../supabase/functions/_shared/notify/batching_publisher.ts";
 import { fromBatch } from "../../../supabase/functions/_shared/notify/relay_batch.ts";
-import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
 import type { RelayMessage } from "../../../supabase/functions/_shared/ports.ts";
-import { encodeRelayPayload } from "../../../supabase/functions/_shared/protocol/relay_payload.ts";
-import { ManualClock, settle } from "../../support/manual_clock.ts";
+import { ManualClock } from "../../support/manual_clock.ts";
 import { RecordingLog } from "../../support/recording_log.ts";
-
-/** A relay that takes `delayMs` to accept a broadcast, or refuses it while `isDown`. */
-class SlowRelay {
-  readonly broadcasts: { topic: string; message: RelayMessage; at: number }[] = [];
-  readonly #clock: ManualClock;
-  isDown = false;
-  delayMs = 5;
-  underWay = new Set<string>();
-
-  constructor(clock: ManualClock) {
-    this.#clock = clock;
-  }
-
-  async publish(topic: string, message: RelayMessage): Promise<void> {
-    encodeRelayPayload(message.payload);
-    assert.ok(!this.underWay.has(topic), "two broadcasts of a topic at once may overtake each other");
-    this.underWay.add(topic);
-    await new Promise<void>((resolve) => this.#clock.after(this.delayMs, resolve));
-    this.underWay.delete(topic);
-    if (this.isDown) throw new AgentError("relay_unavailable", "down", { retryable: true });
-    this.broadcasts.push({ topic, message, at: this.#clock.now() });
-  }
-
-  /** What a listener of the topic would hear. */
-  heard(topic: string): RelayMessage[] {
-    return this.broadcasts.filter((sent) => sent.topic === topic).flatMap(({ message }) =>
-      fromBatch(message)
-    );
-  }
-}
+import { finish, pass, SlowRelay } from "../../support/slow_relay.ts";
 
 interface Setting {
   clock: ManualClock;
@@ -53,22 +22,6 @@ function setUp(): Setting {
   const relay = new SlowRelay(clock);
   const log = new RecordingLog();
   return { clock, relay, log, publisher: new BatchingPublisher({ relay, clock, log }) };
-}
-
-/** Moves on in small steps, so that what waits for a promise and then a timer happens at its time. */
-async function pass(clock: ManualClock, ms: number): Promise<void> {
-  for (let passed = 0; passed < ms; passed += 5) {
-    clock.advance(5);
-    await settle(1);
-  }
-}
-
-/** Until there is nothing left to wait for. */
-async function finish(clock: ManualClock): Promise<void> {
-  for (let delay = clock.nextDelayMs; delay !== undefined; delay = clock.nextDelayMs) {
-    clock.advance(delay);
-    await settle(1);
-  }
 }
 
 const message = (n: number, event = "e"): RelayMessage => ({ event, payload: { n } });
@@ -144,10 +97,10 @@ Deno.test("nothing is lost, a topic's order is kept, and no broadcast is too lar
 
 Deno.test("a doorbell that waits is rung once, with the last message", async () => {
   const { clock, relay, publisher } = setUp();
-  for (let n = 0; n < 1000; n++) publisher.ring("t", message(n), `session ${n % 3}`);
+  for (let n = 0; n < 1000; n++) publisher.ring("t", message(n), { key: `session ${n % 3}` });
   await pass(clock, 100);
   assert.deepEqual(relay.heard("t"), [message(999), message(997), message(998)]);
-  publisher.ring("t", message(1000), "session 0");
+  publisher.ring("t", message(1000), { key: "session 0" });
   await pass(clock, 100);
   assert.deepEqual(relay.heard("t").at(-1), message(1000));
 });
@@ -155,26 +108,31 @@ Deno.test("a doorbell that waits is rung once, with the last message", async () 
 Deno.test("while the relay is down whoever published is told, and doorbells are rung again", async () => {
   const { clock, relay, log, publisher } = setUp();
   relay.isDown = true;
-  publisher.ring("t", message(1), "session 1");
-  publisher.ring("t", message(2), "session 2");
+  publisher.ring("t", message(1), { key: "session 1" });
+  publisher.ring("t", message(2), { key: "session 2" });
   const refused = assert.rejects(publisher.publish("t", message(3)), { code: "relay_unavailable" });
   await pass(clock, 500);
   await refused;
-  publisher.ring("t", message(20), "session 2");
+  publisher.ring("t", message(20), { key: "session 2" });
   relay.isDown = false;
   await pass(clock, 2000);
   assert.deepEqual(new Set(relay.heard("t")), new Set([message(1), message(20)]));
   assert.equal(relay.broadcasts.length, 1);
-  assert.deepEqual(log.entries, []);
+  assert.deepEqual(log.entries.map(({ event, count }) => [event, count]), [["relay_failed", 1]]);
+  await finish(clock);
   assert.equal(clock.pending, 0);
 });
 
 Deno.test("a doorbell is given up after five times, with a line in the log", async () => {
   const { clock, relay, log, publisher } = setUp();
   relay.isDown = true;
-  for (let n = 0; n < 10; n++) publisher.ring("t", message(n), `session ${n}`);
+  for (let n = 0; n < 10; n++) publisher.ring("t", message(n), { key: `session ${n}` });
   await finish(clock);
-  assert.deepEqual(log.entries.map(({ event, count }) => [event, count]), [["relay_ring_dropped", 10]]);
+  assert.deepEqual(log.entries.map(({ event, count }) => [event, count]), [
+    ["relay_failed", 1],
+    ["relay_ring_dropped", 10],
+    ["relay_failed", 4],
+  ]);
   assert.equal(clock.pending, 0);
 });
 
@@ -189,7 +147,7 @@ Deno.test("what waits is bounded: past it a publisher is told at once, and a doo
     retryable: true,
     message: "Cannot relay the message: too many are waiting",
   });
-  publisher.ring("t", large, "session 1");
+  publisher.ring("t", large, { key: "session 1" });
   assert.deepEqual(log.events, ["relay_ring_dropped"]);
   // Another topic has room of its own.
   taken.push(publisher.publish("u", large));
@@ -221,12 +179,12 @@ Deno.test("draining waits for what is under way, and gives up what fails", async
 
   const failing = setUp();
   failing.relay.isDown = true;
-  failing.publisher.ring("t", message(1), "session 1");
+  failing.publisher.ring("t", message(1), { key: "session 1" });
   const refused = assert.rejects(failing.publisher.publish("t", message(2)));
   const drained = failing.publisher.drain();
   await pass(failing.clock, 100);
   await Promise.all([refused, drained]);
-  assert.deepEqual(failing.log.events, ["relay_ring_dropped"]);
+  assert.deepEqual(failing.log.events, ["relay_failed", "relay_ring_dropped"]);
   assert.deepEqual([failing.clock.pending, log.events], [0, []]);
 });
 

@@ -36,6 +36,8 @@ Deno.test("[DU8] Inbox: what is over what may wait for its readers is looked for
       call: (sessionId) => void calls.push(sessionId),
       missed: () => void missed++,
       activity: () => false,
+      joiningEveryone: () => {},
+      joinedEveryone: () => {},
     },
   });
   inbox.sessionOpened("s");

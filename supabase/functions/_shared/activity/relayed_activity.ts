@@ -1,89 +1,138 @@
 /**
- * Activity that crosses workers. A worker that is watched says so over the relay, again and again; only while somebody
- * does are events sent, so an agent that nobody watches costs the relay nothing.
+ * Activity that crosses workers. A worker that is watched says so over the relay, again and again, and whenever one that has
+ * just come asks; only while somebody does are events sent, so an agent that nobody watches costs the relay nothing.
+ *
+ * A worker that has just come, or come back, does not know yet whether anybody watches, and by the time it does its first turn
+ * is under way: what it tells until then is kept, and sent as soon as somebody answers.
  */
 
-import type { OnDemand } from "../on_demand.ts";
-import type { CancelTimer, Clock, Log, Relay } from "../ports.ts";
+import type { CancelTimer, Clock, RelayMessage } from "../ports.ts";
 import type { ActivityEvent } from "../protocol/activity_events.ts";
-import type { ParseActivity } from "../protocol/published_activity.ts";
 import { EVERYONE_TOPIC, RELAY_MESSAGES } from "../protocol/topics.ts";
-import type { ActivityHub, EventOwner } from "./activity_hub.ts";
+import type { EventOwner } from "./activity_hub.ts";
 import { every } from "./every.ts";
-import type { ActivitySink } from "./reporter.ts";
 
 /** How often a watched worker says so, and how long it is believed. */
 const SAY_MS = 5000;
 const BELIEVE_MS = 12_000;
+/** How long a worker may take to listen, and the others to answer that they are watched. */
+export const LISTEN_WITHIN_MS = 10_000;
+export const ANSWER_WITHIN_MS = 2000;
+/** More than a first turn has; those after it are not kept. */
+export const MAX_KEPT_EVENTS = 200;
 
-export interface RelayedActivityOptions {
-  hub: ActivityHub;
-  relay: Relay;
-  clock: Clock;
-  log: Log;
-  parser: OnDemand<ParseActivity>;
-  /** Tells this worker's own messages from the others'. */
-  workerId: string;
+/** The part of the relay that is used: what it is given may be lost. */
+export interface ActivityRelay {
+  ring(
+    topic: string,
+    message: RelayMessage,
+    options: { key?: string; lane: "prompt" | "background" },
+  ): void;
 }
 
-export class RelayedActivity implements ActivitySink {
+export interface RelayedActivityOptions {
+  relay: ActivityRelay;
+  clock: Clock;
+  /** Tells this worker's own messages from the others'. */
+  workerId: string;
+  /** Whether somebody watches at this worker. */
+  isWatchedHere(): boolean;
+}
+
+interface KeptEvent {
+  event: ActivityEvent;
+  owner: EventOwner;
+}
+
+/** Whether somebody watches at another worker, as far as it is known. Times are in milliseconds since the epoch. */
+type Elsewhere =
+  | { name: "nobody" }
+  | { name: "unknown"; until: number; kept: KeptEvent[] }
+  | { name: "watched"; until: number };
+
+export class RelayedActivity {
   readonly #options: RelayedActivityOptions;
-  /** Until when somebody watches on another worker, in milliseconds since the epoch. */
-  #watchedUntil = 0;
-  /** Whether the relay has failed since it last took something: said once. */
-  #isFailing = false;
+  #elsewhere: Elsewhere = { name: "nobody" };
 
   constructor(options: RelayedActivityOptions) {
     this.#options = options;
-    options.hub.whileWatched(() => this.#sayWatched());
   }
 
-  get isWatched(): boolean {
-    return this.#options.hub.isWatched || this.#isWatchedElsewhere();
+  /** Whether somebody watches at another worker, or may: if not, an event need not even be made. */
+  get mayBeWatched(): boolean {
+    const elsewhere = this.#elsewhere;
+    if (elsewhere.name === "nobody") return false;
+    if (this.#options.clock.now() < elsewhere.until) return true;
+    this.#elsewhere = { name: "nobody" };
+    return false;
   }
 
+  /** Sends an event to the other workers if one of them is watched, and keeps it where that is not known yet. */
   broadcast(event: ActivityEvent, owner: EventOwner = {}): void {
-    this.#options.hub.broadcast(event, owner);
-    if (this.#isWatchedElsewhere()) this.#publish(RELAY_MESSAGES.activity, { event, ...owner });
-  }
-
-  /** Takes a message of the relay that is about activity. */
-  receive(name: string, payload: unknown): void {
-    const { hub, clock, log, parser, workerId } = this.#options;
-    const { from, event, userId } = typeof payload === "object" && payload !== null
-      ? payload as Record<string, unknown>
-      : {};
-    if (from === workerId) return;
-    if (name === RELAY_MESSAGES.activityWatched) {
-      this.#watchedUntil = clock.now() + BELIEVE_MS;
-      return;
+    if (!this.mayBeWatched) return;
+    const elsewhere = this.#elsewhere;
+    if (elsewhere.name === "watched") this.#send(event, owner);
+    else if (elsewhere.name === "unknown" && elsewhere.kept.length < MAX_KEPT_EVENTS) {
+      elsewhere.kept.push({ event, owner });
     }
-    const owned = typeof event === "object" && typeof userId === "string"
-      ? { ...event, user_id: userId }
-      : event;
-    parser.use((parse) => {
-      const read = parse(owned, clock.now());
-      if ("event" in read) hub.broadcast(read.event, { userId: read.userId });
-    }, (error) => log.write({ level: "error", event: "activity_not_read", error }));
   }
 
-  #isWatchedElsewhere(): boolean {
-    return this.#watchedUntil > 0 && this.#options.clock.now() < this.#watchedUntil;
+  /** This worker is about to hear of the others. */
+  joining(): void {
+    this.#doubt(LISTEN_WITHIN_MS);
   }
 
-  #sayWatched(): CancelTimer {
-    const say = (): void => this.#publish(RELAY_MESSAGES.activityWatched, {});
-    say();
-    return every(this.#options.clock, SAY_MS, say);
+  /** It hears them from now on: asks who is watched, and says whether it is itself. */
+  joined(): void {
+    this.#doubt(ANSWER_WITHIN_MS);
+    this.#say(RELAY_MESSAGES.activityAsked);
+    this.#answer();
   }
 
-  #publish(name: string, payload: Record<string, unknown>): void {
-    const { relay, log, workerId } = this.#options;
-    relay.publish(EVERYONE_TOPIC, { event: name, payload: { from: workerId, ...payload } }).then(() => {
-      this.#isFailing = false;
-    }, (error) => {
-      if (!this.#isFailing) log.write({ level: "warn", event: "activity_not_relayed", error });
-      this.#isFailing = true;
-    });
+  /** Says that this worker is watched, now and until it is ended. */
+  sayWatched(): CancelTimer {
+    this.#answer();
+    return every(this.#options.clock, SAY_MS, () => this.#answer());
+  }
+
+  /** Another worker has said that it is watched. */
+  heardWatched(): void {
+    const elsewhere = this.#elsewhere;
+    this.#elsewhere = { name: "watched", until: this.#options.clock.now() + BELIEVE_MS };
+    if (elsewhere.name !== "unknown") return;
+    for (const { event, owner } of elsewhere.kept) this.#send(event, owner);
+  }
+
+  /** Another worker asks. */
+  heardAsked(): void {
+    this.#answer();
+  }
+
+  /** Whether it comes from this very worker: it hears itself. */
+  isOwn(payload: unknown): boolean {
+    return typeof payload === "object" && payload !== null && "from" in payload &&
+      payload.from === this.#options.workerId;
+  }
+
+  #doubt(forMs: number): void {
+    const until = this.#options.clock.now() + forMs;
+    const elsewhere = this.#elsewhere;
+    if (!this.mayBeWatched) this.#elsewhere = { name: "unknown", until, kept: [] };
+    else if (elsewhere.name === "unknown") elsewhere.until = until;
+  }
+
+  #answer(): void {
+    if (this.#options.isWatchedHere()) this.#say(RELAY_MESSAGES.activityWatched);
+  }
+
+  #say(event: string): void {
+    const { relay, workerId } = this.#options;
+    relay.ring(EVERYONE_TOPIC, { event, payload: { from: workerId } }, { key: event, lane: "prompt" });
+  }
+
+  #send(event: ActivityEvent, owner: EventOwner): void {
+    const { relay, workerId } = this.#options;
+    const payload = { from: workerId, event, ...owner };
+    relay.ring(EVERYONE_TOPIC, { event: RELAY_MESSAGES.activity, payload }, { lane: "background" });
   }
 }

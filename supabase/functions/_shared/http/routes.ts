@@ -24,7 +24,7 @@ export interface RouteDeps extends WatchDeps {
   countWatchers(): number;
   /** Which store is in use, and how the relay stands: for `/health`. */
   store: { readonly name: string };
-  relay: { readonly status: RelayStatus | "off" };
+  relay: { readonly status: RelayStatus | "off"; readonly waiting: number };
 }
 
 export function createRoutes(deps: RouteDeps): Handler {
@@ -86,6 +86,7 @@ async function metrics(request: Request, deps: RouteDeps, startedAt: number): Pr
     { name: "turns_running", help: "Turns that are being answered", value: runningTurns },
     { name: "memory_kept_bytes", help: "Bytes kept for sessions and connections", value: memory.keptBytes },
     { name: "memory_limit_bytes", help: "How many may be kept; 0 for no limit", value: memory.limitBytes },
+    { name: "relay_waiting", help: "Messages that wait for the relay", value: deps.relay.waiting },
     { name: "worker_age_seconds", help: "Age of this worker", value: (deps.clock.now() - startedAt) / 1000 },
   ]);
   return new Response(text, { headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" } });

@@ -1,23 +1,44 @@
 /**
- * Few broadcasts for many messages: Realtime allows 100 a second on the smallest plan, counts every receiver as one more,
- * and above that closes the channel for everyone.
+ * Few broadcasts for many messages: Realtime counts those of the whole project, and every receiver as one more.
  *
  * A topic's first message goes at the end of the macrotask. While it is under way, and until 20 ms after it was sent, what
- * comes for the same topic gathers, and then goes as one. So the order within a topic is kept, and there are at most 50
- * broadcasts of it a second.
+ * comes for the same topic gathers, and then goes as one; so the order within a topic is kept. All topics together keep to
+ * a {@linkcode PostBudget}: where it is used up, the topic goes next that has waited longest, and takes all that it has
+ * gathered. What is in the background (pieces of answers, activity) goes with a topic's broadcasts at most every 150 ms,
+ * and waits for what is prompt elsewhere, but no longer than a second.
  */
 
-import { AgentError, toAgentError } from "../errors.ts";
-import type { Clock, Log, Relay, RelayMessage } from "../ports.ts";
-import { encodeRelayPayload, MAX_RELAY_BATCH_BYTES, utf8Bytes } from "../protocol/relay_payload.ts";
-import { BATCH_FRAME_BYTES, MESSAGE_FRAME_BYTES, toBatch } from "./relay_batch.ts";
+import { type AgentError, toAgentError } from "../errors.ts";
+import type { Metrics } from "../metrics.ts";
+import type { CancelTimer, Clock, Log, Relay, RelayMessage } from "../ports.ts";
+import { type Lane, PostBudget } from "./post_budget.ts";
+import { toBatch } from "./relay_batch.ts";
+import { relayUnavailable } from "./relay_unavailable.ts";
+import { SummedLog } from "./summed_log.ts";
+import {
+  messageBytes,
+  oldestOf,
+  type RelaySource,
+  type RingOptions,
+  type Taken,
+  TopicQueue,
+  type Waiting,
+} from "./topic_queue.ts";
 
 const DEFAULT_WINDOW_MS = 20;
+/** Between two broadcasts of one topic that carry what is in the background. */
+export const BACKGROUND_MS = 150;
+/** For so long the background lets others go first. */
+const BACKGROUND_PATIENCE_MS = 1000;
 /** A topic's messages that wait, together: far more than a window's, far less than a worker's memory. */
 export const MAX_WAITING_BYTES = 4_000_000;
 /** After a failure a topic rests for this long. */
 const RETRY_MS = 1000;
 const MAX_RINGS = 5;
+/** Who publishes is told after this long at the latest that Realtime takes nothing. */
+export const MAX_PUBLISH_WAIT_MS = 5000;
+/** What waited longer than this is told as `relay_throttled`. */
+const LATE_MS = 1000;
 
 export interface BatchingOptions {
   relay: Pick<Relay, "publish">;
@@ -25,147 +46,250 @@ export interface BatchingOptions {
   log: Log;
   /** From one broadcast to the next of the same topic. Default 20. */
   windowMs?: number;
+  /** Of all topics together. Default: any number of posts. */
+  budget?: PostBudget;
+  metrics?: Metrics;
 }
 
-interface Waiting {
-  message: RelayMessage;
-  bytes: number;
-  /** Only of a doorbell: how often it was rung in vain, and what it is known by. */
-  bell?: { key: string; failures: number };
-  settle?: { resolve(): void; reject(error: AgentError): void };
-}
-
-/** A topic that something was sent to a moment ago, or is about to be. */
-class Queue {
-  readonly #waiting = new Set<Waiting>();
-  readonly #bells = new Map<string, Waiting>();
-  /** Of all that wait. */
-  bytes = 0;
-
-  add(entry: Waiting): void {
-    this.#waiting.add(entry);
-    this.bytes += entry.bytes;
-    if (entry.bell) this.#bells.set(entry.bell.key, entry);
-  }
-
-  /** The doorbell that waits by this name. */
-  bell(key: string): Waiting | undefined {
-    return this.#bells.get(key);
-  }
-
-  /** The first that fit into one broadcast: at least one, as each alone is small enough. */
-  take(maxBytes: number): Waiting[] {
-    const taken: Waiting[] = [];
-    let bytes = BATCH_FRAME_BYTES;
-    for (const entry of this.#waiting) {
-      if (taken.length > 0 && bytes + 1 + entry.bytes > maxBytes) break;
-      // The comma.
-      bytes += entry.bytes + (taken.length > 0 ? 1 : 0);
-      taken.push(entry);
-      this.#waiting.delete(entry);
-      this.bytes -= entry.bytes;
-      if (entry.bell) this.#bells.delete(entry.bell.key);
-    }
-    return taken;
-  }
+interface Next {
+  topic: string;
+  queue: TopicQueue;
+  lane: Lane;
 }
 
 export class BatchingPublisher {
   readonly #options: BatchingOptions;
-  readonly #windowMs: number;
-  // A topic is in here while it has a timer, or a broadcast under way.
-  readonly #queues = new Map<string, Queue>();
+  readonly #budget: PostBudget;
+  readonly #sums: SummedLog;
+  /** Every topic that was ever sent to: there are as many as shards, and one. */
+  readonly #queues = new Map<string, TopicQueue>();
+  #wake: { at: number; cancel: CancelTimer } | undefined;
   #draining: PromiseWithResolvers<void> | undefined;
 
   constructor(options: BatchingOptions) {
+    const { clock, log } = options;
     this.#options = options;
-    this.#windowMs = options.windowMs ?? DEFAULT_WINDOW_MS;
+    this.#budget = options.budget ?? new PostBudget({ clock, random: () => 1, perSecond: 0 });
+    this.#sums = new SummedLog(clock, log);
+  }
+
+  /** How many messages wait. */
+  get waiting(): number {
+    let waiting = 0;
+    for (const { size } of this.#queues.values()) waiting += size;
+    return waiting;
   }
 
   /**
    * Settles as the broadcast does that took the message. Rejects at once with `message_too_large` where it alone is too
-   * large, and with `relay_unavailable` where {@linkcode MAX_WAITING_BYTES} wait already.
+   * large; with `relay_unavailable` where {@linkcode MAX_WAITING_BYTES} wait already, and where Realtime takes nothing for
+   * longer than {@linkcode MAX_PUBLISH_WAIT_MS}.
    */
   publish(topic: string, message: RelayMessage): Promise<void> {
-    return new Promise((resolve, reject) => this.#enqueue(topic, { message, settle: { resolve, reject } }));
+    return new Promise((resolve, reject) => {
+      const bytes = messageBytes(message);
+      if (this.#budget.blockedMs > MAX_PUBLISH_WAIT_MS) throw this.#refusal();
+      const letter = { kind: "letter", message, bytes, settle: { resolve, reject } } as const;
+      if (this.#enqueue(topic, { ...letter, lane: "prompt", since: this.#now })) return;
+      throw relayUnavailable("too many are waiting");
+    });
   }
 
   /**
-   * Sends a message that says no more than "look there": one that waits with the same `key` is replaced by it, and
-   * failures are retried a few times, then logged. Never throws.
+   * Sends a message that says no more than is found elsewhere: a doorbell, a wish that the store knows too. Failures are
+   * retried a few times, then logged. Never throws.
    */
-  ring(topic: string, message: RelayMessage, key: string): void {
+  ring(topic: string, message: RelayMessage, { key, lane = "prompt" }: RingOptions = {}): void {
     try {
-      this.#enqueue(topic, { message, bell: { key, failures: 0 } });
+      const bytes = messageBytes(message);
+      const hint = { kind: "hint", message, bytes, failures: 0, ...(key !== undefined && { key }) } as const;
+      if (!this.#enqueue(topic, { ...hint, lane, since: this.#now })) this.#dropped(1, {});
     } catch (error) {
-      this.#options.log.write({ level: "warn", event: "relay_ring_dropped", error });
+      this.#dropped(1, { error });
     }
   }
 
-  /** Resolves when nothing waits and nothing is under way. What fails meanwhile takes with it all that waits. */
+  /** Has the source asked for its message, in the background, when one can be sent. Never throws. */
+  offer(topic: string, source: RelaySource): void {
+    this.#enqueue(topic, { kind: "source", lane: "background", since: this.#now, source });
+  }
+
+  /**
+   * Resolves when nothing waits and nothing is under way; what waits goes without regard to the budget. What fails
+   * meanwhile takes with it all that waits.
+   */
   async drain(): Promise<void> {
-    if (this.#queues.size === 0) return;
-    this.#draining ??= Promise.withResolvers();
-    await this.#draining.promise;
+    if (!this.#isIdle) {
+      this.#draining ??= Promise.withResolvers();
+      if (this.#budget.blockedMs > 0) this.#queues.forEach((queue) => this.#giveUp(queue));
+      this.#sleep();
+      await this.#draining.promise;
+    }
+    this.#sums.flush();
   }
 
-  #enqueue(topic: string, { message, bell, settle }: Omit<Waiting, "bytes">): void {
-    const { event, payload } = message;
-    const bytes = MESSAGE_FRAME_BYTES + utf8Bytes(JSON.stringify(event)) +
-      utf8Bytes(encodeRelayPayload(payload));
-    const known = this.#queues.get(topic);
-    const queue = known ?? new Queue();
-    const rung = bell && queue.bell(bell.key);
-    if (rung !== undefined) {
-      queue.bytes += bytes - rung.bytes;
-      Object.assign(rung, { message, bytes, bell });
-      return;
-    }
-    if (queue.bytes + bytes > MAX_WAITING_BYTES) {
-      throw new AgentError("relay_unavailable", "Cannot relay the message: too many are waiting", {
-        retryable: true,
-      });
-    }
-    queue.add({ message, bytes, ...(bell && { bell }), ...(settle && { settle }) });
-    if (known !== undefined) return;
-    this.#queues.set(topic, queue);
-    this.#options.clock.after(0, () => void this.#send(topic, queue));
+  get #now(): number {
+    return this.#options.clock.now();
   }
 
-  /** Sends what has gathered; forgets the topic if that is nothing. */
-  async #send(topic: string, queue: Queue): Promise<void> {
-    const { relay, clock } = this.#options;
-    const batch = queue.take(MAX_RELAY_BATCH_BYTES);
-    if (batch.length === 0) {
-      this.#queues.delete(topic);
-      if (this.#queues.size === 0) this.#draining?.resolve();
-      return;
+  get #isIdle(): boolean {
+    for (const { size, isSending } of this.#queues.values()) if (size > 0 || isSending) return false;
+    return true;
+  }
+
+  /** Answers whether there was room. */
+  #enqueue(topic: string, entry: Waiting): boolean {
+    let queue = this.#queues.get(topic);
+    if (queue === undefined) this.#queues.set(topic, queue = new TopicQueue());
+    const bytes = entry.kind === "source" ? 0 : entry.bytes;
+    while (queue.bytes + bytes > MAX_WAITING_BYTES) {
+      if (queue.dropHint() === undefined) return false;
+      this.#dropped(1, {});
     }
-    const startedAt = clock.now();
-    let pauseMs = this.#windowMs;
+    if (queue.add(entry)) this.#options.metrics?.count("relay_merged_total");
+    if (!queue.isSending) this.#wakeAt(this.#readyAt(queue, entry.lane));
+    return true;
+  }
+
+  /** When the next broadcast of the topic may go that carries this lane. */
+  #readyAt({ restsUntil, backgroundFrom }: TopicQueue, lane: Lane): number {
+    const mayCarry = lane === "background" && this.#draining === undefined ? backgroundFrom : 0;
+    return Math.max(restsUntil, mayCarry, this.#now + this.#waitMs(lane));
+  }
+
+  #waitMs(lane: Lane): number {
+    return this.#draining === undefined ? this.#budget.waitMs(lane) : 0;
+  }
+
+  #wakeAt(at: number): void {
+    if (this.#wake !== undefined && this.#wake.at <= at) return;
+    this.#wake?.cancel();
+    const cancel = this.#options.clock.after(Math.max(0, at - this.#now), () => {
+      this.#wake = undefined;
+      this.#sendWhatIsDue();
+    });
+    this.#wake = { at, cancel };
+  }
+
+  #sendWhatIsDue(): void {
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      const waitMs = this.#waitMs(next.lane);
+      if (waitMs > 0) return this.#wakeAt(this.#now + waitMs);
+      const withBackground = this.#draining !== undefined || this.#now >= next.queue.backgroundFrom;
+      const batch = next.queue.take({ withBackground });
+      if (batch.length > 0) void this.#send(next, batch);
+    }
+    this.#sleep();
+  }
+
+  /** Until the next topic may send. */
+  #sleep(): void {
+    if (this.#isIdle) {
+      this.#wake?.cancel();
+      this.#wake = undefined;
+      return this.#draining?.resolve();
+    }
+    let wakeAt = Infinity;
+    for (const queue of this.#queues.values()) {
+      if (queue.size === 0 || queue.isSending) continue;
+      const lane = queue.since("prompt") === undefined ? "background" : "prompt";
+      wakeAt = Math.min(wakeAt, this.#readyAt(queue, lane));
+    }
+    if (wakeAt < Infinity) this.#wakeAt(wakeAt);
+  }
+
+  /** Of the topics that may send something, the one whose turn it is. */
+  #next(): Next | undefined {
+    const now = this.#now;
+    let next: (Next & { deadline: number }) | undefined;
+    for (const [topic, queue] of this.#queues) {
+      if (queue.isSending || queue.restsUntil > now) continue;
+      const prompt = queue.since("prompt") ?? Infinity;
+      const mayWait = this.#draining === undefined && queue.backgroundFrom > now;
+      const background = mayWait
+        ? Infinity
+        : (queue.since("background") ?? Infinity) + BACKGROUND_PATIENCE_MS;
+      const deadline = Math.min(prompt, background);
+      if (deadline === Infinity || deadline >= (next?.deadline ?? Infinity)) continue;
+      next = { topic, queue, lane: prompt < Infinity ? "prompt" : "background", deadline };
+    }
+    return next;
+  }
+
+  async #send({ topic, queue }: Next, batch: readonly Taken[]): Promise<void> {
+    const { relay, metrics, windowMs = DEFAULT_WINDOW_MS } = this.#options;
+    const startedAt = this.#now;
+    this.#budget.spend();
+    const waitedMs = startedAt - oldestOf(batch);
+    if (waitedMs > LATE_MS) this.#sums.add("relay_throttled", batch.length, { waitedMs });
+    metrics?.count("relay_merged_total", "", batch.length - 1);
+    if (batch.some(({ entry }) => entry.lane === "background")) {
+      queue.backgroundFrom = startedAt + BACKGROUND_MS;
+    }
+    queue.isSending = true;
+    queue.restsUntil = startedAt + windowMs;
     try {
       await relay.publish(topic, toBatch(batch.map(({ message }) => message)));
-      for (const { settle } of batch) settle?.resolve();
+      metrics?.count("relay_posts_total", "taken");
+      for (const { entry } of batch) if (entry.kind === "letter") entry.settle.resolve();
     } catch (thrown) {
-      pauseMs = this.#draining ? 0 : RETRY_MS;
-      this.#failed(queue, batch, toAgentError(thrown));
+      queue.restsUntil = startedAt + (this.#draining ? 0 : RETRY_MS);
+      this.#failed(queue, batch.map(({ entry }) => entry), toAgentError(thrown));
     }
-    clock.after(Math.max(0, startedAt + pauseMs - clock.now()), () => void this.#send(topic, queue));
+    queue.isSending = false;
+    this.#sleep();
   }
 
-  #failed(queue: Queue, batch: readonly Waiting[], error: AgentError): void {
-    const isDraining = this.#draining !== undefined;
-    const failed = isDraining ? [...batch, ...queue.take(Infinity)] : batch;
+  #failed(queue: TopicQueue, batch: readonly Waiting[], error: AgentError): void {
+    const { waiting } = this;
+    const retryMs = this.#budget.blockedMs;
+    const outcome = retryMs > 0 ? "refused" : "failed";
+    this.#options.metrics?.count("relay_posts_total", outcome);
+    this.#sums.add(`relay_${outcome}`, 1, { waiting, ...(retryMs > 0 && { retryMs }), error });
+    const told = retryMs > 0 ? this.#refusal(error) : error;
+    if (this.#draining !== undefined) return this.#giveUp(queue, batch, told);
+    const again: Waiting[] = [];
     let dropped = 0;
-    for (const { settle, bell, ...entry } of failed) {
-      settle?.reject(error);
-      // One that was rung meanwhile takes its place.
-      if (bell === undefined || queue.bell(bell.key) !== undefined) continue;
-      if (isDraining || bell.failures + 1 >= MAX_RINGS) dropped++;
-      else queue.add({ ...entry, bell: { ...bell, failures: bell.failures + 1 } });
+    for (const entry of batch) {
+      if (entry.kind === "letter") entry.settle.reject(told);
+      else if (entry.kind === "source") entry.source.onFailed();
+      else if (entry.failures + 1 >= MAX_RINGS) dropped++;
+      else again.push({ ...entry, failures: entry.failures + 1 });
     }
-    if (dropped > 0) {
-      this.#options.log.write({ level: "warn", event: "relay_ring_dropped", count: dropped, error });
+    queue.addFirst(again);
+    if (dropped > 0) this.#dropped(dropped, { error });
+    if (retryMs > 0) this.#refuseThoseWhoWouldWaitTooLong(told);
+  }
+
+  #refuseThoseWhoWouldWaitTooLong(error: AgentError): void {
+    const until = this.#now + this.#budget.blockedMs;
+    for (const queue of this.#queues.values()) {
+      for (const entry of queue.entries()) {
+        if (entry.kind !== "letter" || until - entry.since <= MAX_PUBLISH_WAIT_MS) continue;
+        queue.remove(entry);
+        entry.settle.reject(error);
+      }
     }
+  }
+
+  /** Nobody sends any more what waits here, or was under way. */
+  #giveUp(queue: TopicQueue, batch: readonly Waiting[] = [], error: AgentError = this.#refusal()): void {
+    let dropped = 0;
+    for (const entry of [...batch, ...queue.entries()]) {
+      queue.remove(entry);
+      if (entry.kind === "letter") entry.settle.reject(error);
+      else if (entry.kind === "hint") dropped++;
+    }
+    if (dropped > 0) this.#dropped(dropped, { error });
+  }
+
+  #dropped(count: number, fields: Readonly<Record<string, unknown>>): void {
+    this.#options.metrics?.count("relay_dropped_total", "", count);
+    this.#sums.add("relay_ring_dropped", count, fields);
+  }
+
+  #refusal(cause?: AgentError): AgentError {
+    const retryAfterMs = this.#budget.blockedMs;
+    return relayUnavailable("there are too many for the moment", { retryAfterMs, cause });
   }
 }

@@ -1,9 +1,10 @@
 /** A relay that sends many messages as few broadcasts, and takes them apart on arrival. */
 
-import { AgentError } from "../errors.ts";
 import type { Relay, RelayListener, RelayMessage, RelayStatus } from "../ports.ts";
 import { type BatchingOptions, BatchingPublisher } from "./batching_publisher.ts";
 import { unbatching } from "./relay_batch.ts";
+import { relayUnavailable } from "./relay_unavailable.ts";
+import type { RelaySource, RingOptions } from "./topic_queue.ts";
 
 /**
  * Any other relay with messages gathered: see {@linkcode BatchingPublisher}. Every worker that listens must have one, as the
@@ -23,6 +24,11 @@ export class BatchingRelay implements Relay {
     return this.#relay.status;
   }
 
+  /** How many messages wait to be sent. */
+  get waiting(): number {
+    return this.#publisher.waiting;
+  }
+
   subscribe(topic: string, listener: RelayListener): () => void {
     let isEnded = false;
     const end = this.#relay.subscribe(topic, unbatching(listener, () => isEnded));
@@ -34,17 +40,18 @@ export class BatchingRelay implements Relay {
 
   // deno-lint-ignore require-await -- so that what throws rejects
   async publish(topic: string, message: RelayMessage): Promise<void> {
-    if (this.#isClosed) {
-      throw new AgentError("relay_unavailable", "Cannot relay the message: the relay is closed", {
-        retryable: true,
-      });
-    }
+    if (this.#isClosed) throw relayUnavailable("the relay is closed");
     return this.#publisher.publish(topic, message);
   }
 
   /** A doorbell: see {@linkcode BatchingPublisher.ring}. */
-  ring(topic: string, message: RelayMessage, key: string): void {
-    if (!this.#isClosed) this.#publisher.ring(topic, message, key);
+  ring(topic: string, message: RelayMessage, options?: RingOptions): void {
+    if (!this.#isClosed) this.#publisher.ring(topic, message, options);
+  }
+
+  /** What grows: see {@linkcode BatchingPublisher.offer}. */
+  offer(topic: string, source: RelaySource): void {
+    if (!this.#isClosed) this.#publisher.offer(topic, source);
   }
 
   /** Sends what waits, then leaves everything. */

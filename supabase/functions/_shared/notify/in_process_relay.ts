@@ -1,9 +1,9 @@
 /** A relay within one process: for local use without Supabase, and for tests. */
 
-import { AgentError } from "../errors.ts";
 import type { Relay, RelayListener, RelayMessage, RelayStatus } from "../ports.ts";
 import { encodeRelayPayload } from "../protocol/relay_payload.ts";
 import { Listeners } from "./listeners.ts";
+import { relayUnavailable } from "./relay_unavailable.ts";
 
 /**
  * Hands messages to the listeners of this very object, each in a turn of its own after `publish` was called, as JSON would
@@ -30,11 +30,7 @@ export class InProcessRelay implements Relay {
 
   // deno-lint-ignore require-await -- so that what throws rejects
   async publish(topic: string, { event, payload }: RelayMessage): Promise<void> {
-    if (this.#isClosed) {
-      throw new AgentError("relay_unavailable", "Cannot relay the message: the relay is closed", {
-        retryable: true,
-      });
-    }
+    if (this.#isClosed) throw relayUnavailable("the relay is closed");
     const json = encodeRelayPayload(payload);
     queueMicrotask(() => {
       const listeners = this.#topics.get(topic);

@@ -26,6 +26,9 @@ export interface InboxSinks {
   missed(): void;
   /** Answers whether it was about activity. */
   activity(name: string, payload: unknown): boolean;
+  /** What is for everyone will be heard from a moment on that comes soon, and is heard from now on. */
+  joiningEveryone(): void;
+  joinedEveryone(): void;
 }
 
 /** What tells messages of the relay from anything else. */
@@ -79,12 +82,19 @@ export class Inbox {
       joined.needs++;
       return;
     }
-    const { relay, sinks } = this.#options;
+    const { relay, everyoneTopic, sinks } = this.#options;
+    const isEveryone = topic === everyoneTopic;
+    if (isEveryone) sinks.joiningEveryone();
     const leave = relay.subscribe(topic, {
       onMessage: (message) => this.#receive(message),
-      onGap: () => sinks.missed(),
+      onGap: () => {
+        sinks.missed();
+        if (isEveryone) sinks.joinedEveryone();
+      },
     });
     this.#topics.set(topic, { needs: 1, leave });
+    // It was joined still: then there is no gap to be told of.
+    if (isEveryone && relay.status === "ok") sinks.joinedEveryone();
   }
 
   #drop(topic: string): void {

@@ -1,22 +1,21 @@
 /** Doorbells and other calls between the workers that hold one session, over the relay. */
 
-import { toAgentError } from "../errors.ts";
-import type { Log, RelayMessage } from "../ports.ts";
-import type { SessionCall } from "../protocol/session_call.ts";
+import type { RelayMessage } from "../ports.ts";
+import type { CallSource, SessionCall } from "../protocol/session_call.ts";
 import { RELAY_MESSAGES } from "../protocol/topics.ts";
+import type { BatchingRelay } from "./batching_relay.ts";
 
 export interface SessionCallsOptions {
-  relay: {
-    publish(topic: string, message: RelayMessage): Promise<void>;
-    ring(topic: string, message: RelayMessage, key: string): void;
-  };
-  log: Log;
+  relay: Pick<BatchingRelay, "ring" | "offer">;
   topicOf(sessionId: string): string;
   /** The caller's own name. */
   from: string;
   /** Whether anybody else could hold a session. */
   isNeeded(): boolean;
 }
+
+/** Of these one that waits says all that an earlier one did. */
+const REPLACEABLE: ReadonlySet<SessionCall["kind"]> = new Set(["appended", "tail_wanted", "deleted"]);
 
 export class SessionCalls {
   readonly #options: SessionCallsOptions;
@@ -27,17 +26,27 @@ export class SessionCalls {
 
   /** Never throws; whether it arrives, nobody knows. Of doorbells for one session that wait, the last one counts. */
   send(sessionId: string, call: SessionCall): void {
-    const { relay, topicOf, from, isNeeded, log } = this.#options;
+    const { relay, topicOf, isNeeded } = this.#options;
     if (!isNeeded()) return;
-    const message = { event: RELAY_MESSAGES.sessionCall, payload: { from, sessionId, call } };
-    if (call.kind === "appended") return relay.ring(topicOf(sessionId), message, sessionId);
-    relay.publish(topicOf(sessionId), message).catch((thrown) => {
-      log.write({
-        level: "warn",
-        event: "session_call_failed",
-        kind: call.kind,
-        error: toAgentError(thrown),
-      });
+    const key = REPLACEABLE.has(call.kind) ? { key: `${call.kind} ${sessionId}` } : {};
+    relay.ring(topicOf(sessionId), this.#message(sessionId, call), key);
+  }
+
+  /** The same of what grows: it is asked for when it can be sent, after all else. */
+  offer(sessionId: string, { make, onFailed }: CallSource): void {
+    const { relay, topicOf, isNeeded } = this.#options;
+    if (!isNeeded()) return;
+    relay.offer(topicOf(sessionId), {
+      key: `tail ${sessionId}`,
+      make: () => {
+        const call = make();
+        return call && this.#message(sessionId, call);
+      },
+      onFailed,
     });
+  }
+
+  #message(sessionId: string, call: SessionCall): RelayMessage {
+    return { event: RELAY_MESSAGES.sessionCall, payload: { from: this.#options.from, sessionId, call } };
   }
 }

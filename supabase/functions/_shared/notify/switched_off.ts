@@ -7,6 +7,8 @@ export const SWITCHED_OFF = {
   status: "off",
   /** What is kept in the log is found there: nobody is told sooner. */
   ring(): void {},
+  offer(): void {},
+  waiting: 0,
   publish(): Promise<never> {
     // Not retryable: trying again helps nobody until the operator changes his mind.
     return Promise.reject(

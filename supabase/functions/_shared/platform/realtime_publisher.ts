@@ -10,7 +10,7 @@
  */
 
 import { AgentError } from "../errors.ts";
-import type { Clock, RelayMessage } from "../ports.ts";
+import type { Clock, RelayMessage, RelayPressure } from "../ports.ts";
 import { encodeRelayPayload } from "../protocol/relay_payload.ts";
 import { deadlineFetch, type Fetch } from "./deadline_fetch.ts";
 import { type RealtimeJs, realtimeUrl } from "./realtime_connection.ts";
@@ -29,6 +29,8 @@ export interface RealtimePublisherOptions {
   /** How long Realtime may take to answer. */
   timeoutMs: number;
   load(): Promise<RealtimeJs>;
+  /** Told with each answer what Realtime says of the project's message rate. Must not throw. */
+  onPressure?(pressure: RelayPressure): void;
 }
 
 export class RealtimePublisher {
@@ -38,7 +40,11 @@ export class RealtimePublisher {
 
   constructor(options: RealtimePublisherOptions) {
     this.#options = options;
-    this.#fetch = answeringFetch(deadlineFetch(options.clock, options.timeoutMs));
+    const { clock, timeoutMs, onPressure } = options;
+    this.#fetch = answeringFetch(deadlineFetch(clock, timeoutMs), (response) => {
+      const pressure = onPressure && readPressure(response, clock.now());
+      if (pressure !== undefined) onPressure?.(pressure);
+    });
   }
 
   /**
@@ -74,10 +80,11 @@ export class RealtimePublisher {
 }
 
 /** Makes an answer of every failure, with what is to be logged as the `error` that `httpSend` looks for. */
-function answeringFetch(fetch: Fetch): Fetch {
+function answeringFetch(fetch: Fetch, onAnswer: (response: Response) => void): Fetch {
   return async (input, init) => {
     try {
       const response = await fetch(input, init);
+      onAnswer(response);
       if (response.status === 202 || response.status === 404) return response;
       const reason = (await response.text()).slice(0, MAX_REASON_CHARS);
       return refusal(`HTTP ${response.status}: ${reason}`);
@@ -89,4 +96,31 @@ function answeringFetch(fetch: Fetch): Fetch {
 
 function refusal(error: string): Response {
   return Response.json({ error }, { status: 503 });
+}
+
+/**
+ * What the answer says of the rate, by headers that Realtime sends with both 202 and 429 (realtime, rate_limiter.ex and
+ * single_broadcast.ex); undefined for any other answer: of the rate it says nothing.
+ */
+function readPressure({ status, headers }: Response, nowMs: number): RelayPressure | undefined {
+  if (status !== 202 && status !== 429) return undefined;
+  const [limit, perSecond] = [headers.get("x-rate-limit"), headers.get("x-rate-rolling")].map(readNumber);
+  const retryAfterMs = status === 429 ? readRetryAfter(headers.get("retry-after"), nowMs) : undefined;
+  return {
+    isRefused: status === 429,
+    ...(limit !== undefined && perSecond !== undefined && { rate: { limit, perSecond } }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
+}
+
+function readNumber(text: string | null): number | undefined {
+  return text !== null && /^\d+(\.\d+)?$/.test(text) ? Number(text) : undefined;
+}
+
+/** Seconds, or a date (RFC 9110, 10.2.3). */
+function readRetryAfter(text: string | null, nowMs: number): number | undefined {
+  const seconds = readNumber(text);
+  if (seconds !== undefined) return seconds * 1000;
+  const at = text === null ? NaN : Date.parse(text);
+  return Number.isNaN(at) ? undefined : Math.max(0, at - nowMs);
 }

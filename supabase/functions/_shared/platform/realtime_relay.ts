@@ -1,7 +1,16 @@
 /** The relay over Supabase Realtime: which topics are wanted, and the way back after any trouble. */
 
 import { AgentError } from "../errors.ts";
-import type { CancelTimer, Clock, Log, Relay, RelayListener, RelayMessage, RelayStatus } from "../ports.ts";
+import type {
+  CancelTimer,
+  Clock,
+  Log,
+  Relay,
+  RelayListener,
+  RelayMessage,
+  RelayPressure,
+  RelayStatus,
+} from "../ports.ts";
 import {
   connectRealtime,
   type RealtimeConnection,
@@ -13,6 +22,8 @@ import { RealtimePublisher } from "./realtime_publisher.ts";
 /** Retries wait 0.5 to 1 times these: a second's worth of workers must not come back at the same moment. */
 const FIRST_RETRY_MS = 1000;
 const MAX_RETRY_MS = 10_000;
+/** What Realtime says before it closes a channel for too many messages (realtime, realtime_channel.ex). */
+const OVER_THE_RATE = "Too many messages per second";
 /** A connection that lasted this long was a good one, and the next retry is the first again. */
 const STABLE_MS = 30_000;
 
@@ -26,6 +37,8 @@ export interface RelayPlumbing {
   lingerMs: number;
   connect(events: RealtimeEvents): Promise<RealtimeConnection>;
   publish(topic: string, message: RelayMessage): Promise<void>;
+  /** Told when channels are closed because the project has too many messages. Must not throw. */
+  onPressure?(pressure: RelayPressure): void;
 }
 
 export interface RealtimeRelayOptions {
@@ -48,6 +61,8 @@ export interface RealtimeRelayOptions {
   publishTimeoutMs?: number;
   /** Loads supabase-js. Default: a dynamic import. */
   load?(): Promise<RealtimeJs>;
+  /** Told what Realtime says of the project's message rate. Must not throw. Default: nobody. */
+  onPressure?(pressure: RelayPressure): void;
 }
 
 /**
@@ -58,12 +73,14 @@ export function createRealtimeRelay(options: RealtimeRelayOptions): Relay {
   const { supabaseUrl, secretKey, clock, log, random = Math.random, lingerMs = 5000 } = options;
   const { load = () => import("@supabase/supabase-js"), publishTimeoutMs = 5000 } = options;
   const { joinTimeoutMs = 10_000, heartbeatMs = 25_000, heartbeatTimeoutMs = 10_000 } = options;
+  const { onPressure = () => {} } = options;
   const publisher = new RealtimePublisher({
     supabaseUrl,
     secretKey,
     clock,
     load,
     timeoutMs: publishTimeoutMs,
+    onPressure,
   });
   const connection = { supabaseUrl, secretKey, clock, joinTimeoutMs, heartbeatMs, heartbeatTimeoutMs };
   return new RealtimeRelay({
@@ -73,6 +90,7 @@ export function createRealtimeRelay(options: RealtimeRelayOptions): Relay {
     lingerMs,
     connect: async (events) => connectRealtime(await load(), connection, events),
     publish: (topic, message) => publisher.publish(topic, message),
+    onPressure,
   });
 }
 
@@ -213,7 +231,8 @@ export class RealtimeRelay implements Relay {
   }
 
   #broken(reason: string): void {
-    const { clock, log, random } = this.#plumbing;
+    const { clock, log, random, onPressure } = this.#plumbing;
+    if (reason.includes(OVER_THE_RATE)) onPressure?.({ isRefused: true });
     const lastedMs = this.#okSince === undefined ? 0 : clock.now() - this.#okSince;
     this.#unlink();
     for (const [name, topic] of this.#topics) {

@@ -18,8 +18,11 @@ const sessionCall = z.object({
       queryIds: z.array(z.string()),
       reason: z.enum(["cancelled", "interrupted", "superseded"]),
     }),
-    // Somebody here is shown deltas: say what there is of the running answer, and what comes.
-    z.object({ kind: z.literal("tail_wanted") }),
+    // Somebody here is shown deltas: say what comes of the running answer, and what there is beyond what is known here.
+    z.object({
+      kind: z.literal("tail_wanted"),
+      have: z.object({ epoch: z.int(), turnId: z.string(), offset: z.int() }).optional(),
+    }),
     // A piece of the running answer. `offset` is the UTF-16 index at which it starts; `epoch` is the writer's lease's.
     z.object({
       kind: z.literal("tail"),
@@ -37,6 +40,14 @@ const sessionCall = z.object({
 });
 
 export type SessionCall = z.output<typeof sessionCall>["call"];
+
+/** Has a call whenever one can be sent; neither function may throw. */
+export interface CallSource {
+  /** What is new since the last one; undefined where nothing is. */
+  make(): SessionCall | undefined;
+  /** The last one was not taken. */
+  onFailed(): void;
+}
 
 /** The call in a relay's payload; undefined where it is none. */
 export function readSessionCall(payload: unknown): z.output<typeof sessionCall> | undefined {

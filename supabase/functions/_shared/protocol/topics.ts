@@ -23,6 +23,8 @@ export const RELAY_MESSAGES = {
   sessionCall: "session_call",
   activity: "activity",
   activityWatched: "activity_watched",
+  /** Whoever is watched says so now: somebody listens from now on. */
+  activityAsked: "activity_asked",
 } as const;
 
 const FNV_OFFSET_BASIS = 0x811c9dc5;

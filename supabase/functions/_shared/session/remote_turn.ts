@@ -7,6 +7,7 @@ import type { Connection } from "./connection.ts";
 import type { DeltaSource } from "./outbox.ts";
 
 export type TailPiece = Extract<SessionCall, { kind: "tail" }>;
+type Have = NonNullable<Extract<SessionCall, { kind: "tail_wanted" }>["have"]>;
 
 export class RemoteTurn {
   readonly turnId: string;
@@ -28,15 +29,25 @@ export class RemoteTurn {
     };
   }
 
+  /** How far the pieces that have come reach. */
+  get have(): Have {
+    return { epoch: this.#epoch, turnId: this.turnId, offset: this.#text.length };
+  }
+
   /**
    * Shows a piece to those who want deltas. Answers whether it could be: one before it may be missing. What comes from a
    * worker that has lost its lease, and does not know it yet, is nobody's answer any more.
    */
   take({ epoch, offset, content }: TailPiece, connections: Iterable<Connection>): boolean {
     if (epoch < this.#epoch) return true;
-    if (offset > (epoch === this.#epoch ? this.#text.length : 0)) return false;
+    const isSame = epoch === this.#epoch;
+    if (offset > (isSame ? this.#text.length : 0)) return false;
     this.#epoch = epoch;
-    this.#change(offset, content, connections);
+    const known = this.#text.slice(offset, offset + content.length);
+    // Another worker has asked for it, or it has come twice: what is shown already is not shown again.
+    if (isSame && content.startsWith(known)) {
+      this.#change(offset + known.length, content.slice(known.length), connections);
+    } else this.#change(offset, content, connections);
     return true;
   }
 

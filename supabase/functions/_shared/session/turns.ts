@@ -23,7 +23,7 @@ import { payersOf } from "./payers.ts";
 import { type ModelSettings, requestFor } from "./model_request.ts";
 import { QueryIndex } from "./query_index.ts";
 import { Runner, type RunnerDeps } from "./runner.ts";
-import { Tail } from "./tail.ts";
+import { Tail, type TailDeps } from "./tail.ts";
 import { inherit, Takeover } from "./takeover.ts";
 import { Tenure } from "./tenure.ts";
 
@@ -33,12 +33,10 @@ export interface TurnsSettings extends ModelSettings {
   continuePolicy: ContinuePolicy;
 }
 
-export interface TurnsDeps extends RunnerDeps, AccountDeps {
+export interface TurnsDeps extends RunnerDeps, AccountDeps, TailDeps {
   log: Log;
   eventLog: EventLog;
   settings: TurnsSettings;
-  /** Tells the other workers that hold the session; best effort. */
-  call(sessionId: string, call: SessionCall): void;
 }
 
 export interface TurnsOptions {
@@ -96,7 +94,7 @@ export class Turns {
       renderForAsker: (event) => this.acknowledge(event.queryId, event.at),
       onLive: (connection) => this.#announceTo(connection),
     });
-    this.tail = new Tail({ clock, feed: this.feed, tenure: this.#tenure, call: tell });
+    this.tail = new Tail({ deps, sessionId: record.sessionId, feed: this.feed, tenure: this.#tenure });
     this.runner = new Runner({
       clock,
       model,
@@ -186,7 +184,7 @@ export class Turns {
         for (const id of call.queryIds) this.runner.stop(id, { signal: "cancel", reason: call.reason });
         return;
       case "tail_wanted":
-        return this.tail.wanted(this.runner.running);
+        return this.tail.wanted(this.runner.running, call.have);
       case "tail":
         // A piece may come after the end, which was read in the log.
         if (this.queries.get(call.queryId)?.terminalSeq !== undefined) return;

@@ -1,0 +1,74 @@
+/**
+ * The messages a second of the whole project, and their limit, as Realtime counts them (realtime, rate_counter.ex and
+ * tenants.ex): in ticks of five seconds, on the average of the last twelve ticks, or of as many as there have been. What the
+ * average is changes at a tick only, so a burst passes until then; and a project that was silent has few ticks to share it.
+ */
+
+import type { Clock } from "../../supabase/functions/_shared/ports.ts";
+
+const TICK_MS = 5000;
+const TICKS = 12;
+/** After so long without a message it begins anew. */
+const IDLE_TICKS = 60;
+
+export class MessageRate {
+  readonly #clock: Pick<Clock, "now">;
+  /** Messages a second; 0 for any number. */
+  readonly limit: number;
+  /** Of the ticks that are over, the newest last; the real counter's first one is over as soon as it starts. */
+  #counts: number[] = [0];
+  #current = 0;
+  #startedAt: number;
+  #idleTicks = 0;
+  /** When the limit was reached, in milliseconds since the epoch; undefined while it is not. */
+  #exceededAt: number | undefined;
+
+  constructor(clock: Pick<Clock, "now">, limit: number) {
+    this.#clock = clock;
+    this.limit = limit;
+    this.#startedAt = clock.now();
+  }
+
+  add(count = 1): void {
+    this.#tick();
+    this.#current += count;
+  }
+
+  /** On the average of the ticks that are over. */
+  get perSecond(): number {
+    this.#tick();
+    return this.#average;
+  }
+
+  /** At which tick the limit was reached, if it is. */
+  get exceededAt(): number | undefined {
+    this.#tick();
+    return this.#exceededAt;
+  }
+
+  get #average(): number {
+    return this.#counts.reduce((sum, count) => sum + count, 0) * 1000 / (this.#counts.length * TICK_MS);
+  }
+
+  #tick(): void {
+    const now = this.#clock.now();
+    if (now - this.#startedAt >= TICK_MS * (IDLE_TICKS + TICKS)) this.#begin(now);
+    while (now - this.#startedAt >= TICK_MS) {
+      this.#startedAt += TICK_MS;
+      this.#idleTicks = this.#current === 0 ? this.#idleTicks + 1 : 0;
+      this.#counts = [...this.#counts, this.#current].slice(-TICKS);
+      this.#current = 0;
+      if (this.#idleTicks >= IDLE_TICKS) return this.#begin(now);
+      if (this.limit === 0 || this.#average < this.limit) this.#exceededAt = undefined;
+      else this.#exceededAt ??= this.#startedAt;
+    }
+  }
+
+  #begin(now: number): void {
+    this.#counts = [0];
+    this.#current = 0;
+    this.#idleTicks = 0;
+    this.#startedAt = now;
+    this.#exceededAt = undefined;
+  }
+}
