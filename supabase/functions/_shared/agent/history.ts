@@ -42,6 +42,7 @@ export class History {
         // An interrupted answer is one that was cut short, like a cancelled one; any other error is no answer.
         this.#close(event.queryId, event.code === "interrupted" ? event.partial : "");
         break;
+      case "configured":
       case "notification":
         break;
       case "cleared":

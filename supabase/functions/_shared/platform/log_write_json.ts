@@ -31,6 +31,7 @@ export function charsOf({ events = [], checkpoint }: LogWrite): number {
 function textOf(event: NewLogEvent): number {
   switch (event.kind) {
     case "cleared":
+    case "configured":
       return 0;
     case "cancelled":
       return event.partial.length;

@@ -75,6 +75,18 @@ export interface ClearedEvent {
   connectionId: string;
 }
 
+/** What queries fall back on was changed, field by field. */
+export interface ConfiguredEvent {
+  kind: "configured";
+  /** The server's key for it, unique in the session. */
+  configId: string;
+  /** The client's id of the command, if it had one. */
+  commandId?: string;
+  connectionId: string;
+  /** Only the fields that were set. */
+  options: QueryOptions;
+}
+
 /** Something was pushed in from another function. */
 export interface NotificationEvent {
   kind: "notification";
@@ -88,7 +100,7 @@ export interface NotificationEvent {
 }
 
 export type TerminalEvent = ResponseEvent | ErrorEvent | CancelledEvent;
-export type NewLogEvent = QueryEvent | TerminalEvent | ClearedEvent | NotificationEvent;
+export type NewLogEvent = QueryEvent | TerminalEvent | ClearedEvent | ConfiguredEvent | NotificationEvent;
 
 /** What an event has once it is committed. */
 export interface Logged {
@@ -100,7 +112,10 @@ export interface Logged {
 
 export type LogEvent = NewLogEvent & Logged;
 
-/** What makes two events of a session the same: the log takes each once, and so one end for each query. */
+/**
+ * What makes two events of a session the same: the log takes each once. An end is its turn's, not its query's: an id may be
+ * used again once its question is no longer kept, and the end of the older turn may outlive that.
+ */
 export function keyOf(event: NewLogEvent): string {
   switch (event.kind) {
     case "query":
@@ -108,9 +123,11 @@ export function keyOf(event: NewLogEvent): string {
     case "response":
     case "error":
     case "cancelled":
-      return `t:${event.queryId}`;
+      return `t:${event.turnId}`;
     case "cleared":
       return `c:${event.clearId}`;
+    case "configured":
+      return `o:${event.configId}`;
     case "notification":
       return `n:${event.notificationId}`;
   }

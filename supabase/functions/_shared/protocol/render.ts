@@ -69,6 +69,16 @@ export function renderEvent(event: LogEvent): ServerFrame {
         code: "cleared",
         ...(event.commandId === undefined ? {} : { in_reply_to: event.commandId }),
       };
+    case "configured":
+      return {
+        type: "status",
+        content: "Configured",
+        timestamp,
+        seq,
+        code: "configured",
+        data: { ...event.options },
+        ...(event.commandId === undefined ? {} : { in_reply_to: event.commandId }),
+      };
     case "notification":
       return { ...renderNotification(event, event.at), seq };
   }

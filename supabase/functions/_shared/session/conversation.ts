@@ -68,6 +68,7 @@ function saidIn(event: LogEvent): Pick<ConversationMessage, "role" | "content"> 
     case "error":
       return event.partial === "" ? undefined : { role: "assistant", content: event.partial };
     case "cleared":
+    case "configured":
     case "notification":
       return undefined;
   }

@@ -167,7 +167,9 @@ export class MemorySession {
     this.#events.push(logged);
     this.#chars += charsOf(logged);
     this.#kept.add(charsOf(logged));
-    if (logged.kind === "query") {
+    if (logged.kind === "configured") {
+      this.#defaults = { ...this.#defaults, ...logged.options };
+    } else if (logged.kind === "query") {
       this.#notes = [];
       this.#countNotes();
       this.#openTurns.set(logged.turnId, { query: logged, starts: 0, partial: "", stopped: undefined });
@@ -240,6 +242,7 @@ function charsOf(event: LogEvent): number {
     case "cancelled":
       return event.partial.length;
     case "cleared":
+    case "configured":
       return 0;
   }
 }

@@ -1,6 +1,6 @@
 /** Which queries a session has seen, by id: what makes sending one twice harmless. A fold over the log. */
 
-import type { LogEvent } from "../protocol/log_event.ts";
+import { isTerminal, type LogEvent } from "../protocol/log_event.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
 import type { Turn } from "../agent/turn.ts";
 import { MemoryBudget, SessionMemory } from "../guard/memory_budget.ts";
@@ -88,7 +88,7 @@ export class QueryIndex {
       if (known !== undefined && known.turnId !== turnId) this.#delete(queryId);
       if (known?.turnId === turnId) known.seq = seq;
       else this.#add({ queryId, turnId, content, options, turn: undefined, seq, terminalSeq: undefined });
-    } else if (event.kind !== "cleared" && event.kind !== "notification") {
+    } else if (isTerminal(event)) {
       const known = this.#byId.get(event.queryId);
       if (known !== undefined) {
         known.terminalSeq = event.seq;

@@ -1,0 +1,153 @@
+/** What clients want: queries, stops, and what goes into the log as it is. */
+
+import type { StopRequest } from "../../ports.ts";
+import type { QueuePolicy } from "../../protocol/queueing.ts";
+import type { Refusal } from "./effect.ts";
+import type { SessionEvent } from "./event.ts";
+import { isSameQuestion } from "./fold.ts";
+import { put, startAttempt, stopTurn } from "./run.ts";
+import { acknowledge } from "./show.ts";
+import { isSettling, mayRun, type SessionState, type Step } from "./state.ts";
+import type { ProposedTurn, Question, StopReason, Turn } from "./turn.ts";
+
+type Ask = Extract<SessionEvent, { kind: "ask" }>;
+type Stop = Extract<SessionEvent, { kind: "stop" }>;
+
+/** Takes a query, or answers one that was sent before as it stands. */
+export function takeQuery(step: Step, { query, policy, refusal }: Ask): void {
+  const { state } = step;
+  const { queryId, connectionId } = query;
+  const known = state.turns.get(queryId) ?? state.ended.get(queryId);
+  if (known !== undefined) {
+    const asked = "phase" in known ? known.query : known;
+    if (!isSameQuestion(query, asked)) return refuse(step, query, { code: "id_conflict" });
+    return "phase" in known ? answerOpen(step, known, connectionId) : repeatEnd(step, queryId, connectionId);
+  }
+  const refused = state.life.name === "open"
+    ? refusal ?? refuseByQueue(state, policy)
+    : { code: "shutting_down" } as const;
+  if (refused !== undefined) return refuse(step, query, refused);
+  const stop = applyPolicy(step, policy);
+  const carried = new Set<string>();
+  for (const turn of state.turns.values()) for (const note of turn.query.feedback) carried.add(note);
+  const turn: ProposedTurn = {
+    phase: "proposed",
+    query: {
+      ...query,
+      first: policy === "interrupt",
+      feedback: state.history.notes.filter((note) => !carried.has(note)),
+    },
+    attempt: { name: "none" },
+    askers: [connectionId],
+    write: "due",
+    seq: undefined,
+  };
+  const isAlone = state.turns.size === 0;
+  put(state, turn);
+  state.lastTurnId = query.turnId;
+  const onlyIfIdle = policy === "reject" && !mayRun(state);
+  state.intents.push({ kind: "ask", queryId, stop, onlyIfIdle });
+  if (isAlone && mayAskAtOnce(state, connectionId)) startAttempt(step, turn);
+}
+
+/** Stops what the request names. What only the store can reach is written there. */
+export function takeStop(step: Step, { wish, stop }: Stop): void {
+  const { state, effects } = step;
+  const { which, reason } = stop;
+  const reached: string[] = [];
+  for (const turn of [...state.turns.values()]) {
+    if (isMeant(state, turn, which) && stopTurn(step, turn, reason)) reached.push(turn.query.queryId);
+  }
+  const isAllHere = mayRun(state) && !isSettling(state) && state.log.wantedSeq <= state.log.lastSeq;
+  const isFound = typeof which === "object" && reached.length > 0;
+  if (isFound || (isAllHere && which === "running")) {
+    return void effects.push({ kind: "answer", wish, result: { ok: true, queryIds: reached } });
+  }
+  state.intents.push({ kind: "stop", wish, stop, reached });
+}
+
+/** Another worker tells of turns that were stopped there; the store has it as well. */
+export function takeStopCall(step: Step, queryIds: readonly string[], reason: StopReason): void {
+  if (!mayRun(step.state)) return;
+  for (const id of queryIds) {
+    const turn = step.state.turns.get(id);
+    if (turn !== undefined && turn.phase !== "proposed") stopTurn(step, turn, reason);
+  }
+}
+
+/** Nobody waits for these queries any more, or the log has not taken them. */
+export function refuseAskers({ effects }: Step, turn: ProposedTurn, refusal: Refusal): void {
+  const { askers, query: { queryId } } = turn;
+  turn.askers = [];
+  if (askers.length > 0) effects.push({ kind: "refuse", to: askers, queryId, refusal });
+}
+
+/** Answers a query whose turn has ended by its end, which is in the log. */
+export function repeatEnd({ state, effects }: Step, queryId: string, connectionId: string): void {
+  const ended = state.ended.get(queryId);
+  const connection = state.connections.get(connectionId);
+  if (ended === undefined || connection === undefined) return;
+  // It carries a `seq`: it comes after the replay.
+  if (connection.replay.name !== "live") return void connection.replay.owed.push(queryId);
+  const { turnId, endSeq } = ended;
+  effects.push({
+    kind: "read",
+    purpose: { for: "end", connectionId, queryId, turnId },
+    afterSeq: endSeq - 1,
+  });
+}
+
+function answerOpen(step: Step, turn: Turn, connectionId: string): void {
+  if (turn.phase !== "proposed") return acknowledge(step, turn.query.queryId, [connectionId]);
+  if (!turn.askers.includes(connectionId)) turn.askers.push(connectionId);
+}
+
+function refuse({ effects }: Step, { queryId, connectionId }: Question, refusal: Refusal): void {
+  effects.push({ kind: "refuse", to: [connectionId], queryId, refusal });
+}
+
+function refuseByQueue(state: SessionState, policy: QueuePolicy): Refusal | undefined {
+  const { turns, lease, settings: { maxQueue } } = state;
+  if (turns.size === 0) return undefined;
+  if (
+    policy === "reject" &&
+    (lease.name !== "free" || [...turns.values()].some(({ phase }) => phase !== "remote"))
+  ) {
+    return { code: "busy" };
+  }
+  // One of them runs. `latest` makes its own room.
+  return policy !== "latest" && maxQueue > 0 && turns.size > maxQueue ? { code: "queue_full" } : undefined;
+}
+
+/** Stops what the policy says here, and answers what is to be stopped by the store: what this worker may not know. */
+function applyPolicy(step: Step, policy: QueuePolicy): StopRequest | undefined {
+  if (policy !== "interrupt" && policy !== "latest") return undefined;
+  const stop: StopRequest = policy === "interrupt"
+    ? { which: "running", reason: "interrupted" }
+    : { which: "waiting", reason: "superseded" };
+  for (const turn of [...step.state.turns.values()]) {
+    if (isMeant(step.state, turn, stop.which)) stopTurn(step, turn, stop.reason);
+  }
+  return mayRun(step.state) ? undefined : stop;
+}
+
+/** A turn counts as running as soon as a write says so, like in the store. */
+function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest["which"]): boolean {
+  if (which === "all") return true;
+  if (typeof which === "object") return which.queryId === turn.query.queryId;
+  const isRunning = turn.phase === "running" || flight?.started === turn.query.queryId ||
+    turn.phase === "proposed" && turn.attempt.name === "calling";
+  return isRunning === (which === "running");
+}
+
+/**
+ * Whether the model is asked before the question is in the log. A client that has resumed may have sent it to another worker
+ * before; only the holder of the lease can be sure that no other one asks the model too.
+ */
+function mayAskAtOnce(state: SessionState, connectionId: string): boolean {
+  const { life, lease, log, connections } = state;
+  if (life.name !== "open" || log.wantedSeq > log.lastSeq || isSettling(state)) return false;
+  if (mayRun(state)) return true;
+  return (lease.name === "free" || lease.name === "held") &&
+    connections.get(connectionId)?.isResumed === false;
+}

@@ -1,0 +1,219 @@
+/** The log as this worker has read it: each event is folded and shown once, in the order of `seq`. */
+
+import type { Committed, LogPage } from "../../ports.ts";
+import {
+  isTerminal,
+  type LogEvent,
+  type Logged,
+  type QueryEvent,
+  type TerminalEvent,
+} from "../../protocol/log_event.ts";
+import { foldHistory } from "./history.ts";
+import { adoptAttempt, canStart, dropAttempt, put, startTurn } from "./run.ts";
+import { acknowledge, announceStart, correctText, showEvent, showText } from "./show.ts";
+import { mayRun, type SessionState, type Step } from "./state.ts";
+import { sendTail } from "./tail.ts";
+import type { LeaseView } from "./lease.ts";
+import { fromEvent, type ProposedTurn, shownOf, textOf, type Turn } from "./turn.ts";
+
+/** UTF-16 units of ended questions that are kept to tell a repeat from a conflict; the oldest go past it. */
+const MAX_ENDED_CHARS = 4_000_000;
+
+/** Takes events in; those that were taken before, or that others come before, are left out. */
+export function foldEvents(step: Step, events: readonly LogEvent[]): void {
+  const { log } = step.state;
+  for (const event of events) {
+    if (event.seq !== log.lastSeq + 1) continue;
+    log.lastSeq = event.seq;
+    if (log.wantedSeq < event.seq) log.wantedSeq = event.seq;
+    foldEvent(step, event);
+  }
+}
+
+/** There is at least this much in the log. */
+export function wantSeq({ state: { log } }: Step, seq: number): void {
+  if (seq > log.wantedSeq) log.wantedSeq = seq;
+}
+
+/** Takes a page that was read from `lastSeq` on. */
+export function foldPage(step: Step, page: LogPage): void {
+  const { state } = step;
+  const { log } = state;
+  const askedFor = log.reading.name === "in_flight" ? log.reading.wantedSeq : log.wantedSeq;
+  log.reading = { name: "idle", retryAt: step.now };
+  if (page.oldestSeq > log.lastSeq + 1) skipTo(step, page.oldestSeq);
+  foldEvents(step, page.events);
+  wantSeq(step, page.lastSeq);
+  // Whoever told of more than there is was wrong; but what was told after the read began it may have missed.
+  if (log.wantedSeq === askedFor && page.lastSeq < askedFor) {
+    log.wantedSeq = Math.max(log.lastSeq, page.lastSeq);
+  }
+}
+
+/** What the log had between is not kept any more: nobody can be shown all of it, and a resume says so. */
+function skipTo({ state, effects }: Step, oldestSeq: number): void {
+  state.log.lastSeq = oldestSeq - 1;
+  for (const id of state.connections.keys()) effects.push({ kind: "close_slow", connectionId: id });
+}
+
+function foldEvent(step: Step, event: LogEvent): void {
+  const { state, effects } = step;
+  foldHistory(state.history, event);
+  effects.push({ kind: "learnt", event });
+  if (event.kind === "query") return foldQuery(step, event);
+  if (isTerminal(event)) foldEnd(step, event);
+  if (event.kind === "configured") state.defaults = { ...state.defaults, ...event.options };
+  showEvent(step, event);
+}
+
+function foldQuery(step: Step, event: QueryEvent & Logged): void {
+  const { state } = step;
+  const turn = state.turns.get(event.queryId);
+  state.ended.delete(event.queryId);
+  state.lastTurnId = event.turnId;
+  if (turn?.phase === "proposed") {
+    showEvent(step, event);
+    return foldProposed(step, turn, event);
+  }
+  if (turn === undefined) {
+    put(state, remoteOf(event));
+    showEvent(step, event);
+    return acknowledge(step, event.queryId, [event.connectionId]);
+  }
+  // An id that was used again, and the end of its older turn is not kept.
+  if (turn.query.turnId !== event.turnId) put(state, remoteOf(event));
+  showEvent(step, event);
+}
+
+/** The log has a question that was asked here: ours, or another worker's of the same id. */
+function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged): void {
+  const { state, effects } = step;
+  const { queryId } = event;
+  const isOurs = event.turnId === turn.query.turnId;
+  const isSame = isOurs || isSameQuestion(turn.query, event);
+  const { askers } = turn;
+  if (!isSame) {
+    dropAttempt(step, turn);
+    put(state, remoteOf(event));
+    if (askers.length > 0) {
+      effects.push({ kind: "refuse", to: askers, queryId, refusal: { code: "id_conflict" } });
+    }
+    return acknowledge(step, queryId, [event.connectionId]);
+  }
+  const told = askers.includes(event.connectionId) ? askers : [...askers, event.connectionId];
+  // A call that was begun for the same question answers it as well.
+  if (!isOurs) relabel(turn, event);
+  const adopted = mayRun(state) ? adoptProposed(step, turn, event.seq, told) : undefined;
+  // Whose it is, the write that is in flight tells.
+  if (adopted === undefined && isUnsettled(state.lease)) turn.seq = event.seq;
+  else if (adopted === undefined) leave(step, turn, event);
+  acknowledge(step, queryId, told);
+  if (adopted?.phase !== "running") return;
+  showText(step, adopted, 0, adopted.text);
+  sendTail(step, adopted, 0);
+}
+
+function isUnsettled({ name }: LeaseView): boolean {
+  return name === "in_doubt" || name === "claiming";
+}
+
+/** The question is in the log and ours. `told`: connections that are told how it stands. */
+function adoptProposed(step: Step, turn: ProposedTurn, seq: number, told: readonly string[]): Turn {
+  const { state } = step;
+  const { queryId, turnId } = turn.query;
+  const isStarted = state.flight?.started === queryId && state.flight.write.startedTurnId === turnId;
+  const adopted = adoptAttempt(step, turn, seq, isStarted);
+  if (adopted.phase === "running") announceStart(step, adopted, told);
+  const isAlone = state.turns.size === 1 && state.inherited.length === 0;
+  if (adopted.phase !== "queued" || !isAlone || !canStart(state)) return adopted;
+  return startTurn(step, adopted, { isStarted, told });
+}
+
+/** The question is in the log, and the lease is not ours: whoever holds it answers. */
+export function leave(step: Step, turn: ProposedTurn, { seq }: { seq: number }): void {
+  const { state } = step;
+  const { attempt, query } = turn;
+  dropAttempt(step, turn);
+  put(state, {
+    phase: "remote",
+    query,
+    seq,
+    begun: undefined,
+    stopped: undefined,
+    shown: { epoch: 0, text: "" },
+  });
+  if (attempt.name === "done" && attempt.end.kind === "cancelled") {
+    passStopOn(state, query.queryId, attempt.end.reason);
+  }
+}
+
+/** A turn that was stopped here is another worker's now: the wish goes after it. */
+export function passStopOn(
+  { intents }: SessionState,
+  queryId: string,
+  reason: "cancelled" | "interrupted" | "superseded",
+): void {
+  intents.push({ kind: "stop", wish: undefined, stop: { which: { queryId }, reason }, reached: [] });
+}
+
+function foldEnd(step: Step, event: TerminalEvent & Logged): void {
+  const { state, effects } = step;
+  const { queryId, turnId, seq } = event;
+  const turn = state.turns.get(queryId);
+  state.lastTurnId = turnId;
+  if (turn === undefined) return;
+  state.turns.delete(queryId);
+  if (turn.phase === "proposed") dropAttempt(step, turn);
+  if (turn.phase === "running") {
+    effects.push({ kind: "abort", call: turn.call });
+    effects.push({ kind: "account_call", query: turn.query, text: turn.text, why: "lost" });
+  }
+  correctText(step, turn.query, shownOf(turn), textOf(event));
+  const { content, options } = turn.query;
+  state.ended.set(queryId, { queryId, turnId, content, options, endSeq: seq });
+  state.endedChars += content.length;
+  forgetOldest(state);
+}
+
+/** An id is remembered as long as its events are. */
+function forgetOldest(state: SessionState): void {
+  const oldestSeq = state.log.lastSeq - state.settings.maxEvents + 1;
+  for (const { queryId, endSeq, content } of state.ended.values()) {
+    if (endSeq >= oldestSeq && state.endedChars <= MAX_ENDED_CHARS) return;
+    state.ended.delete(queryId);
+    state.endedChars -= content.length;
+  }
+}
+
+/** Whether two queries of one id ask the same. */
+export function isSameQuestion(a: Asked, b: Asked): boolean {
+  const names = ["model", "temperature", "max_tokens"] as const;
+  return a.content === b.content && names.every((name) => a.options[name] === b.options[name]);
+}
+
+type Asked = Pick<QueryEvent, "content" | "options">;
+
+function remoteOf(event: QueryEvent & Logged): Parameters<typeof put>[1] {
+  const shown = { epoch: 0, text: "" };
+  return {
+    phase: "remote",
+    query: fromEvent(event),
+    seq: event.seq,
+    begun: undefined,
+    stopped: undefined,
+    shown,
+  };
+}
+
+/** The turn is the log's from now on; who pays for it stays. */
+function relabel(turn: ProposedTurn, event: QueryEvent): void {
+  const { stream, payers } = turn.query;
+  turn.query = { ...fromEvent(event), stream, payers };
+  if (turn.attempt.name === "done") turn.attempt.end = { ...turn.attempt.end, turnId: event.turnId };
+}
+
+/** What was committed, for those who read on: its events, and how far the log reaches. */
+export function foldAnswer(step: Step, { events, lastSeq }: Committed): void {
+  foldEvents(step, events);
+  wantSeq(step, lastSeq);
+}

@@ -1,0 +1,107 @@
+/** Connections: each has its cursor, and is live once it has been shown everything up to the newest event. */
+
+import type { LogPage } from "../../ports.ts";
+import { isTerminal } from "../../protocol/log_event.ts";
+import { repeatEnd } from "./ask.ts";
+import type { ReadPurpose } from "./effect.ts";
+import { wantSeq } from "./fold.ts";
+import type { SessionEvent } from "./event.ts";
+import { acknowledge, announceText } from "./show.ts";
+import type { ConnectionView, Step } from "./state.ts";
+
+type Attach = Extract<SessionEvent, { kind: "attach" }>;
+
+/** A connection has come, with what it has seen. */
+export function attach(step: Step, { connectionId, cursor, wantsDeltas, isResumed }: Attach): void {
+  const connection: ConnectionView = {
+    id: connectionId,
+    wantsDeltas,
+    isResumed,
+    cursor,
+    replay: { name: "reading", owed: [] },
+  };
+  step.state.connections.set(connectionId, connection);
+  readOn(step, connection, []);
+}
+
+/** Connections that were ahead go on once the log was read as far as they have seen it. */
+export function catchUp(step: Step): void {
+  const { connections, log } = step.state;
+  for (const connection of connections.values()) {
+    const { replay, cursor } = connection;
+    if (replay.name === "ahead" && cursor <= log.lastSeq) readOn(step, connection, replay.owed);
+  }
+}
+
+export function setDeltas(step: Step, connectionId: string, wantsDeltas: boolean): void {
+  const connection = step.state.connections.get(connectionId);
+  if (connection === undefined || connection.wantsDeltas === wantsDeltas) return;
+  connection.wantsDeltas = wantsDeltas;
+  // The next piece goes on from here.
+  if (wantsDeltas && connection.replay.name === "live") announceText(step, connectionId);
+}
+
+/** A page for a connection. It is shown what this worker knows itself, and no more. */
+export function replayPage(step: Step, connectionId: string, page: LogPage): void {
+  const { state, effects } = step;
+  const connection = state.connections.get(connectionId);
+  if (connection?.replay.name !== "reading") return;
+  const events = page.events.filter(({ seq }) => seq > connection.cursor && seq <= state.log.lastSeq);
+  const [first] = events;
+  if (first === undefined || first.seq !== connection.cursor + 1) {
+    return void effects.push({ kind: "close_slow", connectionId });
+  }
+  connection.replay = { name: "sending", owed: connection.replay.owed };
+  effects.push({ kind: "replay", connectionId, events });
+}
+
+/** A connection has been sent its page. */
+export function replayed(step: Step, connectionId: string, seq: number): void {
+  const connection = step.state.connections.get(connectionId);
+  if (connection?.replay.name !== "sending") return;
+  connection.cursor = seq;
+  readOn(step, connection, connection.replay.owed);
+}
+
+/** A page in which the end of a turn is looked for. */
+export function endPage(step: Step, purpose: Extract<ReadPurpose, { for: "end" }>, page: LogPage): void {
+  const { state, effects } = step;
+  const { connectionId, queryId, turnId } = purpose;
+  if (!state.connections.has(connectionId)) return;
+  for (const event of page.events) {
+    if (isTerminal(event) && event.turnId === turnId) {
+      return void effects.push({ kind: "repeat_end", connectionId, event });
+    }
+  }
+  const last = page.events.at(-1)?.seq;
+  if (last !== undefined && last < page.lastSeq) {
+    return void effects.push({ kind: "read", purpose, afterSeq: last });
+  }
+  if (state.turns.has(queryId)) return acknowledge(step, queryId, [connectionId]);
+  // The log has forgotten it, and so may we: the same query is a new one from now on.
+  state.ended.delete(queryId);
+  effects.push({ kind: "refuse", to: [connectionId], queryId, refusal: { code: "store_unavailable" } });
+}
+
+function readOn(step: Step, connection: ConnectionView, owed: string[]): void {
+  const { state, effects } = step;
+  const { id, cursor } = connection;
+  if (cursor < state.log.lastSeq) {
+    connection.replay = { name: "reading", owed };
+    return void effects.push({
+      kind: "read",
+      purpose: { for: "replay", connectionId: id },
+      afterSeq: cursor,
+    });
+  }
+  if (cursor > state.log.lastSeq) {
+    connection.replay = { name: "ahead", owed };
+    return wantSeq(step, cursor);
+  }
+  connection.replay = { name: "live" };
+  announceText(step, id);
+  for (const queryId of owed) {
+    if (state.turns.has(queryId)) acknowledge(step, queryId, [id]);
+    else repeatEnd(step, queryId, id);
+  }
+}

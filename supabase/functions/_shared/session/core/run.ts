@@ -1,0 +1,234 @@
+/** Runs turns: asks the model, takes what it says, and ends a turn for whatever reason. */
+
+import type { ErrorCode } from "../../errors.ts";
+import type { TerminalEvent } from "../../protocol/log_event.ts";
+import type { ModelOutcome } from "./event.ts";
+import { promptFor } from "./history.ts";
+import { countSkips } from "./queue.ts";
+import { announceStart, showText } from "./show.ts";
+import { mayRun, type SessionState, type Step } from "./state.ts";
+import { sendTail } from "./tail.ts";
+import {
+  type EndingTurn,
+  type ProposedTurn,
+  type Question,
+  type QueuedTurn,
+  type RunningTurn,
+  shownOf,
+  type StopReason,
+  type Turn,
+} from "./turn.ts";
+
+/** A turn that was begun so often and never ended is taken for what ends its workers. */
+export const MAX_STARTS = 10;
+
+/** Starts a turn. `told`: connections that are told of it otherwise. */
+export function startTurn(
+  step: Step,
+  queued: QueuedTurn,
+  { isStarted, told = [] }: StartOptions,
+): RunningTurn {
+  const { state, effects } = step;
+  const { query, seq, begun, shown } = queued;
+  const isContinued = begun !== undefined && state.settings.continuePolicy === "continue";
+  // Some models refuse a beginning that ends in a space, and all begin the next word with one.
+  const text = isContinued ? begun.partial.trimEnd() : "";
+  const call = ++state.lastCall;
+  countSkips(state, queued);
+  const turn = put(state, { phase: "running", query, seq, call, text, ...fresh(step, isStarted) });
+  ask(step, query, call, text);
+  announceStart(step, turn, told);
+  // Readers here may have more of it than the store, or less.
+  if (text !== shown) showText(step, turn, 0, text);
+  if (begun !== undefined) {
+    effects.push({ kind: "taken_over", query, how: "run", chars: text.length });
+  }
+  sendTail(step, turn, 0);
+  return turn;
+}
+
+interface StartOptions {
+  /** Whether the store knows that it has begun. */
+  isStarted: boolean;
+  told?: readonly string[];
+}
+
+/** Asks the model before the question is in the log. Nothing of the answer is shown until it is. */
+export function startAttempt(step: Step, turn: ProposedTurn): void {
+  const call = ++step.state.lastCall;
+  turn.attempt = { name: "calling", call, text: "" };
+  ask(step, turn.query, call, "");
+}
+
+/** The question is in the log and ours: what the attempt has come to counts from now on. */
+export function adoptAttempt(
+  step: Step,
+  { query, attempt }: ProposedTurn,
+  seq: number,
+  isStarted: boolean,
+): Turn {
+  const { state } = step;
+  switch (attempt.name) {
+    case "none":
+      return put(state, { phase: "queued", query, seq, begun: undefined, shown: "" });
+    case "done":
+      return end(step, { query, seq, shown: "" }, attempt.end);
+    case "calling": {
+      const { call, text } = attempt;
+      return put(state, { phase: "running", query, seq, call, text, ...fresh(step, isStarted) });
+    }
+  }
+}
+
+/** Gives up what was begun for a question that is not ours to answer. */
+export function dropAttempt({ effects }: Step, turn: ProposedTurn): void {
+  const { query, attempt } = turn;
+  turn.attempt = { name: "none" };
+  if (attempt.name !== "calling") return;
+  effects.push({ kind: "abort", call: attempt.call });
+  effects.push({ kind: "account_call", query, text: attempt.text, why: "in_vain" });
+}
+
+/** A piece of text from the model. */
+export function takeText(step: Step, call: number, text: string): void {
+  for (const turn of step.state.turns.values()) {
+    if (turn.phase === "running" && turn.call === call) {
+      const offset = turn.text.length;
+      turn.text += text;
+      showText(step, turn, offset, text);
+      return sendTail(step, turn, offset);
+    }
+    if (turn.phase === "proposed" && turn.attempt.name === "calling" && turn.attempt.call === call) {
+      turn.attempt.text += text;
+      return;
+    }
+  }
+}
+
+/** The model is done. */
+export function takeOutcome(step: Step, call: number, outcome: ModelOutcome): void {
+  for (const turn of step.state.turns.values()) {
+    if (turn.phase === "running" && turn.call === call) {
+      end(step, { ...turn, shown: turn.text }, endOf(turn.query, turn.text, outcome));
+      return;
+    }
+    if (turn.phase === "proposed" && turn.attempt.name === "calling" && turn.attempt.call === call) {
+      turn.attempt = { name: "done", end: endOf(turn.query, turn.attempt.text, outcome) };
+      return;
+    }
+  }
+}
+
+/** Stops a turn of this worker on someone's wish. Answers whether there was anything to stop. */
+export function stopTurn(step: Step, turn: Turn, reason: StopReason): boolean {
+  switch (turn.phase) {
+    case "proposed": {
+      if (turn.attempt.name === "done") return false;
+      const partial = turn.attempt.name === "calling" ? turn.attempt.text : "";
+      if (turn.attempt.name === "calling") step.effects.push({ kind: "abort", call: turn.attempt.call });
+      turn.attempt = { name: "done", end: cancelled(turn.query, reason, partial) };
+      return true;
+    }
+    case "queued":
+      end(step, turn, cancelled(turn.query, reason, turn.begun?.partial ?? ""));
+      return true;
+    case "running":
+      step.effects.push({ kind: "abort", call: turn.call });
+      end(step, { ...turn, shown: turn.text }, cancelled(turn.query, reason, turn.text));
+      return true;
+    case "ending":
+    case "remote":
+      return false;
+  }
+}
+
+/** Ends a turn that cannot go on. */
+export function interruptTurn(step: Step, turn: QueuedTurn | RunningTurn, why: string): void {
+  if (turn.phase === "running") step.effects.push({ kind: "abort", call: turn.call });
+  const shown = shownOf(turn);
+  const partial = turn.phase === "running" ? turn.text : turn.begun?.partial ?? "";
+  end(
+    step,
+    { ...turn, shown },
+    failed(turn.query, { code: "interrupted", content: why, retryable: true, partial }),
+  );
+}
+
+/** The store refuses the end of a turn for good: it ends without its text. */
+export function replaceEnd({ state }: Step, turn: EndingTurn, code: ErrorCode): void {
+  const content = "the store refused the answer";
+  put(state, { ...turn, end: failed(turn.query, { code, content, retryable: true, partial: "" }) });
+}
+
+/** The turn that a model call is for, at this moment. */
+export function activeTurn({ turns }: SessionState): RunningTurn | ProposedTurn | undefined {
+  for (const turn of turns.values()) {
+    if (turn.phase === "running") return turn;
+    if (turn.phase === "proposed" && turn.attempt.name === "calling") return turn;
+  }
+  return undefined;
+}
+
+/** Whether a turn could start now, if it were queued. */
+export function canStart(state: SessionState): boolean {
+  if (!mayRun(state) || state.life.name !== "open") return false;
+  for (const { phase } of state.turns.values()) if (phase === "running" || phase === "ending") return false;
+  return true;
+}
+
+export function put<T extends Turn>(state: SessionState, turn: T): T {
+  state.turns.set(turn.query.queryId, turn);
+  return turn;
+}
+
+/** Its end is known, and goes to the log with the next write. */
+function end(step: Step, { query, seq, shown }: Ended, terminal: TerminalEvent): EndingTurn {
+  step.effects.push({ kind: "account", query, end: terminal });
+  return put(step.state, { phase: "ending", query, seq, end: terminal, shown });
+}
+
+type Ended = Pick<EndingTurn, "query" | "seq" | "shown">;
+
+function ask({ state, effects }: Step, query: Question, call: number, text: string): void {
+  const asked = promptFor(state.history, query);
+  const messages = text === "" ? asked : [...asked, { role: "assistant", content: text } as const];
+  effects.push({ kind: "ask", call, query, messages, options: { ...state.defaults, ...query.options } });
+}
+
+function fresh(
+  { state: { settings }, now }: Step,
+  isStarted: boolean,
+): Pick<RunningTurn, "kept" | "checkpointAt"> {
+  return {
+    kept: { isStarted, pieces: 0, chars: 0 },
+    checkpointAt: nextCheckpoint(now, settings.checkpointMs),
+  };
+}
+
+/** On a grid that all sessions of a worker share, so that their checkpoints go to the store in one call. */
+export function nextCheckpoint(now: number, everyMs: number): number {
+  return everyMs === Infinity ? Infinity : (Math.floor(now / everyMs) + 1) * everyMs;
+}
+
+function endOf(query: Question, text: string, outcome: ModelOutcome): TerminalEvent {
+  const { queryId, turnId } = query;
+  if (outcome.ok) return { kind: "response", queryId, turnId, content: text, ...outcome.reply };
+  const { ok: _, ...error } = outcome;
+  return failed(query, { ...error, partial: text });
+}
+
+function cancelled({ queryId, turnId }: Question, reason: StopReason, partial: string): TerminalEvent {
+  return { kind: "cancelled", queryId, turnId, reason, partial };
+}
+
+interface Failure {
+  code: ErrorCode;
+  content: string;
+  retryable: boolean;
+  retryAfterMs?: number;
+  partial: string;
+}
+
+function failed({ queryId, turnId }: Question, { content, ...rest }: Failure): TerminalEvent {
+  return { kind: "error", queryId, turnId, content: `Failed to generate response: ${content}`, ...rest };
+}

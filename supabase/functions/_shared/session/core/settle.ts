@@ -1,0 +1,187 @@
+/** What a write has come to: committed, rejected, or in doubt. */
+
+import type { ErrorCode } from "../../errors.ts";
+import type { Committed } from "../../ports.ts";
+import type { LogEvent } from "../../protocol/log_event.ts";
+import { refuseAskers } from "./ask.ts";
+import { foldAnswer, isSameQuestion } from "./fold.ts";
+import { adoptTurns, stepTo } from "./holding.ts";
+import { dropAttempt, replaceEnd, startTurn, stopTurn } from "./run.ts";
+import { type Flight, mayRun, type Step } from "./state.ts";
+
+/** A fence that was not answered is sent again after so long. */
+export const FENCE_RETRY_MS = 1000;
+
+/** The store has done the write. It is settled once the log was read as far as the answer says. */
+export function takeCommitted(step: Step, number: number, answer: Committed): void {
+  const { state, now } = step;
+  const flight = flightOf(step, number);
+  flight.answer = answer;
+  const claimed = answer.openTurns !== undefined;
+  stepTo(step, { kind: "answered", lease: answer.lease, claimed, sentAt: flight.sentAt, now });
+  if (answer.openTurns !== undefined) state.inherited = answer.openTurns;
+  foldAnswer(step, answer);
+}
+
+/** Settles the answered write, if the log was read that far. */
+export function settle(step: Step): void {
+  const { state } = step;
+  const { flight, log } = state;
+  if (flight?.answer === undefined || log.lastSeq < flight.answer.lastSeq) return;
+  const { answer } = flight;
+  state.flight = undefined;
+  settleDoubts(step);
+  settleIntents(step, flight, answer);
+  if (flight.progress !== undefined) keepProgress(step, flight);
+  if (mayRun(step.state)) {
+    adoptTurns(step, answer);
+    for (const { queryId, reason } of answer.stopped) {
+      const turn = state.turns.get(queryId);
+      if (turn !== undefined) stopTurn(step, turn, reason);
+    }
+    startPromised(step, flight);
+  }
+}
+
+/** The store has done nothing of the write. */
+export function takeRejected(step: Step, number: number, code: ErrorCode): void {
+  const { state, effects, now } = step;
+  const flight = flightOf(step, number);
+  state.flight = undefined;
+  if (code === "unknown_session") return void effects.push({ kind: "gone" });
+  if (code === "lease_lost") {
+    effects.push({ kind: "log", event: "lease_lost" });
+    takeBack(step, flight);
+    return stepTo(step, { kind: "lost" });
+  }
+  stepTo(step, { kind: "rejected" });
+  refuseIntents(step, flight, code);
+  if (code === "busy") return;
+  effects.push({ kind: "log", event: "commit_rejected", code });
+  for (const queryId of flight.ends) {
+    const turn = state.turns.get(queryId);
+    if (turn?.phase === "ending") replaceEnd(step, turn, code);
+  }
+  // Not again at once: what was refused may be refused again.
+  stepTo(step, { kind: "doubt", retryAt: now + FENCE_RETRY_MS });
+}
+
+/** Nobody knows whether the store has done the write, or will. A fence settles it; nothing is written before. */
+export function takeDoubt(step: Step, number: number): void {
+  const { state, effects, now } = step;
+  const wasFencing = state.lease.name === "in_doubt";
+  const flight = flightOf(step, number);
+  state.flight = undefined;
+  effects.push({ kind: "log", event: "commit_in_doubt" });
+  stepTo(step, { kind: "doubt", retryAt: wasFencing ? now + FENCE_RETRY_MS : now });
+  for (const turn of state.turns.values()) {
+    if (turn.phase === "running") turn.kept = { isStarted: false, pieces: 0, chars: 0 };
+    if (turn.phase === "proposed" && turn.write === "in_flight") turn.write = "in_doubt";
+  }
+  refuseIntents(step, flight, "store_unavailable");
+  for (const queryId of flight.ends) {
+    const turn = state.turns.get(queryId);
+    if (turn?.phase === "ending") warnReaders(step, queryId);
+  }
+}
+
+/** The turn that the write has announced to the store as begun. */
+function startPromised(step: Step, { started }: Flight): void {
+  const turn = started === undefined ? undefined : step.state.turns.get(started);
+  if (turn?.phase === "running") turn.kept.isStarted = true;
+  if (turn?.phase === "queued") startTurn(step, turn, { isStarted: true });
+}
+
+function keepProgress({ state }: Step, { progress }: Flight): void {
+  const turn = progress && state.turns.get(progress.queryId);
+  if (turn?.phase !== "running" || progress === undefined) return;
+  turn.kept = { ...turn.kept, pieces: progress.pieces, chars: progress.chars };
+}
+
+/** What was in doubt and is not in the log now was never taken: its clients were told so. */
+function settleDoubts(step: Step): void {
+  const { state } = step;
+  for (const turn of [...state.turns.values()]) {
+    if (turn.phase !== "proposed" || turn.write !== "in_doubt" || turn.seq !== undefined) continue;
+    refuseAskers(step, turn, { code: "store_unavailable" });
+    dropAttempt(step, turn);
+    state.turns.delete(turn.query.queryId);
+  }
+}
+
+function settleIntents(step: Step, { intents }: Flight, answer: Committed): void {
+  const { state, effects } = step;
+  for (const intent of intents) {
+    if (intent.kind === "ask") settleAsk(step, intent.queryId, answer.events);
+    const reason = intent.kind === "ask" || intent.kind === "stop" ? intent.stop?.reason : undefined;
+    if (reason !== undefined && answer.reached.length > 0 && !mayRun(state)) {
+      effects.push({ kind: "send", call: { kind: "stop", queryIds: [...answer.reached], reason } });
+    }
+    if (intent.kind === "stop" && intent.wish !== undefined) {
+      const queryIds = [...new Set([...intent.reached, ...answer.reached])];
+      effects.push({ kind: "answer", wish: intent.wish, result: { ok: true, queryIds } });
+    }
+    if (intent.kind === "append") {
+      effects.push({ kind: "answer", wish: intent.wish, result: { ok: true, queryIds: [] } });
+    }
+  }
+  if (answer.events.length > 0) {
+    effects.push({ kind: "send", call: { kind: "appended", seq: answer.lastSeq } });
+  }
+}
+
+/** A proposal that was not folded: the log has had a query of this id for longer than this worker remembers. */
+function settleAsk(step: Step, queryId: string, events: readonly LogEvent[]): void {
+  const { state, effects } = step;
+  const turn = state.turns.get(queryId);
+  if (turn?.phase !== "proposed" || turn.write !== "in_flight" || turn.seq !== undefined) return;
+  const event = events.find((event) => event.kind === "query" && event.queryId === queryId);
+  state.turns.delete(queryId);
+  dropAttempt(step, turn);
+  if (event?.kind !== "query") return refuseAskers(step, turn, { code: "store_unavailable" });
+  if (!isSameQuestion(turn.query, event)) return refuseAskers(step, turn, { code: "id_conflict" });
+  for (const connectionId of turn.askers) {
+    const purpose = { for: "end", connectionId, queryId, turnId: event.turnId } as const;
+    effects.push({ kind: "read", purpose, afterSeq: event.seq });
+  }
+}
+
+/** Tells everyone who waits for a part of the write that it was not done, or that nobody knows. */
+function refuseIntents(step: Step, { intents }: Flight, code: ErrorCode): void {
+  const { state, effects } = step;
+  for (const intent of intents) {
+    if (intent.kind === "ask") {
+      const turn = state.turns.get(intent.queryId);
+      if (turn?.phase !== "proposed" || turn.seq !== undefined) continue;
+      refuseAskers(step, turn, { code });
+      if (turn.write !== "in_flight") continue;
+      dropAttempt(step, turn);
+      state.turns.delete(intent.queryId);
+    } else if (intent.kind !== "touch" && intent.wish !== undefined) {
+      effects.push({ kind: "answer", wish: intent.wish, result: { ok: false, refusal: { code } } });
+    }
+  }
+}
+
+/** Nothing was written: what clients want is still to be. */
+function takeBack({ state }: Step, { intents }: Flight): void {
+  for (const intent of intents) {
+    const turn = intent.kind === "ask" ? state.turns.get(intent.queryId) : undefined;
+    if (turn?.phase === "proposed") turn.write = "due";
+  }
+  state.intents.unshift(...intents);
+}
+
+/** The answer is done and nobody knows whether the log has it. */
+function warnReaders({ state, effects }: Step, queryId: string): void {
+  const to: string[] = [];
+  for (const { id, replay } of state.connections.values()) if (replay.name === "live") to.push(id);
+  if (to.length > 0) effects.push({ kind: "refuse", to, queryId, refusal: { code: "store_unavailable" } });
+}
+
+function flightOf({ state: { flight } }: Step, number: number): Flight {
+  if (flight?.number !== number || flight.answer !== undefined) {
+    throw new TypeError(`Cannot settle write ${number}: ${flight?.number ?? "none"} is in flight`);
+  }
+  return flight;
+}

@@ -1,0 +1,100 @@
+/** What connections are shown: durable events in the order of `seq`, and the text of turns that have not ended. */
+
+import type { LogEvent } from "../../protocol/log_event.ts";
+import type { SessionState, Step } from "./state.ts";
+import { liveConnections } from "./state.ts";
+import { position } from "./queue.ts";
+import type { Question, RemoteTurn, RunningTurn } from "./turn.ts";
+import { shownOf } from "./turn.ts";
+
+/** Shows an event to every live connection that has not been shown it. A replay that is under way will come to it. */
+export function showEvent(step: Step, event: LogEvent): void {
+  const to: string[] = [];
+  const askedBy = event.kind === "query" ? event.connectionId : undefined;
+  for (const connection of step.state.connections.values()) {
+    if (connection.replay.name !== "live" || connection.cursor >= event.seq) continue;
+    connection.cursor = event.seq;
+    // The asker learns its `seq` by the status that answers the query.
+    if (connection.id !== askedBy) to.push(connection.id);
+  }
+  if (to.length > 0) step.effects.push({ kind: "show", event, to });
+}
+
+/**
+ * Shows a piece of a turn's text to those who want it. Only a running turn and another worker's have text that may be shown:
+ * the type says so.
+ */
+export function showText(step: Step, turn: RunningTurn | RemoteTurn, offset: number, content: string): void {
+  const { query } = turn;
+  const to = readersOf(step.state, query);
+  if (to.length === 0) return;
+  step.effects.push({ kind: "delta", turnId: query.turnId, queryId: query.queryId, offset, content, to });
+}
+
+/** Makes what was shown of a turn a beginning of what it has ended with. Called before its end is shown. */
+export function correctText(step: Step, query: Question, shown: string, text: string): void {
+  if (text.startsWith(shown)) return;
+  const to = readersOf(step.state, query);
+  if (to.length === 0) return;
+  step.effects.push({
+    kind: "delta",
+    turnId: query.turnId,
+    queryId: query.queryId,
+    offset: 0,
+    content: text,
+    to,
+  });
+}
+
+/** Sends the text so far of all turns to a connection that has just become live. */
+export function announceText(step: Step, connectionId: string): void {
+  for (const turn of step.state.turns.values()) {
+    const content = shownOf(turn);
+    if (content === "" || !isReader(step.state, connectionId, turn.query)) continue;
+    const { turnId, queryId } = turn.query;
+    step.effects.push({ kind: "delta", turnId, queryId, offset: 0, content, to: [connectionId] });
+  }
+}
+
+/** Tells connections how an open query stands. Those that are not live are told when they are. */
+export function acknowledge(step: Step, queryId: string, connectionIds: readonly string[]): void {
+  const { state, effects } = step;
+  const turn = state.turns.get(queryId);
+  if (turn === undefined) return;
+  const to: string[] = [];
+  for (const id of connectionIds) {
+    const connection = state.connections.get(id);
+    if (connection === undefined) continue;
+    if (connection.replay.name === "live") to.push(id);
+    else if (!connection.replay.owed.includes(queryId)) connection.replay.owed.push(queryId);
+  }
+  if (to.length === 0) return;
+  const { turnId } = turn.query;
+  effects.push({ kind: "acknowledge", to, queryId, turnId, seq: turn.seq, position: position(state, turn) });
+}
+
+/** Tells every live connection that a turn has started, but for those that are told with its `seq`. */
+export function announceStart(
+  { state, effects }: Step,
+  { query: { queryId, turnId } }: RunningTurn,
+  told: readonly string[],
+): void {
+  const to = liveConnections(state).filter((id) => !told.includes(id));
+  if (to.length > 0) effects.push({ kind: "acknowledge", to, queryId, turnId, seq: undefined, position: 0 });
+}
+
+function readersOf(state: SessionState, query: Question): string[] {
+  const to: string[] = [];
+  for (const { id } of state.connections.values()) if (isReader(state, id, query)) to.push(id);
+  return to;
+}
+
+function isReader(
+  { connections }: SessionState,
+  connectionId: string,
+  { connectionId: askedBy, stream }: Question,
+): boolean {
+  const connection = connections.get(connectionId);
+  if (connection === undefined || connection.replay.name !== "live") return false;
+  return connectionId === askedBy && stream !== undefined ? stream : connection.wantsDeltas;
+}

@@ -1,0 +1,229 @@
+/**
+ * The session as a state machine: what happens goes in, what is to be done comes out.
+ *
+ * `step` is deterministic: no promise, no clock, no randomness. It changes the state in place. An event is taken in; then
+ * whatever the state now allows is done: turns are adopted and started, the log is read on, the next write is composed.
+ */
+
+import type { SessionCall } from "../../protocol/session_call.ts";
+import { takeQuery, takeStop, takeStopCall } from "./ask.ts";
+import type { Effect } from "./effect.ts";
+import type { SessionEvent } from "./event.ts";
+import { foldPage, wantSeq } from "./fold.ts";
+import { addNote } from "./history.ts";
+import { nextTurn } from "./queue.ts";
+import { attach, catchUp, endPage, replayed, replayPage, setDeltas } from "./replay.ts";
+import { canStart, dropAttempt, interruptTurn, startTurn, takeOutcome, takeText } from "./run.ts";
+import { adopt, stepTo } from "./holding.ts";
+import { settle, takeCommitted, takeDoubt, takeRejected } from "./settle.ts";
+import { isSettling, mayRun, type SessionState, type Step } from "./state.ts";
+import { askForTail, nextAsk, takeTail, takeTailWanted } from "./tail.ts";
+import { runningTurn, sendWrite } from "./write.ts";
+
+/** A read that failed is made again after so long. */
+const READ_RETRY_MS = 1000;
+
+/** Takes an event in, and answers what is to be done. `now` is in milliseconds since the epoch. */
+export function step(state: SessionState, event: SessionEvent, now: number): Effect[] {
+  const effects: Effect[] = [];
+  if (state.life.name === "gone") return effects;
+  const at: Step = { state, now, effects };
+  take(at, event);
+  // A piece of text changes nothing but itself.
+  if (event.kind !== "text") advance(at);
+  return effects;
+}
+
+/** When the session is to be woken, in milliseconds since the epoch; undefined where nothing waits for time to pass. */
+export function wakeAt(state: SessionState): number | undefined {
+  let at: number | undefined;
+  const due = (time: number | undefined): void => {
+    if (time !== undefined && time !== Infinity && (at === undefined || time < at)) at = time;
+  };
+  const { life, lease, log, flight, settings } = state;
+  if (life.name === "gone") return undefined;
+  const running = runningTurn(state);
+  if (flight === undefined) {
+    if (lease.name === "in_doubt") due(lease.retryAt);
+    if (lease.name === "other" && life.name === "open" && state.turns.size > 0) due(lease.until);
+    if (lease.name === "held" && running !== undefined) {
+      if (running.text.length > running.kept.chars) due(running.checkpointAt);
+      if (settings.checkpointMs !== Infinity) due(lease.renewedAt + settings.renewLeaseMs);
+    }
+  }
+  if (life.name === "draining") due(life.deadline);
+  if (log.wantedSeq > log.lastSeq && log.reading.name === "idle") due(log.reading.retryAt);
+  due(nextAsk(state));
+  return at;
+}
+
+function take(at: Step, event: SessionEvent): void {
+  const { state } = at;
+  switch (event.kind) {
+    case "text":
+      return takeText(at, event.call, event.text);
+    case "model_ended":
+      return takeOutcome(at, event.call, event.outcome);
+    case "attach":
+      return attach(at, event);
+    case "detach":
+      return void state.connections.delete(event.connectionId);
+    case "set_deltas":
+      return setDeltas(at, event.connectionId, event.wantsDeltas);
+    case "replayed":
+      return replayed(at, event.connectionId, event.seq);
+    case "ask":
+      return takeQuery(at, event);
+    case "stop":
+      return takeStop(at, event);
+    case "append":
+      return void state.intents.push({ kind: "append", wish: event.wish, event: event.event });
+    case "touch":
+      return void state.intents.push({ kind: "touch" });
+    case "noted":
+      addNote(state.history, event.comment);
+      return void at.effects.push({ kind: "send", call: { kind: "noted", comment: event.comment } });
+    case "committed":
+      return takeCommitted(at, event.number, event.answer);
+    case "rejected":
+      return takeRejected(at, event.number, event.code);
+    case "in_doubt":
+      return takeDoubt(at, event.number);
+    case "page":
+      return takePage(at, event);
+    case "read_failed":
+      return takeReadFailed(at, event);
+    case "head":
+      return wantSeq(at, event.seq);
+    case "called":
+      return takeCall(at, event.call);
+    case "wake":
+      return;
+    case "drain":
+      state.life = { name: "draining", deadline: event.deadline, leave: event.leave };
+      return;
+    case "abandon":
+      return abandon(at);
+  }
+}
+
+/** Does what the state now allows. */
+function advance(at: Step): void {
+  const { state } = at;
+  if (at.effects.some(({ kind }) => kind === "gone")) abandon(at);
+  if (state.life.name === "gone") return;
+  catchUp(at);
+  settle(at);
+  if (state.life.name === "draining") drain(at);
+  if (mayRun(state) && !isSettling(state)) {
+    for (const turn of [...state.turns.values()]) if (turn.phase === "remote") adopt(at, turn, undefined);
+  }
+  if (canStart(state) && !isSettling(state)) {
+    const next = nextTurn(state);
+    if (next !== undefined) startTurn(at, next, { isStarted: false });
+  }
+  readOn(at);
+  sendWrite(at);
+  askForTail(at);
+  if (!isDrained(state)) return;
+  abandon(at);
+  at.effects.push({ kind: "drained" });
+}
+
+/** What may still run is stopped when its time is over; the rest is left to another worker. */
+function drain(at: Step): void {
+  const { state, now } = at;
+  if (state.life.name !== "draining") return;
+  const { deadline, leave } = state.life;
+  const why = "the worker was replaced before the answer was done";
+  for (const turn of [...state.turns.values()]) {
+    if (leave === "interrupt" && turn.phase === "queued") interruptTurn(at, turn, why);
+    if (leave === "interrupt" && turn.phase === "running" && now >= deadline) interruptTurn(at, turn, why);
+  }
+  if (now >= deadline) state.life = { name: "leaving" };
+}
+
+/** Whether there is nothing more to do here; then the session is gone from this worker. */
+function isDrained({ life, lease, flight, turns, intents }: SessionState): boolean {
+  if (life.name === "open" || life.name === "gone") return false;
+  // The store is out of reach: another worker takes over when the lease runs out.
+  if (life.name === "leaving" && lease.name === "in_doubt") return true;
+  if (flight !== undefined || lease.name === "held" || intents.length > 0) return false;
+  for (const { phase } of turns.values()) if (phase !== "remote") return false;
+  return true;
+}
+
+/** Reads the log on where it is known to go on. */
+function readOn({ state, now, effects }: Step): void {
+  const { log } = state;
+  if (log.wantedSeq <= log.lastSeq || log.reading.name !== "idle" || now < log.reading.retryAt) return;
+  log.reading = { name: "in_flight", wantedSeq: log.wantedSeq };
+  effects.push({ kind: "read", purpose: { for: "log" }, afterSeq: log.lastSeq });
+}
+
+type Page = Extract<SessionEvent, { kind: "page" }>;
+type ReadFailed = Extract<SessionEvent, { kind: "read_failed" }>;
+
+function takePage(at: Step, { purpose, page }: Page): void {
+  switch (purpose.for) {
+    case "log":
+      stepTo(at, { kind: "read", lease: page.lease, now: at.now });
+      return foldPage(at, page);
+    case "replay":
+      wantSeq(at, page.lastSeq);
+      return replayPage(at, purpose.connectionId, page);
+    case "end":
+      return endPage(at, purpose, page);
+  }
+}
+
+function takeReadFailed({ state, now, effects }: Step, { purpose, code }: ReadFailed): void {
+  if (code === "unknown_session") return void effects.push({ kind: "gone" });
+  effects.push({ kind: "log", event: "read_failed", code });
+  switch (purpose.for) {
+    case "log":
+      state.log.reading = { name: "idle", retryAt: now + READ_RETRY_MS };
+      return;
+    case "replay":
+      // It comes again, and is told so if the store is still away.
+      return void effects.push({ kind: "close_slow", connectionId: purpose.connectionId });
+    case "end": {
+      const { connectionId, queryId } = purpose;
+      return void effects.push({ kind: "refuse", to: [connectionId], queryId, refusal: { code } });
+    }
+  }
+}
+
+function takeCall(at: Step, call: SessionCall): void {
+  const { state } = at;
+  switch (call.kind) {
+    case "appended":
+      // Nobody is here to be shown it: it is read when someone comes.
+      if (state.connections.size > 0 || state.turns.size > 0 || state.flight !== undefined) {
+        wantSeq(at, call.seq);
+      }
+      return;
+    case "stop":
+      return takeStopCall(at, call.queryIds, call.reason);
+    case "tail_wanted":
+      return takeTailWanted(at);
+    case "tail":
+      return takeTail(at, call);
+    case "noted":
+      return addNote(state.history, call.comment);
+    case "deleted":
+      return void at.effects.push({ kind: "gone" });
+  }
+}
+
+function abandon(at: Step): void {
+  const { state, effects } = at;
+  state.life = { name: "gone" };
+  for (const turn of state.turns.values()) {
+    if (turn.phase === "running") {
+      effects.push({ kind: "abort", call: turn.call });
+      effects.push({ kind: "account_call", query: turn.query, text: turn.text, why: "lost" });
+    }
+    if (turn.phase === "proposed") dropAttempt(at, turn);
+  }
+}

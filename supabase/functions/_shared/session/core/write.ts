@@ -1,0 +1,218 @@
+/**
+ * Composes the next write from what the state wants: ends, starts and checkpoints of our turns, what clients asked for, and
+ * what becomes of the lease. One write is in flight at a time, so each is composed in full knowledge of the one before.
+ */
+
+import type { Checkpoint, LogWrite, StopRequest } from "../../ports.ts";
+import type { NewLogEvent } from "../../protocol/log_event.ts";
+import { stepLease } from "./lease.ts";
+import { nextTurn } from "./queue.ts";
+import { nextCheckpoint, put } from "./run.ts";
+import { type Flight, type Intent, mayRun, type Progress, type SessionState, type Step } from "./state.ts";
+import { type EndingTurn, type ProposedTurn, type RunningTurn, toEvent } from "./turn.ts";
+
+/** Sends the next write, if there is anything to write and nothing in flight. */
+export function sendWrite(step: Step): void {
+  const { state, now } = step;
+  if (state.flight !== undefined || state.life.name === "gone") return;
+  if (state.lease.name === "in_doubt") {
+    if (now >= state.lease.retryAt) sendFence(step);
+    return;
+  }
+  if (state.lease.name === "other" && now >= state.lease.until && hasOpenTurns(state)) {
+    state.lease = stepLease(state.lease, { kind: "lapsed" });
+  }
+  const draft = state.lease.name === "held" ? draftAsHolder(step, state.lease.epoch) : draftAsGuest(step);
+  if (draft !== undefined) send(step, draft);
+}
+
+type Draft = Pick<Flight, "write" | "intents" | "ends" | "started" | "progress">;
+
+/**
+ * Settles what became of every write before it: the store does the calls of a worker in the order of their numbers, and none
+ * that comes late. As a claim it also brings what is open, whoever wrote it.
+ */
+function sendFence(step: Step): void {
+  const isWanted = step.state.life.name === "open" || hasOursOpen(step.state);
+  send(step, {
+    write: isWanted ? { lease: "claim" } : {},
+    intents: [],
+    ends: [],
+    started: undefined,
+    progress: undefined,
+  });
+}
+
+function send({ state, now, effects }: Step, draft: Draft): void {
+  const number = ++state.lastWrite;
+  state.flight = { ...draft, number, sentAt: now, answer: undefined };
+  if (draft.write.lease === "claim") state.lease = stepLease(state.lease, { kind: "claim" });
+  for (const intent of draft.intents) {
+    const turn = intent.kind === "ask" ? state.turns.get(intent.queryId) : undefined;
+    if (turn?.phase === "proposed") turn.write = "in_flight";
+  }
+  effects.push({ kind: "commit", number, write: draft.write });
+}
+
+/** The lease is ours: everything may be written, under its epoch. */
+function draftAsHolder(step: Step, epoch: number): Draft | undefined {
+  const { state } = step;
+  const { intents, events, stop } = takeIntents(state);
+  const ends = endingTurns(state);
+  const running = runningTurn(state);
+  const handsOver = running !== undefined && state.life.name === "leaving";
+  const isFree = running === undefined && state.life.name === "open";
+  const next = isFree && ends.length > 0 ? nextTurn(state) : undefined;
+  const proposed = isFree && ends.length === 0 ? soleProposal(state, intents) : undefined;
+  const starting = running?.kept.isStarted === false ? running : next ?? proposed;
+  const piece = running === undefined ? undefined : nextPiece(step, running, starting === running, handsOver);
+  const isLast = handsOver || !hasMore(state, ends.length);
+  const isRenewal = running !== undefined && isRenewalDue(step);
+  const isNothing = intents.length === 0 && ends.length === 0 && starting === undefined &&
+    piece === undefined;
+  if (isNothing && !isLast && !isRenewal) return undefined;
+  const write: LogWrite = { epoch };
+  if (ends.length + events.length > 0) write.events = [...ends.map(({ end }) => end), ...events];
+  if (starting !== undefined) write.startedTurnId = starting.query.turnId;
+  if (piece !== undefined) write.checkpoint = piece.checkpoint;
+  if (stop !== undefined) write.stop = stop;
+  if (isLast) write.lease = "release";
+  if (handsOver) letGo(step, running, epoch);
+  return {
+    write,
+    intents,
+    ends: ends.map(({ query }) => query.queryId),
+    started: starting?.query.queryId,
+    progress: piece?.progress,
+  };
+}
+
+/** The lease is not ours, or nobody's: what clients asked for is written all the same, and claims it where it can. */
+function draftAsGuest({ state }: Step): Draft | undefined {
+  const { intents, events, stop, onlyIfIdle } = takeIntents(state);
+  const isOpen = state.life.name === "open";
+  const asks = intents.some(({ kind }) => kind === "ask");
+  const claims = isOpen && (asks || state.lease.name === "free" && hasOpenTurns(state));
+  if (intents.length === 0 && !claims) return undefined;
+  const proposed = claims && state.lease.name === "free" ? soleProposal(state, intents) : undefined;
+  const write: LogWrite = {};
+  if (events.length > 0) write.events = events;
+  if (claims) write.lease = "claim";
+  if (proposed !== undefined) write.startedTurnId = proposed.query.turnId;
+  if (stop !== undefined) write.stop = stop;
+  if (onlyIfIdle) write.onlyIfIdle = true;
+  return { write, intents, ends: [], started: proposed?.query.queryId, progress: undefined };
+}
+
+interface TakenIntents {
+  intents: Intent[];
+  events: NewLogEvent[];
+  stop: StopRequest | undefined;
+  onlyIfIdle: boolean;
+}
+
+/**
+ * As many of what clients want as fit one write, in their order: one stop at most, and a query that is refused where another
+ * worker is busy goes alone.
+ */
+function takeIntents(state: SessionState): TakenIntents {
+  const taken: TakenIntents = { intents: [], events: [], stop: undefined, onlyIfIdle: false };
+  for (const intent of state.intents) {
+    const stop = intent.kind === "ask" || intent.kind === "stop" ? intent.stop : undefined;
+    if (stop !== undefined && taken.stop !== undefined) break;
+    const isAlone = intent.kind === "ask" && intent.onlyIfIdle && !mayRun(state);
+    if (isAlone && taken.intents.length > 0) break;
+    taken.stop ??= stop;
+    taken.intents.push(intent);
+    if (intent.kind === "append") taken.events.push(intent.event);
+    const turn = intent.kind === "ask" ? state.turns.get(intent.queryId) : undefined;
+    // It may be known to the log already, or have been refused.
+    if (turn?.phase === "proposed" && turn.seq === undefined) taken.events.push(toEvent(turn.query));
+    taken.onlyIfIdle = isAlone;
+    if (isAlone) break;
+  }
+  state.intents.splice(0, taken.intents.length);
+  return taken;
+}
+
+/** The only open turn, if it is one that this write brings and nobody has stopped. */
+function soleProposal({ turns }: SessionState, intents: readonly Intent[]): ProposedTurn | undefined {
+  if (turns.size !== 1) return undefined;
+  for (const turn of turns.values()) {
+    const isBrought = intents.some((intent) =>
+      intent.kind === "ask" && intent.queryId === turn.query.queryId
+    );
+    if (turn.phase === "proposed" && isBrought && turn.attempt.name !== "done") return turn;
+  }
+  return undefined;
+}
+
+interface Piece {
+  checkpoint: Checkpoint;
+  progress: Progress;
+}
+
+/** What the store does not have of a running turn, where a checkpoint is due or the turn is let go. */
+function nextPiece(
+  { state, now }: Step,
+  turn: RunningTurn,
+  isStarting: boolean,
+  isLast: boolean,
+): Piece | undefined {
+  if (now < turn.checkpointAt && !isLast) return undefined;
+  turn.checkpointAt = nextCheckpoint(now, state.settings.checkpointMs);
+  const { text, kept, query: { queryId, turnId } } = turn;
+  const { pieces, chars } = isStarting ? { pieces: 0, chars: 0 } : kept;
+  const end = endsWithHalf(text) ? text.length - 1 : text.length;
+  if (end <= chars) return undefined;
+  return {
+    checkpoint: { turnId, number: pieces + 1, text: text.slice(chars, end) },
+    progress: { queryId, pieces: pieces + 1, chars: end },
+  };
+}
+
+/** A high surrogate at the end: its other half is still to come. */
+function endsWithHalf(text: string): boolean {
+  const last = text.charCodeAt(text.length - 1);
+  return last >= 0xd800 && last <= 0xdbff;
+}
+
+/** The running turn goes to the next worker with this write. */
+function letGo({ state, effects }: Step, { query, seq, call, text }: RunningTurn, epoch: number): void {
+  effects.push({ kind: "abort", call });
+  effects.push({ kind: "account_call", query, text, why: "lost" });
+  put(state, { phase: "remote", query, seq, begun: undefined, stopped: undefined, shown: { epoch, text } });
+}
+
+function endingTurns({ turns }: SessionState): EndingTurn[] {
+  const ending: EndingTurn[] = [];
+  for (const turn of turns.values()) if (turn.phase === "ending") ending.push(turn);
+  return ending;
+}
+
+export function runningTurn({ turns }: SessionState): RunningTurn | undefined {
+  for (const turn of turns.values()) if (turn.phase === "running") return turn;
+  return undefined;
+}
+
+/** Whether the lease is needed after a write that brings all ends there are. */
+function hasMore({ turns, intents, life }: SessionState, ends: number): boolean {
+  if (life.name === "open") return turns.size > ends || intents.some(({ kind }) => kind === "ask");
+  for (const { phase } of turns.values()) if (phase === "running") return true;
+  return false;
+}
+
+/** Turns that this worker still has to bring to an end. */
+export function hasOursOpen({ turns }: SessionState): boolean {
+  for (const { phase } of turns.values()) if (phase === "running" || phase === "ending") return true;
+  return false;
+}
+
+function hasOpenTurns({ turns, life }: SessionState): boolean {
+  return life.name === "open" && turns.size > 0;
+}
+
+function isRenewalDue({ state: { lease, settings }, now }: Step): boolean {
+  return settings.checkpointMs !== Infinity && lease.name === "held" &&
+    now - lease.renewedAt >= settings.renewLeaseMs;
+}

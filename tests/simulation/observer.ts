@@ -1,0 +1,104 @@
+/**
+ * What one client is shown, and whether it may be. Every rule that a client could see broken is checked here, frame by frame:
+ * a broken one throws a {@linkcode Violation}.
+ */
+
+import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
+import { isTerminal, type LogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
+import { textOf } from "../../supabase/functions/_shared/session/core/turn.ts";
+import type { Store } from "./store.ts";
+
+/** An invariant was broken. */
+export class Violation extends Error {
+  override readonly name = "Violation";
+}
+
+/** One connection, as its client sees it. */
+export interface Seat {
+  connectionId: string;
+  /** The newest `seq` it was shown, from the one it came with. */
+  seen: number;
+  /** Text that it has built from deltas, by turn. */
+  texts: Map<string, string>;
+  /** Turns whose end it was shown, on this connection or before. */
+  endedTurns: Set<string>;
+  /** Queries that its client has sent again: they may be refused, also after their end. */
+  repeated: Set<string>;
+}
+
+export function newSeat(connectionId: string, seen: number, store: Store): Seat {
+  const endedTurns = new Set<string>();
+  for (const event of store.events.slice(0, seen)) if (isTerminal(event)) endedTurns.add(event.turnId);
+  return { connectionId, seen, texts: new Map(), endedTurns, repeated: new Set() };
+}
+
+/** A durable event: in the order of `seq`, each once, as it is in the log. */
+export function seeEvent(seat: Seat, event: LogEvent, store: Store): void {
+  check(
+    event.seq === seat.seen + 1,
+    () => `${seat.connectionId} is shown seq ${event.seq} after ${seat.seen}`,
+  );
+  const logged = store.events[event.seq - 1];
+  check(
+    logged !== undefined && (logged === event || JSON.stringify(logged) === JSON.stringify(event)),
+    () => `${seat.connectionId} is shown a seq ${event.seq} that is not in the log`,
+  );
+  seat.seen = event.seq;
+  if (!isTerminal(event)) return;
+  const text = seat.texts.get(event.turnId) ?? "";
+  check(
+    event.kind === "error" && event.code !== "interrupted" || textOf(event).startsWith(text),
+    () => `${seat.connectionId} has "${text}" of an answer that ended as "${textOf(event)}"`,
+  );
+  seat.endedTurns.add(event.turnId);
+  seat.texts.delete(event.turnId);
+}
+
+type Acknowledge = Extract<Effect, { kind: "acknowledge" }>;
+type Delta = Extract<Effect, { kind: "delta" }>;
+
+/** A status that answers a query. One with a `seq` is a durable event as well. */
+export function seeStatus(seat: Seat, { seq, queryId, turnId }: Acknowledge, store: Store): void {
+  check(
+    !seat.endedTurns.has(turnId),
+    () => `${seat.connectionId} is told that ${queryId} runs after its end`,
+  );
+  if (seq === undefined) return;
+  const event = store.events[seq - 1];
+  check(
+    event?.kind === "query" && event.turnId === turnId,
+    () => `${queryId} is acknowledged and not in the log`,
+  );
+  if (seq <= seat.seen || event === undefined) return;
+  seeEvent(seat, event, store);
+}
+
+/** A piece of text: of a question that was shown and has no end, without a hole. */
+export function seeDelta(seat: Seat, { turnId, queryId, offset, content }: Delta, store: Store): void {
+  check(!seat.endedTurns.has(turnId), () => `${seat.connectionId} is shown text of ${queryId} after its end`);
+  const asked = store.events.find((event) => event.kind === "query" && event.turnId === turnId);
+  check(
+    asked !== undefined && asked.seq <= seat.seen,
+    () => `${seat.connectionId} is shown text of ${queryId} before its question`,
+  );
+  const text = seat.texts.get(turnId) ?? "";
+  check(
+    offset <= text.length,
+    () => `${seat.connectionId} is shown ${queryId} from ${offset} and has ${text.length}`,
+  );
+  seat.texts.set(turnId, text.slice(0, offset) + content);
+}
+
+/** A refusal without a `seq`: never of a query whose end was shown. */
+export function seeRefusal(seat: Seat, queryId: string, store: Store): void {
+  const asked = store.events.find((event) => event.kind === "query" && event.queryId === queryId);
+  const isOver = asked?.kind === "query" && seat.endedTurns.has(asked.turnId);
+  check(
+    !isOver || seat.repeated.has(queryId),
+    () => `${seat.connectionId} is refused ${queryId} after its end`,
+  );
+}
+
+export function check(isSo: boolean, words: () => string): asserts isSo {
+  if (!isSo) throw new Violation(words());
+}

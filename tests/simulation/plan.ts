@@ -1,0 +1,112 @@
+/** What clients do and what goes wrong in one run, drawn from a seed. A shorter plan is a plan too: that is how runs shrink. */
+
+import type { QueuePolicy } from "../../supabase/functions/_shared/protocol/queueing.ts";
+import { Dice } from "./random.ts";
+
+/** What becomes of the next write of a worker. */
+export type Fate =
+  /** It takes so long to arrive. */
+  | { name: "slow"; ms: number }
+  /** It is done, and its answer is lost. */
+  | { name: "answer_lost" }
+  /** It never arrives. */
+  | { name: "lost" }
+  /** It is given up, and arrives so long after that. */
+  | { name: "late"; ms: number }
+  /** The database refuses it. */
+  | { name: "refused" };
+
+export type Action =
+  & { at: number }
+  & (
+    | { do: "ask"; client: number; id: string; policy: QueuePolicy; priority: "high" | "normal" | "low" }
+    | { do: "stop"; client: number; which: "running" | "all" | { queryId: string } }
+    | { do: "clear" | "configure" | "note"; client: number }
+    | { do: "cut"; client: number; lost: number }
+    | { do: "toggle"; client: number }
+    | { do: "kill"; worker: number }
+    | { do: "drain"; worker: number }
+    | { do: "freeze"; worker: number; ms: number }
+    | { do: "skew"; worker: number; ms: number }
+    | { do: "away"; worker: number; ms: number }
+    | { do: "fate"; worker: number; fate: Fate }
+    | { do: "relay"; mode: "drop" | "double" | "slow"; ms: number }
+  );
+
+export interface Plan {
+  seed: number;
+  workers: number;
+  clients: number;
+  /** When faults stop, in milliseconds from the start. */
+  endsAt: number;
+  actions: Action[];
+}
+
+const POLICIES = ["queue", "queue", "queue", "reject", "interrupt", "latest"] as const;
+const IDS = ["q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8"] as const;
+
+/** The plan of a seed: mostly clients, and a fault for every second thing they do. */
+export function planOf(seed: number): Plan {
+  const dice = new Dice(seed);
+  const workers = 1 + dice.below(3);
+  const clients = 1 + dice.below(3);
+  const endsAt = 2000 + dice.below(20_000);
+  const actions: Action[] = [];
+  const count = 4 + dice.below(30);
+  for (let n = 0; n < count; n++) actions.push(drawAction(dice, { workers, clients, endsAt }));
+  actions.sort((a, b) => a.at - b.at);
+  return { seed, workers, clients, endsAt, actions };
+}
+
+function drawAction(dice: Dice, plan: Pick<Plan, "workers" | "clients" | "endsAt">): Action {
+  const at = dice.below(plan.endsAt);
+  const client = dice.below(plan.clients);
+  const worker = dice.below(plan.workers);
+  const what = dice.below(100);
+  if (what < 42) {
+    const priority = dice.pick(["high", "normal", "low"] as const);
+    return { at, do: "ask", client, id: dice.pick(IDS), policy: dice.pick(POLICIES), priority };
+  }
+  if (what < 52) {
+    return {
+      at,
+      do: "stop",
+      client,
+      which: dice.pick(["running", "running", "all", { queryId: dice.pick(IDS) }]),
+    };
+  }
+  if (what < 57) return { at, do: dice.pick(["clear", "configure", "note"]), client };
+  if (what < 64) return { at, do: "cut", client, lost: dice.below(3) };
+  if (what < 66) return { at, do: "toggle", client };
+  if (what < 71) return { at, do: "kill", worker };
+  if (what < 74) return { at, do: "drain", worker };
+  if (what < 78) return { at, do: "freeze", worker, ms: dice.pick([200, 3000, 7000]) };
+  if (what < 80) return { at, do: "skew", worker, ms: dice.pick([-400, 400, 3000]) };
+  if (what < 84) return { at, do: "away", worker, ms: dice.pick([300, 2000, 8000]) };
+  if (what < 95) return { at, do: "fate", worker, fate: drawFate(dice) };
+  return { at, do: "relay", mode: dice.pick(["drop", "double", "slow"]), ms: dice.pick([500, 5000]) };
+}
+
+function drawFate(dice: Dice): Fate {
+  const ms = dice.pick([0, 5, 50, 700, 3000, 6000]);
+  return dice.pick<Fate>([
+    { name: "slow", ms },
+    { name: "answer_lost" },
+    { name: "lost" },
+    { name: "late", ms },
+    { name: "late", ms },
+    { name: "refused" },
+  ]);
+}
+
+/** Whether nothing in the plan could make a second model call for a query necessary. */
+export function isCalm({ actions }: Plan): boolean {
+  const asked = new Map<string, number>();
+  for (const action of actions) {
+    if (action.do === "ask") {
+      if ((asked.get(action.id) ?? action.client) !== action.client) return false;
+      asked.set(action.id, action.client);
+    } else if (!["clear", "configure", "note", "cut", "toggle", "relay"].includes(action.do)) return false;
+  }
+  return true;
+}

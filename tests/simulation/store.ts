@@ -1,0 +1,170 @@
+/**
+ * One session in the store, as plain data: the semantics of `MemorySession` and `agent_commit`, with numbered calls.
+ *
+ * A worker's writes take effect in the order of their numbers. A number that comes after a later one changes nothing: that is
+ * what makes a fence one. `store_test.ts` compares it with `MemorySession`.
+ */
+
+import type {
+  Checkpoint,
+  Committed,
+  Lease,
+  LogPage,
+  LogWrite,
+  OpenTurn,
+  StopRequest,
+} from "../../supabase/functions/_shared/ports.ts";
+import {
+  isTerminal,
+  keyOf,
+  type LogEvent,
+  type NewLogEvent,
+} from "../../supabase/functions/_shared/protocol/log_event.ts";
+import type { QueryOptions } from "../../supabase/functions/_shared/protocol/client_frames.ts";
+
+export interface Store {
+  readonly leaseMs: number;
+  events: LogEvent[];
+  /** Index into `events` by what makes an event the same as another. */
+  keys: Map<string, number>;
+  /** By turn id, oldest first. */
+  openTurns: Map<string, OpenTurn>;
+  epoch: number;
+  runner: string | undefined;
+  leaseUntil: number;
+  defaults: QueryOptions;
+  /** The newest number of each worker that was done. */
+  numbers: Map<string, number>;
+}
+
+export type Outcome = { committed: Committed } | { rejected: "lease_lost" | "busy" | "internal" };
+
+export function newStore(leaseMs: number): Store {
+  return {
+    leaseMs,
+    events: [],
+    keys: new Map(),
+    openTurns: new Map(),
+    epoch: 0,
+    runner: undefined,
+    leaseUntil: 0,
+    defaults: {},
+    numbers: new Map(),
+  };
+}
+
+/** A page as `worker` reads it. */
+export function readLog(store: Store, worker: string, afterSeq: number, now: number): LogPage {
+  return {
+    events: store.events.slice(afterSeq, afterSeq + PAGE),
+    oldestSeq: 1,
+    lastSeq: store.events.length,
+    lease: leaseAs(store, worker, now),
+  };
+}
+
+const PAGE = 500;
+
+/** Does a write, all or nothing; undefined where a later one of this worker was done before. */
+export function commit(
+  store: Store,
+  worker: string,
+  number: number,
+  write: LogWrite,
+  now: number,
+): Outcome | undefined {
+  if ((store.numbers.get(worker) ?? 0) >= number) return undefined;
+  store.numbers.set(worker, number);
+  const { events = [], lease: wish, epoch, startedTurnId, checkpoint, stop, onlyIfIdle } = write;
+  const before = leaseAs(store, worker, now);
+  if (epoch !== undefined && (store.runner !== worker || epoch !== store.epoch)) {
+    return { rejected: "lease_lost" };
+  }
+  if (onlyIfIdle === true && before.holder === "other") return { rejected: "busy" };
+  const isClaimed = wish === "claim" && before.holder !== "other";
+  if (isClaimed && store.runner !== worker) {
+    store.epoch++;
+    store.runner = worker;
+  }
+  const isHolder = isClaimed || epoch !== undefined;
+  if (isHolder) store.leaseUntil = now + store.leaseMs;
+  const inherited = [...store.openTurns.values()];
+  const reached = stop === undefined ? [] : stopTurns(store, stop);
+  const logged = events.map((event) => append(store, event, now));
+  if (checkpoint !== undefined) keep(store, checkpoint);
+  if (startedTurnId !== undefined && isHolder) {
+    change(store, startedTurnId, ({ starts }) => ({ starts: starts + 1 }));
+  }
+  if (wish === "release" && isHolder) store.runner = undefined;
+  return {
+    committed: {
+      events: logged,
+      lastSeq: store.events.length,
+      lease: leaseAs(store, worker, now),
+      ...(isClaimed && { openTurns: inherited }),
+      stopped: isHolder ? stoppedTurns(store) : [],
+      reached,
+    },
+  };
+}
+
+/** The query whose turn has begun and has no end; undefined where none has. */
+export function runningQueries({ openTurns }: Store): string[] {
+  return [...openTurns.values()].flatMap(({ starts, query }) => starts > 0 ? [query.queryId] : []);
+}
+
+export function openTurnOf({ openTurns }: Store, queryId: string): OpenTurn | undefined {
+  for (const open of openTurns.values()) if (open.query.queryId === queryId) return open;
+  return undefined;
+}
+
+function leaseAs({ runner, leaseUntil, epoch }: Store, worker: string, now: number): Lease {
+  const leftMs = leaseUntil - now;
+  if (runner === undefined || leftMs <= 0) return { epoch, holder: "nobody", leftMs: 0 };
+  return { epoch, holder: runner === worker ? "self" : "other", leftMs };
+}
+
+function append(store: Store, event: NewLogEvent, now: number): LogEvent {
+  const key = keyOf(event);
+  const index = store.keys.get(key);
+  const known = index === undefined ? undefined : store.events[index];
+  if (known !== undefined) return known;
+  const logged: LogEvent = { ...event, seq: store.events.length + 1, at: now };
+  store.keys.set(key, store.events.length);
+  store.events.push(logged);
+  if (logged.kind === "query") {
+    store.openTurns.set(logged.turnId, { query: logged, starts: 0, partial: "", stopped: undefined });
+  } else if (isTerminal(logged)) store.openTurns.delete(logged.turnId);
+  else if (logged.kind === "configured") store.defaults = { ...store.defaults, ...logged.options };
+  return logged;
+}
+
+function keep(store: Store, { turnId, number, text }: Checkpoint): void {
+  change(store, turnId, ({ partial }) => ({ partial: number === 1 ? text : partial + text }));
+}
+
+function stopTurns(store: Store, { which, reason }: StopRequest): string[] {
+  const reached: string[] = [];
+  for (const [turnId, { query, starts }] of store.openTurns) {
+    const isMeant = typeof which === "object"
+      ? which.queryId === query.queryId
+      : which === "all" || (which === "running") === (starts > 0);
+    if (!isMeant) continue;
+    change(store, turnId, ({ stopped }) => ({ stopped: stopped ?? reason }));
+    reached.push(query.queryId);
+  }
+  return reached;
+}
+
+function stoppedTurns({ openTurns }: Store): Committed["stopped"] {
+  const stopped: { queryId: string; reason: NonNullable<OpenTurn["stopped"]> }[] = [];
+  for (const { query: { queryId }, stopped: reason } of openTurns.values()) {
+    if (reason !== undefined) stopped.push({ queryId, reason });
+  }
+  return stopped;
+}
+
+function change(store: Store, turnId: string, changed: (turn: OpenTurn) => Partial<OpenTurn>): void {
+  const turn = store.openTurns.get(turnId);
+  if (turn !== undefined) store.openTurns.set(turnId, { ...turn, ...changed(turn) });
+}
