@@ -36,6 +36,7 @@ const SETTINGS = {
   maxQueue: 4,
   continuePolicy: "continue",
   checkpointMs: 500,
+  leaseMs: LEASE_MS,
   renewLeaseMs: 1500,
 } as const;
 
@@ -346,11 +347,14 @@ class Run {
   #isAtRest(): boolean {
     const { world } = this;
     const { store } = world;
-    if (store.openTurns.size > 0 || store.runner !== undefined) return false;
+    if (store.openTurns.size > 0) return false;
+    // A worker that was killed gives nothing up.
+    if (store.runner !== undefined && world.workers.has(store.runner)) return false;
     for (const client of world.clients) {
       if (client.seat?.seen !== store.events.length || client.unanswered.size > 0) return false;
     }
     for (const { state } of world.workers.values()) {
+      if (state.connections.size > 0 && state.log.lastSeq !== store.events.length) return false;
       if (state.flight !== undefined || state.intents.length > 0 || state.turns.size > 0) return false;
     }
     return true;
@@ -366,6 +370,10 @@ class Run {
       );
     }
     if (!isCalm(this.#plan)) return;
+    // What a client sends again never causes a second call.
+    if (this.#plan.clients === 1) {
+      check(world.counts.vainCalls === 0, () => `${world.counts.vainCalls} model calls in vain`);
+    }
     for (const [queryId, calls] of world.callsOf) {
       check(calls === 1, () => `${queryId} took ${calls} model calls`);
     }
@@ -408,7 +416,7 @@ class Run {
     this.world.clients.forEach(({ workerId }, client) => {
       if (workerId !== undefined || this.#reconnecting.has(client)) return;
       this.#reconnecting.add(client);
-      this.#after(this.world.now === this.#startAt ? 0 : 50 + 800 * this.#roll(7), {
+      this.#after(this.world.counts.ids === 0 && this.#messages < 20 ? 0 : 50 + 800 * this.#roll(7), {
         do: "reconnect",
         client,
       });

@@ -64,7 +64,7 @@ export interface World {
   store: Store;
   workers: Map<string, Worker>;
   clients: Client[];
-  /** Model calls begun, by query. */
+  /** Model calls begun, by query, but for those that were given up because another worker had the query. */
   callsOf: Map<string, number>;
   /** Which worker has written text under an epoch. */
   writers: Map<number, string>;
@@ -74,6 +74,7 @@ export interface World {
   post(message: Message): void;
   /** Told of each effect that a client or a reader of a transcript could see. */
   onEffect?(worker: Worker, effect: Effect): void;
+  onEvent?(worker: Worker, event: SessionEvent): void;
 }
 
 export interface WorldOptions {
@@ -136,6 +137,7 @@ export function killWorker(world: World, id: string): void {
 /** Something happens at a worker; what it wants done is done. */
 export function tell(world: World, worker: Worker, event: SessionEvent): void {
   world.counts.steps++;
+  world.onEvent?.(worker, event);
   const effects = step(worker.state, event, world.now + worker.skewMs);
   for (const effect of effects) perform(world, worker, effect);
   const wake = wakeAt(worker.state);
@@ -182,8 +184,11 @@ export function disconnect(world: World, client: Client, lost: number): void {
 export function send(world: World, client: Client, ask: Extract<SessionEvent, { kind: "ask" }>): void {
   const worker = workerOf(world, client);
   if (worker === undefined || client.seat === undefined) return;
-  client.unanswered.set(ask.query.queryId, ask);
-  if (openTurnOf(world.store, ask.query.queryId) === undefined) client.seat.repeated.add(ask.query.queryId);
+  const { queryId } = ask.query;
+  if (client.unanswered.has(queryId) || world.store.keys.has(`q:${queryId}`)) {
+    client.seat.repeated.add(queryId);
+  }
+  client.unanswered.set(queryId, ask);
   const turnId = `t${++world.counts.ids}`;
   tell(world, worker, { ...ask, query: { ...ask.query, turnId, connectionId: client.seat.connectionId } });
 }
@@ -285,7 +290,9 @@ function perform(world: World, worker: Worker, effect: Effect): void {
     case "abort":
       return void worker.calls.delete(effect.call);
     case "account_call":
-      if (effect.why === "in_vain") world.counts.vainCalls++;
+      if (effect.why !== "in_vain") return;
+      world.counts.vainCalls++;
+      world.callsOf.set(effect.query.queryId, (world.callsOf.get(effect.query.queryId) ?? 0) - 1);
       return;
     case "show":
       return seatsOf(world, worker, effect.to, (seat) => seeEvent(seat, effect.event, store));
@@ -354,7 +361,7 @@ function settleWish(world: World, { wish, result }: Extract<Effect, { kind: "ans
     if ([...world.workers.values()].some(({ state }) => state.turns.get(queryId)?.phase === "ending")) {
       continue;
     }
-    const isMissed = open !== undefined && open.stopped === undefined && !result.queryIds.includes(queryId);
+    const isMissed = open !== undefined && open.stopped === undefined && result.queryIds.length === 0;
     check(!isMissed, () => `${wish} was told that there is nothing to stop while ${queryId} runs`);
   }
 }

@@ -7,7 +7,7 @@ import type { SessionEvent } from "./event.ts";
 import { isSameQuestion } from "./fold.ts";
 import { put, startAttempt, stopTurn } from "./run.ts";
 import { acknowledge } from "./show.ts";
-import { isSettling, mayRun, type SessionState, type Step } from "./state.ts";
+import { isSettling, isSureHolder, mayRun, type SessionState, type Step } from "./state.ts";
 import type { ProposedTurn, Question, StopReason, Turn } from "./turn.ts";
 
 type Ask = Extract<SessionEvent, { kind: "ask" }>;
@@ -45,9 +45,9 @@ export function takeQuery(step: Step, { query, policy, refusal }: Ask): void {
   const isAlone = state.turns.size === 0;
   put(state, turn);
   state.lastTurnId = query.turnId;
-  const onlyIfIdle = policy === "reject" && !mayRun(state);
+  const onlyIfIdle = policy === "reject" && !isSureHolder(step);
   state.intents.push({ kind: "ask", queryId, stop, onlyIfIdle });
-  if (isAlone && mayAskAtOnce(state, connectionId)) startAttempt(step, turn);
+  if (isAlone && mayAskAtOnce(step, connectionId)) startAttempt(step, turn);
 }
 
 /** Stops what the request names. What only the store can reach is written there. */
@@ -58,9 +58,8 @@ export function takeStop(step: Step, { wish, stop }: Stop): void {
   for (const turn of [...state.turns.values()]) {
     if (isMeant(state, turn, which) && stopTurn(step, turn, reason)) reached.push(turn.query.queryId);
   }
-  const isAllHere = mayRun(state) && !isSettling(state) && state.log.wantedSeq <= state.log.lastSeq;
   const isFound = typeof which === "object" && reached.length > 0;
-  if (isFound || (isAllHere && which === "running")) {
+  if (isFound || (isSureHolder(step) && which === "running")) {
     return void effects.push({ kind: "answer", wish, result: { ok: true, queryIds: reached } });
   }
   state.intents.push({ kind: "stop", wish, stop, reached });
@@ -98,7 +97,9 @@ export function repeatEnd({ state, effects }: Step, queryId: string, connectionI
 }
 
 function answerOpen(step: Step, turn: Turn, connectionId: string): void {
-  if (turn.phase !== "proposed") return acknowledge(step, turn.query.queryId, [connectionId]);
+  if (turn.phase !== "proposed" || turn.seq !== undefined) {
+    return acknowledge(step, turn.query.queryId, [connectionId]);
+  }
   if (!turn.askers.includes(connectionId)) turn.askers.push(connectionId);
 }
 
@@ -128,7 +129,7 @@ function applyPolicy(step: Step, policy: QueuePolicy): StopRequest | undefined {
   for (const turn of [...step.state.turns.values()]) {
     if (isMeant(step.state, turn, stop.which)) stopTurn(step, turn, stop.reason);
   }
-  return mayRun(step.state) ? undefined : stop;
+  return isSureHolder(step) ? undefined : stop;
 }
 
 /** A turn counts as running as soon as a write says so, like in the store. */
@@ -144,10 +145,11 @@ function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest["which
  * Whether the model is asked before the question is in the log. A client that has resumed may have sent it to another worker
  * before; only the holder of the lease can be sure that no other one asks the model too.
  */
-function mayAskAtOnce(state: SessionState, connectionId: string): boolean {
+function mayAskAtOnce(step: Step, connectionId: string): boolean {
+  const { state } = step;
   const { life, lease, log, connections } = state;
   if (life.name !== "open" || log.wantedSeq > log.lastSeq || isSettling(state)) return false;
-  if (mayRun(state)) return true;
+  if (isSureHolder(step)) return true;
   return (lease.name === "free" || lease.name === "held") &&
     connections.get(connectionId)?.isResumed === false;
 }

@@ -125,7 +125,7 @@ function adoptProposed(step: Step, turn: ProposedTurn, seq: number, told: readon
   const adopted = adoptAttempt(step, turn, seq, isStarted);
   if (adopted.phase === "running") announceStart(step, adopted, told);
   const isAlone = state.turns.size === 1 && state.inherited.length === 0;
-  if (adopted.phase !== "queued" || !isAlone || !canStart(state)) return adopted;
+  if (adopted.phase !== "queued" || !isAlone || !canStart(state, queryId)) return adopted;
   return startTurn(step, adopted, { isStarted, told });
 }
 

@@ -6,7 +6,14 @@ import { type LeaseSignal, type LeaseView, stepLease } from "./lease.ts";
 import { adoptAttempt, dropAttempt, interruptTurn, MAX_STARTS, put, stopTurn } from "./run.ts";
 import { announceStart, showText } from "./show.ts";
 import type { Step } from "./state.ts";
-import { fromEvent, type ProposedTurn, type RemoteTurn, shownOf, type Turn } from "./turn.ts";
+import {
+  fromEvent,
+  type ProposedTurn,
+  type QueuedTurn,
+  type RemoteTurn,
+  shownOf,
+  type Turn,
+} from "./turn.ts";
 
 /** The lease, and with it whose the turns are. */
 export function stepTo(step: Step, signal: LeaseSignal): void {
@@ -66,6 +73,7 @@ export function adoptTurns(step: Step, answer: Committed): void {
   for (const open of inherited.values()) addUnread(step, open);
   for (const turn of [...state.turns.values()]) {
     if (turn.phase === "proposed" && turn.seq !== undefined) adoptProposed(step, turn, turn.seq);
+    if (turn.phase === "queued") markBegun(turn, inherited.get(turn.query.turnId));
     if (turn.phase !== "remote") continue;
     const open = inherited.get(turn.query.turnId);
     // The claim would have told of it: its end was in the part of the log that is not kept.
@@ -73,6 +81,11 @@ export function adoptTurns(step: Step, answer: Committed): void {
       state.turns.delete(turn.query.queryId);
     } else adopt(step, turn, open);
   }
+}
+
+/** A write that was in doubt has told the store that it runs: it goes first, so that what the store says is true. */
+function markBegun(turn: QueuedTurn, open: OpenTurn | undefined): void {
+  if (open !== undefined && open.starts > 0) turn.begun ??= { starts: open.starts, partial: open.partial };
 }
 
 /** Its event is no longer kept, or was never read. */

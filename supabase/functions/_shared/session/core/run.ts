@@ -169,9 +169,11 @@ export function activeTurn({ turns }: SessionState): RunningTurn | ProposedTurn 
   return undefined;
 }
 
-/** Whether a turn could start now, if it were queued. */
-export function canStart(state: SessionState): boolean {
+/** Whether this query's turn could start now, if it were queued: no other runs, or was announced to the store. */
+export function canStart(state: SessionState, queryId?: string): boolean {
   if (!mayRun(state) || state.life.name !== "open") return false;
+  const announced = state.flight?.started;
+  if (announced !== undefined && announced !== queryId) return false;
   for (const { phase } of state.turns.values()) if (phase === "running" || phase === "ending") return false;
   return true;
 }

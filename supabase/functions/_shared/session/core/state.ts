@@ -19,6 +19,8 @@ export interface CoreSettings {
   continuePolicy: ContinuePolicy;
   /** How often a running answer is put down, in milliseconds; Infinity where no other worker could go on. */
   checkpointMs: number;
+  /** How long a lease lasts that is not renewed, in milliseconds. */
+  leaseMs: number;
   /** A lease is renewed after so long without a write, in milliseconds. */
   renewLeaseMs: number;
 }
@@ -168,6 +170,16 @@ export function liveConnections({ connections }: SessionState, exceptId?: string
 /** Whether turns of this session may be run here: the lease is held, and not being given up. */
 export function mayRun({ lease, flight }: SessionState): boolean {
   return lease.name === "held" && flight?.write.lease !== "release";
+}
+
+/**
+ * Whether no other worker can have the lease: what this worker does not run does not run, and what it does not know of waits.
+ * One that was not renewed in time may have been taken, and its holder has not heard of it.
+ */
+export function isSureHolder({ state, now }: Step): boolean {
+  const { lease, log, settings } = state;
+  if (lease.name !== "held" || now - lease.renewedAt >= settings.leaseMs) return false;
+  return mayRun(state) && !isSettling(state) && log.wantedSeq <= log.lastSeq;
 }
 
 /** Whether the answer to the write in flight is waiting for the log to be read. */

@@ -136,8 +136,8 @@ function takeIntents(state: SessionState): TakenIntents {
 }
 
 /** The only open turn, if it is one that this write brings and nobody has stopped. */
-function soleProposal({ turns }: SessionState, intents: readonly Intent[]): ProposedTurn | undefined {
-  if (turns.size !== 1) return undefined;
+function soleProposal({ turns, log }: SessionState, intents: readonly Intent[]): ProposedTurn | undefined {
+  if (turns.size !== 1 || log.wantedSeq > log.lastSeq) return undefined;
   for (const turn of turns.values()) {
     const isBrought = intents.some((intent) =>
       intent.kind === "ask" && intent.queryId === turn.query.queryId
