@@ -416,7 +416,7 @@ class Run {
     this.world.clients.forEach(({ workerId }, client) => {
       if (workerId !== undefined || this.#reconnecting.has(client)) return;
       this.#reconnecting.add(client);
-      this.#after(this.world.counts.ids === 0 && this.#messages < 20 ? 0 : 50 + 800 * this.#roll(7), {
+      this.#after(this.world.counts.steps < 8 && this.#messages < 20 ? 0 : 50 + 800 * this.#roll(7), {
         do: "reconnect",
         client,
       });

@@ -129,7 +129,7 @@ function append(store: Store, event: NewLogEvent, now: number): LogEvent {
   const index = store.keys.get(key);
   const known = index === undefined ? undefined : store.events[index];
   if (known !== undefined) return known;
-  const logged: LogEvent = { ...event, seq: store.events.length + 1, at: now };
+  const logged: LogEvent = Object.freeze({ ...event, seq: store.events.length + 1, at: now });
   store.keys.set(key, store.events.length);
   store.events.push(logged);
   if (logged.kind === "query") {

@@ -38,7 +38,7 @@ export interface Client {
   /** The newest `seq` it has, over all its connections. */
   lastSeq: number;
   wantsDeltas: boolean;
-  hasConnectedBefore: boolean;
+  connections: number;
   /** Queries it has asked and that have neither an acknowledgement nor a refusal: it sends them again. */
   unanswered: Map<string, Extract<SessionEvent, { kind: "ask" }>>;
 }
@@ -97,7 +97,7 @@ export function newWorld({ settings, leaseMs, clients, startAt = 1_000_000, post
       seat: undefined,
       lastSeq: 0,
       wantsDeltas: true,
-      hasConnectedBefore: false,
+      connections: 0,
       unanswered: new Map(),
     })),
     callsOf: new Map(),
@@ -154,7 +154,7 @@ export function tell(world: World, worker: Worker, event: SessionEvent): void {
 }
 
 export function connect(world: World, client: Client, worker: Worker): void {
-  const connectionId = `${client.name}-${++world.counts.ids}`;
+  const connectionId = `${client.name}-${++client.connections}`;
   client.workerId = worker.id;
   client.seat = newSeat(connectionId, client.lastSeq, world.store);
   tell(world, worker, { kind: "head", seq: world.store.events.length });
@@ -163,9 +163,8 @@ export function connect(world: World, client: Client, worker: Worker): void {
     connectionId,
     cursor: client.lastSeq,
     wantsDeltas: client.wantsDeltas,
-    isResumed: client.hasConnectedBefore || world.store.events.length > 0,
+    isResumed: client.connections > 1 || world.store.events.length > 0,
   });
-  client.hasConnectedBefore = true;
   for (const ask of client.unanswered.values()) send(world, client, ask);
 }
 
@@ -189,7 +188,7 @@ export function send(world: World, client: Client, ask: Extract<SessionEvent, { 
     client.seat.repeated.add(queryId);
   }
   client.unanswered.set(queryId, ask);
-  const turnId = `t${++world.counts.ids}`;
+  const turnId = `${queryId}.${worker.id}.${client.seat.connectionId}`;
   tell(world, worker, { ...ask, query: { ...ask.query, turnId, connectionId: client.seat.connectionId } });
 }
 

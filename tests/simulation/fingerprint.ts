@@ -1,0 +1,147 @@
+/** Copies of worlds, and whether two are the same but for their clocks and counters. */
+
+import type { SmallWorld } from "./small_world.ts";
+
+/** A deep copy of plain data. What is frozen is shared. */
+export function clone<T>(value: T): T {
+  return copy(value) as T;
+}
+
+function copy(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
+  if (Array.isArray(value)) return value.map(copy);
+  if (value instanceof Map) {
+    const map = new Map<unknown, unknown>();
+    for (const [key, each] of value) map.set(key, copy(each));
+    return map;
+  }
+  if (value instanceof Set) return new Set(value);
+  const object: Record<string, unknown> = {};
+  for (const key in value) object[key] = copy((value as Record<string, unknown>)[key]);
+  return object;
+}
+
+/** Points in time: what counts is how far off they are, and whether they are over. */
+const TIMES = new Set([
+  "until",
+  "renewedAt",
+  "retryAt",
+  "checkpointAt",
+  "sentAt",
+  "leaseUntil",
+  "wakeAt",
+  "tailAskedAt",
+  "tailWantedUntil",
+  "deadline",
+]);
+/** What never changes what happens next. */
+const LEFT_OUT = new Set([
+  "at",
+  "now",
+  "post",
+  "settings",
+  "counts",
+  "callsOf",
+  "writers",
+  "history",
+  "endedTurns",
+  "repeated",
+  "keys",
+]);
+
+const hashes = new WeakMap<object, { now: number; value: number }>();
+
+/** Of a worker that no move has changed the hash is known. */
+function hashOf(worker: object, now: number): number {
+  const known = hashes.get(worker);
+  if (known?.now === now) return known.value;
+  const hash = new Hash(now);
+  hash.add(worker);
+  hashes.set(worker, { now, value: hash.value });
+  return hash.value;
+}
+
+/** 53 bits that are the same for worlds that can go on in the same ways. */
+export function fingerprint({ world, budget, pending }: SmallWorld): number {
+  const hash = new Hash(world.now);
+  hash.number(hashOf(world.store, world.now));
+  for (const worker of world.workers.values()) hash.number(hashOf(worker, world.now));
+  hash.add(world.clients);
+  hash.add(budget);
+  // In whatever order they were sent.
+  let messages = 0;
+  for (const message of pending) messages = (messages + hashOf(message, world.now)) % 9_007_199_254_740_881;
+  hash.number(messages);
+  return hash.value;
+}
+
+const ids = new Map<string, number>();
+
+/** A number for each string: hashing its characters each time would be most of the work. */
+function idOf(text: string): number {
+  let id = ids.get(text);
+  if (id === undefined) ids.set(text, id = ids.size + 1000);
+  return id;
+}
+
+class Hash {
+  readonly #now: number;
+  #a = 0x811c9dc5;
+  #b = 0x9e3779b9;
+
+  constructor(now: number) {
+    this.#now = now;
+  }
+
+  get value(): number {
+    return (this.#a >>> 0) * 2_097_152 + ((this.#b >>> 0) & 0x1fffff);
+  }
+
+  number(value: number): void {
+    this.#mix(value | 0);
+    this.#mix(Math.floor(value / 4_294_967_296) | 0);
+  }
+
+  add(value: unknown): void {
+    switch (typeof value) {
+      case "string":
+        return this.#mix(idOf(value));
+      case "number":
+        return this.number(value === Infinity ? -1 : value);
+      case "boolean":
+        return this.#mix(value ? 3 : 4);
+      case "object":
+        return this.#object(value);
+      default:
+        return this.#mix(5);
+    }
+  }
+
+  #object(value: object | null): void {
+    if (value === null) return this.#mix(6);
+    this.#mix(7);
+    if (Array.isArray(value)) { for (const each of value) this.add(each); }
+    else if (value instanceof Set) { for (const each of value) this.add(each); }
+    else if (value instanceof Map) {
+      for (const [key, each] of value) {
+        this.add(key);
+        this.add(each);
+      }
+    } else this.#fields(value);
+    this.#mix(8);
+  }
+
+  #fields(value: object): void {
+    for (const [key, each] of Object.entries(value)) {
+      if (LEFT_OUT.has(key)) continue;
+      this.add(key);
+      if (TIMES.has(key) && typeof each === "number") this.number(each <= this.#now ? -1 : each - this.#now);
+      else this.add(each);
+    }
+  }
+
+  #mix(value: number): void {
+    this.#a = Math.imul(this.#a ^ value, 0x01000193);
+    this.#b = Math.imul((this.#b ^ value) + (this.#b << 5), 0x85ebca6b) ^ (this.#b >>> 13);
+  }
+}

@@ -1,0 +1,317 @@
+/**
+ * Every order in which a small world can go: two workers, two queries, one kill, one answer that is lost, one write that lands
+ * late. Each state is visited once; from each, everything that could happen next is tried.
+ */
+
+import { clone, fingerprint } from "./fingerprint.ts";
+import { check } from "./observer.ts";
+import {
+  connect,
+  deliver,
+  endCall,
+  killWorker,
+  type Message,
+  newWorld,
+  send,
+  startWorker,
+  tell,
+  workerOf,
+  type World,
+} from "./world.ts";
+
+export interface Budget {
+  /** Queries still to be asked, by client. */
+  asks: string[][];
+  kills: number;
+  /** Answers that may be lost: nobody knows then what became of the write, which was done. */
+  lostAnswers: number;
+  /** Writes that may be given up and land later, or never. */
+  lateLandings: number;
+  /** How often time may pass although messages are on their way: what they bring is slow then. */
+  stalls: number;
+}
+
+export interface SmallWorld {
+  world: World;
+  budget: Budget;
+  /** On its way; each may arrive next, whatever came first. */
+  pending: Message[];
+}
+
+export interface Exploration {
+  states: number;
+  /** States in which nothing more could happen by itself. */
+  ends: number;
+  /** Whether all were visited: not so where `limit` was reached. */
+  isComplete: boolean;
+  /** What happened from the start to the state in which an invariant was broken. */
+  violation: { message: string; path: string[] } | undefined;
+}
+
+const SETTINGS = {
+  maxHistory: 20,
+  maxEvents: 1000,
+  maxQueue: 4,
+  continuePolicy: "continue",
+  // Neither checkpoints nor renewals: a lease runs out if it takes too long, which is one case more and many states fewer.
+  checkpointMs: Infinity,
+  leaseMs: 5000,
+  renewLeaseMs: Infinity,
+} as const;
+
+export function smallWorld(budget: Budget): SmallWorld {
+  const pending: Message[] = [];
+  const world = newWorld({
+    settings: SETTINGS,
+    leaseMs: 5000,
+    clients: budget.asks.map((_, n) => `c${n}`),
+    post: (message) => post(pending, message),
+  });
+  const small = { world, budget, pending };
+  const [a, b] = [startWorker(world, "a"), startWorker(world, "b")];
+  // Each sees the text of its own query only: nothing of it goes over the relay.
+  for (const client of world.clients) client.wantsDeltas = false;
+  world.clients.forEach((client, n) => connect(world, client, n % 2 === 0 ? a : b));
+  return small;
+}
+
+/** Visits all states, depth first. */
+export function explore(start: SmallWorld, limit = Infinity): Exploration {
+  const visited = new Set<number>([fingerprint(start)]);
+  const stack: { small: SmallWorld; path: string[] }[] = [{ small: start, path: [] }];
+  let ends = 0;
+  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+    const { small, path } = top;
+    const moves = movesOf(small);
+    if (!moves.some(({ isFault }) => !isFault)) ends++;
+    for (const move of moves) {
+      const next = copyOf(small, move.at);
+      const here = [...path, move.name];
+      try {
+        move.make(next);
+        if (!movesOf(next).some(({ isFault }) => !isFault)) checkEnd(next);
+      } catch (thrown) {
+        const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
+        return { states: visited.size, ends, isComplete: false, violation: { message, path: here } };
+      }
+      const key = fingerprint(next);
+      if (visited.has(key)) continue;
+      if (visited.size >= limit) {
+        return { states: visited.size, ends, isComplete: false, violation: undefined };
+      }
+      visited.add(key);
+      stack.push({ small: next, path: here });
+    }
+  }
+  return { states: visited.size, ends, isComplete: true, violation: undefined };
+}
+
+interface Move {
+  name: string;
+  /** The one worker that it changes, or the store; all where it is undefined. */
+  at: string | undefined;
+  /** Whether it is something that may go wrong, and need not happen. */
+  isFault: boolean;
+  make(small: SmallWorld): void;
+}
+
+function movesOf({ world, budget, pending }: SmallWorld): Move[] {
+  const moves: Move[] = [];
+  const add: Add = (name, at, make, isFault = false) => void moves.push({ name, at, isFault, make });
+  pending.forEach((message, index) => addDeliveries(add, message, index, budget));
+  budget.asks.forEach(([id], n) => {
+    const client = world.clients[n];
+    if (id !== undefined && client?.seat !== undefined) {
+      add(`${client.name} asks ${id}`, client.workerId, (small) => ask(small, n, id));
+    }
+  });
+  for (const { id, wakeAt } of world.workers.values()) {
+    if (wakeAt !== undefined && wakeAt <= world.now) add(`${id} wakes`, id, ({ world }) => wake(world, id));
+    if (budget.kills > 0 && world.workers.size > 1) {
+      add(`${id} is killed`, undefined, (small) => kill(small, id), true);
+    }
+  }
+  const next = nextTime(world);
+  const isQuiet = pending.every((message) => message.kind === "write" && message.isGivenUp);
+  if (next !== undefined && (isQuiet || budget.stalls > 0)) {
+    add(`${next - world.now} ms pass`, "none", ({ world, budget }) => {
+      world.now = next;
+      if (!isQuiet) budget.stalls--;
+    }, !isQuiet);
+  }
+  return moves;
+}
+
+type Add = (name: string, at: string | undefined, make: Move["make"], isFault?: boolean) => void;
+
+function addDeliveries(add: Add, message: Message, index: number, budget: Budget): void {
+  const name = describe(message);
+  add(`${name} arrives`, placeOf(message), (small) => arrive(small, index));
+  if (message.kind !== "write" || message.isGivenUp) return;
+  const { from, number } = message;
+  const doubt: Message = { kind: "answer", to: from, number, outcome: { doubt: true } };
+  if (budget.lostAnswers > 0) {
+    add(`${name} arrives, its answer is lost`, "store", (small) => {
+      small.budget.lostAnswers--;
+      small.pending.splice(index, 1);
+      deliver(small.world, { ...message, isGivenUp: true });
+      small.pending.push(doubt);
+    }, true);
+  }
+  if (budget.lateLandings > 0) {
+    add(`${name} is given up`, "none", (small) => {
+      small.budget.lateLandings--;
+      small.pending[index] = { ...message, isGivenUp: true };
+      small.pending.push(doubt);
+    }, true);
+  }
+}
+
+function placeOf(message: Message): string {
+  return message.kind === "write" ? "store" : message.kind === "read" ? "none" : message.to;
+}
+
+function arrive(small: SmallWorld, index: number): void {
+  const [message] = small.pending.splice(index, 1);
+  if (message === undefined) return;
+  const { world } = small;
+  deliver(world, message);
+  if (message.kind !== "model") return;
+  const worker = world.workers.get(message.to);
+  if (worker?.calls.has(message.call) !== true) return;
+  // One piece, and then the end.
+  if (message.piece === 1) small.pending.push({ ...message, piece: 2 });
+  else endCall(world, worker, message.call, true);
+}
+
+function ask({ world, budget }: SmallWorld, n: number, id: string): void {
+  budget.asks[n]?.shift();
+  const client = world.clients[n];
+  if (client === undefined) return;
+  const query = {
+    kind: "query",
+    queryId: id,
+    turnId: "",
+    content: id,
+    options: {},
+    priority: "normal",
+    first: false,
+    connectionId: "",
+    feedback: [],
+    stream: true,
+    payers: [],
+  } as const;
+  send(world, client, { kind: "ask", query, policy: "queue", refusal: undefined });
+}
+
+/** Its clients come to the other worker at once, and send again what was not answered. */
+function kill(small: SmallWorld, id: string): void {
+  const { world, budget } = small;
+  budget.kills--;
+  const lost = world.clients.filter(({ workerId }) => workerId === id);
+  for (const client of lost) {
+    if (client.seat !== undefined) client.lastSeq = Math.max(client.lastSeq, client.seat.seen);
+  }
+  killWorker(world, id);
+  small.pending = small.pending.filter((message) =>
+    message.kind === "write" || (message.kind === "read" ? message.from : message.to) !== id
+  );
+  rebind(small);
+  const [other] = world.workers.values();
+  for (const client of lost) if (other !== undefined) connect(world, client, other);
+}
+
+function wake(world: World, id: string): void {
+  const worker = world.workers.get(id);
+  if (worker !== undefined) tell(world, worker, { kind: "wake" });
+}
+
+/** When something happens by the clock alone. */
+function nextTime({ workers, now }: World): number | undefined {
+  let next: number | undefined;
+  for (const { wakeAt } of workers.values()) {
+    if (wakeAt !== undefined && wakeAt > now && (next === undefined || wakeAt < next)) next = wakeAt;
+  }
+  return next;
+}
+
+/** Nothing more can happen by itself: then nobody waits for anything. */
+function checkEnd({ world, budget }: SmallWorld): void {
+  const { store, clients } = world;
+  if (budget.asks.some((asks, n) => asks.length > 0 && clients[n]?.seat !== undefined)) return;
+  check(
+    store.openTurns.size === 0,
+    () => `nobody answers ${[...store.openTurns.values()].map(({ query }) => query.queryId)}`,
+  );
+  for (const client of clients) {
+    check(client.unanswered.size === 0, () => `${client.name} waits for ${[...client.unanswered.keys()]}`);
+    check(
+      client.seat?.seen === store.events.length,
+      () => `${client.name} has seen ${client.seat?.seen} of ${store.events.length}`,
+    );
+    check(
+      workerOf(world, client)?.state.flight === undefined,
+      () => `${client.name}'s worker waits for an answer`,
+    );
+  }
+}
+
+/** What a move does not change is shared by the copy. */
+function copyOf({ world, budget, pending }: SmallWorld, at: string | undefined): SmallWorld {
+  const { store, workers, clients, callsOf, writers, wishes, counts } = world;
+  const copied: World = {
+    ...world,
+    store: at === undefined || at === "store" ? clone(store) : store,
+    workers: new Map(workers),
+    clients: at === "store" ? clients : clone(clients),
+    callsOf: new Map(callsOf),
+    writers: new Map(writers),
+    wishes: new Map(wishes),
+    counts: { ...counts },
+  };
+  for (const [id, worker] of workers) {
+    if (at === undefined || at === id) copied.workers.set(id, clone(worker));
+  }
+  const small = { world: copied, budget: clone(budget), pending: pending.slice() };
+  rebind(small);
+  return small;
+}
+
+function rebind(small: SmallWorld): void {
+  small.world.post = (message) => post(small.pending, message);
+}
+
+/** The relay brings doorbells and stops; of several doorbells the newest says it all, and text is left out. */
+function post(pending: Message[], message: Message): void {
+  if (message.kind === "relay") {
+    if (message.call.kind === "tail" || message.call.kind === "tail_wanted") return;
+    if (message.call.kind === "appended") {
+      const older = pending.findIndex((other) =>
+        other.kind === "relay" && other.to === message.to && other.call.kind === "appended"
+      );
+      if (older >= 0) pending.splice(older, 1);
+    }
+  }
+  pending.push(message);
+}
+
+function describe(message: Message): string {
+  switch (message.kind) {
+    case "write":
+      return `write ${message.number} of ${message.from}${message.isGivenUp ? " (given up)" : ""} ${
+        JSON.stringify(message.write)
+      }`;
+    case "answer":
+      return `answer ${message.number} to ${message.to} ${"doubt" in message.outcome ? "(in doubt)" : ""}`;
+    case "read":
+      return `read of ${message.from} for ${message.purpose.for}`;
+    case "page":
+      return `page for ${message.to} for ${message.event.purpose.for}`;
+    case "relay":
+      return `${message.call.kind} for ${message.to}`;
+    case "model":
+      return `${message.piece === 1 ? "text" : "end"} of ${message.turnId} for ${message.to}`;
+    case "replayed":
+      return `replay to ${message.connectionId}`;
+  }
+}
