@@ -78,21 +78,23 @@ export function smallWorld(budget: Budget): SmallWorld {
 /** Visits all states, depth first. */
 export function explore(start: SmallWorld, limit = Infinity): Exploration {
   const visited = new Set<number>([fingerprint(start)]);
-  const stack: { small: SmallWorld; path: string[] }[] = [{ small: start, path: [] }];
+  const stack: Visit[] = [{ small: start, moves: movesOf(start), path: undefined }];
   let ends = 0;
   for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
-    const { small, path } = top;
-    const moves = movesOf(small);
+    const { small, moves } = top;
     if (!moves.some(({ isFault }) => !isFault)) ends++;
     for (const move of moves) {
       const next = copyOf(small, move.at);
-      const here = [...path, move.name];
+      const path: Path = { move, before: top.path };
+      let after: Move[];
       try {
         move.make(next);
-        if (!movesOf(next).some(({ isFault }) => !isFault)) checkEnd(next);
+        after = movesOf(next);
+        if (!after.some(({ isFault }) => !isFault)) checkEnd(next);
       } catch (thrown) {
         const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
-        return { states: visited.size, ends, isComplete: false, violation: { message, path: here } };
+        const violation = { message, path: namesOf(path) };
+        return { states: visited.size, ends, isComplete: false, violation };
       }
       const key = fingerprint(next);
       if (visited.has(key)) continue;
@@ -100,14 +102,31 @@ export function explore(start: SmallWorld, limit = Infinity): Exploration {
         return { states: visited.size, ends, isComplete: false, violation: undefined };
       }
       visited.add(key);
-      stack.push({ small: next, path: here });
+      stack.push({ small: next, moves: after, path });
     }
   }
   return { states: visited.size, ends, isComplete: true, violation: undefined };
 }
 
+interface Visit {
+  small: SmallWorld;
+  moves: Move[];
+  path: Path | undefined;
+}
+
+interface Path {
+  move: Move;
+  before: Path | undefined;
+}
+
+function namesOf(path: Path | undefined): string[] {
+  const names: string[] = [];
+  for (let at = path; at !== undefined; at = at.before) names.unshift(at.move.name());
+  return names;
+}
+
 interface Move {
-  name: string;
+  name(): string;
   /** The one worker that it changes, or the store; all where it is undefined. */
   at: string | undefined;
   /** Whether it is something that may go wrong, and need not happen. */
@@ -122,19 +141,21 @@ function movesOf({ world, budget, pending }: SmallWorld): Move[] {
   budget.asks.forEach(([id], n) => {
     const client = world.clients[n];
     if (id !== undefined && client?.seat !== undefined) {
-      add(`${client.name} asks ${id}`, client.workerId, (small) => ask(small, n, id));
+      add(() => `${client.name} asks ${id}`, client.workerId, (small) => ask(small, n, id));
     }
   });
   for (const { id, wakeAt } of world.workers.values()) {
-    if (wakeAt !== undefined && wakeAt <= world.now) add(`${id} wakes`, id, ({ world }) => wake(world, id));
+    if (wakeAt !== undefined && wakeAt <= world.now) {
+      add(() => `${id} wakes`, id, ({ world }) => wake(world, id));
+    }
     if (budget.kills > 0 && world.workers.size > 1) {
-      add(`${id} is killed`, undefined, (small) => kill(small, id), true);
+      add(() => `${id} is killed`, undefined, (small) => kill(small, id), true);
     }
   }
   const next = nextTime(world);
   const isQuiet = pending.every((message) => message.kind === "write" && message.isGivenUp);
   if (next !== undefined && (isQuiet || budget.stalls > 0)) {
-    add(`${next - world.now} ms pass`, "none", ({ world, budget }) => {
+    add(() => `${next - world.now} ms pass`, "none", ({ world, budget }) => {
       world.now = next;
       if (!isQuiet) budget.stalls--;
     }, !isQuiet);
@@ -142,16 +163,16 @@ function movesOf({ world, budget, pending }: SmallWorld): Move[] {
   return moves;
 }
 
-type Add = (name: string, at: string | undefined, make: Move["make"], isFault?: boolean) => void;
+type Add = (name: () => string, at: string | undefined, make: Move["make"], isFault?: boolean) => void;
 
 function addDeliveries(add: Add, message: Message, index: number, budget: Budget): void {
-  const name = describe(message);
-  add(`${name} arrives`, placeOf(message), (small) => arrive(small, index));
+  const name = (): string => describe(message);
+  add(() => `${name()} arrives`, placeOf(message), (small) => arrive(small, index));
   if (message.kind !== "write" || message.isGivenUp) return;
   const { from, number } = message;
   const doubt: Message = { kind: "answer", to: from, number, outcome: { doubt: true } };
   if (budget.lostAnswers > 0) {
-    add(`${name} arrives, its answer is lost`, "store", (small) => {
+    add(() => `${name()} arrives, its answer is lost`, "store", (small) => {
       small.budget.lostAnswers--;
       small.pending.splice(index, 1);
       deliver(small.world, { ...message, isGivenUp: true });
@@ -159,7 +180,7 @@ function addDeliveries(add: Add, message: Message, index: number, budget: Budget
     }, true);
   }
   if (budget.lateLandings > 0) {
-    add(`${name} is given up`, "none", (small) => {
+    add(() => `${name()} is given up`, "none", (small) => {
       small.budget.lateLandings--;
       small.pending[index] = { ...message, isGivenUp: true };
       small.pending.push(doubt);

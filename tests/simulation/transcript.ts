@@ -1,0 +1,369 @@
+/**
+ * A kept race, as a story that a person can read and write.
+ *
+ * A line that begins at the margin is what happens; the indented lines after it are what everyone then does and shows. What is
+ * under way arrives before the next line, in the order in which it was sent, unless the story says otherwise.
+ *
+ * ```text
+ * workers a b
+ * ann connects to a
+ * ann asks q1
+ *   a asks the model for q1
+ *   a writes 1: query q1, claim, start q1
+ *   ann is told that q1 runs, seq 1
+ * a's model says one
+ *   ann reads q1 from 0: "one "
+ * ```
+ */
+
+import type { LogWrite } from "../../supabase/functions/_shared/ports.ts";
+import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
+import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
+import { activeTurn } from "../../supabase/functions/_shared/session/core/run.ts";
+import {
+  type Client,
+  connect,
+  deliver,
+  disconnect,
+  endCall,
+  killWorker,
+  type Message,
+  newWorld,
+  send,
+  sendStop,
+  startWorker,
+  tell,
+  type Worker,
+  type World,
+} from "./world.ts";
+
+const LEASE_MS = 5000;
+const SETTINGS = {
+  maxHistory: 20,
+  maxEvents: 1000,
+  maxQueue: 20,
+  continuePolicy: "continue",
+  checkpointMs: 500,
+  leaseMs: LEASE_MS,
+  renewLeaseMs: 1500,
+} as const;
+
+/** Plays the commands of a transcript, and answers it with what they have come to. Throws where an invariant is broken. */
+export function play(text: string): string {
+  const story = new Story();
+  const lines: string[] = [];
+  for (const line of text.split("\n")) {
+    if (line.startsWith("  ")) continue;
+    lines.push(line);
+    if (line.trim() === "" || line.startsWith("#")) continue;
+    story.tellLine(line.trim());
+    lines.push(...story.takeOutput().map((said) => `  ${said}`));
+  }
+  return lines.join("\n");
+}
+
+class Story {
+  readonly #world: World;
+  readonly #output: string[] = [];
+  #pending: Message[] = [];
+  /** What arrives only when the story says so. */
+  #held: Message[] = [];
+  /** What becomes of the next write or read of a worker. */
+  readonly #fates = new Map<string, string>();
+  #isRelayUp = true;
+
+  constructor() {
+    this.#world = newWorld({
+      settings: SETTINGS,
+      leaseMs: LEASE_MS,
+      clients: [],
+      post: (message) => this.#post(message),
+    });
+    this.#world.onEffect = (worker, effect) => this.#say(worker, effect);
+  }
+
+  takeOutput(): string[] {
+    return this.#output.splice(0);
+  }
+
+  tellLine(line: string): void {
+    const words = line.split(" ");
+    const [who = "", verb = "", third = "", ...rest] = words;
+    if (who === "workers") words.slice(1).forEach((id) => startWorker(this.#world, id));
+    else if (who === "wait") this.#wait(Number(verb));
+    else if (who === "relay") this.#isRelayUp = verb === "up";
+    else if (who === "kill") this.#kill(verb);
+    else if (who === "drain") {
+      this.#tell(verb, (worker) => tell(this.#world, worker, drainAt(this.#world.now + 2000)));
+    } else if (who.endsWith("'s")) this.#control(who.slice(0, -2), [verb, third, ...rest].join(" "));
+    else this.#act(this.#client(who), verb, third, rest);
+    this.#settle();
+  }
+
+  #act(client: Client, verb: string, third: string, rest: string[]): void {
+    const world = this.#world;
+    switch (verb) {
+      case "connects":
+      case "reconnects":
+        return this.#tell(rest[0] ?? "", (worker) => connect(world, client, worker));
+      case "is":
+        return disconnect(world, client, rest[0] === "losing" ? Number(rest[1]) : 0);
+      case "asks": {
+        const policy = (["interrupt", "latest", "reject"] as const).find((name) => rest.includes(name)) ??
+          "queue";
+        const priority = (["high", "low"] as const).find((name) => rest.includes(name)) ?? "normal";
+        return send(world, client, {
+          kind: "ask",
+          query: {
+            kind: "query",
+            queryId: third,
+            turnId: "",
+            content: third,
+            options: {},
+            priority,
+            first: false,
+            connectionId: "",
+            feedback: [],
+            stream: undefined,
+            payers: [],
+          },
+          policy,
+          refusal: undefined,
+        });
+      }
+      case "cancels": {
+        const which = third === "" ? "running" : third === "all" ? "all" : { queryId: third };
+        return sendStop(world, client, { which, reason: "cancelled" });
+      }
+      case "clears":
+      case "configures": {
+        const worker = world.workers.get(client.workerId ?? "");
+        const wish = `${client.name}-w${++world.counts.ids}`;
+        const connectionId = client.seat?.connectionId ?? "";
+        const event = verb === "clears" ? { kind: "cleared", clearId: wish, connectionId } as const : {
+          kind: "configured",
+          configId: wish,
+          connectionId,
+          options: { temperature: Number(third) },
+        } as const;
+        if (worker !== undefined) tell(world, worker, { kind: "append", wish, event });
+        return;
+      }
+      default:
+        throw new TypeError(`Cannot play "${client.name} ${verb}": no such verb`);
+    }
+  }
+
+  /** `a's model says one`, `a's next write is lost`, `a's write arrives`. */
+  #control(id: string, what: string): void {
+    const world = this.#world;
+    const says = /^model says (.*)$/.exec(what);
+    const next = /^next (write|read) (?:is |loses )(.*)$/.exec(what);
+    if (says !== null) {
+      return this.#tell(
+        id,
+        (worker) => tell(world, worker, { kind: "text", call: callOf(worker), text: `${says[1]} ` }),
+      );
+    }
+    if (what === "model ends" || what === "model fails") {
+      return this.#tell(id, (worker) => endCall(world, worker, callOf(worker), what === "model ends"));
+    }
+    if (next !== null) return void this.#fates.set(`${id} ${next[1]}`, next[2] ?? "");
+    if (what !== "write arrives" && what !== "read arrives") {
+      throw new TypeError(`Cannot play "${id}'s ${what}"`);
+    }
+    const kind = what === "write arrives" ? "write" : "read";
+    const index = this.#held.findIndex((message) => message.kind === kind && message.from === id);
+    this.#pending.push(...this.#held.splice(index, 1));
+  }
+
+  #kill(id: string): void {
+    killWorker(this.#world, id);
+    const isAlive = (message: Message): boolean =>
+      message.kind === "write" || message.kind === "read" || message.to !== id;
+    this.#pending = this.#pending.filter(isAlive);
+  }
+
+  /** Time passes; whoever wants to be woken is, each at its time. */
+  #wait(ms: number): void {
+    const world = this.#world;
+    const end = world.now + ms;
+    for (;;) {
+      const due = [...world.workers.values()].filter(({ wakeAt }) => wakeAt !== undefined && wakeAt <= end)
+        .sort((a, b) => (a.wakeAt ?? 0) - (b.wakeAt ?? 0))[0];
+      if (due?.wakeAt === undefined) break;
+      world.now = Math.max(world.now, due.wakeAt);
+      tell(world, due, { kind: "wake" });
+      this.#settle();
+    }
+    world.now = end;
+  }
+
+  #settle(): void {
+    for (let message = this.#pending.shift(); message !== undefined; message = this.#pending.shift()) {
+      deliver(this.#world, message);
+    }
+  }
+
+  #post(message: Message): void {
+    switch (message.kind) {
+      case "model":
+        // The model says what the story has it say.
+        return;
+      case "relay":
+        if (this.#isRelayUp) this.#pending.push(message);
+        return;
+      case "write":
+        return this.#postWrite(message);
+      case "read":
+        return void (this.#takeFate(`${message.from} read`) === "slow" ? this.#held : this.#pending).push(
+          message,
+        );
+      default:
+        return void this.#pending.push(message);
+    }
+  }
+
+  #postWrite(message: Extract<Message, { kind: "write" }>): void {
+    const { from, number } = message;
+    const doubt = { kind: "answer", to: from, number, outcome: { doubt: true } } as const;
+    switch (this.#takeFate(`${from} write`)) {
+      case undefined:
+        return void this.#pending.push(message);
+      case "slow":
+        return void this.#held.push(message);
+      case "lost":
+        return void this.#pending.push(doubt);
+      case "late":
+        this.#held.push({ ...message, isGivenUp: true });
+        return void this.#pending.push(doubt);
+      case "its answer":
+        this.#pending.push({ ...message, isGivenUp: true }, doubt);
+        return;
+      default:
+        throw new TypeError("Cannot play: a write is slow, lost, late, or loses its answer");
+    }
+  }
+
+  #takeFate(key: string): string | undefined {
+    const fate = this.#fates.get(key);
+    this.#fates.delete(key);
+    return fate;
+  }
+
+  #client(name: string): Client {
+    const { clients } = this.#world;
+    let client = clients.find((each) => each.name === name);
+    if (client === undefined) {
+      const made = {
+        name,
+        workerId: undefined,
+        seat: undefined,
+        lastSeq: 0,
+        wantsDeltas: true,
+        connections: 0,
+        unanswered: new Map(),
+      };
+      clients.push(client = made);
+    }
+    return client;
+  }
+
+  #tell(id: string, use: (worker: Worker) => void): void {
+    const worker = this.#world.workers.get(id);
+    if (worker === undefined) throw new TypeError(`Cannot play: there is no worker "${id}"`);
+    use(worker);
+  }
+
+  #say(worker: Worker, effect: Effect): void {
+    const said = sentenceFor(worker.id, effect);
+    if (said !== undefined) this.#output.push(said);
+  }
+}
+
+function callOf({ state }: Worker): number {
+  const turn = activeTurn(state);
+  if (turn?.phase === "running") return turn.call;
+  return turn?.attempt.name === "calling" ? turn.attempt.call : 0;
+}
+
+function drainAt(deadline: number): Parameters<typeof tell>[2] {
+  return { kind: "drain", deadline, leave: "hand_over" };
+}
+
+function sentenceFor(id: string, effect: Effect): string | undefined {
+  switch (effect.kind) {
+    case "commit":
+      return `${id} writes ${effect.number}: ${wordsFor(effect.write)}`;
+    case "ask": {
+      const last = effect.messages.at(-1);
+      const after = last?.role === "assistant" ? ` to go on after "${last.content}"` : "";
+      return `${id} asks the model for ${effect.query.queryId}${after}`;
+    }
+    case "abort":
+      return `${id} gives the model call up`;
+    case "show":
+      return `${names(effect.to)} sees ${effect.event.seq} ${eventWords(effect.event)}`;
+    case "replay":
+      return `${names([effect.connectionId])} is replayed ${effect.events.map(({ seq }) => seq).join(" ")}`;
+    case "delta":
+      return `${names(effect.to)} reads ${effect.queryId} from ${effect.offset}: "${effect.content}"`;
+    case "acknowledge": {
+      const how = effect.position === 0 ? "runs" : `waits at ${effect.position}`;
+      return `${names(effect.to)} is told that ${effect.queryId} ${how}${
+        effect.seq === undefined ? "" : `, seq ${effect.seq}`
+      }`;
+    }
+    case "repeat_end":
+      return `${names([effect.connectionId])} is shown ${effect.event.seq} again`;
+    case "refuse":
+      return `${names(effect.to)} is refused ${effect.queryId}: ${effect.refusal.code}`;
+    case "answer":
+      return effect.result.ok
+        ? `${names([effect.wish])} is answered${
+          effect.result.queryIds.length === 0 ? "" : `: ${effect.result.queryIds.join(" ")}`
+        }`
+        : `${names([effect.wish])} is answered: ${effect.result.refusal.code}`;
+    case "taken_over":
+      return `${id} takes ${effect.query.queryId} over: ${effect.how}`;
+    case "drained":
+      return `${id} is done`;
+    case "close_slow":
+      return `${names([effect.connectionId])} is closed`;
+    default:
+      return undefined;
+  }
+}
+
+function names(ids: readonly string[]): string {
+  return ids.map((id) => id.split("-")[0]).join(" and ");
+}
+
+function wordsFor({ events = [], lease, epoch, startedTurnId, checkpoint, stop }: LogWrite): string {
+  const parts = events.map(eventWords);
+  if (stop !== undefined) {
+    parts.push(`stop ${typeof stop.which === "object" ? stop.which.queryId : stop.which}`);
+  }
+  if (lease !== undefined) parts.push(lease);
+  if (startedTurnId !== undefined) parts.push(`start ${startedTurnId.split(".")[0]}`);
+  if (checkpoint !== undefined) parts.push(`checkpoint ${checkpoint.number} "${checkpoint.text}"`);
+  if (epoch !== undefined) parts.push(`under epoch ${epoch}`);
+  return parts.length === 0 ? "nothing" : parts.join(", ");
+}
+
+function eventWords(event: NewLogEvent): string {
+  switch (event.kind) {
+    case "query":
+      return `query ${event.queryId}`;
+    case "response":
+      return `response ${event.queryId} "${event.content}"`;
+    case "error":
+      return `error ${event.queryId} ${event.code} "${event.partial}"`;
+    case "cancelled":
+      return `${event.reason} ${event.queryId} "${event.partial}"`;
+    case "cleared":
+    case "configured":
+    case "notification":
+      return event.kind;
+  }
+}
