@@ -12,6 +12,8 @@ const sessionCall = z.object({
   call: z.discriminatedUnion("kind", [
     // There are events up to this one.
     z.object({ kind: z.literal("appended"), seq: z.int() }),
+    // The lease of this epoch was given up, and there are turns to go on with.
+    z.object({ kind: z.literal("released"), epoch: z.int() }),
     // Somebody wants turns stopped; the store knows it too.
     z.object({
       kind: z.literal("stop"),

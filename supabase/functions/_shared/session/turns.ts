@@ -180,6 +180,8 @@ export class Turns {
         // Nobody is here to be shown it: it is read when somebody comes.
         if (this.feed.connections.size === 0 && !this.runner.isBusy) return;
         return this.catchUp(call.seq);
+      case "released":
+        return;
       case "stop":
         for (const id of call.queryIds) this.runner.stop(id, { signal: "cancel", reason: call.reason });
         return;

@@ -109,7 +109,7 @@ function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged
   else if (adopted === undefined) leave(step, turn, event);
   acknowledge(step, queryId, told);
   if (adopted?.phase !== "running") return;
-  showText(step, adopted, 0, adopted.text);
+  if (adopted.text !== "") showText(step, adopted, 0, adopted.text);
   sendTail(step, adopted, 0);
 }
 

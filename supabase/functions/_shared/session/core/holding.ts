@@ -110,7 +110,7 @@ function adoptProposed(step: Step, turn: ProposedTurn, seq: number): void {
   const adopted = adoptAttempt(step, turn, seq, false);
   if (adopted.phase !== "running") return;
   announceStart(step, adopted, []);
-  showText(step, adopted, 0, adopted.text);
+  if (adopted.text !== "") showText(step, adopted, 0, adopted.text);
 }
 
 /** Goes on with a turn that another worker has left, or takes one that it has appended. */

@@ -43,16 +43,17 @@ export function position(state: SessionState, turn: Turn): number {
     case "queued":
       return inOrder(state, "queued").indexOf(turn) + 1;
     case "remote": {
-      if (isRunningElsewhere(turn)) return 0;
-      const waits = (other: Waiting): boolean => other.phase === "remote" && !isRunningElsewhere(other);
-      return inOrder(state, "remote").filter(waits).indexOf(turn) + 1;
+      const order = inOrder(state, "remote");
+      // The worker that holds the lease runs one of them: the one it was heard of, or else the first.
+      const running = order.find(isBegunElsewhere) ?? (state.lease.name === "other" ? order[0] : undefined);
+      return turn === running ? 0 : order.filter((other) => other !== running).indexOf(turn) + 1;
     }
   }
 }
 
-/** Whether this worker has heard of its text, or that it was begun. */
-export function isRunningElsewhere({ shown, begun }: RemoteTurn): boolean {
-  return shown.epoch > 0 || begun !== undefined;
+/** Whether this worker has heard that it was begun. */
+function isBegunElsewhere(turn: Waiting): boolean {
+  return turn.begun !== undefined || turn.phase === "remote" && turn.shown.epoch > 0;
 }
 
 function inOrder(state: SessionState, phase: Waiting["phase"]): Waiting[] {

@@ -174,7 +174,11 @@ export function canStart(state: SessionState, queryId?: string): boolean {
   if (!mayRun(state) || state.life.name !== "open") return false;
   const announced = state.flight?.started;
   if (announced !== undefined && announced !== queryId) return false;
-  for (const { phase } of state.turns.values()) if (phase === "running" || phase === "ending") return false;
+  for (const turn of state.turns.values()) {
+    if (turn.phase === "running" || turn.phase === "ending") return false;
+    // Its question is on the way to the log, and its answer already.
+    if (turn.phase === "proposed" && turn.attempt.name === "calling") return false;
+  }
   return true;
 }
 

@@ -33,6 +33,7 @@ export function settle(step: Step): void {
   settleDoubts(step);
   settleIntents(step, flight, answer);
   if (flight.progress !== undefined) keepProgress(step, flight);
+  announceRelease(step, flight);
   if (mayRun(step.state)) {
     adoptTurns(step, answer);
     for (const { queryId, reason } of answer.stopped) {
@@ -83,6 +84,12 @@ export function takeDoubt(step: Step, number: number): void {
     const turn = state.turns.get(queryId);
     if (turn?.phase === "ending") warnReaders(step, queryId);
   }
+}
+
+/** There are turns for whoever takes the lease next: nobody needs to wait until it would have run out. */
+function announceRelease({ state, effects }: Step, { write: { lease, epoch } }: Flight): void {
+  if (lease !== "release" || epoch === undefined || state.turns.size === 0) return;
+  effects.push({ kind: "send", call: { kind: "released", epoch } });
 }
 
 /** The turn that the write has announced to the store as begun. */

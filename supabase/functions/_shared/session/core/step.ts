@@ -203,6 +203,12 @@ function takeCall(at: Step, call: SessionCall): void {
         wantSeq(at, call.seq);
       }
       return;
+    case "released":
+      return stepTo(at, {
+        kind: "read",
+        lease: { epoch: call.epoch, holder: "nobody", leftMs: 0 },
+        now: at.now,
+      });
     case "stop":
       return takeStopCall(at, call.queryIds, call.reason);
     case "tail_wanted":
