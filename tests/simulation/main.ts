@@ -1,33 +1,112 @@
+/**
+ * `deno task simulate`: sessions at several workers while everything fails, on one virtual clock.
+ *
+ * - `--seeds N` (default 5000): N fresh seeds; with `--from S` the seeds S, S + 1 …; with `--seconds N` as many as fit.
+ * - `--seed S`: one seed. What breaks is shrunk to the fewest events, and told step by step.
+ * - `--exhaustive`: every order of the small world; `--kills`, `--lost`, `--late`, `--stalls` say how much may go wrong.
+ * - `--transcripts`: writes what the kept stories come to; the diff says what has changed.
+ *
+ * The exit code is 1 where an invariant was broken.
+ */
+
 // deno-lint-ignore-file no-console -- a command-line tool
-import { planOf } from "./plan.ts";
+
+import { parseArgs } from "node:util";
+import { type Plan, planOf } from "./plan.ts";
 import { runPlan } from "./run.ts";
 import { kindOf, shrink } from "./shrink.ts";
-const [from = 1, count = 1000] = Deno.args.map(Number);
-const startedAt = performance.now();
-let steps = 0, events = 0, bad = 0;
-const kinds = new Map<string, number[]>();
-for (let seed = from; seed < from + count; seed++) {
-  const result = runPlan(planOf(seed));
-  steps += result.steps;
-  events += result.events;
-  if (result.violation) {
-    bad++;
-    const kind = kindOf(result.violation) ?? "";
-    kinds.set(kind, [...(kinds.get(kind) ?? []), seed]);
+import { explore, smallWorld } from "./small_world.ts";
+import { play } from "./transcript.ts";
+import { transcripts } from "./transcripts.ts";
+
+const { values: flags } = parseArgs({
+  args: Deno.args,
+  options: {
+    seeds: { type: "string", default: "5000" },
+    from: { type: "string" },
+    seconds: { type: "string" },
+    seed: { type: "string" },
+    exhaustive: { type: "boolean", default: false },
+    kills: { type: "string", default: "1" },
+    lost: { type: "string", default: "1" },
+    late: { type: "string", default: "1" },
+    stalls: { type: "string", default: "0" },
+    transcripts: { type: "boolean", default: false },
+  },
+});
+
+const isClean = flags.transcripts
+  ? writeTranscripts()
+  : flags.exhaustive
+  ? exhaust()
+  : flags.seed !== undefined
+  ? replay(planOf(Number(flags.seed)))
+  : search();
+Deno.exit(isClean ? 0 : 1);
+
+function search(): boolean {
+  const from = flags.from === undefined ? Math.floor(Math.random() * 2_000_000_000) : Number(flags.from);
+  const isOver = flags.seconds === undefined
+    ? (seed: number): boolean => seed >= from + Number(flags.seeds)
+    : (): boolean => performance.now() > Number(flags.seconds) * 1000;
+  const startedAt = performance.now();
+  const broken = new Map<string, number[]>();
+  let steps = 0;
+  let seed = from;
+  for (; !isOver(seed); seed++) {
+    const { steps: taken, violation } = runPlan(planOf(seed));
+    steps += taken;
+    const kind = kindOf(violation);
+    if (kind !== undefined) broken.set(kind, [...broken.get(kind) ?? [], seed]);
   }
+  const perSecond = Math.round(steps / (performance.now() - startedAt) * 1000);
+  console.log(
+    `seeds ${from} to ${seed - 1}: ${steps} steps, ${perSecond} a second, ${broken.size} kinds of violation`,
+  );
+  for (const [kind, seeds] of broken) {
+    console.log(`${seeds.length} × ${kind}\n  --seed ${seeds.slice(0, 8).join(", ")}`);
+  }
+  return broken.size === 0;
 }
-const seconds = (performance.now() - startedAt) / 1000;
-console.log(
-  `${count} seeds, ${steps} steps, ${events} log events, ${Math.round(steps / seconds)} steps/s, ${bad} bad`,
-);
-for (const [kind, seeds] of [...kinds].sort((a, b) => b[1].length - a[1].length).slice(0, 12)) {
-  console.log(seeds.length, kind, seeds.slice(0, 5));
+
+function replay(plan: Plan): boolean {
+  if (runPlan(plan).violation === undefined) {
+    console.log(`seed ${plan.seed}: clean`);
+    return true;
+  }
+  const shortest = shrink(plan);
+  for (const action of shortest.actions) console.log(JSON.stringify(action));
+  const { violation } = runPlan(shortest, (world) => {
+    const at = (): string => `${world.now - 1_000_000}`.padStart(6);
+    world.onEvent = (worker, event) => console.log(at(), worker.id, "←", JSON.stringify(event));
+    world.onEffect = (worker, effect) => console.log(at(), worker.id, "   →", JSON.stringify(effect));
+  });
+  console.log(violation?.message);
+  return false;
 }
-for (const [, seeds] of [...kinds].sort((a, b) => b[1].length - a[1].length).slice(0, 4)) {
-  const best = seeds.slice(0, 12).map((s) => shrink(planOf(s))).sort((a, b) =>
-    a.actions.length - b.actions.length
-  )[0]!;
-  console.log(JSON.stringify({ ...best, actions: undefined }));
-  for (const a of best.actions) console.log("  ", JSON.stringify(a));
-  console.log(runPlan(best).violation?.message);
+
+function exhaust(): boolean {
+  const { kills, lost, late, stalls } = flags;
+  const budget = {
+    asks: [["q1"], ["q2"]],
+    kills: Number(kills),
+    lostAnswers: Number(lost),
+    lateLandings: Number(late),
+    stalls: Number(stalls),
+  };
+  const startedAt = performance.now();
+  const { states, ends, violation } = explore(smallWorld(budget));
+  const perSecond = Math.round(states / (performance.now() - startedAt) * 1000);
+  if (violation === undefined) {
+    console.log(`all ${states} states visited, ${ends} of them at rest (${perSecond} a second)`);
+    return true;
+  }
+  for (const line of violation.path) console.log(line);
+  console.log(violation.message);
+  return false;
+}
+
+function writeTranscripts(): boolean {
+  for (const { url, text } of transcripts()) Deno.writeTextFileSync(url, play(text));
+  return true;
 }

@@ -38,6 +38,13 @@ export const SUITES: readonly Suite[] = [
     filesPerRun: 10,
     timeoutMinutes: 5,
   },
+  {
+    name: "simulation",
+    folder: "tests/simulation",
+    flags: ["--trace-leaks", "--allow-read=tests/simulation"],
+    filesPerRun: 2,
+    timeoutMinutes: 5,
+  },
 ];
 
 export interface Selection {
