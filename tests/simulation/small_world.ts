@@ -152,6 +152,12 @@ function movesOf({ world, budget, pending }: SmallWorld): Move[] {
       add(() => `${id} is killed`, undefined, (small) => kill(small, id), true);
     }
   }
+  const head = world.store.events.length;
+  for (const { id, state } of world.workers.values()) {
+    // What no doorbell tells, the next poll does.
+    if (state.connections.size === 0 || state.log.wantedSeq >= head || pending.length > 0) continue;
+    add(() => `${id} polls`, id, ({ world }) => poll(world, id));
+  }
   const next = nextTime(world);
   const isQuiet = pending.every((message) => message.kind === "write" && message.isGivenUp);
   if (next !== undefined && (isQuiet || budget.stalls > 0)) {
@@ -247,6 +253,11 @@ function wake(world: World, id: string): void {
   if (worker !== undefined) tell(world, worker, { kind: "wake" });
 }
 
+function poll(world: World, id: string): void {
+  const worker = world.workers.get(id);
+  if (worker !== undefined) tell(world, worker, { kind: "head", seq: world.store.events.length });
+}
+
 /** When something happens by the clock alone. */
 function nextTime({ workers, now }: World): number | undefined {
   let next: number | undefined;
@@ -288,6 +299,7 @@ function copyOf({ world, budget, pending }: SmallWorld, at: string | undefined):
     callsOf: new Map(callsOf),
     writers: new Map(writers),
     wishes: new Map(wishes),
+    granted: new Map(world.granted),
     counts: { ...counts },
   };
   for (const [id, worker] of workers) {

@@ -14,6 +14,7 @@ import {
   type SessionState,
 } from "../../supabase/functions/_shared/session/core/state.ts";
 import { step, wakeAt } from "../../supabase/functions/_shared/session/core/step.ts";
+import { checkGranted, forgetKeeper, type Granted } from "./wishes.ts";
 import { check, newSeat, type Seat, seeDelta, seeEvent, seeRefusal, seeStatus } from "./observer.ts";
 import { commit, newStore, openTurnOf, type Outcome, readLog, runningQueries, type Store } from "./store.ts";
 
@@ -69,6 +70,7 @@ export interface World {
   /** Which worker has written text under an epoch. */
   writers: Map<number, string>;
   wishes: Map<string, Wish>;
+  granted: Granted;
   counts: { steps: number; ids: number; vainCalls: number };
   /** Hands a message to whatever runs the world. */
   post(message: Message): void;
@@ -103,6 +105,7 @@ export function newWorld({ settings, leaseMs, clients, startAt = 1_000_000, post
     callsOf: new Map(),
     writers: new Map(),
     wishes: new Map(),
+    granted: new Map(),
     counts: { steps: 0, ids: 0, vainCalls: 0 },
     post,
   };
@@ -126,6 +129,7 @@ export function startWorker(world: World, id: string, skewMs = 0): Worker {
 
 /** It is gone at once; what it has sent may still arrive. */
 export function killWorker(world: World, id: string): void {
+  forgetKeeper(world.granted, id);
   world.workers.delete(id);
   for (const client of world.clients) {
     if (client.workerId !== id) continue;
@@ -142,6 +146,7 @@ export function tell(world: World, worker: Worker, event: SessionEvent): void {
   for (const effect of effects) perform(world, worker, effect);
   const wake = wakeAt(worker.state);
   worker.wakeAt = wake === undefined ? undefined : Math.max(world.now, wake - worker.skewMs);
+  if (world.granted.size > 0) checkGranted(world);
   const active = activeTurn(worker.state);
   const call = active?.phase === "running"
     ? active.call
@@ -354,6 +359,7 @@ function settleWish(world: World, { wish, result }: Extract<Effect, { kind: "ans
   const made = world.wishes.get(wish);
   world.wishes.delete(wish);
   if (made === undefined || !result.ok) return;
+  for (const queryId of result.queryIds) world.granted.set(queryId, undefined);
   for (const queryId of made.running) {
     const open = openTurnOf(world.store, queryId);
     // Its answer is complete, and on the way to the log.

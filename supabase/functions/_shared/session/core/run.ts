@@ -9,6 +9,7 @@ import { announceStart, showText } from "./show.ts";
 import { mayRun, type SessionState, type Step } from "./state.ts";
 import { sendTail } from "./tail.ts";
 import {
+  type Attempt,
   type EndingTurn,
   type ProposedTurn,
   type Question,
@@ -16,6 +17,7 @@ import {
   type RunningTurn,
   shownOf,
   type StopReason,
+  textOf,
   type Turn,
 } from "./turn.ts";
 
@@ -80,13 +82,18 @@ export function adoptAttempt(
   }
 }
 
-/** Gives up what was begun for a question that is not ours to answer. */
+/** Gives up what was begun for a question that is not ours to answer. That it was stopped stays known. */
 export function dropAttempt({ effects }: Step, turn: ProposedTurn): void {
   const { query, attempt } = turn;
+  if (attempt.name === "none" || isStopped(attempt)) return;
   turn.attempt = { name: "none" };
-  if (attempt.name !== "calling") return;
-  effects.push({ kind: "abort", call: attempt.call });
-  effects.push({ kind: "account_call", query, text: attempt.text, why: "in_vain" });
+  if (attempt.name === "calling") effects.push({ kind: "abort", call: attempt.call });
+  const text = attempt.name === "calling" ? attempt.text : textOf(attempt.end);
+  effects.push({ kind: "account_call", query, text, why: "in_vain" });
+}
+
+function isStopped(attempt: Attempt): boolean {
+  return attempt.name === "done" && attempt.end.kind === "cancelled";
 }
 
 /** A piece of text from the model. */
