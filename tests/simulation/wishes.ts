@@ -16,8 +16,8 @@ interface Place {
 /** Checks that no granted wish is forgotten. */
 export function checkGranted({ store, workers, granted }: Place): void {
   for (const queryId of granted.keys()) {
-    const keeper = [...workers.values()].find(({ state }) => isKept(state, queryId))?.id;
     const open = openTurnOf(store, queryId);
+    const keeper = [...workers.values()].find(({ state }) => isKept(state, queryId, open !== undefined))?.id;
     if (open === undefined && keeper === undefined) granted.delete(queryId);
     else {
       check(open?.stopped !== undefined || keeper !== undefined, () => `the stop of ${queryId} is forgotten`);
@@ -31,12 +31,12 @@ export function forgetKeeper(granted: Granted, workerId: string): void {
   for (const [queryId, keeper] of granted) if (keeper === workerId) granted.delete(queryId);
 }
 
-function isKept({ turns, intents, flight }: SessionState, queryId: string): boolean {
+function isKept({ turns, intents, flight }: SessionState, queryId: string, isOpen: boolean): boolean {
   const turn = turns.get(queryId);
   // An end of another kind is one too: it came first.
   if (turn?.phase === "ending" || turn?.phase === "proposed" && turn.attempt.name === "done") return true;
   return [...intents, ...flight?.intents ?? []].some((intent) => {
     const which = intent.kind === "stop" ? intent.stop.which : undefined;
-    return which === "all" || typeof which === "object" && which.queryId === queryId;
+    return (which === "all" && isOpen) || typeof which === "object" && which.queryId === queryId;
   });
 }

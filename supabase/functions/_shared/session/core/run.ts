@@ -164,7 +164,10 @@ export function interruptTurn(step: Step, turn: QueuedTurn | RunningTurn, why: s
 /** The store refuses the end of a turn for good: it ends without its text. */
 export function replaceEnd({ state }: Step, turn: EndingTurn, code: ErrorCode): void {
   const content = "the store refused the answer";
-  put(state, { ...turn, end: failed(turn.query, { code, content, retryable: true, partial: "" }) });
+  const end = turn.end.kind === "cancelled"
+    ? { ...turn.end, partial: "" }
+    : failed(turn.query, { code, content, retryable: true, partial: "" });
+  put(state, { ...turn, end });
 }
 
 /** The turn that a model call is for, at this moment. */
