@@ -343,7 +343,8 @@ function perform(world: World, worker: Worker, effect: Effect): void {
       });
     case "drained":
       worker.isDrained = true;
-      return;
+      // Where the store was out of reach to the end, its wishes go with it.
+      return forgetKeeper(world.granted, worker.id);
     case "account":
     case "learnt":
     case "taken_over":

@@ -157,6 +157,8 @@ function settleAsk(step: Step, queryId: string, events: readonly LogEvent[]): vo
 function refuseIntents(step: Step, { intents }: Flight, code: ErrorCode): void {
   const { state, effects } = step;
   for (const intent of intents) {
+    // Whoever wanted it was told that it is done.
+    if (intent.kind === "stop" && intent.wish === undefined) state.intents.push(intent);
     if (intent.kind === "ask") {
       const turn = state.turns.get(intent.queryId);
       if (turn?.phase !== "proposed" || turn.seq !== undefined) continue;
