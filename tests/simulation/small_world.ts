@@ -298,7 +298,7 @@ function copyOf({ world, budget, pending }: SmallWorld, at: string | undefined):
     clients: at === "store" ? clients : clone(clients),
     callsOf: new Map(callsOf),
     writers: new Map(writers),
-    wishes: new Map(wishes),
+    wishes: clone(wishes),
     granted: new Map(world.granted),
     counts: { ...counts },
   };

@@ -57,6 +57,8 @@ export type Message =
 interface Wish {
   queryId: string | undefined;
   running: readonly string[];
+  /** Queries that were asked after it. */
+  askedAgain: Set<string>;
 }
 
 export interface World {
@@ -193,6 +195,9 @@ export function send(world: World, client: Client, ask: Extract<SessionEvent, { 
     client.seat.repeated.add(queryId);
   }
   client.unanswered.set(queryId, ask);
+  // Whoever asks again after a stop wants an answer.
+  world.granted.delete(queryId);
+  for (const wish of world.wishes.values()) wish.askedAgain.add(queryId);
   const turnId = `${queryId}.${worker.id}.${client.seat.connectionId}`;
   tell(world, worker, { ...ask, query: { ...ask.query, turnId, connectionId: client.seat.connectionId } });
 }
@@ -208,7 +213,7 @@ export function sendStop(
   const queryId = typeof stop.which === "object" ? stop.which.queryId : undefined;
   const isKnown = queryId !== undefined && openTurnOf(world.store, queryId) !== undefined;
   const running = stop.which === "running" ? runningQueries(world.store) : isKnown ? [queryId] : [];
-  world.wishes.set(wish, { queryId, running });
+  world.wishes.set(wish, { queryId, running, askedAgain: new Set() });
   tell(world, worker, { kind: "stop", wish, stop });
 }
 
@@ -360,7 +365,9 @@ function settleWish(world: World, { wish, result }: Extract<Effect, { kind: "ans
   const made = world.wishes.get(wish);
   world.wishes.delete(wish);
   if (made === undefined || !result.ok) return;
-  for (const queryId of result.queryIds) world.granted.set(queryId, undefined);
+  for (const queryId of result.queryIds) {
+    if (!made.askedAgain.has(queryId)) world.granted.set(queryId, undefined);
+  }
   for (const queryId of made.running) {
     const open = openTurnOf(world.store, queryId);
     // Its answer is complete, and on the way to the log.

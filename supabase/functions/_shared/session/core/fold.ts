@@ -147,6 +147,16 @@ export function leave(step: Step, turn: ProposedTurn, { seq }: { seq: number }):
   }
 }
 
+/** The log has not taken the question, as far as this worker knows. If another has brought it there, it is to be stopped. */
+export function retract(step: Step, turn: ProposedTurn): void {
+  const { attempt, query: { queryId } } = turn;
+  dropAttempt(step, turn);
+  step.state.turns.delete(queryId);
+  if (attempt.name === "done" && attempt.end.kind === "cancelled") {
+    passStopOn(step.state, queryId, attempt.end.reason);
+  }
+}
+
 /** A turn that was stopped here is another worker's now: the wish goes after it. */
 export function passStopOn(
   { intents }: SessionState,

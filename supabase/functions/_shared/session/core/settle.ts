@@ -4,7 +4,7 @@ import type { ErrorCode } from "../../errors.ts";
 import type { Committed } from "../../ports.ts";
 import type { LogEvent } from "../../protocol/log_event.ts";
 import { refuseAskers } from "./ask.ts";
-import { foldAnswer, isSameQuestion } from "./fold.ts";
+import { foldAnswer, isSameQuestion, retract } from "./fold.ts";
 import { adoptTurns, stepTo } from "./holding.ts";
 import { dropAttempt, replaceEnd, startTurn, stopTurn } from "./run.ts";
 import { type Flight, mayRun, type Step } from "./state.ts";
@@ -111,8 +111,7 @@ function settleDoubts(step: Step): void {
   for (const turn of [...state.turns.values()]) {
     if (turn.phase !== "proposed" || turn.write !== "in_doubt" || turn.seq !== undefined) continue;
     refuseAskers(step, turn, { code: "store_unavailable" });
-    dropAttempt(step, turn);
-    state.turns.delete(turn.query.queryId);
+    retract(step, turn);
   }
 }
 
@@ -164,8 +163,7 @@ function refuseIntents(step: Step, { intents }: Flight, code: ErrorCode): void {
       if (turn?.phase !== "proposed" || turn.seq !== undefined) continue;
       refuseAskers(step, turn, { code });
       if (turn.write !== "in_flight") continue;
-      dropAttempt(step, turn);
-      state.turns.delete(intent.queryId);
+      retract(step, turn);
     } else if (intent.kind !== "touch" && intent.wish !== undefined) {
       effects.push({ kind: "answer", wish: intent.wish, result: { ok: false, refusal: { code } } });
     }
