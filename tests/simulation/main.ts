@@ -15,7 +15,8 @@ import { parseArgs } from "node:util";
 import { type Plan, planOf } from "./plan.ts";
 import { runPlan } from "./run.ts";
 import { kindOf, shrink } from "./shrink.ts";
-import { explore, smallWorld } from "./small_world.ts";
+import { explore } from "./explore.ts";
+import { smallWorld } from "./small_world.ts";
 import { play } from "./transcript.ts";
 import { transcripts } from "./transcripts.ts";
 

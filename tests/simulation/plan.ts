@@ -1,6 +1,7 @@
 /** What clients do and what goes wrong in one run, drawn from a seed. A shorter plan is a plan too: that is how runs shrink. */
 
 import type { QueuePolicy } from "../../supabase/functions/_shared/protocol/queueing.ts";
+import type { SessionEvent } from "../../supabase/functions/_shared/session/core/event.ts";
 import { Dice } from "./random.ts";
 
 /** What becomes of the next write of a worker. */
@@ -109,4 +110,24 @@ export function isCalm({ actions }: Plan): boolean {
     } else if (!["clear", "configure", "note", "cut", "toggle", "relay"].includes(action.do)) return false;
   }
   return true;
+}
+
+/** A query as a client sends it; its turn and connection are given later. */
+export function askOf(
+  { id, policy, priority }: Extract<Action, { do: "ask" }>,
+): Extract<SessionEvent, { kind: "ask" }> {
+  const query = {
+    kind: "query",
+    queryId: id,
+    turnId: "",
+    content: `question ${id}`,
+    options: {},
+    priority,
+    first: false,
+    connectionId: "",
+    feedback: [],
+    stream: undefined,
+    payers: [],
+  } as const;
+  return { kind: "ask", query, policy, refusal: undefined };
 }

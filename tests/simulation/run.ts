@@ -1,28 +1,16 @@
 /** Runs one plan to its end: every message gets its time, and after the last fault everything must come to rest. */
 
-import {
-  connect,
-  deliver,
-  disconnect,
-  endCall,
-  killWorker,
-  type Message,
-  newWorld,
-  send,
-  sendStop,
-  startWorker,
-  tell,
-  type Worker,
-  type World,
-} from "./world.ts";
+import { connect, disconnect, send, sendStop } from "./clients.ts";
+import { deliver, endCall, killWorker, startWorker, tell } from "./world.ts";
+import { type Message, newWorld, type Worker, type World } from "./world_state.ts";
 import { check, Violation } from "./observer.ts";
-import { type Action, type Fate, isCalm, type Plan } from "./plan.ts";
+import { type Action, askOf, type Fate, type Plan } from "./plan.ts";
 import { roll } from "./random.ts";
+import { checkRest, describe, isAtRest } from "./rest.ts";
+import { route } from "./network.ts";
 import { TimeQueue } from "./time_queue.ts";
 
 const LEASE_MS = 5000;
-/** How long a write is tried before nobody knows. The real store takes 15 seconds; shorter finds more. */
-const GIVE_UP_MS = 1500;
 /** How often a worker asks how far the log is. */
 const POLL_MS = 15_000;
 /** Far more than any run needs. */
@@ -112,15 +100,15 @@ class Run {
     let isHealed = false;
     this.#callReconnects();
     for (let turns = 0;; turns++) {
-      check(turns < MAX_TURNS, () => `goes round in circles: ${this.#describe()}`);
+      check(turns < MAX_TURNS, () => `goes round in circles: ${describe(this.world)}`);
       const due = this.#nextDue();
       if (!isHealed && due >= healAt) {
         isHealed = true;
         this.#heal(healAt);
         continue;
       }
-      if (isHealed && this.#isAtRest()) return this.#checkRest();
-      check(due < healAt + REST_MS, () => `not at rest: ${this.#describe()}`);
+      if (isHealed && isAtRest(this.world)) return checkRest(this.world, this.#plan);
+      check(due < healAt + REST_MS, () => `not at rest: ${describe(this.world)}`);
       this.#next(due);
     }
   }
@@ -263,64 +251,17 @@ class Run {
   }
 
   #post(message: Message): void {
-    const { world } = this;
-    switch (message.kind) {
-      case "write":
-        return this.#postWrite(message);
-      case "answer":
-      case "page":
-        return this.#deliverAfter(1 + 30 * this.#roll(2), message);
-      case "read":
-        if ((this.#slotOf(message.from)?.awayUntil ?? 0) > world.now) {
-          const event = { kind: "read_failed", purpose: message.purpose, code: "store_unavailable" } as const;
-          return this.#deliverAfter(GIVE_UP_MS, { kind: "page", to: message.from, event });
-        }
-        return this.#deliverAfter(1 + 30 * this.#roll(3), message);
-      case "relay":
-        return this.#postRelay(message);
-      case "model":
-        return this.#deliverAfter(this.#roll(5) < 0.03 ? 8000 : 20 + 500 * this.#roll(4), message);
-      case "replayed":
-        return this.#deliverAfter(this.#roll(5) < 0.1 ? 2000 : 0, message);
+    const { now } = this.world;
+    const from = message.kind === "write" || message.kind === "read" ? this.#slotOf(message.from) : undefined;
+    const conditions = {
+      isAway: (from?.awayUntil ?? 0) > now,
+      fate: message.kind === "write" ? from?.fates.shift() : undefined,
+      relay: this.#relay.until > now ? this.#relay.mode : undefined,
+      roll: (kind: number): number => this.#roll(kind),
+    };
+    for (const [after, sent] of route(message, conditions)) {
+      this.#after(after, { do: "deliver", message: sent });
     }
-  }
-
-  #postWrite(message: Extract<Message, { kind: "write" }>): void {
-    const { from, number } = message;
-    const slot = this.#slotOf(from);
-    const fate = slot !== undefined && slot.awayUntil > this.world.now
-      ? { name: "lost" } as const
-      : slot?.fates.shift();
-    const doubt = { kind: "answer", to: from, number, outcome: { doubt: true } } as const;
-    switch (fate?.name) {
-      case undefined:
-        return this.#deliverAfter(1 + 30 * this.#roll(3), message);
-      case "slow":
-        return this.#deliverAfter(fate.ms, message);
-      case "answer_lost":
-        this.#deliverAfter(10, { ...message, isGivenUp: true });
-        return this.#deliverAfter(GIVE_UP_MS, doubt);
-      case "lost":
-        return this.#deliverAfter(GIVE_UP_MS, doubt);
-      case "late":
-        this.#deliverAfter(GIVE_UP_MS, doubt);
-        return this.#deliverAfter(GIVE_UP_MS + fate.ms, { ...message, isGivenUp: true });
-      case "refused":
-        return this.#deliverAfter(20, {
-          kind: "answer",
-          to: from,
-          number,
-          outcome: { rejected: "internal" },
-        });
-    }
-  }
-
-  #postRelay(message: Extract<Message, { kind: "relay" }>): void {
-    const isBad = this.#relay.until > this.world.now;
-    const delay = 1 + 20 * this.#roll(4);
-    if (isBad && this.#relay.mode === "drop" && this.#roll(5) < 0.7) return;
-    if (isBad && this.#relay.mode === "double") this.#deliverAfter(delay + 300 * this.#roll(6), message);
-    this.#deliverAfter(isBad && this.#relay.mode === "slow" ? 3000 * this.#roll(6) : delay, message);
   }
 
   #deliver(message: Message): void {
@@ -342,58 +283,6 @@ class Run {
     this.#relay.until = 0;
     for (const slot of this.#slots) Object.assign(slot, { fates: [], awayUntil: 0, frozenUntil: 0 });
     this.#callReconnects();
-  }
-
-  #isAtRest(): boolean {
-    const { world } = this;
-    const { store } = world;
-    if (store.openTurns.size > 0) return false;
-    // A worker that was killed gives nothing up.
-    if (store.runner !== undefined && world.workers.has(store.runner)) return false;
-    for (const client of world.clients) {
-      if (client.seat?.seen !== store.events.length || client.unanswered.size > 0) return false;
-    }
-    for (const { state } of world.workers.values()) {
-      if (state.connections.size > 0 && state.log.lastSeq !== store.events.length) return false;
-      if (state.flight !== undefined || state.intents.length > 0 || state.turns.size > 0) return false;
-    }
-    return true;
-  }
-
-  #checkRest(): void {
-    const { world } = this;
-    for (const { id, state } of world.workers.values()) {
-      if (state.connections.size === 0) continue;
-      check(
-        JSON.stringify(state.defaults) === JSON.stringify(world.store.defaults),
-        () => `${id} has other defaults than the log`,
-      );
-    }
-    if (!isCalm(this.#plan)) return;
-    // What a client sends again never causes a second call.
-    if (this.#plan.clients === 1) {
-      check(world.counts.vainCalls === 0, () => `${world.counts.vainCalls} model calls in vain`);
-    }
-    for (const [queryId, calls] of world.callsOf) {
-      check(calls === 1, () => `${queryId} took ${calls} model calls`);
-    }
-  }
-
-  #describe(): string {
-    const { world: { store, clients, workers } } = this;
-    const open = [...store.openTurns.values()].map(({ query }) => query.queryId);
-    const seats = clients.map(({ name, seat, unanswered }) =>
-      `${name}@${seat?.seen} waits for ${[...unanswered.keys()]}`
-    );
-    const states = [...workers.values()].map(({ id, state }) => {
-      const turns = [...state.turns.values()].map(({ phase, query }) => `${query.queryId} ${phase}`);
-      return `${id} ${state.life.name} ${
-        JSON.stringify(state.lease)
-      } [${turns}] flight ${state.flight?.number} log ${JSON.stringify(state.log)}`;
-    });
-    return `log ${store.events.length}, lease ${store.runner}, open [${open}]; ${seats.join("; ")}; ${
-      states.join("; ")
-    }`;
   }
 
   #start(slot: number): void {
@@ -435,28 +324,7 @@ class Run {
     this.#tasks.add(this.world.now + Math.floor(ms), task);
   }
 
-  #deliverAfter(ms: number, message: Message): void {
-    this.#after(ms, { do: "deliver", message });
-  }
-
   #roll(kind: number): number {
     return roll(this.#plan.seed, kind, ++this.#messages);
   }
-}
-
-function askOf({ id, policy, priority }: Extract<Action, { do: "ask" }>): Parameters<typeof send>[2] {
-  const query = {
-    kind: "query",
-    queryId: id,
-    turnId: "",
-    content: `question ${id}`,
-    options: {},
-    priority,
-    first: false,
-    connectionId: "",
-    feedback: [],
-    stream: undefined,
-    payers: [],
-  } as const;
-  return { kind: "ask", query, policy, refusal: undefined };
 }

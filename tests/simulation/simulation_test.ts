@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { planOf } from "./plan.ts";
 import { runPlan } from "./run.ts";
 import { shrink } from "./shrink.ts";
-import { explore, smallWorld } from "./small_world.ts";
+import { explore } from "./explore.ts";
+import { smallWorld } from "./small_world.ts";
 import { play } from "./transcript.ts";
 import { transcripts } from "./transcripts.ts";
 

@@ -3,21 +3,11 @@
  * late. Each state is visited once; from each, everything that could happen next is tried.
  */
 
-import { clone, fingerprint } from "./fingerprint.ts";
+import { clone } from "./clone.ts";
 import { check } from "./observer.ts";
-import {
-  connect,
-  deliver,
-  endCall,
-  killWorker,
-  type Message,
-  newWorld,
-  send,
-  startWorker,
-  tell,
-  workerOf,
-  type World,
-} from "./world.ts";
+import { connect, send, workerOf } from "./clients.ts";
+import { deliver, endCall, killWorker, startWorker, tell } from "./world.ts";
+import { type Message, newWorld, type World } from "./world_state.ts";
 
 export interface Budget {
   /** Queries still to be asked, by client. */
@@ -36,16 +26,6 @@ export interface SmallWorld {
   budget: Budget;
   /** On its way; each may arrive next, whatever came first. */
   pending: Message[];
-}
-
-export interface Exploration {
-  states: number;
-  /** States in which nothing more could happen by itself. */
-  ends: number;
-  /** Whether all were visited: not so where `limit` was reached. */
-  isComplete: boolean;
-  /** What happened from the start to the state in which an invariant was broken. */
-  violation: { message: string; path: string[] } | undefined;
 }
 
 const SETTINGS = {
@@ -75,57 +55,7 @@ export function smallWorld(budget: Budget): SmallWorld {
   return small;
 }
 
-/** Visits all states, depth first. */
-export function explore(start: SmallWorld, limit = Infinity): Exploration {
-  const visited = new Set<number>([fingerprint(start)]);
-  const stack: Visit[] = [{ small: start, moves: movesOf(start), path: undefined }];
-  let ends = 0;
-  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
-    const { small, moves } = top;
-    if (!moves.some(({ isFault }) => !isFault)) ends++;
-    for (const move of moves) {
-      const next = copyOf(small, move.at);
-      const path: Path = { move, before: top.path };
-      let after: Move[];
-      try {
-        move.make(next);
-        after = movesOf(next);
-        if (!after.some(({ isFault }) => !isFault)) checkEnd(next);
-      } catch (thrown) {
-        const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
-        const violation = { message, path: namesOf(path) };
-        return { states: visited.size, ends, isComplete: false, violation };
-      }
-      const key = fingerprint(next);
-      if (visited.has(key)) continue;
-      if (visited.size >= limit) {
-        return { states: visited.size, ends, isComplete: false, violation: undefined };
-      }
-      visited.add(key);
-      stack.push({ small: next, moves: after, path });
-    }
-  }
-  return { states: visited.size, ends, isComplete: true, violation: undefined };
-}
-
-interface Visit {
-  small: SmallWorld;
-  moves: Move[];
-  path: Path | undefined;
-}
-
-interface Path {
-  move: Move;
-  before: Path | undefined;
-}
-
-function namesOf(path: Path | undefined): string[] {
-  const names: string[] = [];
-  for (let at = path; at !== undefined; at = at.before) names.unshift(at.move.name());
-  return names;
-}
-
-interface Move {
+export interface Move {
   name(): string;
   /** The one worker that it changes, or the store; all where it is undefined. */
   at: string | undefined;
@@ -134,7 +64,7 @@ interface Move {
   make(small: SmallWorld): void;
 }
 
-function movesOf({ world, budget, pending }: SmallWorld): Move[] {
+export function movesOf({ world, budget, pending }: SmallWorld): Move[] {
   const moves: Move[] = [];
   const add: Add = (name, at, make, isFault = false) => void moves.push({ name, at, isFault, make });
   pending.forEach((message, index) => addDeliveries(add, message, index, budget));
@@ -268,7 +198,7 @@ function nextTime({ workers, now }: World): number | undefined {
 }
 
 /** Nothing more can happen by itself: then nobody waits for anything. */
-function checkEnd({ world, budget }: SmallWorld): void {
+export function checkEnd({ world, budget }: SmallWorld): void {
   const { store, clients } = world;
   if (budget.asks.some((asks, n) => asks.length > 0 && clients[n]?.seat !== undefined)) return;
   check(
@@ -289,7 +219,7 @@ function checkEnd({ world, budget }: SmallWorld): void {
 }
 
 /** What a move does not change is shared by the copy. */
-function copyOf({ world, budget, pending }: SmallWorld, at: string | undefined): SmallWorld {
+export function copyOf({ world, budget, pending }: SmallWorld, at: string | undefined): SmallWorld {
   const { store, workers, clients, callsOf, writers, wishes, counts } = world;
   const copied: World = {
     ...world,

@@ -1,0 +1,20 @@
+/** Copies of plain data. */
+
+/** A deep copy of plain data. What is frozen is shared. */
+export function clone<T>(value: T): T {
+  return copy(value) as T;
+}
+
+function copy(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
+  if (Array.isArray(value)) return value.map(copy);
+  if (value instanceof Map) {
+    const map = new Map<unknown, unknown>();
+    for (const [key, each] of value) map.set(key, copy(each));
+    return map;
+  }
+  if (value instanceof Set) return new Set(value);
+  const object: Record<string, unknown> = {};
+  for (const key in value) object[key] = copy((value as Record<string, unknown>)[key]);
+  return object;
+}

@@ -1,0 +1,64 @@
+/** Visits every state that a small world can come to. */
+
+import { fingerprint } from "./fingerprint.ts";
+import { checkEnd, copyOf, type Move, movesOf, type SmallWorld } from "./small_world.ts";
+
+export interface Exploration {
+  states: number;
+  /** States in which nothing more could happen by itself. */
+  ends: number;
+  /** Whether all were visited: not so where `limit` was reached. */
+  isComplete: boolean;
+  /** What happened from the start to the state in which an invariant was broken. */
+  violation: { message: string; path: string[] } | undefined;
+}
+
+/** Visits all states, depth first. */
+export function explore(start: SmallWorld, limit = Infinity): Exploration {
+  const visited = new Set<number>([fingerprint(start)]);
+  const stack: Visit[] = [{ small: start, moves: movesOf(start), path: undefined }];
+  let ends = 0;
+  for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+    const { small, moves } = top;
+    if (!moves.some(({ isFault }) => !isFault)) ends++;
+    for (const move of moves) {
+      const next = copyOf(small, move.at);
+      const path: Path = { move, before: top.path };
+      let after: Move[];
+      try {
+        move.make(next);
+        after = movesOf(next);
+        if (!after.some(({ isFault }) => !isFault)) checkEnd(next);
+      } catch (thrown) {
+        const message = thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : String(thrown);
+        const violation = { message, path: namesOf(path) };
+        return { states: visited.size, ends, isComplete: false, violation };
+      }
+      const key = fingerprint(next);
+      if (visited.has(key)) continue;
+      if (visited.size >= limit) {
+        return { states: visited.size, ends, isComplete: false, violation: undefined };
+      }
+      visited.add(key);
+      stack.push({ small: next, moves: after, path });
+    }
+  }
+  return { states: visited.size, ends, isComplete: true, violation: undefined };
+}
+
+interface Visit {
+  small: SmallWorld;
+  moves: Move[];
+  path: Path | undefined;
+}
+
+interface Path {
+  move: Move;
+  before: Path | undefined;
+}
+
+function namesOf(path: Path | undefined): string[] {
+  const names: string[] = [];
+  for (let at = path; at !== undefined; at = at.before) names.unshift(at.move.name());
+  return names;
+}

@@ -1,0 +1,81 @@
+/** When what is sent arrives, and what goes wrong on the way. */
+
+import type { Fate } from "./plan.ts";
+import type { Message } from "./world_state.ts";
+
+/** How long a write is tried before nobody knows. The real store takes 15 seconds; shorter finds more. */
+const GIVE_UP_MS = 1500;
+
+export interface Conditions {
+  /** Whether the sender cannot reach the store. */
+  isAway: boolean;
+  /** What becomes of this write, where something does. */
+  fate: Fate | undefined;
+  /** What is wrong with the relay, if anything is. */
+  relay: "drop" | "double" | "slow" | undefined;
+  /** From 0 to 1; each kind of question has its own. */
+  roll(kind: number): number;
+}
+
+/** A message, and in how many milliseconds it arrives. */
+export type Sent = [afterMs: number, message: Message];
+
+/** What arrives of a message: nothing, once, twice, or something else in its place. */
+export function route(message: Message, conditions: Conditions): Sent[] {
+  const { roll, isAway } = conditions;
+  switch (message.kind) {
+    case "write":
+      return routeWrite(message, conditions);
+    case "answer":
+    case "page":
+      return [[1 + 30 * roll(2), message]];
+    case "read": {
+      if (!isAway) return [[1 + 30 * roll(3), message]];
+      const event = { kind: "read_failed", purpose: message.purpose, code: "store_unavailable" } as const;
+      return [[GIVE_UP_MS, { kind: "page", to: message.from, event }]];
+    }
+    case "relay":
+      return routeRelay(message, conditions);
+    case "model":
+      return [[roll(5) < 0.03 ? 8000 : 20 + 500 * roll(4), message]];
+    case "replayed":
+      return [[roll(5) < 0.1 ? 2000 : 0, message]];
+  }
+}
+
+function routeWrite(
+  message: Extract<Message, { kind: "write" }>,
+  { isAway, fate, roll }: Conditions,
+): Sent[] {
+  const { from, number } = message;
+  const doubt = { kind: "answer", to: from, number, outcome: { doubt: true } } as const;
+  if (isAway) return [[GIVE_UP_MS, doubt]];
+  switch (fate?.name) {
+    case undefined:
+      return [[1 + 30 * roll(3), message]];
+    case "slow":
+      return [[fate.ms, message]];
+    case "answer_lost":
+      return [[10, { ...message, isGivenUp: true }], [GIVE_UP_MS, doubt]];
+    case "lost":
+      return [[GIVE_UP_MS, doubt]];
+    case "late":
+      return [[GIVE_UP_MS, doubt], [GIVE_UP_MS + fate.ms, { ...message, isGivenUp: true }]];
+    case "refused":
+      return [[20, { kind: "answer", to: from, number, outcome: { rejected: "internal" } }]];
+  }
+}
+
+function routeRelay(message: Extract<Message, { kind: "relay" }>, { relay, roll }: Conditions): Sent[] {
+  const delay = 1 + 20 * roll(4);
+  switch (relay) {
+    case undefined:
+      return [[delay, message]];
+    case "drop":
+      return roll(5) < 0.7 ? [] : [[delay, message]];
+    case "double":
+      return [[delay, message], [delay + 300 * roll(6), message]];
+    case "slow":
+      return [[3000 * roll(6), message]];
+  }
+}

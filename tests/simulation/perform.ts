@@ -1,0 +1,142 @@
+/** Does what a worker's core wants done, and checks what its clients are shown. */
+
+import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
+import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
+import { check, type Seat, seeDelta, seeEvent, seeRefusal, seeStatus } from "./observer.ts";
+import { openTurnOf } from "./store.ts";
+import { forgetKeeper } from "./wishes.ts";
+import type { Client, Worker, World } from "./world_state.ts";
+
+export function perform(world: World, worker: Worker, effect: Effect): void {
+  world.onEffect?.(worker, effect);
+  const { store } = world;
+  switch (effect.kind) {
+    case "commit":
+      return world.post({
+        kind: "write",
+        from: worker.id,
+        number: effect.number,
+        write: effect.write,
+        isGivenUp: false,
+      });
+    case "read":
+      return world.post({
+        kind: "read",
+        from: worker.id,
+        purpose: effect.purpose,
+        afterSeq: effect.afterSeq,
+      });
+    case "ask": {
+      const { queryId, turnId } = effect.query;
+      worker.calls.add(effect.call);
+      world.callsOf.set(queryId, (world.callsOf.get(queryId) ?? 0) + 1);
+      return world.post({ kind: "model", to: worker.id, call: effect.call, turnId, piece: 1 });
+    }
+    case "abort":
+      return void worker.calls.delete(effect.call);
+    case "account_call":
+      if (effect.why !== "in_vain") return;
+      world.counts.vainCalls++;
+      world.callsOf.set(effect.query.queryId, (world.callsOf.get(effect.query.queryId) ?? 0) - 1);
+      return;
+    case "show":
+      return seatsOf(world, worker, effect.to, (seat) => seeEvent(seat, effect.event, store));
+    case "replay": {
+      const { connectionId, events } = effect;
+      seatsOf(
+        world,
+        worker,
+        [connectionId],
+        (seat) => events.forEach((event) => seeEvent(seat, event, store)),
+      );
+      const seq = events.at(-1)?.seq ?? 0;
+      return world.post({ kind: "replayed", to: worker.id, connectionId, seq });
+    }
+    case "delta":
+      return seatsOf(world, worker, effect.to, (seat) => seeDelta(seat, effect, store));
+    case "acknowledge":
+      return seatsOf(world, worker, effect.to, (seat, client) => {
+        seeStatus(seat, effect, store);
+        if (effect.seq !== undefined) client.unanswered.delete(effect.queryId);
+      });
+    case "repeat_end":
+      return seatsOf(
+        world,
+        worker,
+        [effect.connectionId],
+        (_, client) => client.unanswered.delete(effect.event.queryId),
+      );
+    case "refuse":
+      return seatsOf(world, worker, effect.to, (seat, client) => {
+        seeRefusal(seat, effect.queryId, store);
+        client.unanswered.delete(effect.queryId);
+      });
+    case "answer":
+      return settleWish(world, effect);
+    case "send":
+      return broadcast(world, worker, effect.call);
+    case "close_slow":
+      return seatsOf(world, worker, [effect.connectionId], (seat, client) => {
+        client.lastSeq = Math.max(client.lastSeq, seat.seen);
+        client.seat = undefined;
+        client.workerId = undefined;
+        worker.state.connections.delete(seat.connectionId);
+      });
+    case "drained":
+      worker.isDrained = true;
+      // Where the store was out of reach to the end, its wishes go with it.
+      return forgetKeeper(world.granted, worker.id);
+    case "account":
+    case "learnt":
+    case "taken_over":
+    case "log":
+      return;
+    case "gone":
+      return check(false, () => `${worker.id} says that the session is gone`);
+  }
+}
+
+/** A wish that reached nothing must have had nothing to reach, from when it was made until it was answered. */
+function settleWish(world: World, { wish, result }: Extract<Effect, { kind: "answer" }>): void {
+  const made = world.wishes.get(wish);
+  world.wishes.delete(wish);
+  if (made === undefined || !result.ok) return;
+  for (const queryId of result.queryIds) {
+    if (!made.askedAgain.has(queryId)) world.granted.set(queryId, undefined);
+  }
+  for (const queryId of made.running) {
+    const open = openTurnOf(world.store, queryId);
+    // Its answer is complete, and on the way to the log.
+    if ([...world.workers.values()].some(({ state }) => state.turns.get(queryId)?.phase === "ending")) {
+      continue;
+    }
+    const isMissed = open !== undefined && open.stopped === undefined && result.queryIds.length === 0;
+    check(!isMissed, () => `${wish} was told that there is nothing to stop while ${queryId} runs`);
+  }
+}
+
+function broadcast(world: World, worker: Worker, call: SessionCall): void {
+  if (call.kind === "tail") {
+    const writer = world.writers.get(call.epoch) ?? worker.id;
+    check(writer === worker.id, () => `${worker.id} writes text under epoch ${call.epoch} of ${writer}`);
+    world.writers.set(call.epoch, writer);
+  }
+  for (const { id } of world.workers.values()) {
+    if (id !== worker.id) world.post({ kind: "relay", to: id, call });
+  }
+}
+
+function seatsOf(
+  world: World,
+  worker: Worker,
+  ids: readonly string[],
+  use: (seat: Seat, client: Client) => void,
+): void {
+  for (const client of world.clients) {
+    if (
+      client.workerId === worker.id && client.seat !== undefined && ids.includes(client.seat.connectionId)
+    ) {
+      use(client.seat, client);
+    }
+  }
+}

@@ -1,0 +1,58 @@
+/** What a world is like when faults have stopped and everything has come to its end. */
+
+import { check } from "./observer.ts";
+import { isCalm, type Plan } from "./plan.ts";
+import type { World } from "./world_state.ts";
+
+/** Whether nobody waits for anything any more. */
+export function isAtRest(world: World): boolean {
+  const { store } = world;
+  if (store.openTurns.size > 0) return false;
+  // A worker that was killed gives nothing up.
+  if (store.runner !== undefined && world.workers.has(store.runner)) return false;
+  for (const client of world.clients) {
+    if (client.seat?.seen !== store.events.length || client.unanswered.size > 0) return false;
+  }
+  for (const { state } of world.workers.values()) {
+    if (state.connections.size > 0 && state.log.lastSeq !== store.events.length) return false;
+    if (state.flight !== undefined || state.intents.length > 0 || state.turns.size > 0) return false;
+  }
+  return true;
+}
+
+/** What must be so when all is at rest. */
+export function checkRest(world: World, plan: Plan): void {
+  for (const { id, state } of world.workers.values()) {
+    if (state.connections.size === 0) continue;
+    check(
+      JSON.stringify(state.defaults) === JSON.stringify(world.store.defaults),
+      () => `${id} has other defaults than the log`,
+    );
+  }
+  if (!isCalm(plan)) return;
+  // What a client sends again never causes a second call.
+  if (plan.clients === 1) {
+    check(world.counts.vainCalls === 0, () => `${world.counts.vainCalls} model calls in vain`);
+  }
+  for (const [queryId, calls] of world.callsOf) {
+    check(calls === 1, () => `${queryId} took ${calls} model calls`);
+  }
+}
+
+/** Who waits for what. */
+export function describe(world: World): string {
+  const { store, clients, workers } = world;
+  const open = [...store.openTurns.values()].map(({ query }) => query.queryId);
+  const seats = clients.map(({ name, seat, unanswered }) =>
+    `${name}@${seat?.seen} waits for ${[...unanswered.keys()]}`
+  );
+  const states = [...workers.values()].map(({ id, state }) => {
+    const turns = [...state.turns.values()].map(({ phase, query }) => `${query.queryId} ${phase}`);
+    return `${id} ${state.life.name} ${
+      JSON.stringify(state.lease)
+    } [${turns}] flight ${state.flight?.number} log ${JSON.stringify(state.log)}`;
+  });
+  return `log ${store.events.length}, lease ${store.runner}, open [${open}]; ${seats.join("; ")}; ${
+    states.join("; ")
+  }`;
+}

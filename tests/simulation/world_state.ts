@@ -1,0 +1,105 @@
+/** Workers, clients, a store, a relay and a model, as plain data. What is under way is a {@linkcode Message}. */
+
+import type { LogWrite } from "../../supabase/functions/_shared/ports.ts";
+import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
+import type { Effect, ReadPurpose } from "../../supabase/functions/_shared/session/core/effect.ts";
+import type { SessionEvent } from "../../supabase/functions/_shared/session/core/event.ts";
+import type { CoreSettings, SessionState } from "../../supabase/functions/_shared/session/core/state.ts";
+import type { Seat } from "./observer.ts";
+import { newStore, type Outcome, type Store } from "./store.ts";
+import type { Granted } from "./wishes.ts";
+
+export interface Worker {
+  /** Unique for each life. */
+  id: string;
+  state: SessionState;
+  /** How far its clock is ahead, in milliseconds. */
+  skewMs: number;
+  /** Model calls that were begun and are neither ended nor given up. */
+  calls: Set<number>;
+  /** When it wants to be woken, in milliseconds of the world; undefined where it does not. */
+  wakeAt: number | undefined;
+  isDrained: boolean;
+}
+
+export interface Client {
+  name: string;
+  /** Where it is connected. */
+  workerId: string | undefined;
+  seat: Seat | undefined;
+  /** The newest `seq` it has, over all its connections. */
+  lastSeq: number;
+  wantsDeltas: boolean;
+  connections: number;
+  /** Queries it has asked and that have neither an acknowledgement nor a refusal: it sends them again. */
+  unanswered: Map<string, Extract<SessionEvent, { kind: "ask" }>>;
+}
+
+export type Message =
+  | { kind: "write"; from: string; number: number; write: LogWrite; isGivenUp: boolean }
+  | { kind: "answer"; to: string; number: number; outcome: Outcome | { doubt: true } }
+  | { kind: "read"; from: string; purpose: ReadPurpose; afterSeq: number }
+  | { kind: "page"; to: string; event: Extract<SessionEvent, { kind: "page" | "read_failed" }> }
+  | { kind: "relay"; to: string; call: SessionCall }
+  | { kind: "model"; to: string; call: number; turnId: string; piece: number }
+  | { kind: "replayed"; to: string; connectionId: string; seq: number };
+
+/** What was asked to be stopped, and what the store had then. */
+export interface Wish {
+  queryId: string | undefined;
+  running: readonly string[];
+  /** Queries that were asked after it. */
+  askedAgain: Set<string>;
+}
+
+export interface World {
+  now: number;
+  settings: CoreSettings;
+  store: Store;
+  workers: Map<string, Worker>;
+  clients: Client[];
+  /** Model calls begun, by query, but for those that were given up because another worker had the query. */
+  callsOf: Map<string, number>;
+  /** Which worker has written text under an epoch. */
+  writers: Map<number, string>;
+  wishes: Map<string, Wish>;
+  granted: Granted;
+  counts: { steps: number; ids: number; vainCalls: number };
+  /** Hands a message to whatever runs the world. */
+  post(message: Message): void;
+  /** Told of each effect that a client or a reader of a transcript could see. */
+  onEffect?(worker: Worker, effect: Effect): void;
+  onEvent?(worker: Worker, event: SessionEvent): void;
+}
+
+export interface WorldOptions {
+  settings: CoreSettings;
+  leaseMs: number;
+  clients: readonly string[];
+  startAt?: number;
+  post(message: Message): void;
+}
+
+export function newWorld({ settings, leaseMs, clients, startAt = 1_000_000, post }: WorldOptions): World {
+  return {
+    now: startAt,
+    settings,
+    store: newStore(leaseMs),
+    workers: new Map(),
+    clients: clients.map((name) => ({
+      name,
+      workerId: undefined,
+      seat: undefined,
+      lastSeq: 0,
+      wantsDeltas: true,
+      connections: 0,
+      unanswered: new Map(),
+    })),
+    callsOf: new Map(),
+    writers: new Map(),
+    wishes: new Map(),
+    granted: new Map(),
+    counts: { steps: 0, ids: 0, vainCalls: 0 },
+    post,
+  };
+}

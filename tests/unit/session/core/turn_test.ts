@@ -1,0 +1,261 @@
+/** What each thing that happens makes of a turn in each phase: the whole table, by the state machine itself. */
+
+import assert from "node:assert/strict";
+import type { Committed } from "../../../../supabase/functions/_shared/ports.ts";
+import type { LogEvent } from "../../../../supabase/functions/_shared/protocol/log_event.ts";
+import type { Effect } from "../../../../supabase/functions/_shared/session/core/effect.ts";
+import type { SessionEvent } from "../../../../supabase/functions/_shared/session/core/event.ts";
+import { newSession, type SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
+import { step } from "../../../../supabase/functions/_shared/session/core/step.ts";
+import type { Question, Turn, TurnPhase } from "../../../../supabase/functions/_shared/session/core/turn.ts";
+
+const NOW = 1000;
+const QUERY: Question = {
+  kind: "query",
+  queryId: "q",
+  turnId: "t",
+  content: "?",
+  options: {},
+  priority: "normal",
+  first: false,
+  connectionId: "c",
+  feedback: [],
+  stream: undefined,
+  payers: [],
+};
+const { stream: _, payers: __, ...EVENT } = QUERY;
+const ASKED: LogEvent = { ...EVENT, seq: 1, at: NOW };
+const ENDED: LogEvent = {
+  kind: "cancelled",
+  queryId: "q",
+  turnId: "t",
+  reason: "cancelled",
+  partial: "",
+  seq: 2,
+  at: NOW,
+};
+
+const TURNS: Record<TurnPhase, Turn> = {
+  proposed: {
+    phase: "proposed",
+    query: QUERY,
+    attempt: { name: "calling", call: 1, text: "so far" },
+    askers: ["c"],
+    write: "in_flight",
+    seq: undefined,
+  },
+  queued: { phase: "queued", query: QUERY, seq: 1, begun: undefined, shown: "" },
+  running: {
+    phase: "running",
+    query: QUERY,
+    seq: 1,
+    call: 1,
+    text: "so far",
+    kept: { isStarted: true, pieces: 0, chars: 0 },
+    checkpointAt: Infinity,
+  },
+  ending: {
+    phase: "ending",
+    query: QUERY,
+    seq: 1,
+    end: { kind: "cancelled", queryId: "q", turnId: "t", reason: "cancelled", partial: "so far" },
+    shown: "so far",
+  },
+  remote: {
+    phase: "remote",
+    query: QUERY,
+    seq: 1,
+    begun: undefined,
+    stopped: undefined,
+    shown: { epoch: 1, text: "so far" },
+  },
+};
+
+/** A session with this turn, the lease, and a write in flight, so that nothing follows by itself. */
+function sessionWith(turn: Turn): SessionState {
+  const state = newSession({
+    maxHistory: 10,
+    maxEvents: 100,
+    maxQueue: 4,
+    continuePolicy: "continue",
+    checkpointMs: 500,
+    leaseMs: 5000,
+    renewLeaseMs: 1500,
+  });
+  const isOurs = turn.phase !== "remote" && turn.phase !== "proposed";
+  const seq = turn.phase === "proposed" ? 0 : 1;
+  state.lease = isOurs
+    ? { name: "held", epoch: 1, renewedAt: NOW }
+    : turn.phase === "proposed"
+    ? { name: "claiming", epoch: 0 }
+    : { name: "other", epoch: 1, until: NOW + 5000 };
+  state.log = { lastSeq: seq, wantedSeq: seq, reading: { name: "idle", retryAt: 0 } };
+  state.turns.set("q", structuredClone(turn));
+  state.connections.set("c", {
+    id: "c",
+    wantsDeltas: true,
+    isResumed: false,
+    cursor: seq,
+    replay: { name: "live" },
+  });
+  state.lastWrite = 1;
+  state.lastCall = 1;
+  state.flight = {
+    number: 1,
+    write: isOurs ? { epoch: 1 } : { lease: "claim" },
+    sentAt: NOW,
+    intents: turn.phase === "proposed"
+      ? [{ kind: "ask", queryId: "q", stop: undefined, onlyIfIdle: false }]
+      : [],
+    ends: [],
+    started: "none",
+    progress: undefined,
+    answer: undefined,
+  };
+  return state;
+}
+
+function committed(holder: "self" | "other", events: LogEvent[], lastSeq: number): SessionEvent {
+  const answer: Committed = {
+    events,
+    lastSeq,
+    lease: { epoch: holder === "self" ? 1 : 2, holder, leftMs: 5000 },
+    stopped: [],
+    reached: [],
+    openTurns: holder === "self"
+      ? [{ query: { ...EVENT, seq: 1, at: NOW }, starts: 1, partial: "", stopped: undefined }]
+      : [],
+  };
+  return { kind: "committed", number: 1, answer };
+}
+
+const page = (events: LogEvent[], lastSeq: number): SessionEvent => ({
+  kind: "page",
+  purpose: { for: "log" },
+  afterSeq: 0,
+  page: { events, oldestSeq: 1, lastSeq, lease: { epoch: 0, holder: "self", leftMs: 1 } },
+});
+
+const HAPPENINGS = {
+  "the log shows its question": () => page([ASKED], 1),
+  "the log shows its end": () => page([ASKED, ENDED], 2),
+  "its write is committed, the lease is ours": () => committed("self", [ASKED], 1),
+  "its write is committed, the lease is another's": () => committed("other", [ASKED], 1),
+  "its write is refused": (): SessionEvent => ({ kind: "rejected", number: 1, code: "busy" }),
+  "nobody knows of its write": (): SessionEvent => ({ kind: "in_doubt", number: 1 }),
+  "it is stopped": (): SessionEvent => ({
+    kind: "stop",
+    wish: "w",
+    stop: { which: "all", reason: "cancelled" },
+  }),
+  "the model says something": (): SessionEvent => ({ kind: "text", call: 1, text: "!" }),
+  "the model is done": (): SessionEvent => ({
+    kind: "model_ended",
+    call: 1,
+    outcome: { ok: true, reply: { finishReason: "stop", model: "m" } },
+  }),
+  "the session is gone": (): SessionEvent => ({ kind: "abandon" }),
+} as const;
+
+/** `none`: it is retracted or ended, and nothing of it is kept that could be shown. */
+const TABLE: Record<TurnPhase, Record<keyof typeof HAPPENINGS, TurnPhase | "none">> = {
+  proposed: {
+    "the log shows its question": "proposed",
+    "the log shows its end": "none",
+    "its write is committed, the lease is ours": "running",
+    "its write is committed, the lease is another's": "remote",
+    "its write is refused": "none",
+    "nobody knows of its write": "proposed",
+    "it is stopped": "proposed",
+    "the model says something": "proposed",
+    "the model is done": "proposed",
+    "the session is gone": "proposed",
+  },
+  queued: {
+    "the log shows its question": "queued",
+    "the log shows its end": "none",
+    "its write is committed, the lease is ours": "running",
+    "its write is committed, the lease is another's": "remote",
+    // Nothing is in flight then, so it starts.
+    "its write is refused": "running",
+    "nobody knows of its write": "queued",
+    "it is stopped": "ending",
+    "the model says something": "queued",
+    "the model is done": "queued",
+    "the session is gone": "queued",
+  },
+  running: {
+    "the log shows its question": "running",
+    "the log shows its end": "none",
+    "its write is committed, the lease is ours": "running",
+    "its write is committed, the lease is another's": "remote",
+    "its write is refused": "running",
+    "nobody knows of its write": "running",
+    "it is stopped": "ending",
+    "the model says something": "running",
+    "the model is done": "ending",
+    "the session is gone": "running",
+  },
+  ending: {
+    "the log shows its question": "ending",
+    "the log shows its end": "none",
+    "its write is committed, the lease is ours": "ending",
+    "its write is committed, the lease is another's": "remote",
+    "its write is refused": "ending",
+    "nobody knows of its write": "ending",
+    "it is stopped": "ending",
+    "the model says something": "ending",
+    "the model is done": "ending",
+    "the session is gone": "ending",
+  },
+  remote: {
+    "the log shows its question": "remote",
+    "the log shows its end": "none",
+    "its write is committed, the lease is ours": "running",
+    "its write is committed, the lease is another's": "remote",
+    "its write is refused": "remote",
+    "nobody knows of its write": "remote",
+    "it is stopped": "remote",
+    "the model says something": "remote",
+    "the model is done": "remote",
+    "the session is gone": "remote",
+  },
+};
+
+for (const turn of Object.values(TURNS)) {
+  Deno.test(`a ${turn.phase} turn, whatever happens`, () => {
+    for (const [name, happening] of Object.entries(HAPPENINGS)) {
+      const state = sessionWith(turn);
+      step(state, happening(), NOW);
+      const expected = TABLE[turn.phase][name as keyof typeof HAPPENINGS];
+      assert.equal(state.turns.get("q")?.phase ?? "none", expected, name);
+    }
+  });
+}
+
+Deno.test("[DL2] of a turn that has no end in the log text is shown, of any other none", () => {
+  for (const turn of Object.values(TURNS)) {
+    const state = sessionWith(turn);
+    step(state, page([ASKED, ENDED], 2), NOW);
+    const effects = [
+      ...step(state, { kind: "text", call: 1, text: "!" }, NOW),
+      ...step(state, {
+        kind: "called",
+        call: { kind: "tail", epoch: 9, turnId: "t", queryId: "q", offset: 0, content: "!" },
+      }, NOW),
+    ];
+    assert.deepEqual(effects.filter(isText), [], turn.phase);
+  }
+});
+
+Deno.test("[SQ3] an answer that is not that of the write in flight is a mistake of the driver", () => {
+  const state = sessionWith(TURNS.running);
+  assert.throws(
+    () => step(state, { kind: "in_doubt", number: 2 }, NOW),
+    /Cannot settle write 2: 1 is in flight/,
+  );
+});
+
+function isText({ kind }: Effect): boolean {
+  return kind === "delta";
+}
