@@ -5,6 +5,7 @@ import * as fc from "fast-check";
 import type { LogWrite } from "../../supabase/functions/_shared/ports.ts";
 import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { MemorySession } from "../../supabase/functions/_shared/session/memory_session.ts";
+import { MemoryBudget } from "../../supabase/functions/_shared/guard/memory_budget.ts";
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
 import { ManualClock } from "../support/manual_clock.ts";
 import { commit, newStore, readLog } from "./store.ts";
@@ -41,7 +42,7 @@ Deno.test("the simulated store and the memory store answer alike", () => {
     const clock = new ManualClock();
     const memory = new MemorySession(
       { sessionId: "s", owner: { kind: "user", userId: "u" }, createdAt: 0 },
-      { clock, maxEvents: 1000, maxChars: 1_000_000, leaseMs: 5000 },
+      { clock, maxEvents: 1000, maxChars: 1_000_000, leaseMs: 5000, memory: new MemoryBudget(0) },
     );
     const store = newStore(5000);
     writes.forEach(({ worker, passMs, ...drawn }, index) => {
