@@ -160,40 +160,32 @@ export class Runner {
     this.#options.lifetime.hold(this.#ends.write(ended));
   }
 
-  /** Drops a turn without a trace. */
+  /** Drops a turn: the question is not in the log, or is there as another turn. What was shown of it is taken back. */
   drop(turn: Turn): void {
     this.queue.delete(turn);
-    if (this.#running?.turn === turn) this.#running.disown();
+    if (this.#running?.turn === turn) this.#release("");
   }
 
-  /** Another worker has ended a turn that waits or runs here. What was shown of it is made to be what it came to. */
+  /** The log has the end of a turn that waits or runs here. What was shown of it is made to be what it came to. */
   overrule(turn: Turn, ended: TerminalEvent): void {
-    const running = this.#running;
-    this.drop(turn);
-    const text = ended.kind === "response" ? ended.content : ended.partial;
-    if (running?.turn !== turn) return;
-    running.isOverruled = true;
-    if (turn.text !== text) running.correct(text);
+    this.queue.delete(turn);
+    if (this.#running?.turn === turn) {
+      this.#release(ended.kind === "response" ? ended.content : ended.partial);
+    }
   }
 
   /** Drops everything without a trace, and takes nothing more. */
   abandon(): void {
     this.#isEnding = true;
     this.queue.removeAll();
-    if (this.#running !== undefined) this.#running.disown();
+    this.#release();
     this.#options.onDisowned();
   }
 
-  /** Drops everything: another worker runs the session's turns. */
+  /** Drops everything: another worker runs the session's turns, and may continue with different text. */
   yield(): void {
     this.queue.removeAll();
-    const running = this.#running;
-    // What is shown of one that was overruled is its end.
-    if (running !== undefined && !running.isOverruled) {
-      running.disown();
-      // What was shown of it may not be how the other one goes on.
-      if (running.turn.text !== "") running.correct("");
-    }
+    this.#release("");
     this.#options.onDisowned();
   }
 
@@ -255,7 +247,7 @@ export class Runner {
     const request = requestFor(turn);
     const ending = turn.run(model, request, (text) => {
       // The model may not have noticed yet.
-      if (running.isDisowned) return;
+      if (running.isReleased) return;
       this.#sendDelta(running, turn.text.length - text.length, text);
       activity.streaming(record, turn, request.maxTokens);
     });
@@ -268,10 +260,18 @@ export class Runner {
     const stopCheckpoints = checkpoints.add(() => this.#checkpoint(running));
     const ended = await ending;
     stopCheckpoints();
+    if (running.isReleased) return;
     running.end();
-    if (!running.isDisowned) await this.#end(turn, ended, () => running.isDisowned);
+    await this.#end(turn, ended, () => running.isReleased);
+    if (running.isReleased) return;
     this.#running = undefined;
     this.startNext();
+  }
+
+  /** Gives the running turn up: from this moment on nothing runs here. See {@linkcode RunningTurn.release}. */
+  #release(shown?: string): void {
+    this.#running?.release(shown);
+    this.#running = undefined;
   }
 
   #sendDelta(running: RunningTurn, offset: number, text: string): void {
@@ -294,7 +294,7 @@ export class Runner {
   #checkpoint(running: RunningTurn): void {
     const { clock, tenure, lifetime, renewLeaseMs } = this.#options;
     const { turn, record } = running;
-    if (running.isWriting || running.isDisowned || tenure.state.name !== "self") return;
+    if (running.isWriting || running.isReleased || tenure.state.name !== "self") return;
     const checkpoint = record.next();
     if (checkpoint === undefined && clock.now() - this.#renewedAt < renewLeaseMs) return;
     running.isWriting = true;
@@ -327,7 +327,7 @@ export class Runner {
       await feed.commit({ epoch: state.epoch, lease: "release", ...(checkpoint && { checkpoint }) });
     } finally {
       // Where the store is out of reach, another worker takes over when the lease runs out.
-      running.disown();
+      if (this.#running === running) this.#release();
     }
   }
 

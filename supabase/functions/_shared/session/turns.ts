@@ -367,13 +367,9 @@ export class Turns {
   }
 
   #announceTo(connection: Connection): void {
-    const { running } = this.runner;
     // What runs here may be nobody's question, while another worker answers one.
     this.tail.announceTo(connection);
-    // Its end may be in the log already, and shown.
-    if (running !== undefined && this.queries.get(running.query.queryId)?.terminalSeq === undefined) {
-      this.runner.announceTo(connection);
-    }
+    this.runner.announceTo(connection);
     this.#takeover.look();
   }
 }
