@@ -242,7 +242,9 @@ export class World {
     old.kill();
     this.pool[at] = this.#start();
     for (const seat of this.seats) {
-      if (seat.at === old) await this.#move(seat, this.worker(index + 1));
+      if (seat.at !== old) continue;
+      await this.#move(seat, this.worker(index + 1));
+      if (seat.isIn) seat.resend();
     }
   }
 

@@ -43,6 +43,7 @@ export class UnrulyStore extends MemoryStore {
   #calls = 0;
   /** The newest call that has reached the store: one made before it is not done any more. */
   #newestDone = 0;
+  #late = 0;
 
   /** `way` is asked at every step, and its `lateWrites` counted down. */
   constructor(inner: MemoryStore, clock: Clock, way: () => Way) {
@@ -50,6 +51,11 @@ export class UnrulyStore extends MemoryStore {
     this.#inner = inner;
     this.#clock = clock;
     this.#way = way;
+  }
+
+  /** Whether a write was given up, and is still to be done. */
+  get hasLateWrites(): boolean {
+    return this.#late > 0;
   }
 
   override create(...args: Parameters<MemoryStore["create"]>): Promise<void> {
@@ -110,7 +116,11 @@ export class UnrulyStore extends MemoryStore {
     };
     if (way.isCutOff || way.lateWrites === 0) return await this.#ask(call);
     way.lateWrites--;
-    this.#clock.after(way.lateByMs, () => void Promise.try(call).catch(() => {}));
+    this.#late++;
+    this.#clock.after(way.lateByMs, () => {
+      this.#late--;
+      void Promise.try(call).catch(() => {});
+    });
     throw unavailable();
   }
 

@@ -34,6 +34,8 @@ export interface Workers {
   relay: RelayMode;
   /** Whether calls between the workers arrive: sets {@linkcode relay} to `up` or `down`. */
   isRelayUp: boolean;
+  /** Whether a worker was killed whose write may be done after that. Nobody is told of it. */
+  leavesLateWrites: boolean;
   start(name: string, limits?: Pick<AgentOptions, "maxSessions" | "maxMemoryBytes">): TestWorker;
   /** Time passes, and what can go on then does. */
   pass(ms: number): Promise<void>;
@@ -49,6 +51,7 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
     clock,
     store,
     relay: "up",
+    leavesLateWrites: false,
     get isRelayUp(): boolean {
       return this.relay !== "down";
     },
@@ -87,7 +90,10 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
       const worker: TestWorker = Object.assign(agent, {
         ...GOOD_WAY,
         name,
-        kill: (): void => void alive.delete(name),
+        kill: (): void => {
+          alive.delete(name);
+          if (reach.hasLateWrites) workers.leavesLateWrites = true;
+        },
       });
       alive.set(name, worker);
       return worker;

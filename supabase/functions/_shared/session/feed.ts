@@ -7,6 +7,7 @@
  */
 
 import type { ActivityReporter } from "../activity/reporter.ts";
+import { toAgentError } from "../errors.ts";
 import type { Committed, EventLog, LogWrite, SessionRecord } from "../ports.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import type { LogEvent } from "../protocol/log_event.ts";
@@ -29,6 +30,8 @@ export interface FeedOptions {
   activity: ActivityReporter;
   eventLog: EventLog;
   tenure: Tenure;
+  /** Called when it is not known whether the log has taken a write: it may still. Before the write rejects. */
+  onInDoubt(): void;
   /** Called with the log's answer to a write before its events are shown to anybody. */
   onAnswer(committed: Committed): void;
   /** Called with each event of the log before anybody is shown it. */
@@ -63,6 +66,15 @@ export class Feed {
 
   /** Writes to the log and shows everyone who is live what is new in it. Rejects as the log does. */
   async commit(write: LogWrite): Promise<Committed> {
+    try {
+      return await this.#commit(write);
+    } catch (thrown) {
+      if (toAgentError(thrown).code === "store_unavailable") this.#options.onInDoubt();
+      throw thrown;
+    }
+  }
+
+  async #commit(write: LogWrite): Promise<Committed> {
     const { record, eventLog, activity, tenure, onAnswer, onSettled, onAppended } = this.#options;
     const { losses } = tenure;
     const append = (): Promise<Committed> => eventLog.commit(record.sessionId, write);

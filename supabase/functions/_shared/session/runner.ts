@@ -95,6 +95,11 @@ export class Runner {
     return [...(this.#running === undefined ? [] : [this.#running.turn]), ...this.queue.inOrder()];
   }
 
+  /** Whether a turn runs, and it is not known whether the claim of the lease that was made for it was done. */
+  get isUnclaimed(): boolean {
+    return this.#running?.isUnclaimed ?? false;
+  }
+
   /** Whether anything runs or waits here. */
   get isBusy(): boolean {
     return this.#running !== undefined || this.queue.size > 0;
@@ -236,9 +241,13 @@ export class Runner {
     const running = this.#running;
     if (running === undefined) return;
     running.isStartTold = true;
+    running.isUnclaimed = false;
     this.#renewedAt = this.#options.clock.now();
-    // Whoever made the write hears of its failure; here only when it is over counts.
-    running.started = committing.then(() => {}, () => {});
+    // Whoever made the write hears of its failure.
+    running.started = committing.then(() => {}, () => {
+      running.isStartTold = false;
+      running.isUnclaimed = true;
+    });
   }
 
   async #run(running: RunningTurn): Promise<void> {

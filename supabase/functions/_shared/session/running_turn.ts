@@ -22,6 +22,8 @@ export class RunningTurn {
   /** The write that tells the store of the start, if it is on its way. */
   started: Promise<unknown> | undefined;
   isStartTold = false;
+  /** The claim that was made for it has failed. */
+  isUnclaimed = false;
   /** A checkpoint is on its way. */
   isWriting = false;
   readonly #connections: Iterable<Connection>;

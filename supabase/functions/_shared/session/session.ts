@@ -324,8 +324,11 @@ export class Session {
     const error = toAgentError(thrown);
     this.#turns.drop(turn);
     for (const note of turn.query.feedback) this.#turns.history.addNote(note);
-    connection.send(renderError(error, this.#deps.clock.now(), turn.query.queryId));
-    if (error.code !== "busy") this.#turns.recover(thrown);
+    // The log may have had the query before, and its end too.
+    if (this.#turns.queries.get(turn.query.queryId)?.terminalSeq === undefined) {
+      connection.send(renderError(error, this.#deps.clock.now(), turn.query.queryId));
+    }
+    if (error.code !== "busy") this.#turns.failed(thrown);
   }
 }
 

@@ -87,6 +87,7 @@ export class Turns {
       record,
       tenure: this.#tenure,
       lastSeq: stored.tail.lastSeq,
+      onInDoubt: () => this.#takeover.fence(),
       onAnswer: (committed) => this.#onAnswer(committed),
       onEvent: (event) => this.#onEvent(event),
       onSettled: (committed) => this.#onSettled(committed),
@@ -125,8 +126,11 @@ export class Turns {
       sessionId: record.sessionId,
       feed: this.feed,
       tenure: this.#tenure,
-      isNeeded: () => this.feed.connections.size > 0 && this.elsewhere > 0,
+      isNeeded: () => this.runner.isUnclaimed || this.feed.connections.size > 0 && this.elsewhere > 0,
       onElsewhere: () => this.tail.ask(),
+      // Something of what was in doubt may have been appended.
+      onFenced: (seq) => tell({ kind: "appended", seq }),
+      onGone: () => options.onGone(),
     });
     this.#restore(stored);
   }
@@ -160,17 +164,15 @@ export class Turns {
     this.queries.takeBack(turn);
   }
 
-  /** It is not known what the store has taken: everything here is dropped, and read again once it can be. */
-  recover(thrown: unknown): void {
+  /** A write has failed. What the store has done of it is asked for, if it can have done anything. */
+  failed(thrown: unknown): void {
     const { log } = this.#deps;
     const error = toAgentError(thrown);
     const isGone = error.code === "unknown_session";
     const level = isGone ? "info" : "error";
     log.write({ level, event: "commit_failed", session_id: this.#record.sessionId, error });
-    if (isGone) return this.#options.onGone();
-    this.#tenure.lost();
-    this.runner.yield();
-    this.#takeover.recover();
+    if (isGone) this.#options.onGone();
+    else this.#takeover.fence();
   }
 
   /** Another worker tells something. */
@@ -196,7 +198,7 @@ export class Turns {
     }
   }
 
-  /** Shows what is in the log up to `seq`. Never throws: where the store is out of reach, the next call tries again. */
+  /** Shows what is in the log up to `seq`, as soon as the store can be reached. Never throws. */
   catchUp(seq: number): void {
     const { lifetime, log } = this.#deps;
     lifetime.hold(
@@ -204,6 +206,7 @@ export class Turns {
         const error = toAgentError(thrown);
         log.write({ level: "warn", event: "catch_up_failed", session_id: this.#record.sessionId, error });
         if (error.code === "unknown_session") this.#options.onGone();
+        else this.#takeover.fence();
       }),
     );
   }
@@ -234,7 +237,7 @@ export class Turns {
 
   /** Ends everything at once and without a trace. */
   abandon(): void {
-    this.#takeover.stop();
+    this.#takeover.end();
     this.runner.abandon();
   }
 
@@ -350,11 +353,15 @@ export class Turns {
       return;
     }
     (this.#unwritten ??= new Map()).set(ended.turnId, ended);
+    const { feed, queries, runner } = this;
     // That the session is gone is told by its close.
-    if (error.code !== "unknown_session") {
-      this.feed.broadcast(renderError(error, this.#deps.clock.now(), ended.queryId));
+    if (error.code !== "unknown_session" && queries.get(ended.queryId)?.terminalSeq === undefined) {
+      feed.broadcast(renderError(error, this.#deps.clock.now(), ended.queryId));
     }
-    this.recover(thrown);
+    // Others may have taken over long ago: everything here is dropped, and comes again with the lease.
+    this.#tenure.lost();
+    runner.yield();
+    this.failed(thrown);
   }
 
   /** Whoever runs the turns now has to stop what was to be stopped here. */
@@ -362,7 +369,7 @@ export class Turns {
     const { call, lifetime } = this.#deps;
     const stopping = this.feed.commit({ stop: { which: { queryId }, reason } })
       .then(({ reached }) => call(this.#record.sessionId, { kind: "stop", queryIds: [...reached], reason }))
-      .catch((thrown) => this.recover(thrown));
+      .catch((thrown) => this.failed(thrown));
     lifetime.hold(stopping);
   }
 
