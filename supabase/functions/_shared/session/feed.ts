@@ -53,6 +53,8 @@ export class Feed {
   /** There is at least this much in the log. */
   #wantedSeq = 0;
   #catchingUp: Promise<void> | undefined;
+  /** What waits until a connection has caught up, by a key of its own; made with the first. */
+  #waiting: WeakMap<Connection, Map<string, () => void>> | undefined;
 
   constructor(options: FeedOptions) {
     this.#options = options;
@@ -108,6 +110,17 @@ export class Feed {
   }
 
   /**
+   * Runs a task once a connection has been shown everything: what carries a `seq` never runs ahead of the replay. Of tasks
+   * with the same key only the last one is run, and none where the connection is gone before.
+   */
+  whenLive(connection: Connection, key: string, task: () => void): void {
+    if (connection.isLive) return task();
+    this.#waiting ??= new WeakMap();
+    const waiting = this.#waiting.get(connection) ?? new Map();
+    this.#waiting.set(connection, waiting.set(key, task));
+  }
+
+  /**
    * Shows a connection everything after its cursor, at the pace at which it reads, and makes it live. Events that fall
    * out of the log before a slow reader got to them would be a silent hole: it is closed instead, and told so on resume.
    */
@@ -131,6 +144,9 @@ export class Feed {
     }
     connection.isLive = true;
     onLive(connection);
+    const waiting = this.#waiting?.get(connection);
+    this.#waiting?.delete(connection);
+    for (const task of waiting?.values() ?? []) task();
   }
 
   async #readOn(): Promise<void> {

@@ -62,7 +62,11 @@ export class Repeats {
       for (let afterSeq = asked.seq; afterSeq < turns.feed.lastSeq;) {
         const { events } = await eventLog.read(sessionId, { afterSeq, limit: SEARCH_PAGE });
         const end = events.find((event) => isTerminal(event) && event.turnId === asked.turnId);
-        if (end !== undefined) return connection.send(again(end));
+        if (end !== undefined) {
+          // It may be news.
+          await turns.feed.catchUp(end.seq);
+          return connection.send(again(end));
+        }
         afterSeq = events.at(-1)?.seq ?? Infinity;
       }
       connection.send(turns.acknowledge(asked.queryId, clock.now()));

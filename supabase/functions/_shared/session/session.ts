@@ -121,8 +121,7 @@ export class Session {
   describe(): Record<string, unknown> {
     const { runner, queries, history, feed } = this.#turns;
     const waiting = runner.queue.inOrder().map(({ query }) => query);
-    const running = runner.running?.query ??
-      queries.elsewhere.find(({ turnId }) => turnId === this.#turns.tail.remote?.turnId);
+    const running = runner.running?.query ?? this.#turns.answeredElsewhere;
     const elsewhere = queries.elsewhere.filter((known) => known !== running);
     return {
       session_id: this.record.sessionId,
@@ -143,6 +142,7 @@ export class Session {
   submit(connection: Connection, frame: QueryFrame): void {
     const known = frame.id === undefined ? undefined : this.#turns.queries.get(frame.id);
     if (known !== undefined) {
+      if (!connection.isLive) return this.#takeWhenLive(connection, frame, known);
       // The log may no longer know it, and then neither do we.
       return this.#repeats.answer(connection, frame, { known, anew: () => this.submit(connection, frame) });
     }
@@ -304,6 +304,7 @@ export class Session {
     const reason = turn.query.first ? "interrupted" : "superseded";
     if (event?.kind === "query" && event.turnId !== turn.query.turnId) {
       this.#turns.drop(turn);
+      if (!connection.isLive) return this.#takeWhenLive(connection, frame, event);
       return this.#repeats.answerFromLog(connection, frame, event);
     }
     this.#tellStopped(reached, reason);
@@ -311,6 +312,11 @@ export class Session {
     if (turn.state === "running") {
       this.feed.broadcast(renderThinking(turn.query, this.#deps.clock.now()), connection.id);
     }
+  }
+
+  /** The answer to a query that was sent again has its `seq`, or that of its end: the replay comes first. */
+  #takeWhenLive(connection: Connection, frame: QueryFrame, { queryId }: { queryId: string }): void {
+    this.feed.whenLive(connection, queryId, () => connection.handOn(frame));
   }
 
   /** The store has the wish; whoever runs the turns hears of it sooner this way. */

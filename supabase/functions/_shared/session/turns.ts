@@ -21,7 +21,7 @@ import type { Connection } from "./connection.ts";
 import { Feed } from "./feed.ts";
 import { payersOf } from "./payers.ts";
 import { type ModelSettings, requestFor } from "./model_request.ts";
-import { QueryIndex } from "./query_index.ts";
+import { type KnownQuery, QueryIndex } from "./query_index.ts";
 import { Runner, type RunnerDeps } from "./runner.ts";
 import { Tail, type TailDeps } from "./tail.ts";
 import { inherit, Takeover } from "./takeover.ts";
@@ -66,6 +66,8 @@ export class Turns {
   #inherited: Map<string, OpenTurn> | undefined;
   /** Ends that the store has not taken, by turn; made with the first. */
   #unwritten: Map<string, TerminalEvent> | undefined;
+  /** The turn that ran at another worker when this one came. */
+  #begunBefore: string | undefined;
 
   constructor(stored: StoredSession, options: TurnsOptions) {
     const { record, defaults } = stored;
@@ -150,6 +152,16 @@ export class Turns {
     return this.#tenure.state.name === "other";
   }
 
+  /** The query that another worker answers, as far as is known here; undefined where none does. */
+  get answeredElsewhere(): KnownQuery | undefined {
+    const { elsewhere } = this.queries;
+    const byTurn = (turnId?: string): KnownQuery | undefined =>
+      elsewhere.find((known) => known.turnId === turnId);
+    const told = byTurn(this.tail.remote?.turnId);
+    // Whoever holds the lease answers one: that which had been begun when this worker came, or the oldest.
+    return told ?? (this.isElsewhere ? byTurn(this.#begunBefore) ?? elsewhere[0] : undefined);
+  }
+
   /** Takes a turn and brings its question into the log. Rejects as the log does. */
   submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">): Promise<Committed> {
     this.queries.accept(turn);
@@ -222,10 +234,9 @@ export class Turns {
     const queued = (position: number): StatusFrame =>
       renderStatus("queued", "Queued", at, { ...fields, data: { position } });
     if (known?.turn?.state === "queued") return queued(this.runner.queue.position(known.turn));
-    const isRemote = known !== undefined && known.turn === undefined && known.terminalSeq === undefined;
-    if (isRemote && this.tail.remote?.turnId !== known.turnId) {
-      return queued(this.queries.elsewhere.indexOf(known) + 1);
-    }
+    const running = this.answeredElsewhere;
+    const waiting = this.queries.elsewhere.filter((other) => other !== running);
+    if (known !== undefined && waiting.includes(known)) return queued(waiting.indexOf(known) + 1);
     return renderStatus("thinking", "Thinking...", at, fields);
   }
 
@@ -246,6 +257,7 @@ export class Turns {
     for (const { query } of openTurns) if (query.seq < oldest) this.#fold(query);
     for (const event of tail.events) this.#fold(event);
     for (const note of notes) this.history.addNote(note);
+    this.#begunBefore = openTurns.find(({ starts }) => starts > 0)?.query.turnId;
     this.#tenure.glimpsed(tail.lease);
   }
 
