@@ -108,10 +108,13 @@ export class Runner {
   /** Starts the turn whose turn it is, unless one runs here or elsewhere. */
   startNext(): void {
     const turn = this.#start();
-    // Of a turn that has its lease the first checkpoint tells; but one that ends its workers may never get there.
-    if (turn === undefined || this.#options.tenure.state.name === "self" && !turn.isTakenOver) return;
-    const { turnId: startedTurnId } = turn.query;
-    this.#told(this.#options.feed.commit({ lease: "claim", startedTurnId }));
+    if (turn === undefined) return;
+    const { feed, lifetime, tenure: { state } } = this.#options;
+    const holding = state.name === "self" ? { epoch: state.epoch } : { lease: "claim" } as const;
+    // At once, so that whoever wants the running turn stopped finds it in the log.
+    const committing = feed.commit({ ...holding, startedTurnId: turn.query.turnId });
+    this.#told(committing);
+    lifetime.hold(committing.catch((thrown) => isLost(thrown) && this.#lose()));
   }
 
   /** Takes a turn, starts it where nothing runs, and brings its question into the log. Rejects as the log does. */

@@ -180,8 +180,7 @@ export class Session {
 
   /** Stops turns: see {@linkcode cancelTurns}. */
   cancel(selector: CommandArgs<"cancel">): Promise<readonly string[]> {
-    const tellStopped = (ids: readonly string[]): void => this.#tellStopped(ids, "cancelled");
-    return cancelTurns(selector, { turns: this.#turns, tellStopped });
+    return cancelTurns(selector, this.#turns);
   }
 
   /** Puts the conversation so far out of the model's sight. */
@@ -254,9 +253,9 @@ export class Session {
     this.#memory.close();
   }
 
-  /** What a query's policy asks of the worker that runs the turns, where that is another one. */
+  /** What a query's policy asks of the worker that runs the turns: with its write, unless it is surely this one. */
   #stopElsewhere(policy: QueuePolicy): StopRequest | undefined {
-    if (!this.#turns.isElsewhere) return undefined;
+    if (this.#turns.isHere) return undefined;
     if (policy === "interrupt") return { which: "running", reason: "interrupted" };
     return policy === "latest" ? { which: "waiting", reason: "superseded" } : undefined;
   }
@@ -307,7 +306,7 @@ export class Session {
       if (!connection.isLive) return this.#takeWhenLive(connection, frame, event);
       return this.#repeats.answerFromLog(connection, frame, event);
     }
-    this.#tellStopped(reached, reason);
+    this.#turns.passOn(reached, reason);
     for (const { query } of displaced) this.#turns.runner.stop(query.queryId, { signal: "cancel", reason });
     if (turn.state === "running") {
       this.feed.broadcast(renderThinking(turn.query, this.#deps.clock.now()), connection.id);
@@ -317,12 +316,6 @@ export class Session {
   /** The answer to a query that was sent again has its `seq`, or that of its end: the replay comes first. */
   #takeWhenLive(connection: Connection, frame: QueryFrame, { queryId }: { queryId: string }): void {
     this.feed.whenLive(connection, queryId, () => connection.handOn(frame));
-  }
-
-  /** The store has the wish; whoever runs the turns hears of it sooner this way. */
-  #tellStopped(queryIds: readonly string[], reason: StopRequest["reason"]): void {
-    if (queryIds.length === 0) return;
-    this.#deps.call(this.record.sessionId, { kind: "stop", queryIds: [...queryIds], reason });
   }
 
   /** The question has no place in the log, as far as is known: nothing was taken. */

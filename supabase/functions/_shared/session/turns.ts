@@ -10,7 +10,16 @@ import { type StopReason, Turn } from "../agent/turn.ts";
 import type { ContinuePolicy } from "../config.ts";
 import { AgentError, toAgentError } from "../errors.ts";
 import type { SessionMemory } from "../guard/memory_budget.ts";
-import type { Committed, EventLog, Log, LogWrite, OpenTurn, SessionRecord, StoredSession } from "../ports.ts";
+import type {
+  Committed,
+  EventLog,
+  Log,
+  LogWrite,
+  OpenTurn,
+  SessionRecord,
+  StopRequest,
+  StoredSession,
+} from "../ports.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
 import { isTerminal, type LogEvent, type QueryEvent, type TerminalEvent } from "../protocol/log_event.ts";
 import { renderError, renderStatus, type StatusFields } from "../protocol/render.ts";
@@ -168,6 +177,13 @@ export class Turns {
     // The other one finds it in the log.
     if (this.isElsewhere) this.queries.detachAll();
     return this.runner.submit(turn, extra);
+  }
+
+  /** The store has the wish that these be stopped; whoever runs them hears of it sooner this way. */
+  passOn(queryIds: readonly string[], reason: StopRequest["reason"]): void {
+    if (queryIds.length === 0) return;
+    for (const id of queryIds) this.runner.stop(id, { signal: "cancel", reason });
+    this.#deps.call(this.#record.sessionId, { kind: "stop", queryIds: [...queryIds], reason });
   }
 
   /** Takes back a turn whose question the log has not taken, or has had before. */
@@ -360,8 +376,8 @@ export class Turns {
 
   #onUnwritten(ended: TerminalEvent, thrown: unknown): void {
     const error = toAgentError(thrown);
-    if (error.code === "lease_lost") {
-      if (ended.kind === "cancelled") this.#passOn(ended);
+    if (error.code === "lease_lost" || error.code === "id_conflict") {
+      if (ended.kind === "cancelled") this.#stopElsewhere(ended);
       return;
     }
     (this.#unwritten ??= new Map()).set(ended.turnId, ended);
@@ -376,13 +392,11 @@ export class Turns {
     this.failed(thrown);
   }
 
-  /** Whoever runs the turns now has to stop what was to be stopped here. */
-  #passOn({ queryId, reason }: Extract<TerminalEvent, { kind: "cancelled" }>): void {
-    const { call, lifetime } = this.#deps;
+  /** What was to be stopped here has to be stopped by whoever runs the turns now. */
+  #stopElsewhere({ queryId, reason }: Extract<TerminalEvent, { kind: "cancelled" }>): void {
     const stopping = this.feed.commit({ stop: { which: { queryId }, reason } })
-      .then(({ reached }) => call(this.#record.sessionId, { kind: "stop", queryIds: [...reached], reason }))
-      .catch((thrown) => this.failed(thrown));
-    lifetime.hold(stopping);
+      .then(({ reached }) => this.passOn(reached, reason), (thrown) => this.failed(thrown));
+    this.#deps.lifetime.hold(stopping);
   }
 
   #announceTo(connection: Connection): void {
