@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";
-import { resumeAt, startTwoClients } from "../../support/two_workers.ts";
+import { readPlainly } from "../../support/plain_reader.ts";
+import { resumeAt, startTwoClients, startTwoWorkers } from "../../support/two_workers.ts";
+import { LEASE_MS } from "../../support/workers.ts";
 
 /** The same question at both workers. `a` has an answer before the log has its question, and then reads that of `b`. */
 async function askTwice(): Promise<Awaited<ReturnType<typeof startTwoClients>>> {
@@ -42,4 +44,32 @@ Deno.test("[TO2] [RS6] the text of a turn that was given up is not announced to 
   const late = await resumeAt(a, client, 0);
   const { turn_id: turnId } = late.only("query");
   assert.deepEqual(late.of("delta").filter((delta) => delta.turn_id !== turnId), []);
+});
+
+Deno.test("[DL2] [TO5] two workers' texts of one turn are not mixed while it is not known which of them goes on", async () => {
+  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
+  a.model.last.say("one");
+  await workers.pass(500);
+  await resumeAt(b, client);
+  // Here only to ask for deltas.
+  const c = workers.start("c");
+  await resumeAt(c, client);
+  for (const each of [a, b, c]) each.isCutOff = true;
+  await workers.pass(LEASE_MS + 100);
+  a.model.last.say(" zwei");
+  // It learns that its lease is over, and `b` claims.
+  a.isCutOff = false;
+  client.command("clear");
+  await settle();
+  b.isCutOff = false;
+  await workers.pass(1000);
+  b.model.last.say(" two");
+  await settle();
+  a.model.last.say(" drei");
+  await settle();
+  b.model.last.finish(" three");
+  await settle();
+  await workers.pass(1000);
+  assert.deepEqual(readPlainly(client, 0, new Map()).faults, []);
+  assert.equal(client.only("response").content, "one two three");
 });

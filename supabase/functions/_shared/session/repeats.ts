@@ -71,6 +71,9 @@ export class Repeats {
       }
       connection.send(turns.acknowledge(asked.queryId, clock.now()));
     } catch (thrown) {
+      const isShown = turns.queries.get(asked.queryId)?.terminalSeq !== undefined;
+      // Nobody knew of it here when it came, so its end has been shown since.
+      if (isShown && toAgentError(thrown).code === "store_unavailable") return;
       this.#refuse(connection, asked, thrown);
     }
   }

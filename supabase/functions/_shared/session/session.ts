@@ -315,7 +315,11 @@ export class Session {
 
   /** The answer to a query that was sent again has its `seq`, or that of its end: the replay comes first. */
   #takeWhenLive(connection: Connection, frame: QueryFrame, { queryId }: { queryId: string }): void {
-    this.feed.whenLive(connection, queryId, () => connection.handOn(frame));
+    const { cursor } = connection;
+    this.feed.whenLive(connection, queryId, () => {
+      // The replay has just brought the end.
+      if ((this.#turns.queries.get(queryId)?.terminalSeq ?? 0) <= cursor) connection.handOn(frame);
+    });
   }
 
   /** The question has no place in the log, as far as is known: nothing was taken. */

@@ -218,7 +218,7 @@ export class Turns {
       case "tail":
         // A piece may come after the end, which was read in the log.
         if (this.queries.get(call.queryId)?.terminalSeq !== undefined) return;
-        return this.tail.take(call);
+        return this.tail.take(call, { isHidden: this.runner.running?.query.turnId === call.turnId });
       case "noted":
         return this.history.addNote(call.comment);
       case "deleted":
