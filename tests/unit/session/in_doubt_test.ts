@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";
 import { resumeAt, startTwoClients, startTwoWorkers } from "../../support/two_workers.ts";
-import type { Workers } from "../../support/workers.ts";
+import { LEASE_MS, type Workers } from "../../support/workers.ts";
 
 /** A fence is tried again each second. */
 const SETTLED_MS = 1100;
@@ -87,4 +87,16 @@ Deno.test("[DU8] what was missed while the sessions were asked for is asked for 
   b.server.missedCalls();
   await passSlowly(workers, SETTLED_MS);
   assert.equal(other.only("response").content, "one");
+});
+
+Deno.test("[TO1] a lease that was claimed for turns which have ended is given up at once", async () => {
+  const { workers, a, b, client } = await startTwoWorkers({ stream: false, asks: { 1: "first" } });
+  await resumeAt(b, client);
+  workers.isRelayUp = false;
+  a.model.last.finish("1!");
+  await settle();
+  // `b` has not heard of the end, and claims.
+  await workers.pass(LEASE_MS + 100);
+  const { lease } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 1 });
+  assert.deepEqual([lease.epoch, lease.holder], [2, "nobody"]);
 });

@@ -239,3 +239,21 @@ Deno.test("[QU4] [DL3] a query that another worker had before is dropped when th
   for (const ms of [5000, 5000]) await workers.pass(ms);
   assert.deepEqual(other.of("response").map(({ seq, replay }) => [seq, replay]), [[2, undefined], [2, true]]);
 });
+
+Deno.test("[FB3] a modify that a repeated query has taken along goes with the next one", async () => {
+  const { workers, a, b, client, other } = await startTwoClients();
+  workers.isRelayUp = false;
+  client.ask("first", { id: "1" });
+  await settle();
+  a.model.last.finish("1!");
+  await settle();
+  workers.isRelayUp = true;
+  client.say({ type: "human_feedback", content: "shorter", verdict: "modify" });
+  await settle();
+  other.ask("first", { id: "1" });
+  await settle();
+  assert.deepEqual(other.of("response").map(({ replay }) => replay), [undefined, true]);
+  other.ask("second", { id: "2" });
+  await settle();
+  assert.match(b.model.last.request.messages.at(-1)?.content ?? "", /shorter[^]*second$/);
+});

@@ -97,7 +97,7 @@ export class Feed {
   catchUp(seq: number): Promise<void> {
     this.#wantedSeq = Math.max(this.#wantedSeq, seq);
     if (this.#wantedSeq <= this.#lastSeq) return Promise.resolve();
-    return this.#catchingUp ??= this.#readOn().finally(() => this.#catchingUp = undefined);
+    return this.#catchingUp ??= this.#readOn();
   }
 
   /** Sends a frame that is no part of the log to every connection that is live, but for one. */
@@ -151,18 +151,23 @@ export class Feed {
 
   async #readOn(): Promise<void> {
     const { record: { sessionId }, eventLog, tenure, onSettled } = this.#options;
-    let target: number;
-    let newest: number;
-    do {
-      target = this.#wantedSeq;
-      const page = await eventLog.read(sessionId, { afterSeq: this.#lastSeq, limit: PAGE });
-      newest = page.lastSeq;
-      tenure.glimpsed(page.lease);
-      if (page.oldestSeq > this.#lastSeq + 1) this.#skipTo(page.oldestSeq);
-      for (const event of page.events) this.#take(event);
-      // A read that began before the last call may have missed what the call was about.
-    } while (this.#lastSeq < newest || this.#wantedSeq > target);
-    this.#wantedSeq = this.#lastSeq;
+    try {
+      let target: number;
+      let newest: number;
+      do {
+        target = this.#wantedSeq;
+        const page = await eventLog.read(sessionId, { afterSeq: this.#lastSeq, limit: PAGE });
+        newest = page.lastSeq;
+        tenure.glimpsed(page.lease);
+        if (page.oldestSeq > this.#lastSeq + 1) this.#skipTo(page.oldestSeq);
+        for (const event of page.events) this.#take(event);
+        // A read that began before the last call may have missed what the call was about.
+      } while (this.#lastSeq < newest || this.#wantedSeq > target);
+      this.#wantedSeq = this.#lastSeq;
+    } finally {
+      // At once: a call that comes after the last look reads for itself.
+      this.#catchingUp = undefined;
+    }
     onSettled();
   }
 
@@ -176,8 +181,12 @@ export class Feed {
   #take(event: LogEvent): void {
     if (event.seq !== this.#lastSeq + 1) return;
     this.#lastSeq = event.seq;
-    this.#options.onEvent(event);
-    this.#deliver(event);
+    try {
+      this.#options.onEvent(event);
+    } finally {
+      // It counts as shown: whatever becomes of the rest, nobody would bring it again.
+      this.#deliver(event);
+    }
   }
 
   #deliver(event: LogEvent): void {

@@ -93,7 +93,8 @@ export class QueryIndex {
       else this.#add({ queryId, turnId, content, options, turn: undefined, seq, terminalSeq: undefined });
     } else if (event.kind !== "cleared" && event.kind !== "notification") {
       const known = this.#byId.get(event.queryId);
-      if (known !== undefined) {
+      // The end may be that of an older turn, whose question the log has forgotten.
+      if (known?.turnId === event.turnId) {
         known.terminalSeq = event.seq;
         known.turn = undefined;
         this.#open.delete(known);

@@ -117,6 +117,13 @@ export class Runner {
     lifetime.hold(committing.catch((thrown) => isLost(thrown) && this.#lose()));
   }
 
+  /** Gives the lease up where nothing runs or waits here. */
+  releaseIdle(): void {
+    if (this.isBusy) return;
+    const releasing = this.#ends.releaseIdle()?.catch((thrown) => isLost(thrown) && this.#lose());
+    if (releasing !== undefined) this.#options.lifetime.hold(releasing);
+  }
+
   /** Takes a turn, starts it where nothing runs, and brings its question into the log. Rejects as the log does. */
   submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">): Promise<Committed> {
     const { feed, tenure } = this.#options;
@@ -215,7 +222,7 @@ export class Runner {
     if (leave === "interrupt") this.stopAll("waiting", why);
     else this.queue.removeAll();
     const running = this.#running;
-    if (running === undefined) return;
+    if (running === undefined) return this.releaseIdle();
     const { promise, resolve } = Promise.withResolvers<void>();
     const stop = (): void => {
       if (leave === "interrupt") return void running.turn.stop(why);

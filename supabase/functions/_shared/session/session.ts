@@ -303,6 +303,7 @@ export class Session {
     const reason = turn.query.first ? "interrupted" : "superseded";
     if (event?.kind === "query" && event.turnId !== turn.query.turnId) {
       this.#turns.drop(turn);
+      this.#returnNotes(turn, event.feedback);
       if (!connection.isLive) return this.#takeWhenLive(connection, frame, event);
       return this.#repeats.answerFromLog(connection, frame, event);
     }
@@ -326,12 +327,17 @@ export class Session {
   #giveUp(connection: Connection, turn: Turn, thrown: unknown): void {
     const error = toAgentError(thrown);
     this.#turns.drop(turn);
-    for (const note of turn.query.feedback) this.#turns.history.addNote(note);
+    this.#returnNotes(turn);
     // The log may have had the query before, and its end too.
     if (this.#turns.queries.get(turn.query.queryId)?.terminalSeq === undefined) {
       connection.send(renderError(error, this.#deps.clock.now(), turn.query.queryId));
     }
     if (error.code !== "busy") this.#turns.failed(thrown);
+  }
+
+  /** Comments that a query carried which came to nothing wait for the next one, but for those that the log has of it. */
+  #returnNotes({ query: { feedback } }: Turn, kept: readonly string[] = []): void {
+    for (const note of feedback) if (!kept.includes(note)) this.#turns.history.addNote(note);
   }
 }
 

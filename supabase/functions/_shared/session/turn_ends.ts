@@ -2,7 +2,7 @@
 
 import type { Turn } from "../agent/turn.ts";
 import { AgentError } from "../errors.ts";
-import type { Committed } from "../ports.ts";
+import type { Committed, LogWrite } from "../ports.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
 import type { Feed } from "./feed.ts";
 import type { Tenure } from "./tenure.ts";
@@ -34,6 +34,8 @@ export class TurnEnds {
   #taken: WeakMap<Turn, Promise<"taken" | "refused" | "another">> | undefined;
   /** Ends that are not on their way to the log yet: the lease is given up with the last. */
   #count = 0;
+  /** Ends that are not in the log yet. */
+  #open = 0;
   /** The write that gives the lease up, while it is on its way. */
   #releasing: Promise<unknown> | undefined;
 
@@ -54,12 +56,27 @@ export class TurnEnds {
     ended: TerminalEvent,
     { turn, isUnwanted = (): boolean => false }: EndOptions = {},
   ): Promise<void> {
+    this.#open++;
     try {
       const isLast = await this.#ready(turn, isUnwanted);
       if (isLast !== undefined) await this.#commit(ended, isLast);
     } catch (thrown) {
       this.#options.onUnwritten(ended, thrown);
+    } finally {
+      this.#open--;
     }
+  }
+
+  /**
+   * Gives the lease up where nothing is left to run or to write, so that others need not wait until it runs out. Undefined where
+   * there is nothing to give up; rejects as the log does.
+   */
+  releaseIdle(): Promise<void> | undefined {
+    const { tenure: { state }, hasMore } = this.#options;
+    if (state.name !== "self" || this.#open > 0 || this.#releasing !== undefined || hasMore()) {
+      return undefined;
+    }
+    return this.#write({ epoch: state.epoch, lease: "release" });
   }
 
   /**
@@ -85,16 +102,18 @@ export class TurnEnds {
   }
 
   async #commit(ended: TerminalEvent, isLast: boolean): Promise<void> {
-    const { feed, tenure: { state } } = this.#options;
+    const { state } = this.#options.tenure;
     if (state.name !== "self") {
       throw new AgentError("lease_lost", "Cannot write: another worker has taken over");
     }
-    const writing = feed.commit({
-      events: [ended],
-      epoch: state.epoch,
-      ...(isLast && { lease: "release" }),
-    });
-    if (isLast) this.#releasing = writing.catch(() => {}).finally(() => this.#releasing = undefined);
+    await this.#write({ events: [ended], epoch: state.epoch, ...(isLast && { lease: "release" }) });
+  }
+
+  async #write(write: LogWrite): Promise<void> {
+    const writing = this.#options.feed.commit(write);
+    if (write.lease === "release") {
+      this.#releasing = writing.catch(() => {}).finally(() => this.#releasing = undefined);
+    }
     await writing;
   }
 }

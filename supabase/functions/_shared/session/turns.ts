@@ -293,7 +293,8 @@ export class Turns {
   }
 
   #onEvent(event: LogEvent): void {
-    const ended = isTerminal(event) ? this.queries.get(event.queryId)?.turn : undefined;
+    const known = isTerminal(event) ? this.queries.get(event.queryId) : undefined;
+    const ended = isTerminal(event) && known?.turnId === event.turnId ? known.turn : undefined;
     if (event.kind === "query") this.#dropSecond(event);
     this.#fold(event);
     this.#options.onEvent(event);
@@ -326,6 +327,7 @@ export class Turns {
     }
     this.#inherited = undefined;
     this.runner.startNext();
+    this.runner.releaseIdle();
     this.#takeover.look();
   }
 
