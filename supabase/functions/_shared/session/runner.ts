@@ -54,6 +54,8 @@ export interface RunnerOptions extends RunnerDeps {
   onText(turn: Turn, offset: number): void;
   /** Called when a turn has ended here, before its end is in the log. */
   onEnded(turn: Turn, ended: TerminalEvent): void;
+  /** Called when a turn is given up while its model is still asked: another worker answers the query, or nobody. */
+  onInVain(turn: Turn): void;
   /** Called when a turn's end could not be brought into the log: `lease_lost` where another worker runs the turns. */
   onUnwritten(ended: TerminalEvent, thrown: unknown): void;
   /** Called when a write was refused because another worker has taken over. */
@@ -67,6 +69,10 @@ export class Runner {
   readonly #options: RunnerOptions;
   readonly #ends: TurnEnds;
   #running: RunningTurn | undefined;
+  /** Turns that may have been asked elsewhere, and have no answer from the log yet. */
+  readonly #unanswered = new WeakSet<Turn>();
+  /** Turns whose questions told of their start. */
+  readonly #startTold = new WeakSet<Turn>();
   #renewedAt = 0;
   /** Nothing starts any more. */
   #isEnding = false;
@@ -110,6 +116,7 @@ export class Runner {
     const turn = this.#start();
     if (turn === undefined) return;
     const { feed, lifetime, tenure: { state } } = this.#options;
+    if (state.name === "self" && this.#startTold.has(turn)) return this.#told(Promise.resolve());
     const holding = state.name === "self" ? { epoch: state.epoch } : { lease: "claim" } as const;
     // At once, so that whoever wants the running turn stopped finds it in the log.
     const committing = feed.commit({ ...holding, startedTurnId: turn.query.turnId });
@@ -124,17 +131,23 @@ export class Runner {
     if (releasing !== undefined) this.#options.lifetime.hold(releasing);
   }
 
-  /** Takes a turn, starts it where nothing runs, and brings its question into the log. Rejects as the log does. */
-  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">): Promise<Committed> {
+  /**
+   * Takes a turn, starts it where nothing runs, and brings its question into the log. One that may have been asked elsewhere
+   * (`isRepeat`) starts when the log has taken it. Rejects as the log does.
+   */
+  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">, isRepeat: boolean): Promise<Committed> {
     const { feed, tenure } = this.#options;
     if (tenure.state.name !== "other") this.queue.push(turn);
+    if (isRepeat) this.#unanswered.add(turn);
+    const isNext = this.#mayStart() && this.queue.inOrder()[0] === turn;
     const isStarted = this.#start() === turn;
+    if (isNext && !isStarted) this.#startTold.add(turn);
     const committing = feed.commit({
       events: [turn.toEvent()],
       ...extra,
       // Also where it seems ours: a lease under which nothing ran was not renewed.
-      ...((isStarted || tenure.state.name === "nobody") && { lease: "claim" }),
-      ...(isStarted && { startedTurnId: turn.query.turnId }),
+      ...((isNext || tenure.state.name === "nobody") && { lease: "claim" }),
+      ...(isNext && { startedTurnId: turn.query.turnId }),
     }).then((committed) => {
       const [event] = committed.events;
       // The log knew the query already. Before anybody goes on who has waited for this answer.
@@ -144,6 +157,13 @@ export class Runner {
     this.#ends.asked(turn, committing);
     if (isStarted) this.#told(committing);
     return committing;
+  }
+
+  /** The log has taken a question; `isNewest` where nothing is to be read or adopted before it. */
+  answered(turnId: string, isNewest: boolean): void {
+    const turn = this.queue.inOrder().find(({ query }) => query.turnId === turnId);
+    if (turn === undefined || !this.#unanswered.delete(turn)) return;
+    if (isNewest) this.startNext();
   }
 
   /** Stops one turn, running or waiting, by the id of its query. Answers whether there was one. */
@@ -178,14 +198,14 @@ export class Runner {
   /** Drops a turn: the question is not in the log, or is there as another turn. What was shown of it is taken back. */
   drop(turn: Turn): void {
     this.queue.delete(turn);
-    if (this.#running?.turn === turn) this.#release("");
+    if (this.#running?.turn === turn) this.#takeBack("");
   }
 
   /** The log has the end of a turn that waits or runs here. What was shown of it is made to be what it came to. */
   overrule(turn: Turn, ended: TerminalEvent): void {
     this.queue.delete(turn);
     if (this.#running?.turn === turn) {
-      this.#release(ended.kind === "response" ? ended.content : ended.partial);
+      this.#takeBack(ended.kind === "response" ? ended.content : ended.partial);
     }
   }
 
@@ -200,7 +220,7 @@ export class Runner {
   /** Drops everything: another worker runs the session's turns, and may continue with different text. */
   yield(): void {
     this.queue.removeAll();
-    this.#release("");
+    this.#takeBack("");
     this.#options.onDisowned();
   }
 
@@ -233,10 +253,15 @@ export class Runner {
     cancelTimer?.();
   }
 
+  #mayStart(): boolean {
+    return this.#running === undefined && !this.#isEnding && this.#options.mayStart();
+  }
+
   /** Takes a turn out of the queue and asks the model. */
   #start(): Turn | undefined {
-    const { clock, feed, lifetime, mayStart } = this.#options;
-    if (this.#running !== undefined || this.#isEnding || !mayStart()) return undefined;
+    const { clock, feed, lifetime } = this.#options;
+    const [first] = this.queue.inOrder();
+    if (first === undefined || this.#unanswered.has(first) || !this.#mayStart()) return undefined;
     const turn = this.queue.next();
     if (turn === undefined) return undefined;
     const running = new RunningTurn(turn, { clock, connections: feed.connections });
@@ -285,6 +310,13 @@ export class Runner {
     if (running.isReleased) return;
     this.#running = undefined;
     this.startNext();
+  }
+
+  /** Gives the running turn up; what its model has written since the last checkpoint is for nobody. */
+  #takeBack(shown: string): void {
+    const turn = this.#running?.turn;
+    if (turn !== undefined && !hasEnded(turn.state)) this.#options.onInVain(turn);
+    this.#release(shown);
   }
 
   /** Gives the running turn up: from this moment on nothing runs here. See {@linkcode RunningTurn.release}. */

@@ -23,6 +23,12 @@ import { checkOptions } from "./query_options.ts";
 import { Repeats } from "./repeats.ts";
 import { Turns, type TurnsDeps, type TurnsSettings } from "./turns.ts";
 
+/**
+ * For so long after a resume a query may be one that another worker is still writing, or that was not read here yet: a write is
+ * tried for 15 seconds, and the log is looked at every 15.
+ */
+export const RESEND_WINDOW_MS = 30_000;
+
 export interface SessionSettings extends TurnsSettings {
   allowedModels: readonly string[];
   /** Turns that may wait; 0 for any number. */
@@ -169,7 +175,7 @@ export class Session {
     const committing = this.#turns.submit(turn, {
       ...(stop && { stop }),
       ...(policy === "reject" && { onlyIfIdle: true }),
-    });
+    }, this.#mayBeRepeat(connection, frame));
     lifetime.hold(
       committing.then(
         (committed) => this.#onTaken(connection, frame, { turn, displaced, committed }),
@@ -258,6 +264,12 @@ export class Session {
     if (this.#turns.isHere) return undefined;
     if (policy === "interrupt") return { which: "running", reason: "interrupted" };
     return policy === "latest" ? { which: "waiting", reason: "superseded" } : undefined;
+  }
+
+  /** Whether a client that has just resumed may have asked this at another worker, and been cut off before the answer. */
+  #mayBeRepeat({ request, enteredAt }: Connection, { id }: QueryFrame): boolean {
+    return id !== undefined && request.resume !== undefined &&
+      this.#deps.clock.now() - enteredAt < RESEND_WINDOW_MS;
   }
 
   /** What a query's policy asks of the turns of this worker. */

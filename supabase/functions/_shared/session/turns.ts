@@ -25,7 +25,7 @@ import { isTerminal, type LogEvent, type QueryEvent, type TerminalEvent } from "
 import { renderError, renderStatus, type StatusFields } from "../protocol/render.ts";
 import type { StatusFrame } from "../protocol/server_frames.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
-import { type AccountDeps, accountFor } from "./accounts.ts";
+import { type AccountDeps, accountFor, accountForVain } from "./accounts.ts";
 import type { Connection } from "./connection.ts";
 import { Feed } from "./feed.ts";
 import { payersOf } from "./payers.ts";
@@ -126,6 +126,7 @@ export class Turns {
         if (turn === this.runner.running) options.memory.answered();
         accountFor(turn, ended, record, deps);
       },
+      onInVain: (turn) => accountForVain(turn, record, deps),
       onUnwritten: (ended, thrown) => this.#onUnwritten(ended, thrown),
       onLost: () => this.#takeover.look(),
       onDisowned: () => this.#onDisowned(),
@@ -171,12 +172,12 @@ export class Turns {
     return told ?? (this.isElsewhere ? byTurn(this.#begunBefore) ?? elsewhere[0] : undefined);
   }
 
-  /** Takes a turn and brings its question into the log. Rejects as the log does. */
-  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">): Promise<Committed> {
+  /** Takes a turn and brings its question into the log: see {@linkcode Runner.submit}. */
+  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">, isRepeat: boolean): Promise<Committed> {
     this.queries.accept(turn);
     // The other one finds it in the log.
     if (this.isElsewhere) this.queries.detachAll();
-    return this.runner.submit(turn, extra);
+    return this.runner.submit(turn, extra, isRepeat);
   }
 
   /** The store has the wish that these be stopped; whoever runs them hears of it sooner this way. */
@@ -287,8 +288,14 @@ export class Turns {
     return name === "self" || name === "nobody" && this.elsewhere === 0;
   }
 
-  #onAnswer({ lease, openTurns = [] }: Committed): void {
+  #onAnswer({ lease, openTurns = [], events: [event] }: Committed): void {
     for (const open of openTurns) (this.#inherited ??= new Map()).set(open.query.turnId, open);
+    if (event?.kind === "query") {
+      this.runner.answered(
+        event.turnId,
+        this.#inherited === undefined && event.seq === this.feed.lastSeq + 1,
+      );
+    }
     if (lease.holder === "other" && this.runner.isBusy) this.runner.yield();
   }
 
