@@ -1,7 +1,7 @@
 /** How often the model is asked for one query: once, whatever the client sends again, and to whom. */
 
 import assert from "node:assert/strict";
-import { RESEND_WINDOW_MS } from "../../../supabase/functions/_shared/session/session.ts";
+import { RESEND_WINDOW_MS } from "../../../supabase/functions/_shared/session/repeats.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { startTwoClients, startTwoWorkers } from "../../support/two_workers.ts";
 

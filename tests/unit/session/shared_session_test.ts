@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";
 import { resumeAt, startTwoClients, startTwoWorkers } from "../../support/two_workers.ts";
-import { RESEND_WINDOW_MS } from "../../../supabase/functions/_shared/session/session.ts";
+import { RESEND_WINDOW_MS } from "../../../supabase/functions/_shared/session/repeats.ts";
 import { startWorkers } from "../../support/workers.ts";
 
 Deno.test("[TO5] deltas of another worker's answer are shown while it writes, from the start", async () => {

@@ -6,63 +6,18 @@
  * and one that turns out to be another worker's is dropped without a trace.
  */
 
-import type { ActivityReporter } from "../activity/reporter.ts";
 import type { StopReason, Turn } from "../agent/turn.ts";
 import { TurnQueue } from "../agent/turn_queue.ts";
 import { hasEnded } from "../agent/turn_machine.ts";
 import { AgentError } from "../errors.ts";
-import type {
-  Clock,
-  Committed,
-  LanguageModel,
-  LogWrite,
-  ModelRequest,
-  SessionRecord,
-  StopRequest,
-  WorkerLifetime,
-} from "../ports.ts";
+import type { Committed, LogWrite, StopRequest } from "../ports.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
 import { renderThinking } from "../protocol/render.ts";
-import type { Checkpoints } from "./checkpoints.ts";
 import type { Connection } from "./connection.ts";
-import type { Feed } from "./feed.ts";
 import { RunningTurn } from "./running_turn.ts";
-import type { Tenure } from "./tenure.ts";
+import type { RunnerOptions } from "./runner_options.ts";
+import { isLost } from "./tenure.ts";
 import { TurnEnds } from "./turn_ends.ts";
-
-export interface RunnerDeps {
-  clock: Clock;
-  model: LanguageModel;
-  lifetime: WorkerLifetime;
-  activity: ActivityReporter;
-  checkpoints: Checkpoints;
-  /** A lease is renewed after so long without a checkpoint, in milliseconds. */
-  renewLeaseMs: number;
-}
-
-export interface RunnerOptions extends RunnerDeps {
-  record: SessionRecord;
-  feed: Feed;
-  tenure: Tenure;
-  /** Whether a turn may start: not before those that were asked earlier, and that nobody answers yet. */
-  mayStart(): boolean;
-  /** What to ask the model, at the moment when the turn starts. */
-  requestFor(turn: Turn): ModelRequest;
-  /** Whether the question has its place in the log: only then may its start be told apart from it. */
-  isCommitted(turn: Turn): boolean;
-  /** Called with each piece of the answer, and with an empty one when it starts. `offset` is in UTF-16 units. */
-  onText(turn: Turn, offset: number): void;
-  /** Called when a turn has ended here, before its end is in the log. */
-  onEnded(turn: Turn, ended: TerminalEvent): void;
-  /** Called when a turn is given up while its model is still asked: another worker answers the query, or nobody. */
-  onInVain(turn: Turn): void;
-  /** Called when a turn's end could not be brought into the log: `lease_lost` where another worker runs the turns. */
-  onUnwritten(ended: TerminalEvent, thrown: unknown): void;
-  /** Called when a write was refused because another worker has taken over. */
-  onLost(): void;
-  /** Called when what ran and waited here was dropped: it is another worker's, or nobody's. */
-  onDisowned(): void;
-}
 
 export class Runner {
   readonly queue = new TurnQueue();
@@ -124,9 +79,8 @@ export class Runner {
     lifetime.hold(committing.catch((thrown) => isLost(thrown) && this.#lose()));
   }
 
-  /** Gives the lease up where nothing runs or waits here. */
+  /** Gives the lease up if nothing runs or waits here. */
   releaseIdle(): void {
-    if (this.isBusy) return;
     const releasing = this.#ends.releaseIdle()?.catch((thrown) => isLost(thrown) && this.#lose());
     if (releasing !== undefined) this.#options.lifetime.hold(releasing);
   }
@@ -262,8 +216,7 @@ export class Runner {
     const { clock, feed, lifetime } = this.#options;
     const [first] = this.queue.inOrder();
     if (first === undefined || this.#unanswered.has(first) || !this.#mayStart()) return undefined;
-    const turn = this.queue.next();
-    if (turn === undefined) return undefined;
+    const turn = this.queue.next() ?? first;
     const running = new RunningTurn(turn, { clock, connections: feed.connections });
     this.#running = running;
     running.done = this.#run(running);
@@ -387,8 +340,4 @@ export class Runner {
     this.yield();
     this.#options.onLost();
   }
-}
-
-function isLost(thrown: unknown): boolean {
-  return thrown instanceof AgentError && thrown.code === "lease_lost";
 }

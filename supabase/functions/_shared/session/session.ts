@@ -20,14 +20,9 @@ import type { Connection } from "./connection.ts";
 import type { Feed } from "./feed.ts";
 import { FeedbackTaker } from "./feedback_taker.ts";
 import { checkOptions } from "./query_options.ts";
-import { Repeats } from "./repeats.ts";
-import { Turns, type TurnsDeps, type TurnsSettings } from "./turns.ts";
-
-/**
- * For so long after a resume a query may be one that another worker is still writing, or that was not read here yet: a write is
- * tried for 15 seconds, and the log is looked at every 15.
- */
-export const RESEND_WINDOW_MS = 30_000;
+import { mayBeRepeat, Repeats } from "./repeats.ts";
+import { Turns } from "./turns.ts";
+import type { TurnsDeps, TurnsSettings } from "./turns_options.ts";
 
 export interface SessionSettings extends TurnsSettings {
   allowedModels: readonly string[];
@@ -148,7 +143,7 @@ export class Session {
   submit(connection: Connection, frame: QueryFrame): void {
     const known = frame.id === undefined ? undefined : this.#turns.queries.get(frame.id);
     if (known !== undefined) {
-      if (!connection.isLive) return this.#takeWhenLive(connection, frame, known);
+      if (!connection.isLive) return this.#repeats.takeWhenLive(connection, frame, known);
       // The log may no longer know it, and then neither do we.
       return this.#repeats.answer(connection, frame, { known, anew: () => this.submit(connection, frame) });
     }
@@ -175,7 +170,7 @@ export class Session {
     const committing = this.#turns.submit(turn, {
       ...(stop && { stop }),
       ...(policy === "reject" && { onlyIfIdle: true }),
-    }, this.#mayBeRepeat(connection, frame));
+    }, mayBeRepeat(connection, frame, this.#deps.clock.now()));
     lifetime.hold(
       committing.then(
         (committed) => this.#onTaken(connection, frame, { turn, displaced, committed }),
@@ -266,12 +261,6 @@ export class Session {
     return policy === "latest" ? { which: "waiting", reason: "superseded" } : undefined;
   }
 
-  /** Whether a client that has just resumed may have asked this at another worker, and been cut off before the answer. */
-  #mayBeRepeat({ request, enteredAt }: Connection, { id }: QueryFrame): boolean {
-    return id !== undefined && request.resume !== undefined &&
-      this.#deps.clock.now() - enteredAt < RESEND_WINDOW_MS;
-  }
-
   /** What a query's policy asks of the turns of this worker. */
   #displacedBy(policy: QueuePolicy): readonly Turn[] {
     const { running, queue } = this.#turns.runner;
@@ -316,7 +305,7 @@ export class Session {
     if (event?.kind === "query" && event.turnId !== turn.query.turnId) {
       this.#turns.drop(turn);
       this.#returnNotes(turn, event.feedback);
-      if (!connection.isLive) return this.#takeWhenLive(connection, frame, event);
+      if (!connection.isLive) return this.#repeats.takeWhenLive(connection, frame, event);
       return this.#repeats.answerFromLog(connection, frame, event);
     }
     this.#turns.passOn(reached, reason);
@@ -324,15 +313,6 @@ export class Session {
     if (turn.state === "running") {
       this.feed.broadcast(renderThinking(turn.query, this.#deps.clock.now()), connection.id);
     }
-  }
-
-  /** The answer to a query that was sent again has its `seq`, or that of its end: the replay comes first. */
-  #takeWhenLive(connection: Connection, frame: QueryFrame, { queryId }: { queryId: string }): void {
-    const { cursor } = connection;
-    this.feed.whenLive(connection, queryId, () => {
-      // The replay has just brought the end.
-      if ((this.#turns.queries.get(queryId)?.terminalSeq ?? 0) <= cursor) connection.handOn(frame);
-    });
   }
 
   /** The question has no place in the log, as far as is known: nothing was taken. */

@@ -4,7 +4,8 @@
  */
 
 import type { ContinuePolicy } from "../config.ts";
-import { toAgentError } from "../errors.ts";
+import type { StopReason } from "../agent/turn.ts";
+import { AgentError, toAgentError } from "../errors.ts";
 import type { CancelTimer, Clock, Log, OpenTurn, WorkerLifetime } from "../ports.ts";
 import type { Feed } from "./feed.ts";
 import type { Tenure } from "./tenure.ts";
@@ -138,4 +139,13 @@ export function inherit(open: OpenTurn, policy: ContinuePolicy): Inheritance {
   if (policy === "interrupt" || starts >= MAX_STARTS) return { kind: "interrupt", text: partial };
   // Some models refuse a beginning that ends in a space, and all begin the next word with one.
   return { kind: "run", text: policy === "continue" ? partial.trimEnd() : "" };
+}
+
+/** Why a turn that is not to be run on is stopped. */
+export function whyOf(fate: Exclude<ReturnType<typeof inherit>, { kind: "run" }>): StopReason {
+  if (fate.kind === "cancel") return { signal: "cancel", reason: fate.reason };
+  const error = new AgentError("interrupted", "the worker that wrote the answer is gone", {
+    retryable: true,
+  });
+  return { signal: "interrupt", error };
 }

@@ -6,57 +6,26 @@
  */
 
 import { History } from "../agent/history.ts";
-import { type StopReason, Turn } from "../agent/turn.ts";
-import type { ContinuePolicy } from "../config.ts";
-import { AgentError, toAgentError } from "../errors.ts";
-import type { SessionMemory } from "../guard/memory_budget.ts";
-import type {
-  Committed,
-  EventLog,
-  Log,
-  LogWrite,
-  OpenTurn,
-  SessionRecord,
-  StopRequest,
-  StoredSession,
-} from "../ports.ts";
+import { Turn } from "../agent/turn.ts";
+import { toAgentError } from "../errors.ts";
+import type { Committed, LogWrite, OpenTurn, SessionRecord, StopRequest, StoredSession } from "../ports.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
 import { isTerminal, type LogEvent, type QueryEvent, type TerminalEvent } from "../protocol/log_event.ts";
-import { renderError, renderStatus, type StatusFields } from "../protocol/render.ts";
+import { renderError } from "../protocol/render.ts";
 import type { StatusFrame } from "../protocol/server_frames.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
-import { type AccountDeps, accountFor, accountForVain } from "./accounts.ts";
+import { acknowledge, answeredElsewhere } from "./acknowledgement.ts";
+import { accountFor, accountForVain } from "./accounts.ts";
 import type { Connection } from "./connection.ts";
 import { Feed } from "./feed.ts";
 import { payersOf } from "./payers.ts";
-import { type ModelSettings, requestFor } from "./model_request.ts";
+import { requestFor } from "./model_request.ts";
 import { type KnownQuery, QueryIndex } from "./query_index.ts";
-import { Runner, type RunnerDeps } from "./runner.ts";
-import { Tail, type TailDeps } from "./tail.ts";
-import { inherit, Takeover } from "./takeover.ts";
+import { Runner } from "./runner.ts";
+import { Tail } from "./tail.ts";
+import { inherit, Takeover, whyOf } from "./takeover.ts";
 import { Tenure } from "./tenure.ts";
-
-export interface TurnsSettings extends ModelSettings {
-  maxHistory: number;
-  maxEvents: number;
-  continuePolicy: ContinuePolicy;
-}
-
-export interface TurnsDeps extends RunnerDeps, AccountDeps, TailDeps {
-  log: Log;
-  eventLog: EventLog;
-  settings: TurnsSettings;
-}
-
-export interface TurnsOptions {
-  /** Shared by all sessions. */
-  deps: TurnsDeps;
-  memory: SessionMemory;
-  /** Called with each event of the log. */
-  onEvent(event: LogEvent): void;
-  /** Called when the store says that the session is no more. */
-  onGone(): void;
-}
+import type { TurnsDeps, TurnsOptions } from "./turns_options.ts";
 
 export class Turns {
   readonly feed: Feed;
@@ -140,7 +109,6 @@ export class Turns {
       tenure: this.#tenure,
       isNeeded: () => this.runner.isUnclaimed || this.feed.connections.size > 0 && this.elsewhere > 0,
       onElsewhere: () => this.tail.ask(),
-      // Something of what was in doubt may have been appended.
       onFenced: (seq) => tell({ kind: "appended", seq }),
       onGone: () => options.onGone(),
     });
@@ -164,18 +132,13 @@ export class Turns {
 
   /** The query that another worker answers, as far as is known here; undefined where none does. */
   get answeredElsewhere(): KnownQuery | undefined {
-    const { elsewhere } = this.queries;
-    const byTurn = (turnId?: string): KnownQuery | undefined =>
-      elsewhere.find((known) => known.turnId === turnId);
-    const told = byTurn(this.tail.remote?.turnId);
-    // Whoever holds the lease answers one: that which had been begun when this worker came, or the oldest.
-    return told ?? (this.isElsewhere ? byTurn(this.#begunBefore) ?? elsewhere[0] : undefined);
+    const { queries, tail, isElsewhere } = this;
+    return answeredElsewhere({ queries, tail, isElsewhere, begunBefore: this.#begunBefore });
   }
 
   /** Takes a turn and brings its question into the log: see {@linkcode Runner.submit}. */
   submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">, isRepeat: boolean): Promise<Committed> {
     this.queries.accept(turn);
-    // The other one finds it in the log.
     if (this.isElsewhere) this.queries.detachAll();
     return this.runner.submit(turn, extra, isRepeat);
   }
@@ -242,19 +205,8 @@ export class Turns {
 
   /** The `status` that answers a query: that it waits, or that it is being answered. */
   acknowledge(queryId: string, at: number): StatusFrame {
-    const known = this.queries.get(queryId);
-    const fields: StatusFields = {
-      in_reply_to: queryId,
-      ...(known && { turn_id: known.turnId }),
-      ...(known?.seq && { seq: known.seq }),
-    };
-    const queued = (position: number): StatusFrame =>
-      renderStatus("queued", "Queued", at, { ...fields, data: { position } });
-    if (known?.turn?.state === "queued") return queued(this.runner.queue.position(known.turn));
-    const running = this.answeredElsewhere;
-    const waiting = this.queries.elsewhere.filter((other) => other !== running);
-    if (known !== undefined && waiting.includes(known)) return queued(waiting.indexOf(known) + 1);
-    return renderStatus("thinking", "Thinking...", at, fields);
+    const { queries, runner } = this;
+    return acknowledge(queryId, at, { queries, runner, answeredElsewhere: this.answeredElsewhere });
   }
 
   /** Starts nothing more; see {@linkcode Runner.drain}. */
@@ -414,12 +366,4 @@ export class Turns {
     this.runner.announceTo(connection);
     this.#takeover.look();
   }
-}
-
-function whyOf(fate: Exclude<ReturnType<typeof inherit>, { kind: "run" }>): StopReason {
-  if (fate.kind === "cancel") return { signal: "cancel", reason: fate.reason };
-  const error = new AgentError("interrupted", "the worker that wrote the answer is gone", {
-    retryable: true,
-  });
-  return { signal: "interrupt", error };
 }
