@@ -81,8 +81,8 @@ export class Runner {
 
   /** Gives the lease up if nothing runs or waits here. */
   releaseIdle(): void {
-    const releasing = this.#ends.releaseIdle()?.catch((thrown) => isLost(thrown) && this.#lose());
-    if (releasing !== undefined) this.#options.lifetime.hold(releasing);
+    const releasing = this.#ends.releaseIdle();
+    if (releasing) this.#options.lifetime.hold(releasing.catch((thrown) => isLost(thrown) && this.#lose()));
   }
 
   /**
@@ -105,7 +105,9 @@ export class Runner {
     }).then((committed) => {
       const [event] = committed.events;
       // The log knew the query already. Before anybody goes on who has waited for this answer.
-      if (event?.kind === "query" && event.turnId !== turn.query.turnId) this.drop(turn);
+      if (event?.kind !== "query" || event.turnId === turn.query.turnId) return committed;
+      this.drop(turn);
+      this.startNext();
       return committed;
     });
     this.#ends.asked(turn, committing);
@@ -116,8 +118,7 @@ export class Runner {
   /** The log has taken a question; `isNewest` where nothing is to be read or adopted before it. */
   answered(turnId: string, isNewest: boolean): void {
     const turn = this.queue.inOrder().find(({ query }) => query.turnId === turnId);
-    if (turn === undefined || !this.#unanswered.delete(turn)) return;
-    if (isNewest) this.startNext();
+    if (turn && this.#unanswered.delete(turn) && isNewest) this.startNext();
   }
 
   /** Stops one turn, running or waiting, by the id of its query. Answers whether there was one. */
@@ -231,7 +232,6 @@ export class Runner {
     running.isStartTold = true;
     running.isUnclaimed = false;
     this.#renewedAt = this.#options.clock.now();
-    // Whoever made the write hears of its failure.
     running.started = committing.then(() => {}, () => {
       running.isStartTold = false;
       running.isUnclaimed = true;
