@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { MAX_LOG_CHARS } from "../../../supabase/functions/_shared/session/memory_store.ts";
 import { startAgent, type TestAgent, type TestClient, until } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
-import { resumeAt, startTwoWorkers } from "../../support/two_workers.ts";
 
 /** A session with `turns` whole turns, so twice as many events. */
 async function conversation(agent: TestAgent, turns: number, query = ""): Promise<TestClient> {
@@ -185,23 +184,4 @@ Deno.test("[RS2] [LM4] events that are gone before a slow replay gets to them ar
   assert.deepEqual(slow.closed, { code: 3008, reason: "Slow consumer" });
   const from = slow.seqs[0] ?? 0;
   assert.deepEqual(slow.seqs, Array.from({ length: slow.seqs.length }, (_, index) => from + index));
-});
-
-Deno.test("[RS1] a resume reads what it replays once", async () => {
-  const { workers, a, b, client } = await startTwoWorkers({ asks: { 1: "1", 2: "2" } });
-  a.model.last.finish("1!");
-  await settle();
-  const reads: number[] = [];
-  const read = b.store.read.bind(b.store);
-  b.store.read = (sessionId, range): ReturnType<typeof read> => {
-    reads.push(range.afterSeq);
-    return read(sessionId, range);
-  };
-  const later = await resumeAt(b, client, 1);
-  assert.deepEqual(later.seqs, [2, 3]);
-  // What comes while it is being shown is read, and shown after it.
-  a.model.last.finish("2!");
-  await workers.pass(100);
-  assert.deepEqual(later.seqs, [2, 3, 4]);
-  assert.deepEqual(reads, [3]);
 });

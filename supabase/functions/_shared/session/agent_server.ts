@@ -188,9 +188,10 @@ export class AgentServer {
     const { feed } = session;
     if (identity.kind === "anonymous") this.#admission.checkSession(feed.connections.size);
     if (!connection.enter(session)) return;
+    const { address } = connection.request;
     connection.limitKeys = identity.kind === "user"
       ? [userKey(identity.userId)]
-      : payersOf(session.record, connection.request.address);
+      : payersOf(session.record, address);
     connection.cursor = resumed === undefined ? 0 : resumed.from_seq - 1;
     session.touch();
     this.#welcome(connection, opened);
@@ -199,7 +200,7 @@ export class AgentServer {
     if (identity.kind === "user") this.#tokenExpiry.watch(connection, identity.expiresAt);
     if (connection.request.heartbeat) this.#heartbeats.add(connection);
     lifetime.hold(
-      feed.replay(connection, opened.newest).catch((thrown) => {
+      feed.replay(connection).catch((thrown) => {
         if (toAgentError(thrown).code === "unknown_session") this.#registry.gone(session);
         else this.#handshake.refuse(connection, thrown);
       }),

@@ -123,17 +123,15 @@ export class Feed {
   /**
    * Shows a connection everything after its cursor, at the pace at which it reads, and makes it live. Events that fall
    * out of the log before a slow reader got to them would be a silent hole: it is closed instead, and told so on resume.
-   * `known` are the newest events, in their order, where they were read a moment ago.
    */
-  async replay(connection: Connection, known: readonly LogEvent[] = []): Promise<void> {
+  async replay(connection: Connection): Promise<void> {
     const { record: { sessionId }, eventLog, onLive } = this.#options;
     connection.isLive = false;
-    const start = known.findIndex(({ seq }) => seq === connection.cursor + 1);
-    let ready = start < 0 ? undefined : { events: known.slice(start), lastSeq: this.#lastSeq };
     while (connection.cursor < this.#lastSeq) {
-      const { events, lastSeq } = ready ??
-        await eventLog.read(sessionId, { afterSeq: connection.cursor, limit: PAGE });
-      ready = undefined;
+      const { events, lastSeq } = await eventLog.read(sessionId, {
+        afterSeq: connection.cursor,
+        limit: PAGE,
+      });
       // Nobody is shown what this worker does not know itself.
       if (lastSeq > this.#lastSeq) await this.catchUp(lastSeq);
       if (connection.isGone) return;

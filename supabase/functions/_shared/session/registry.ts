@@ -6,7 +6,6 @@ import type { Identity } from "../guard/identity.ts";
 import type { SessionOwner, SessionRecord, SessionStore, StoredSession } from "../ports.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";
-import type { LogEvent } from "../protocol/log_event.ts";
 import { stamp } from "../protocol/render.ts";
 import { IdleSweep } from "./idle_sweep.ts";
 import { relieveMemory } from "./memory_relief.ts";
@@ -44,8 +43,6 @@ export interface OpenedSession {
   resumeToken: string | undefined;
   /** Undefined where no resume was asked for. */
   resumed: Resumed | undefined;
-  /** The newest events, as they were read for it. */
-  newest?: readonly LogEvent[];
 }
 
 /** Takes a session that was opened. Called in the same moment, so that the session cannot go in between. */
@@ -187,8 +184,7 @@ export class SessionRegistry {
       if (stored === undefined) return false;
       const resumeToken = stored.record.owner.kind === "anonymous" ? resume.token : undefined;
       const resumed = judgeResume(stored.tail, resume.lastSeq);
-      const newest = stored.tail.events;
-      return await this.#restore(stored, search, (session) => enter({ session, resumeToken, resumed, newest }));
+      return await this.#restore(stored, search, (session) => enter({ session, resumeToken, resumed }));
     } finally {
       this.#searches.delete(search);
     }

@@ -95,10 +95,7 @@ export class Turns {
         if (turn === this.runner.running) options.memory.answered();
         accountFor(turn, ended, record, deps);
       },
-      onInVain: (turn) => {
-        options.memory.answered();
-        accountForVain(turn, record, deps);
-      },
+      onInVain: (turn) => accountForVain(turn, record, deps),
       onUnwritten: (ended, thrown) => this.#onUnwritten(ended, thrown),
       onLost: () => this.#takeover.look(),
       onDisowned: () => this.#onDisowned(),
