@@ -15,9 +15,7 @@ export function step(event: SeenEvent, cursor: number, visit: Pick<Visit, "resen
   const wasResent = visit.resent.has(key);
   if (isAck) {
     if (seq <= cursor) return "known";
-    if (seq === cursor + 1) return "news";
-    // The present status of a query that was sent again is not bound to the replay.
-    return wasResent ? "known" : "ahead";
+    return seq === cursor + 1 ? "news" : "ahead";
   }
   if (seq === cursor + 1) return "news";
   if (seq > cursor + 1) return "ahead";

@@ -26,7 +26,6 @@ async function main(): Promise<number> {
     return 2;
   }
   const again = Deno.args.includes("--seed") ? Deno.args : [...Deno.args, "--seed", options.seed];
-  say(`seed ${options.seed}: deno task chaos ${again.join(" ")}`);
   const interrupted = new AbortController();
   const parts: Part[] = [];
   let verdict: number | undefined;
@@ -45,6 +44,8 @@ async function main(): Promise<number> {
     Deno.exit(verdict ?? INTERRUPTED);
   };
   for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, onSignal);
+  // Not before a signal is listened to: whoever has read it may send one.
+  say(`seed ${options.seed}: deno task chaos ${again.join(" ")}`);
   try {
     const { left } = await runChaos(options, {
       onProgress: say,

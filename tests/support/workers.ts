@@ -2,126 +2,43 @@
 
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
-import type { Committed, LogPage, LogRange, LogWrite } from "../../supabase/functions/_shared/ports.ts";
-import { AgentError } from "../../supabase/functions/_shared/errors.ts";
 import type { ContinuePolicy } from "../../supabase/functions/_shared/config.ts";
 import { type AgentOptions, CountedIds, startAgent, type TestAgent } from "./agent_harness.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
+import { GOOD_WAY, UnrulyStore, type Way } from "./unruly_store.ts";
 
 /** The default of `TURN_LEASE_MS`. */
 export const LEASE_MS = 5000;
 
-export interface TestWorker extends TestAgent {
+/** When the copies of the relay's n-th message arrive, in milliseconds after it was sent. */
+const RELAY_MODES = {
+  up: (): number[] => [0],
+  down: (): number[] => [],
+  slow: (): number[] => [400],
+  lossy: (n: number): number[] => n % 2 === 0 ? [0] : [],
+  doubling: (): number[] => [0, 400],
+  shuffling: (n: number): number[] => [[0, 400, 50, 700][n % 4] ?? 0],
+} satisfies Record<string, (n: number) => number[]>;
+export type RelayMode = keyof typeof RELAY_MODES;
+
+export interface TestWorker extends TestAgent, Way {
   name: string;
   /** Cuts it off from the store, the relay and the model's answers; nothing tells the others. */
   kill(): void;
-  /** While set, the store cannot be reached from here. */
-  isCutOff: boolean;
-  /** While set, the store does what it is asked, and the answer is lost. */
-  losesAnswers: boolean;
-  /** How long the store takes to answer, in milliseconds. */
-  latencyMs: number;
 }
 
 export interface Workers {
   clock: ManualClock;
   /** As an operator sees it. */
   store: MemoryStore;
-  /** Whether calls between the workers arrive. */
+  relay: RelayMode;
+  /** Whether calls between the workers arrive: sets {@linkcode relay} to `up` or `down`. */
   isRelayUp: boolean;
+  /** Whether a worker was killed whose write may be done after that. Nobody is told of it. */
+  leavesLateWrites: boolean;
   start(name: string, limits?: Pick<AgentOptions, "maxSessions" | "maxMemoryBytes">): TestWorker;
   /** Time passes, and what can go on then does. */
   pass(ms: number): Promise<void>;
-}
-
-/** What a worker's way to the store is like at this moment. */
-interface Way {
-  isCut: boolean;
-  losesAnswers: boolean;
-  latencyMs: number;
-}
-
-/** A worker's way to the store, which can be cut. */
-class CutStore extends MemoryStore {
-  readonly #inner: MemoryStore;
-  readonly #clock: ManualClock;
-  readonly #way: () => Way;
-  #before: Promise<unknown> = Promise.resolve();
-  #underWay = 0;
-
-  constructor(inner: MemoryStore, clock: ManualClock, way: () => Way) {
-    super({ clock, maxEvents: 1000 });
-    this.#inner = inner;
-    this.#clock = clock;
-    this.#way = way;
-  }
-
-  override create(...args: Parameters<MemoryStore["create"]>): Promise<void> {
-    return this.#reach(() => this.#inner.create(...args));
-  }
-
-  override find(...args: Parameters<MemoryStore["find"]>): ReturnType<MemoryStore["find"]> {
-    return this.#reach(() => this.#inner.find(...args));
-  }
-
-  override list(...args: Parameters<MemoryStore["list"]>): ReturnType<MemoryStore["list"]> {
-    return this.#reach(() => this.#inner.list(...args));
-  }
-
-  override remove(sessionId: string): Promise<void> {
-    return this.#reach(() => this.#inner.remove(sessionId));
-  }
-
-  override commit(sessionId: string, write: LogWrite): Promise<Committed> {
-    return this.#write(() => this.#inner.commit(sessionId, write));
-  }
-
-  override read(sessionId: string, range: LogRange): Promise<LogPage> {
-    return this.#reach(() => this.#inner.read(sessionId, range));
-  }
-
-  override heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
-    return this.#reach(() => this.#inner.heads(sessionIds));
-  }
-
-  override recordFeedback(
-    ...args: Parameters<MemoryStore["recordFeedback"]>
-  ): ReturnType<MemoryStore["recordFeedback"]> {
-    return this.#reach(() => this.#inner.recordFeedback(...args));
-  }
-
-  /** A write waits for the answers to those before it; what only reads may overtake them, and be overtaken. */
-  async #write<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#way().latencyMs === 0 && this.#underWay === 0) return await this.#ask(work);
-    this.#underWay++;
-    const asked = this.#before.then(() => this.#reach(work)).finally(() => this.#underWay--);
-    this.#before = asked.catch(() => {});
-    return await asked;
-  }
-
-  async #reach<T>(work: () => Promise<T>): Promise<T> {
-    const { latencyMs } = this.#way();
-    if (latencyMs === 0) return await this.#ask(work);
-    await this.#wait(latencyMs / 2);
-    try {
-      return await this.#ask(work);
-    } finally {
-      await this.#wait(latencyMs / 2);
-    }
-  }
-
-  async #ask<T>(work: () => Promise<T>): Promise<T> {
-    const { isCut, losesAnswers } = this.#way();
-    const lost = new AgentError("store_unavailable", "Cannot reach the store", { retryable: true });
-    if (isCut) throw lost;
-    const answer = await work();
-    if (losesAnswers) throw lost;
-    return answer;
-  }
-
-  #wait(ms: number): Promise<void> {
-    return new Promise((resolve) => void this.#clock.after(ms, resolve));
-  }
 }
 
 export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: number } = {}): Workers {
@@ -129,21 +46,37 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
   const store = new MemoryStore({ clock, maxEvents: options.maxEvents ?? 1000, leaseMs: LEASE_MS });
   const ids = new CountedIds();
   const alive = new Map<string, TestWorker>();
+  let messages = 0;
   const workers: Workers = {
     clock,
     store,
-    isRelayUp: true,
+    relay: "up",
+    leavesLateWrites: false,
+    get isRelayUp(): boolean {
+      return this.relay !== "down";
+    },
+    set isRelayUp(isUp: boolean) {
+      this.relay = isUp ? "up" : "down";
+    },
     start(name, limits = {}): TestWorker {
       const call = (sessionId: string, message: SessionCall): void => {
-        if (!alive.has(name) || !workers.isRelayUp) return;
-        for (const [other, { server }] of alive) {
-          if (other !== name) queueMicrotask(() => server.receive(sessionId, structuredClone(message)));
+        if (!alive.has(name)) return;
+        for (const delayMs of RELAY_MODES[workers.relay](messages++)) {
+          for (const [other, { server }] of alive) {
+            if (other === name) continue;
+            const arrive = (): void => {
+              if (alive.get(other)?.server === server) server.receive(sessionId, structuredClone(message));
+            };
+            if (delayMs === 0) queueMicrotask(arrive);
+            else clock.after(delayMs, arrive);
+          }
         }
       };
-      const reach = new CutStore(
+      const dead: Way = { ...GOOD_WAY, isCutOff: true };
+      const reach = new UnrulyStore(
         store.forWorker(name),
         clock,
-        () => ({ ...worker, isCut: worker.isCutOff || !alive.has(name) }),
+        () => alive.has(name) ? worker : dead,
       );
       const agent = startAgent({
         ...limits,
@@ -155,11 +88,12 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
         settings: { continuePolicy: options.policy ?? "continue" },
       });
       const worker: TestWorker = Object.assign(agent, {
+        ...GOOD_WAY,
         name,
-        isCutOff: false,
-        losesAnswers: false,
-        latencyMs: 0,
-        kill: (): void => void alive.delete(name),
+        kill: (): void => {
+          alive.delete(name);
+          if (reach.hasLateWrites) workers.leavesLateWrites = true;
+        },
       });
       alive.set(name, worker);
       return worker;

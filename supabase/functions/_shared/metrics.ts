@@ -14,6 +14,9 @@ const COUNTERS = {
     label: "how",
     help: "Turns of other workers that were taken over, by how: run, cancel or interrupt",
   },
+  model_calls_in_vain_total: {
+    help: "Calls of the model that were given up because another worker answers the query",
+  },
   tokens_total: { label: "kind", help: "Tokens that the provider reported, by kind" },
   cost_usd_total: { help: "US dollars that the provider reported" },
   sessions_opened_total: { label: "how", help: "Sessions that were opened: created or resumed" },

@@ -123,6 +123,13 @@ Deno.test("checker: a live event that overtakes the replay is found", () => {
   assert.deepEqual(kinds({ visits: [visit(0, [first, third, second])] }), ["lost", "reordered"]);
 });
 
+Deno.test("checker: an acknowledgement that overtakes the replay is found, also of a query that was sent again", () => {
+  const [first, second, third] = ASKED as [SeenEvent, SeenEvent, SeenEvent];
+  const early = { seq: 3, kind: "query", key: "q2", isAck: true } as SeenEvent;
+  const overtaking = visit(0, [early, first, second, third], { resent: new Set(["q2"]) });
+  assert.ok(kinds({ visits: [overtaking] }).includes("lost"));
+});
+
 Deno.test("checker: a session that is not resumed is lost", () => {
   const strange = { recovered: false, from_seq: 1, to_seq: 0, reason: "unknown_session" };
   const resumed = visit(1, ASKED.slice(1));

@@ -100,6 +100,7 @@ Deno.test("[QU2] [SQ1] [SQ2] [SQ3] [DL2] [DL3] [RS7] any interleaving of two sea
           assert.equal((seat.client.welcome.resumed as { recovered: boolean }).recovered, true);
         } else await settle();
       }
+      await settle();
       // Everything that runs or waits comes to its end.
       for (let call = model.calls.at(-1), last = undefined; call !== last; call = model.calls.at(-1)) {
         last = call;

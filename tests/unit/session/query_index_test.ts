@@ -38,3 +38,12 @@ Deno.test("[DU1] QueryIndex: an open query whose event was never read is still t
   index.detachAll();
   assert.deepEqual(index.elsewhere.map(({ queryId, seq }) => [queryId, seq]), [["q", 7]]);
 });
+
+Deno.test("[QU2] QueryIndex: the end of an older turn does not end a later one of the same query", () => {
+  const index = new QueryIndex();
+  index.apply({ ...query("q"), turnId: "later", seq: 1, at: 0 }, 0);
+  index.apply({ ...response("q"), turnId: "older", seq: 2, at: 0 }, 0);
+  assert.deepEqual(index.elsewhere.map(({ turnId }) => turnId), ["later"]);
+  index.apply({ ...response("q"), turnId: "later", seq: 3, at: 0 }, 0);
+  assert.equal(index.get("q")?.terminalSeq, 3);
+});

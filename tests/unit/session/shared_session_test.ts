@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";
 import { resumeAt, startTwoClients, startTwoWorkers } from "../../support/two_workers.ts";
+import { RESEND_WINDOW_MS } from "../../../supabase/functions/_shared/session/repeats.ts";
 import { startWorkers } from "../../support/workers.ts";
 
 Deno.test("[TO5] deltas of another worker's answer are shown while it writes, from the start", async () => {
@@ -62,7 +63,8 @@ Deno.test("[TO3] a query at one worker waits for the answer of another, and is r
 });
 
 Deno.test("[TO3] two workers that take a query at the same moment: one runs both", async () => {
-  const { a, b, client, other } = await startTwoClients({ stream: true });
+  const { workers, a, b, client, other } = await startTwoClients({ stream: true });
+  await workers.pass(RESEND_WINDOW_MS);
   client.ask("first", { id: "1" });
   other.ask("second", { id: "2" });
   assert.deepEqual([a.model.calls.length, b.model.calls.length], [1, 1], "nobody waits for the store");
@@ -219,6 +221,7 @@ Deno.test("[FB3] a modify at one worker goes with the next query at another, and
 
 Deno.test("[QU4] [DL3] a query that another worker had before is dropped when the log tells, not when its write is answered", async () => {
   const { workers, a, b, client, other } = await startTwoClients({ stream: true });
+  await workers.pass(RESEND_WINDOW_MS);
   workers.isRelayUp = false;
   client.ask("first", { id: "1" });
   await settle();
@@ -238,4 +241,22 @@ Deno.test("[QU4] [DL3] a query that another worker had before is dropped when th
   assert.deepEqual(other.frames.slice(before), []);
   for (const ms of [5000, 5000]) await workers.pass(ms);
   assert.deepEqual(other.of("response").map(({ seq, replay }) => [seq, replay]), [[2, undefined], [2, true]]);
+});
+
+Deno.test("[FB3] a modify that a repeated query has taken along goes with the next one", async () => {
+  const { workers, a, b, client, other } = await startTwoClients();
+  workers.isRelayUp = false;
+  client.ask("first", { id: "1" });
+  await settle();
+  a.model.last.finish("1!");
+  await settle();
+  workers.isRelayUp = true;
+  client.say({ type: "human_feedback", content: "shorter", verdict: "modify" });
+  await settle();
+  other.ask("first", { id: "1" });
+  await settle();
+  assert.deepEqual(other.of("response").map(({ replay }) => replay), [undefined, true]);
+  other.ask("second", { id: "2" });
+  await settle();
+  assert.match(b.model.last.request.messages.at(-1)?.content ?? "", /shorter[^]*second$/);
 });

@@ -201,6 +201,8 @@ Deno.test("[QU6] [CM5] a query that the store refuses displaces nothing", async 
     await settle();
     a.isCutOff = false;
     assert.deepEqual(refused(client).at(-1), ["store_unavailable", "s"]);
+    // It still runs: what was refused was another one.
+    a.model.calls[0]?.finish("!");
     await inSteps(workers, 8000);
     assert.equal(client.of("status", "cancelled").length, 0, policy);
     assert.deepEqual(client.of("response").map(({ in_reply_to }) => in_reply_to), ["q", "r"], policy);

@@ -43,6 +43,18 @@ export function accountFor(turn: Turn, ended: TerminalEvent, record: SessionReco
   write({ model, finish_reason: finishReason, ...usage });
 }
 
+/** Accounts for a call of the model that was given up because another worker answers the query: its tokens were paid for. */
+export function accountForVain(
+  turn: Turn,
+  { sessionId }: SessionRecord,
+  { metrics, budget, log }: AccountDeps,
+): void {
+  const { payers, turnId } = turn.query;
+  metrics.count("model_calls_in_vain_total");
+  if (turn.text !== "") budget.spend(payers, estimateTokens(turn));
+  log.write({ level: "info", event: "model_call_in_vain", session_id: sessionId, turn_id: turnId });
+}
+
 /** About four UTF-16 units a token: for a budget, where the provider reports no usage. */
 function estimateTokens({ text, query }: Turn): number {
   return Math.ceil((text.length + query.content.length) / 4);

@@ -12,19 +12,19 @@ const CANCELLED = { signal: "cancel", reason: "cancelled" } as const;
  */
 export async function cancelTurns(
   { id, all }: CommandArgs<"cancel">,
-  { turns, tellStopped }: { turns: Turns; tellStopped(queryIds: readonly string[]): void },
+  turns: Turns,
 ): Promise<readonly string[]> {
   const { runner, feed } = turns;
   const which: StopRequest["which"] = all === true ? "all" : id === undefined ? "running" : { queryId: id };
   // What another worker has is stopped first: where the store cannot be told, all stays as it is.
-  if (which !== "all" || turns.elsewhere === 0) {
+  if (which !== "all" || turns.isHere) {
     const here = runner.stopAll(which, CANCELLED);
     if (here.length > 0 || turns.isHere) return here;
   }
   // Those that are asked meanwhile are not meant.
   const mine = which === "all" ? runner.all.map(({ query }) => query.queryId) : [];
   const { reached } = await feed.commit({ stop: { which, reason: "cancelled" } });
-  tellStopped(reached);
   const stopped = mine.filter((queryId) => runner.stop(queryId, CANCELLED));
+  turns.passOn(reached, "cancelled");
   return [...new Set([...stopped, ...reached])];
 }

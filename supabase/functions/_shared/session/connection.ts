@@ -76,6 +76,8 @@ export class Connection {
   cursor = 0;
   /** Whether it has caught up with its session. */
   isLive = false;
+  /** When it got its session, in milliseconds since the epoch. */
+  enteredAt = 0;
   readonly #deps: ConnectionDeps;
   readonly #socket: Socket;
   readonly #outbox: Outbox;
@@ -196,6 +198,7 @@ export class Connection {
   enter(session: Session): boolean {
     if (this.isGone) return false;
     this.session = session;
+    this.enteredAt = this.#deps.clock.now();
     this.#step("enter");
     if (this.#deps.decoder.isLoaded) this.#waiting.clear();
     return true;

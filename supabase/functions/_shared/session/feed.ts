@@ -7,6 +7,7 @@
  */
 
 import type { ActivityReporter } from "../activity/reporter.ts";
+import { toAgentError } from "../errors.ts";
 import type { Committed, EventLog, LogWrite, SessionRecord } from "../ports.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import type { LogEvent } from "../protocol/log_event.ts";
@@ -29,6 +30,8 @@ export interface FeedOptions {
   activity: ActivityReporter;
   eventLog: EventLog;
   tenure: Tenure;
+  /** Called when it is not known whether the log has taken a write: it may still. Before the write rejects. */
+  onInDoubt(): void;
   /** Called with the log's answer to a write before its events are shown to anybody. */
   onAnswer(committed: Committed): void;
   /** Called with each event of the log before anybody is shown it. */
@@ -50,6 +53,8 @@ export class Feed {
   /** There is at least this much in the log. */
   #wantedSeq = 0;
   #catchingUp: Promise<void> | undefined;
+  /** What waits until a connection has caught up, by a key of its own; made with the first. */
+  #waiting: WeakMap<Connection, Map<string, () => void>> | undefined;
 
   constructor(options: FeedOptions) {
     this.#options = options;
@@ -63,6 +68,15 @@ export class Feed {
 
   /** Writes to the log and shows everyone who is live what is new in it. Rejects as the log does. */
   async commit(write: LogWrite): Promise<Committed> {
+    try {
+      return await this.#commit(write);
+    } catch (thrown) {
+      if (toAgentError(thrown).code === "store_unavailable") this.#options.onInDoubt();
+      throw thrown;
+    }
+  }
+
+  async #commit(write: LogWrite): Promise<Committed> {
     const { record, eventLog, activity, tenure, onAnswer, onSettled, onAppended } = this.#options;
     const { losses } = tenure;
     const append = (): Promise<Committed> => eventLog.commit(record.sessionId, write);
@@ -83,7 +97,7 @@ export class Feed {
   catchUp(seq: number): Promise<void> {
     this.#wantedSeq = Math.max(this.#wantedSeq, seq);
     if (this.#wantedSeq <= this.#lastSeq) return Promise.resolve();
-    return this.#catchingUp ??= this.#readOn().finally(() => this.#catchingUp = undefined);
+    return this.#catchingUp ??= this.#readOn();
   }
 
   /** Sends a frame that is no part of the log to every connection that is live, but for one. */
@@ -93,6 +107,17 @@ export class Feed {
       if (!connection.isLive || connection.id === exceptConnectionId) continue;
       connection.sendText(text ??= JSON.stringify(frame));
     }
+  }
+
+  /**
+   * Runs a task once a connection has been shown everything: what carries a `seq` never runs ahead of the replay. Of tasks
+   * with the same key only the last one is run, and none where the connection is gone before.
+   */
+  whenLive(connection: Connection, key: string, task: () => void): void {
+    if (connection.isLive) return task();
+    this.#waiting ??= new WeakMap();
+    const waiting = this.#waiting.get(connection) ?? new Map();
+    this.#waiting.set(connection, waiting.set(key, task));
   }
 
   /**
@@ -119,22 +144,30 @@ export class Feed {
     }
     connection.isLive = true;
     onLive(connection);
+    const waiting = this.#waiting?.get(connection);
+    this.#waiting?.delete(connection);
+    for (const task of waiting?.values() ?? []) task();
   }
 
   async #readOn(): Promise<void> {
     const { record: { sessionId }, eventLog, tenure, onSettled } = this.#options;
-    let target: number;
-    let newest: number;
-    do {
-      target = this.#wantedSeq;
-      const page = await eventLog.read(sessionId, { afterSeq: this.#lastSeq, limit: PAGE });
-      newest = page.lastSeq;
-      tenure.glimpsed(page.lease);
-      if (page.oldestSeq > this.#lastSeq + 1) this.#skipTo(page.oldestSeq);
-      for (const event of page.events) this.#take(event);
-      // A read that began before the last call may have missed what the call was about.
-    } while (this.#lastSeq < newest || this.#wantedSeq > target);
-    this.#wantedSeq = this.#lastSeq;
+    try {
+      let target: number;
+      let newest: number;
+      do {
+        target = this.#wantedSeq;
+        const page = await eventLog.read(sessionId, { afterSeq: this.#lastSeq, limit: PAGE });
+        newest = page.lastSeq;
+        tenure.glimpsed(page.lease);
+        if (page.oldestSeq > this.#lastSeq + 1) this.#skipTo(page.oldestSeq);
+        for (const event of page.events) this.#take(event);
+        // A read that began before the last call may have missed what the call was about.
+      } while (this.#lastSeq < newest || this.#wantedSeq > target);
+      this.#wantedSeq = this.#lastSeq;
+    } finally {
+      // At once: a call that comes after the last look reads for itself.
+      this.#catchingUp = undefined;
+    }
     onSettled();
   }
 
@@ -148,8 +181,12 @@ export class Feed {
   #take(event: LogEvent): void {
     if (event.seq !== this.#lastSeq + 1) return;
     this.#lastSeq = event.seq;
-    this.#options.onEvent(event);
-    this.#deliver(event);
+    try {
+      this.#options.onEvent(event);
+    } finally {
+      // It counts as shown: whatever becomes of the rest, nobody would bring it again.
+      this.#deliver(event);
+    }
   }
 
   #deliver(event: LogEvent): void {

@@ -68,10 +68,13 @@ export class QueryIndex {
     for (const known of this.#open) known.turn = undefined;
   }
 
-  /** Takes back what was accepted, as far as is known: its event may have been read in the log meanwhile. */
-  takeBack({ query: { queryId, turnId } }: Turn): void {
+  /** Takes back what was accepted. If its event has been read in the log meanwhile, somebody is still to answer it. */
+  takeBack(turn: Turn): void {
+    const { queryId } = turn.query;
     const known = this.#byId.get(queryId);
-    if (known?.turnId === turnId && known.seq === undefined) this.#delete(queryId);
+    if (known?.turn !== turn) return;
+    if (known.seq === undefined) this.#delete(queryId);
+    else known.turn = undefined;
   }
 
   /** The log no longer knows it. */
@@ -90,7 +93,8 @@ export class QueryIndex {
       else this.#add({ queryId, turnId, content, options, turn: undefined, seq, terminalSeq: undefined });
     } else if (isTerminal(event)) {
       const known = this.#byId.get(event.queryId);
-      if (known !== undefined) {
+      // The end may be that of an older turn, whose question the log has forgotten.
+      if (known?.turnId === event.turnId) {
         known.terminalSeq = event.seq;
         known.turn = undefined;
         this.#open.delete(known);

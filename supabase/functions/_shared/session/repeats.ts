@@ -13,6 +13,12 @@ import type { Turns } from "./turns.ts";
 /** Events looked through at a time for the end of a query that was asked long ago. */
 const SEARCH_PAGE = 200;
 
+/**
+ * For so long after a resume a query may be one that another worker is still writing, or that was not read here yet: a write is
+ * tried for 15 seconds, and the log is looked at every 15.
+ */
+export const RESEND_WINDOW_MS = 30_000;
+
 export interface RepeatsOptions {
   sessionId: string;
   turns: Turns;
@@ -26,6 +32,16 @@ export class Repeats {
 
   constructor(options: RepeatsOptions) {
     this.#options = options;
+  }
+
+  /** The answer to a query that was sent again has its `seq`, or that of its end: the replay comes first. */
+  takeWhenLive(connection: Connection, frame: QueryFrame, { queryId }: { queryId: string }): void {
+    const { cursor } = connection;
+    const { feed, queries } = this.#options.turns;
+    feed.whenLive(connection, queryId, () => {
+      // The replay has just brought the end.
+      if ((queries.get(queryId)?.terminalSeq ?? 0) <= cursor) connection.handOn(frame);
+    });
   }
 
   /**
@@ -62,11 +78,18 @@ export class Repeats {
       for (let afterSeq = asked.seq; afterSeq < turns.feed.lastSeq;) {
         const { events } = await eventLog.read(sessionId, { afterSeq, limit: SEARCH_PAGE });
         const end = events.find((event) => isTerminal(event) && event.turnId === asked.turnId);
-        if (end !== undefined) return connection.send(again(end));
+        if (end !== undefined) {
+          // It may be news.
+          await turns.feed.catchUp(end.seq);
+          return connection.send(again(end));
+        }
         afterSeq = events.at(-1)?.seq ?? Infinity;
       }
       connection.send(turns.acknowledge(asked.queryId, clock.now()));
     } catch (thrown) {
+      const isShown = turns.queries.get(asked.queryId)?.terminalSeq !== undefined;
+      // Nobody knew of it here when it came, so its end has been shown since.
+      if (isShown && toAgentError(thrown).code === "store_unavailable") return;
       this.#refuse(connection, asked, thrown);
     }
   }
@@ -83,6 +106,11 @@ export class Repeats {
   #refuse(connection: Connection, { queryId }: { queryId: string }, thrown: unknown): void {
     connection.send(renderError(toAgentError(thrown), this.#options.clock.now(), queryId));
   }
+}
+
+/** Whether a client that has just resumed may have asked this at another worker, and been cut off before the answer. */
+export function mayBeRepeat({ request, enteredAt }: Connection, { id }: QueryFrame, now: number): boolean {
+  return id !== undefined && request.resume !== undefined && now - enteredAt < RESEND_WINDOW_MS;
 }
 
 /** Throws `id_conflict` where the query of this id was another one. */

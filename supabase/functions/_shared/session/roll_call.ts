@@ -9,6 +9,8 @@ import type { CancelTimer, Clock, EventLog, Log, WorkerLifetime } from "../ports
 import type { Session } from "./session.ts";
 
 export const ROLL_CALL_MS = 15_000;
+/** After a call that failed: what was missed is still missing. */
+const RETRY_MS = 1000;
 
 export interface RollCallOptions {
   clock: Clock;
@@ -24,6 +26,8 @@ export class RollCall {
   readonly #options: RollCallOptions;
   #cancelTimer: CancelTimer | undefined;
   #isCalling = false;
+  /** Something may have been missed since the call that is under way was made. */
+  #isWanted = false;
   #isStopped = false;
 
   constructor(options: RollCallOptions) {
@@ -38,16 +42,22 @@ export class RollCall {
   /** Calls now. */
   now(): void {
     const { lifetime, sessions, isDurable } = this.#options;
-    if (this.#isCalling || this.#isStopped) return;
+    if (this.#isStopped) return;
+    if (this.#isCalling) return void (this.#isWanted = true);
+    this.#isWanted = false;
     const shown = Array.from(sessions()).filter(({ feed, record }) =>
       feed.connections.size > 0 && isDurable(record.sessionId)
     );
     if (shown.length === 0) return;
     this.#isCalling = true;
     lifetime.hold(
-      this.#call(shown).finally(() => {
+      this.#call(shown).then((isAnswered) => {
         this.#isCalling = false;
-        this.#callLater();
+        if (this.#isWanted) return this.now();
+        if (isAnswered) return this.#callLater();
+        this.#cancelTimer?.();
+        this.#cancelTimer = undefined;
+        this.#callLater(RETRY_MS);
       }),
     );
   }
@@ -57,15 +67,16 @@ export class RollCall {
     this.#cancelTimer?.();
   }
 
-  #callLater(): void {
+  #callLater(delayMs = ROLL_CALL_MS): void {
     if (this.#isStopped) return;
-    this.#cancelTimer ??= this.#options.clock.after(ROLL_CALL_MS, () => {
+    this.#cancelTimer ??= this.#options.clock.after(delayMs, () => {
       this.#cancelTimer = undefined;
       this.now();
     });
   }
 
-  async #call(sessions: readonly Session[]): Promise<void> {
+  /** Answers whether the store did. */
+  async #call(sessions: readonly Session[]): Promise<boolean> {
     const { eventLog, log } = this.#options;
     try {
       const heads = await eventLog.heads(sessions.map(({ record }) => record.sessionId));
@@ -74,8 +85,10 @@ export class RollCall {
         if (head === undefined) session.receive({ kind: "deleted" });
         else session.catchUp(head);
       }
+      return true;
     } catch (thrown) {
       log.write({ level: "warn", event: "roll_call_failed", error: toAgentError(thrown) });
+      return false;
     }
   }
 }

@@ -6,67 +6,28 @@
  * and one that turns out to be another worker's is dropped without a trace.
  */
 
-import type { ActivityReporter } from "../activity/reporter.ts";
 import type { StopReason, Turn } from "../agent/turn.ts";
 import { TurnQueue } from "../agent/turn_queue.ts";
 import { hasEnded } from "../agent/turn_machine.ts";
 import { AgentError } from "../errors.ts";
-import type {
-  Clock,
-  Committed,
-  LanguageModel,
-  LogWrite,
-  ModelRequest,
-  SessionRecord,
-  StopRequest,
-  WorkerLifetime,
-} from "../ports.ts";
+import type { Committed, LogWrite, StopRequest } from "../ports.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
 import { renderThinking } from "../protocol/render.ts";
-import type { Checkpoints } from "./checkpoints.ts";
 import type { Connection } from "./connection.ts";
-import type { Feed } from "./feed.ts";
 import { RunningTurn } from "./running_turn.ts";
-import type { Tenure } from "./tenure.ts";
+import type { RunnerOptions } from "./runner_options.ts";
+import { isLost } from "./tenure.ts";
 import { TurnEnds } from "./turn_ends.ts";
-
-export interface RunnerDeps {
-  clock: Clock;
-  model: LanguageModel;
-  lifetime: WorkerLifetime;
-  activity: ActivityReporter;
-  checkpoints: Checkpoints;
-  /** A lease is renewed after so long without a checkpoint, in milliseconds. */
-  renewLeaseMs: number;
-}
-
-export interface RunnerOptions extends RunnerDeps {
-  record: SessionRecord;
-  feed: Feed;
-  tenure: Tenure;
-  /** Whether a turn may start: not before those that were asked earlier, and that nobody answers yet. */
-  mayStart(): boolean;
-  /** What to ask the model, at the moment when the turn starts. */
-  requestFor(turn: Turn): ModelRequest;
-  /** Whether the question has its place in the log: only then may its start be told apart from it. */
-  isCommitted(turn: Turn): boolean;
-  /** Called with each piece of the answer, and with an empty one when it starts. `offset` is in UTF-16 units. */
-  onText(turn: Turn, offset: number): void;
-  /** Called when a turn has ended here, before its end is in the log. */
-  onEnded(turn: Turn, ended: TerminalEvent): void;
-  /** Called when a turn's end could not be brought into the log: `lease_lost` where another worker runs the turns. */
-  onUnwritten(ended: TerminalEvent, thrown: unknown): void;
-  /** Called when a write was refused because another worker has taken over. */
-  onLost(): void;
-  /** Called when what ran and waited here was dropped: it is another worker's, or nobody's. */
-  onDisowned(): void;
-}
 
 export class Runner {
   readonly queue = new TurnQueue();
   readonly #options: RunnerOptions;
   readonly #ends: TurnEnds;
   #running: RunningTurn | undefined;
+  /** Turns that may have been asked elsewhere, and have no answer from the log yet. */
+  readonly #unanswered = new WeakSet<Turn>();
+  /** Turns whose questions told of their start. */
+  readonly #startTold = new WeakSet<Turn>();
   #renewedAt = 0;
   /** Nothing starts any more. */
   #isEnding = false;
@@ -95,6 +56,11 @@ export class Runner {
     return [...(this.#running === undefined ? [] : [this.#running.turn]), ...this.queue.inOrder()];
   }
 
+  /** Whether a turn runs, and it is not known whether the claim of the lease that was made for it was done. */
+  get isUnclaimed(): boolean {
+    return this.#running?.isUnclaimed ?? false;
+  }
+
   /** Whether anything runs or waits here. */
   get isBusy(): boolean {
     return this.#running !== undefined || this.queue.size > 0;
@@ -103,32 +69,56 @@ export class Runner {
   /** Starts the turn whose turn it is, unless one runs here or elsewhere. */
   startNext(): void {
     const turn = this.#start();
-    // Of a turn that has its lease the first checkpoint tells; but one that ends its workers may never get there.
-    if (turn === undefined || this.#options.tenure.state.name === "self" && !turn.isTakenOver) return;
-    const { turnId: startedTurnId } = turn.query;
-    this.#told(this.#options.feed.commit({ lease: "claim", startedTurnId }));
+    if (turn === undefined) return;
+    const { feed, lifetime, tenure: { state } } = this.#options;
+    if (state.name === "self" && this.#startTold.has(turn)) return this.#told(Promise.resolve());
+    const holding = state.name === "self" ? { epoch: state.epoch } : { lease: "claim" } as const;
+    // At once, so that whoever wants the running turn stopped finds it in the log.
+    const committing = feed.commit({ ...holding, startedTurnId: turn.query.turnId });
+    this.#told(committing);
+    lifetime.hold(committing.catch((thrown) => isLost(thrown) && this.#lose()));
   }
 
-  /** Takes a turn, starts it where nothing runs, and brings its question into the log. Rejects as the log does. */
-  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">): Promise<Committed> {
+  /** Gives the lease up if nothing runs or waits here. */
+  releaseIdle(): void {
+    const releasing = this.#ends.releaseIdle();
+    if (releasing) this.#options.lifetime.hold(releasing.catch((thrown) => isLost(thrown) && this.#lose()));
+  }
+
+  /**
+   * Takes a turn, starts it where nothing runs, and brings its question into the log. One that may have been asked elsewhere
+   * (`isRepeat`) starts when the log has taken it. Rejects as the log does.
+   */
+  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">, isRepeat: boolean): Promise<Committed> {
     const { feed, tenure } = this.#options;
     if (tenure.state.name !== "other") this.queue.push(turn);
+    if (isRepeat) this.#unanswered.add(turn);
+    const isNext = this.#mayStart() && this.queue.inOrder()[0] === turn;
     const isStarted = this.#start() === turn;
+    if (isNext && !isStarted) this.#startTold.add(turn);
     const committing = feed.commit({
       events: [turn.toEvent()],
       ...extra,
       // Also where it seems ours: a lease under which nothing ran was not renewed.
-      ...((isStarted || tenure.state.name === "nobody") && { lease: "claim" }),
-      ...(isStarted && { startedTurnId: turn.query.turnId }),
+      ...((isNext || tenure.state.name === "nobody") && { lease: "claim" }),
+      ...(isNext && { startedTurnId: turn.query.turnId }),
     }).then((committed) => {
       const [event] = committed.events;
       // The log knew the query already. Before anybody goes on who has waited for this answer.
-      if (event?.kind === "query" && event.turnId !== turn.query.turnId) this.drop(turn);
+      if (event?.kind !== "query" || event.turnId === turn.query.turnId) return committed;
+      this.drop(turn);
+      this.startNext();
       return committed;
     });
     this.#ends.asked(turn, committing);
     if (isStarted) this.#told(committing);
     return committing;
+  }
+
+  /** The log has taken a question; `isNewest` where nothing is to be read or adopted before it. */
+  answered(turnId: string, isNewest: boolean): void {
+    const turn = this.queue.inOrder().find(({ query }) => query.turnId === turnId);
+    if (turn && this.#unanswered.delete(turn) && isNewest) this.startNext();
   }
 
   /** Stops one turn, running or waiting, by the id of its query. Answers whether there was one. */
@@ -160,40 +150,32 @@ export class Runner {
     this.#options.lifetime.hold(this.#ends.write(ended));
   }
 
-  /** Drops a turn without a trace. */
+  /** Drops a turn: the question is not in the log, or is there as another turn. What was shown of it is taken back. */
   drop(turn: Turn): void {
     this.queue.delete(turn);
-    if (this.#running?.turn === turn) this.#running.disown();
+    if (this.#running?.turn === turn) this.#takeBack("");
   }
 
-  /** Another worker has ended a turn that waits or runs here. What was shown of it is made to be what it came to. */
+  /** The log has the end of a turn that waits or runs here. What was shown of it is made to be what it came to. */
   overrule(turn: Turn, ended: TerminalEvent): void {
-    const running = this.#running;
-    this.drop(turn);
-    const text = ended.kind === "response" ? ended.content : ended.partial;
-    if (running?.turn !== turn) return;
-    running.isOverruled = true;
-    if (turn.text !== text) running.correct(text);
+    this.queue.delete(turn);
+    if (this.#running?.turn === turn) {
+      this.#takeBack(ended.kind === "response" ? ended.content : ended.partial);
+    }
   }
 
   /** Drops everything without a trace, and takes nothing more. */
   abandon(): void {
     this.#isEnding = true;
     this.queue.removeAll();
-    if (this.#running !== undefined) this.#running.disown();
+    this.#release();
     this.#options.onDisowned();
   }
 
-  /** Drops everything: another worker runs the session's turns. */
+  /** Drops everything: another worker runs the session's turns, and may continue with different text. */
   yield(): void {
     this.queue.removeAll();
-    const running = this.#running;
-    // What is shown of one that was overruled is its end.
-    if (running !== undefined && !running.isOverruled) {
-      running.disown();
-      // What was shown of it may not be how the other one goes on.
-      if (running.turn.text !== "") running.correct("");
-    }
+    this.#takeBack("");
     this.#options.onDisowned();
   }
 
@@ -215,7 +197,7 @@ export class Runner {
     if (leave === "interrupt") this.stopAll("waiting", why);
     else this.queue.removeAll();
     const running = this.#running;
-    if (running === undefined) return;
+    if (running === undefined) return this.releaseIdle();
     const { promise, resolve } = Promise.withResolvers<void>();
     const stop = (): void => {
       if (leave === "interrupt") return void running.turn.stop(why);
@@ -226,12 +208,16 @@ export class Runner {
     cancelTimer?.();
   }
 
+  #mayStart(): boolean {
+    return this.#running === undefined && !this.#isEnding && this.#options.mayStart();
+  }
+
   /** Takes a turn out of the queue and asks the model. */
   #start(): Turn | undefined {
-    const { clock, feed, lifetime, mayStart } = this.#options;
-    if (this.#running !== undefined || this.#isEnding || !mayStart()) return undefined;
-    const turn = this.queue.next();
-    if (turn === undefined) return undefined;
+    const { clock, feed, lifetime } = this.#options;
+    const [first] = this.queue.inOrder();
+    if (first === undefined || this.#unanswered.has(first) || !this.#mayStart()) return undefined;
+    const turn = this.queue.next() ?? first;
     const running = new RunningTurn(turn, { clock, connections: feed.connections });
     this.#running = running;
     running.done = this.#run(running);
@@ -244,9 +230,12 @@ export class Runner {
     const running = this.#running;
     if (running === undefined) return;
     running.isStartTold = true;
+    running.isUnclaimed = false;
     this.#renewedAt = this.#options.clock.now();
-    // Whoever made the write hears of its failure; here only when it is over counts.
-    running.started = committing.then(() => {}, () => {});
+    running.started = committing.then(() => {}, () => {
+      running.isStartTold = false;
+      running.isUnclaimed = true;
+    });
   }
 
   async #run(running: RunningTurn): Promise<void> {
@@ -255,7 +244,7 @@ export class Runner {
     const request = requestFor(turn);
     const ending = turn.run(model, request, (text) => {
       // The model may not have noticed yet.
-      if (running.isDisowned) return;
+      if (running.isReleased) return;
       this.#sendDelta(running, turn.text.length - text.length, text);
       activity.streaming(record, turn, request.maxTokens);
     });
@@ -268,10 +257,25 @@ export class Runner {
     const stopCheckpoints = checkpoints.add(() => this.#checkpoint(running));
     const ended = await ending;
     stopCheckpoints();
+    if (running.isReleased) return;
     running.end();
-    if (!running.isDisowned) await this.#end(turn, ended, () => running.isDisowned);
+    await this.#end(turn, ended, () => running.isReleased);
+    if (running.isReleased) return;
     this.#running = undefined;
     this.startNext();
+  }
+
+  /** Gives the running turn up; what its model has written since the last checkpoint is for nobody. */
+  #takeBack(shown: string): void {
+    const turn = this.#running?.turn;
+    if (turn !== undefined && !hasEnded(turn.state)) this.#options.onInVain(turn);
+    this.#release(shown);
+  }
+
+  /** Gives the running turn up: from this moment on nothing runs here. See {@linkcode RunningTurn.release}. */
+  #release(shown?: string): void {
+    this.#running?.release(shown);
+    this.#running = undefined;
   }
 
   #sendDelta(running: RunningTurn, offset: number, text: string): void {
@@ -294,7 +298,7 @@ export class Runner {
   #checkpoint(running: RunningTurn): void {
     const { clock, tenure, lifetime, renewLeaseMs } = this.#options;
     const { turn, record } = running;
-    if (running.isWriting || running.isDisowned || tenure.state.name !== "self") return;
+    if (running.isWriting || running.isReleased || tenure.state.name !== "self") return;
     const checkpoint = record.next();
     if (checkpoint === undefined && clock.now() - this.#renewedAt < renewLeaseMs) return;
     running.isWriting = true;
@@ -327,7 +331,7 @@ export class Runner {
       await feed.commit({ epoch: state.epoch, lease: "release", ...(checkpoint && { checkpoint }) });
     } finally {
       // Where the store is out of reach, another worker takes over when the lease runs out.
-      running.disown();
+      if (this.#running === running) this.#release();
     }
   }
 
@@ -336,8 +340,4 @@ export class Runner {
     this.yield();
     this.#options.onLost();
   }
-}
-
-function isLost(thrown: unknown): boolean {
-  return thrown instanceof AgentError && thrown.code === "lease_lost";
 }

@@ -22,14 +22,14 @@ export class RunningTurn {
   /** The write that tells the store of the start, if it is on its way. */
   started: Promise<unknown> | undefined;
   isStartTold = false;
-  /** The log has its end, from another worker. */
-  isOverruled = false;
+  /** The claim that was made for it has failed. */
+  isUnclaimed = false;
   /** A checkpoint is on its way. */
   isWriting = false;
   readonly #connections: Iterable<Connection>;
   readonly #deltas: DeltaSource;
   #isEnding = false;
-  #isDisowned = false;
+  #isReleased = false;
 
   constructor(turn: Turn, { clock, connections }: RunningTurnOptions) {
     this.turn = turn;
@@ -49,13 +49,14 @@ export class RunningTurn {
     return this.#isEnding;
   }
 
-  /** It ends here without a trace: another worker's now, or nobody's. */
-  get isDisowned(): boolean {
-    return this.#isDisowned;
+  /** This worker no longer answers it. Nothing of it is shown any more. */
+  get isReleased(): boolean {
+    return this.#isReleased;
   }
 
   /** Shows a piece of the text to those who want deltas. `offset` is in UTF-16 units. */
   show(offset: number, text: string): void {
+    if (this.#isReleased) return;
     let encoded: string | undefined;
     for (const connection of this.#connections) {
       if (this.#isReader(connection)) {
@@ -64,19 +65,9 @@ export class RunningTurn {
     }
   }
 
-  /** Shows a text in the place of that which this worker has written. */
-  correct(text: string): void {
-    const encoded = this.#deltas.encode(0, text);
-    for (const connection of this.#connections) {
-      if (!this.#isReader(connection)) continue;
-      connection.dropHeldDeltas(this.#deltas);
-      connection.sendText(encoded);
-    }
-  }
-
   /** Sends the text so far to a connection that has just caught up. */
   announceTo(connection: Connection): void {
-    if (!connection.wantsDeltas || this.turn.text === "") return;
+    if (this.#isReleased || !connection.wantsDeltas || this.turn.text === "") return;
     connection.sendText(this.#deltas.encode(0, this.turn.text));
   }
 
@@ -86,9 +77,23 @@ export class RunningTurn {
     for (const connection of this.#connections) connection.dropHeldDeltas(this.#deltas);
   }
 
-  disown(): void {
-    this.#isDisowned = true;
+  /**
+   * Gives the turn up: another worker answers it, or nobody. `shown` takes the place of the text that readers have of it;
+   * without it they keep that. Only the first call does anything, so nothing can follow the end that came with it.
+   */
+  release(shown?: string): void {
+    if (this.#isReleased) return;
+    this.#isReleased = true;
     this.turn.stop({ signal: "interrupt", error: new AgentError("lease_lost", "taken over") });
+    for (const connection of this.#connections) connection.dropHeldDeltas(this.#deltas);
+    if (shown !== undefined && shown !== this.turn.text) this.#correct(shown);
+  }
+
+  #correct(text: string): void {
+    const encoded = this.#deltas.encode(0, text);
+    for (const connection of this.#connections) {
+      if (this.#isReader(connection)) connection.sendText(encoded);
+    }
   }
 
   #isReader(connection: Connection): boolean {

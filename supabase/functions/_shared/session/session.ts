@@ -20,8 +20,9 @@ import type { Connection } from "./connection.ts";
 import type { Feed } from "./feed.ts";
 import { FeedbackTaker } from "./feedback_taker.ts";
 import { checkOptions } from "./query_options.ts";
-import { Repeats } from "./repeats.ts";
-import { Turns, type TurnsDeps, type TurnsSettings } from "./turns.ts";
+import { mayBeRepeat, Repeats } from "./repeats.ts";
+import { Turns } from "./turns.ts";
+import type { TurnsDeps, TurnsSettings } from "./turns_options.ts";
 
 export interface SessionSettings extends TurnsSettings {
   allowedModels: readonly string[];
@@ -121,8 +122,7 @@ export class Session {
   describe(): Record<string, unknown> {
     const { runner, queries, history, feed } = this.#turns;
     const waiting = runner.queue.inOrder().map(({ query }) => query);
-    const running = runner.running?.query ??
-      queries.elsewhere.find(({ turnId }) => turnId === this.#turns.tail.remote?.turnId);
+    const running = runner.running?.query ?? this.#turns.answeredElsewhere;
     const elsewhere = queries.elsewhere.filter((known) => known !== running);
     return {
       session_id: this.record.sessionId,
@@ -143,6 +143,7 @@ export class Session {
   submit(connection: Connection, frame: QueryFrame): void {
     const known = frame.id === undefined ? undefined : this.#turns.queries.get(frame.id);
     if (known !== undefined) {
+      if (!connection.isLive) return this.#repeats.takeWhenLive(connection, frame, known);
       // The log may no longer know it, and then neither do we.
       return this.#repeats.answer(connection, frame, { known, anew: () => this.submit(connection, frame) });
     }
@@ -169,7 +170,7 @@ export class Session {
     const committing = this.#turns.submit(turn, {
       ...(stop && { stop }),
       ...(policy === "reject" && { onlyIfIdle: true }),
-    });
+    }, mayBeRepeat(connection, frame, this.#deps.clock.now()));
     lifetime.hold(
       committing.then(
         (committed) => this.#onTaken(connection, frame, { turn, displaced, committed }),
@@ -180,8 +181,7 @@ export class Session {
 
   /** Stops turns: see {@linkcode cancelTurns}. */
   cancel(selector: CommandArgs<"cancel">): Promise<readonly string[]> {
-    const tellStopped = (ids: readonly string[]): void => this.#tellStopped(ids, "cancelled");
-    return cancelTurns(selector, { turns: this.#turns, tellStopped });
+    return cancelTurns(selector, this.#turns);
   }
 
   /** Puts the conversation so far out of the model's sight. */
@@ -254,9 +254,9 @@ export class Session {
     this.#memory.close();
   }
 
-  /** What a query's policy asks of the worker that runs the turns, where that is another one. */
+  /** What a query's policy asks of the worker that runs the turns: with its write, unless it is surely this one. */
   #stopElsewhere(policy: QueuePolicy): StopRequest | undefined {
-    if (!this.#turns.isElsewhere) return undefined;
+    if (this.#turns.isHere) return undefined;
     if (policy === "interrupt") return { which: "running", reason: "interrupted" };
     return policy === "latest" ? { which: "waiting", reason: "superseded" } : undefined;
   }
@@ -304,28 +304,32 @@ export class Session {
     const reason = turn.query.first ? "interrupted" : "superseded";
     if (event?.kind === "query" && event.turnId !== turn.query.turnId) {
       this.#turns.drop(turn);
+      this.#returnNotes(turn, event.feedback);
+      if (!connection.isLive) return this.#repeats.takeWhenLive(connection, frame, event);
       return this.#repeats.answerFromLog(connection, frame, event);
     }
-    this.#tellStopped(reached, reason);
+    this.#turns.passOn(reached, reason);
     for (const { query } of displaced) this.#turns.runner.stop(query.queryId, { signal: "cancel", reason });
     if (turn.state === "running") {
       this.feed.broadcast(renderThinking(turn.query, this.#deps.clock.now()), connection.id);
     }
   }
 
-  /** The store has the wish; whoever runs the turns hears of it sooner this way. */
-  #tellStopped(queryIds: readonly string[], reason: StopRequest["reason"]): void {
-    if (queryIds.length === 0) return;
-    this.#deps.call(this.record.sessionId, { kind: "stop", queryIds: [...queryIds], reason });
-  }
-
   /** The question has no place in the log, as far as is known: nothing was taken. */
   #giveUp(connection: Connection, turn: Turn, thrown: unknown): void {
     const error = toAgentError(thrown);
     this.#turns.drop(turn);
-    for (const note of turn.query.feedback) this.#turns.history.addNote(note);
-    connection.send(renderError(error, this.#deps.clock.now(), turn.query.queryId));
-    if (error.code !== "busy") this.#turns.recover(thrown);
+    this.#returnNotes(turn);
+    // The log may have had the query before, and its end too.
+    if (this.#turns.queries.get(turn.query.queryId)?.terminalSeq === undefined) {
+      connection.send(renderError(error, this.#deps.clock.now(), turn.query.queryId));
+    }
+    if (error.code !== "busy") this.#turns.failed(thrown);
+  }
+
+  /** Comments that a query carried which came to nothing wait for the next one, but for those that the log has of it. */
+  #returnNotes({ query: { feedback } }: Turn, kept: readonly string[] = []): void {
+    for (const note of feedback) if (!kept.includes(note)) this.#turns.history.addNote(note);
   }
 }
 

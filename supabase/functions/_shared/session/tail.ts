@@ -116,17 +116,20 @@ export class Tail {
     call(sessionId, { kind: "tail_wanted", ...(have && { have }) });
   }
 
-  /** A piece has come from another worker. */
-  take(piece: TailPiece): void {
+  /**
+   * A piece has come from another worker. It is hidden while the turn is shown as it runs here: which of the two goes on is
+   * not known yet, and a text made of both would be neither's.
+   */
+  take(piece: TailPiece, { isHidden = false } = {}): void {
     const { deps: { clock }, feed, tenure } = this.#options;
     if (tenure.state.name === "self") return;
     let remote = this.#remotes?.get(piece.turnId);
     if (remote === undefined) {
       remote = new RemoteTurn(clock, piece);
       (this.#remotes ??= new Map()).set(piece.turnId, remote);
-      if (piece.offset === 0) feed.broadcast(renderThinking(piece, clock.now()));
+      if (piece.offset === 0 && !isHidden) feed.broadcast(renderThinking(piece, clock.now()));
     }
-    if (!remote.take(piece, feed.connections)) this.ask();
+    if (!remote.take(piece, isHidden ? [] : feed.connections)) this.ask();
   }
 
   /** Sends all there is of what others write to a connection that has something else, or nothing yet. */

@@ -1,5 +1,6 @@
 /** This worker's view of who runs the session's turns, as the store has told. */
 
+import { AgentError } from "../errors.ts";
 import type { Clock, Committed, Lease } from "../ports.ts";
 
 /** `until` is when the other one's lease ends unless it is renewed, in milliseconds since the epoch. */
@@ -58,4 +59,9 @@ export class Tenure {
     if (holder === "nobody") return NOBODY;
     return holder === "self" ? { name: "self", epoch } : { name: "other", until: this.#clock.now() + leftMs };
   }
+}
+
+/** Whether a write was refused because another worker has taken the lease. */
+export function isLost(thrown: unknown): boolean {
+  return thrown instanceof AgentError && thrown.code === "lease_lost";
 }

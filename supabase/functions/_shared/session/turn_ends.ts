@@ -2,6 +2,7 @@
 
 import type { Turn } from "../agent/turn.ts";
 import { AgentError } from "../errors.ts";
+import type { Committed, LogWrite } from "../ports.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
 import type { Feed } from "./feed.ts";
 import type { Tenure } from "./tenure.ts";
@@ -13,7 +14,10 @@ export interface TurnEndsOptions {
   starting(): Promise<unknown> | undefined;
   /** Whether a turn waits, or runs and has not ended. */
   hasMore(): boolean;
-  /** Called where an end could not be written: `lease_lost` where another worker runs the turns. */
+  /**
+   * Called where an end could not be written: `lease_lost` where another worker runs the turns, `id_conflict` where the log has
+   * the query as another turn.
+   */
   onUnwritten(ended: TerminalEvent, thrown: unknown): void;
 }
 
@@ -26,10 +30,12 @@ export interface EndOptions {
 
 export class TurnEnds {
   readonly #options: TurnEndsOptions;
-  /** Whether the log has taken the question of a turn, as far as this worker has brought it there; made with the first. */
-  #taken: WeakMap<Turn, Promise<boolean>> | undefined;
+  /** What has become of the questions that this worker has brought to the log; made with the first. */
+  #taken: WeakMap<Turn, Promise<"taken" | "refused" | "another">> | undefined;
   /** Ends that are not on their way to the log yet: the lease is given up with the last. */
   #count = 0;
+  /** Ends that are not in the log yet. */
+  #open = 0;
   /** The write that gives the lease up, while it is on its way. */
   #releasing: Promise<unknown> | undefined;
 
@@ -38,9 +44,11 @@ export class TurnEnds {
   }
 
   /** The question of a turn is on its way to the log. */
-  asked(turn: Turn, committing: Promise<unknown>): void {
+  asked(turn: Turn, committing: Promise<Committed>): void {
     this.#taken ??= new WeakMap();
-    this.#taken.set(turn, committing.then(() => true, () => false));
+    const judge = ({ events: [event] }: Committed): "taken" | "another" =>
+      event?.kind === "query" && event.turnId === turn.query.turnId ? "taken" : "another";
+    this.#taken.set(turn, committing.then(judge, () => "refused"));
   }
 
   /** Never rejects. */
@@ -48,12 +56,27 @@ export class TurnEnds {
     ended: TerminalEvent,
     { turn, isUnwanted = (): boolean => false }: EndOptions = {},
   ): Promise<void> {
+    this.#open++;
     try {
       const isLast = await this.#ready(turn, isUnwanted);
       if (isLast !== undefined) await this.#commit(ended, isLast);
     } catch (thrown) {
       this.#options.onUnwritten(ended, thrown);
+    } finally {
+      this.#open--;
     }
+  }
+
+  /**
+   * Gives the lease up where nothing is left to run or to write, so that others need not wait until it runs out. Undefined where
+   * there is nothing to give up; rejects as the log does.
+   */
+  releaseIdle(): Promise<void> | undefined {
+    const { tenure: { state }, hasMore } = this.#options;
+    if (state.name !== "self" || this.#open > 0 || this.#releasing !== undefined || hasMore()) {
+      return undefined;
+    }
+    return this.#write({ epoch: state.epoch, lease: "release" });
   }
 
   /**
@@ -64,8 +87,11 @@ export class TurnEnds {
     const { feed, tenure, starting, hasMore } = this.#options;
     this.#count++;
     try {
-      // Where the log has not taken the question, whoever brought it was told so.
-      if (turn !== undefined && await this.#taken?.get(turn) === false) return undefined;
+      const taken = turn && await this.#taken?.get(turn);
+      // Whoever brought it was told so.
+      if (taken === "refused") return undefined;
+      if (taken === "another") throw new AgentError("id_conflict", "Cannot write: the log has another turn");
+      if (isUnwanted()) return undefined;
       await starting();
       await this.#releasing;
       if (tenure.state.name === "nobody") await feed.commit({ lease: "claim" });
@@ -76,16 +102,18 @@ export class TurnEnds {
   }
 
   async #commit(ended: TerminalEvent, isLast: boolean): Promise<void> {
-    const { feed, tenure: { state } } = this.#options;
+    const { state } = this.#options.tenure;
     if (state.name !== "self") {
       throw new AgentError("lease_lost", "Cannot write: another worker has taken over");
     }
-    const writing = feed.commit({
-      events: [ended],
-      epoch: state.epoch,
-      ...(isLast && { lease: "release" }),
-    });
-    if (isLast) this.#releasing = writing.catch(() => {}).finally(() => this.#releasing = undefined);
+    await this.#write({ events: [ended], epoch: state.epoch, ...(isLast && { lease: "release" }) });
+  }
+
+  async #write(write: LogWrite): Promise<void> {
+    const writing = this.#options.feed.commit(write);
+    if (write.lease === "release") {
+      this.#releasing = writing.catch(() => {}).finally(() => this.#releasing = undefined);
+    }
     await writing;
   }
 }

@@ -6,48 +6,26 @@
  */
 
 import { History } from "../agent/history.ts";
-import { type StopReason, Turn } from "../agent/turn.ts";
-import type { ContinuePolicy } from "../config.ts";
-import { AgentError, toAgentError } from "../errors.ts";
-import type { SessionMemory } from "../guard/memory_budget.ts";
-import type { Committed, EventLog, Log, LogWrite, OpenTurn, SessionRecord, StoredSession } from "../ports.ts";
+import { Turn } from "../agent/turn.ts";
+import { toAgentError } from "../errors.ts";
+import type { Committed, LogWrite, OpenTurn, SessionRecord, StopRequest, StoredSession } from "../ports.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
 import { isTerminal, type LogEvent, type QueryEvent, type TerminalEvent } from "../protocol/log_event.ts";
-import { renderError, renderStatus, type StatusFields } from "../protocol/render.ts";
+import { renderError } from "../protocol/render.ts";
 import type { StatusFrame } from "../protocol/server_frames.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
-import { type AccountDeps, accountFor } from "./accounts.ts";
+import { acknowledge, answeredElsewhere } from "./acknowledgement.ts";
+import { accountFor, accountForVain } from "./accounts.ts";
 import type { Connection } from "./connection.ts";
 import { Feed } from "./feed.ts";
 import { payersOf } from "./payers.ts";
-import { type ModelSettings, requestFor } from "./model_request.ts";
-import { QueryIndex } from "./query_index.ts";
-import { Runner, type RunnerDeps } from "./runner.ts";
-import { Tail, type TailDeps } from "./tail.ts";
-import { inherit, Takeover } from "./takeover.ts";
+import { requestFor } from "./model_request.ts";
+import { type KnownQuery, QueryIndex } from "./query_index.ts";
+import { Runner } from "./runner.ts";
+import { Tail } from "./tail.ts";
+import { inherit, Takeover, whyOf } from "./takeover.ts";
 import { Tenure } from "./tenure.ts";
-
-export interface TurnsSettings extends ModelSettings {
-  maxHistory: number;
-  maxEvents: number;
-  continuePolicy: ContinuePolicy;
-}
-
-export interface TurnsDeps extends RunnerDeps, AccountDeps, TailDeps {
-  log: Log;
-  eventLog: EventLog;
-  settings: TurnsSettings;
-}
-
-export interface TurnsOptions {
-  /** Shared by all sessions. */
-  deps: TurnsDeps;
-  memory: SessionMemory;
-  /** Called with each event of the log. */
-  onEvent(event: LogEvent): void;
-  /** Called when the store says that the session is no more. */
-  onGone(): void;
-}
+import type { TurnsDeps, TurnsOptions } from "./turns_options.ts";
 
 export class Turns {
   readonly feed: Feed;
@@ -66,6 +44,8 @@ export class Turns {
   #inherited: Map<string, OpenTurn> | undefined;
   /** Ends that the store has not taken, by turn; made with the first. */
   #unwritten: Map<string, TerminalEvent> | undefined;
+  /** The turn that ran at another worker when this one came. */
+  #begunBefore: string | undefined;
 
   constructor(stored: StoredSession, options: TurnsOptions) {
     const { record, defaults } = stored;
@@ -87,6 +67,7 @@ export class Turns {
       record,
       tenure: this.#tenure,
       lastSeq: stored.tail.lastSeq,
+      onInDoubt: () => this.#takeover.fence(),
       onAnswer: (committed) => this.#onAnswer(committed),
       onEvent: (event) => this.#onEvent(event),
       onSettled: (committed) => this.#onSettled(committed),
@@ -114,6 +95,7 @@ export class Turns {
         if (turn === this.runner.running) options.memory.answered();
         accountFor(turn, ended, record, deps);
       },
+      onInVain: (turn) => accountForVain(turn, record, deps),
       onUnwritten: (ended, thrown) => this.#onUnwritten(ended, thrown),
       onLost: () => this.#takeover.look(),
       onDisowned: () => this.#onDisowned(),
@@ -125,8 +107,10 @@ export class Turns {
       sessionId: record.sessionId,
       feed: this.feed,
       tenure: this.#tenure,
-      isNeeded: () => this.feed.connections.size > 0 && this.elsewhere > 0,
+      isNeeded: () => this.runner.isUnclaimed || this.feed.connections.size > 0 && this.elsewhere > 0,
       onElsewhere: () => this.tail.ask(),
+      onFenced: (seq) => tell({ kind: "appended", seq }),
+      onGone: () => options.onGone(),
     });
     this.#restore(stored);
   }
@@ -146,12 +130,24 @@ export class Turns {
     return this.#tenure.state.name === "other";
   }
 
-  /** Takes a turn and brings its question into the log. Rejects as the log does. */
-  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">): Promise<Committed> {
+  /** The query that another worker answers, as far as is known here; undefined where none does. */
+  get answeredElsewhere(): KnownQuery | undefined {
+    const { queries, tail, isElsewhere } = this;
+    return answeredElsewhere({ queries, tail, isElsewhere, begunBefore: this.#begunBefore });
+  }
+
+  /** Takes a turn and brings its question into the log: see {@linkcode Runner.submit}. */
+  submit(turn: Turn, extra: Pick<LogWrite, "stop" | "onlyIfIdle">, isRepeat: boolean): Promise<Committed> {
     this.queries.accept(turn);
-    // The other one finds it in the log.
     if (this.isElsewhere) this.queries.detachAll();
-    return this.runner.submit(turn, extra);
+    return this.runner.submit(turn, extra, isRepeat);
+  }
+
+  /** The store has the wish that these be stopped; whoever runs them hears of it sooner this way. */
+  passOn(queryIds: readonly string[], reason: StopRequest["reason"]): void {
+    if (queryIds.length === 0) return;
+    for (const id of queryIds) this.runner.stop(id, { signal: "cancel", reason });
+    this.#deps.call(this.#record.sessionId, { kind: "stop", queryIds: [...queryIds], reason });
   }
 
   /** Takes back a turn whose question the log has not taken, or has had before. */
@@ -160,17 +156,15 @@ export class Turns {
     this.queries.takeBack(turn);
   }
 
-  /** It is not known what the store has taken: everything here is dropped, and read again once it can be. */
-  recover(thrown: unknown): void {
+  /** A write has failed. What the store has done of it is asked for, if it can have done anything. */
+  failed(thrown: unknown): void {
     const { log } = this.#deps;
     const error = toAgentError(thrown);
     const isGone = error.code === "unknown_session";
     const level = isGone ? "info" : "error";
     log.write({ level, event: "commit_failed", session_id: this.#record.sessionId, error });
-    if (isGone) return this.#options.onGone();
-    this.#tenure.lost();
-    this.runner.yield();
-    this.#takeover.recover();
+    if (isGone) this.#options.onGone();
+    else this.#takeover.fence();
   }
 
   /** Another worker tells something. */
@@ -190,7 +184,7 @@ export class Turns {
       case "tail":
         // A piece may come after the end, which was read in the log.
         if (this.queries.get(call.queryId)?.terminalSeq !== undefined) return;
-        return this.tail.take(call);
+        return this.tail.take(call, { isHidden: this.runner.running?.query.turnId === call.turnId });
       case "noted":
         return this.history.addNote(call.comment);
       case "deleted":
@@ -198,7 +192,7 @@ export class Turns {
     }
   }
 
-  /** Shows what is in the log up to `seq`. Never throws: where the store is out of reach, the next call tries again. */
+  /** Shows what is in the log up to `seq`, as soon as the store can be reached. Never throws. */
   catchUp(seq: number): void {
     const { lifetime, log } = this.#deps;
     lifetime.hold(
@@ -206,26 +200,15 @@ export class Turns {
         const error = toAgentError(thrown);
         log.write({ level: "warn", event: "catch_up_failed", session_id: this.#record.sessionId, error });
         if (error.code === "unknown_session") this.#options.onGone();
+        else this.#takeover.fence();
       }),
     );
   }
 
   /** The `status` that answers a query: that it waits, or that it is being answered. */
   acknowledge(queryId: string, at: number): StatusFrame {
-    const known = this.queries.get(queryId);
-    const fields: StatusFields = {
-      in_reply_to: queryId,
-      ...(known && { turn_id: known.turnId }),
-      ...(known?.seq && { seq: known.seq }),
-    };
-    const queued = (position: number): StatusFrame =>
-      renderStatus("queued", "Queued", at, { ...fields, data: { position } });
-    if (known?.turn?.state === "queued") return queued(this.runner.queue.position(known.turn));
-    const isRemote = known !== undefined && known.turn === undefined && known.terminalSeq === undefined;
-    if (isRemote && this.tail.remote?.turnId !== known.turnId) {
-      return queued(this.queries.elsewhere.indexOf(known) + 1);
-    }
-    return renderStatus("thinking", "Thinking...", at, fields);
+    const { queries, runner } = this;
+    return acknowledge(queryId, at, { queries, runner, answeredElsewhere: this.answeredElsewhere });
   }
 
   /** Starts nothing more; see {@linkcode Runner.drain}. */
@@ -236,7 +219,7 @@ export class Turns {
 
   /** Ends everything at once and without a trace. */
   abandon(): void {
-    this.#takeover.stop();
+    this.#takeover.end();
     this.runner.abandon();
   }
 
@@ -245,6 +228,7 @@ export class Turns {
     for (const { query } of openTurns) if (query.seq < oldest) this.#fold(query);
     for (const event of tail.events) this.#fold(event);
     for (const note of notes) this.history.addNote(note);
+    this.#begunBefore = openTurns.find(({ starts }) => starts > 0)?.query.turnId;
     this.#tenure.glimpsed(tail.lease);
   }
 
@@ -258,13 +242,20 @@ export class Turns {
     return name === "self" || name === "nobody" && this.elsewhere === 0;
   }
 
-  #onAnswer({ lease, openTurns = [] }: Committed): void {
+  #onAnswer({ lease, openTurns = [], events: [event] }: Committed): void {
     for (const open of openTurns) (this.#inherited ??= new Map()).set(open.query.turnId, open);
+    if (event?.kind === "query") {
+      this.runner.answered(
+        event.turnId,
+        this.#inherited === undefined && event.seq === this.feed.lastSeq + 1,
+      );
+    }
     if (lease.holder === "other" && this.runner.isBusy) this.runner.yield();
   }
 
   #onEvent(event: LogEvent): void {
-    const ended = isTerminal(event) ? this.queries.get(event.queryId)?.turn : undefined;
+    const known = isTerminal(event) ? this.queries.get(event.queryId) : undefined;
+    const ended = isTerminal(event) && known?.turnId === event.turnId ? known.turn : undefined;
     if (event.kind === "query") this.#dropSecond(event);
     this.#fold(event);
     this.#options.onEvent(event);
@@ -297,6 +288,7 @@ export class Turns {
     }
     this.#inherited = undefined;
     this.runner.startNext();
+    this.runner.releaseIdle();
     this.#takeover.look();
   }
 
@@ -347,43 +339,33 @@ export class Turns {
 
   #onUnwritten(ended: TerminalEvent, thrown: unknown): void {
     const error = toAgentError(thrown);
-    if (error.code === "lease_lost") {
-      if (ended.kind === "cancelled") this.#passOn(ended);
+    if (error.code === "lease_lost" || error.code === "id_conflict") {
+      if (ended.kind === "cancelled") this.#stopElsewhere(ended);
       return;
     }
     (this.#unwritten ??= new Map()).set(ended.turnId, ended);
+    const { feed, queries, runner } = this;
     // That the session is gone is told by its close.
-    if (error.code !== "unknown_session") {
-      this.feed.broadcast(renderError(error, this.#deps.clock.now(), ended.queryId));
+    if (error.code !== "unknown_session" && queries.get(ended.queryId)?.terminalSeq === undefined) {
+      feed.broadcast(renderError(error, this.#deps.clock.now(), ended.queryId));
     }
-    this.recover(thrown);
+    // Others may have taken over long ago: everything here is dropped, and comes again with the lease.
+    this.#tenure.lost();
+    runner.yield();
+    this.failed(thrown);
   }
 
-  /** Whoever runs the turns now has to stop what was to be stopped here. */
-  #passOn({ queryId, reason }: Extract<TerminalEvent, { kind: "cancelled" }>): void {
-    const { call, lifetime } = this.#deps;
+  /** What was to be stopped here has to be stopped by whoever runs the turns now. */
+  #stopElsewhere({ queryId, reason }: Extract<TerminalEvent, { kind: "cancelled" }>): void {
     const stopping = this.feed.commit({ stop: { which: { queryId }, reason } })
-      .then(({ reached }) => call(this.#record.sessionId, { kind: "stop", queryIds: [...reached], reason }))
-      .catch((thrown) => this.recover(thrown));
-    lifetime.hold(stopping);
+      .then(({ reached }) => this.passOn(reached, reason), (thrown) => this.failed(thrown));
+    this.#deps.lifetime.hold(stopping);
   }
 
   #announceTo(connection: Connection): void {
-    const { running } = this.runner;
     // What runs here may be nobody's question, while another worker answers one.
     this.tail.announceTo(connection);
-    // Its end may be in the log already, and shown.
-    if (running !== undefined && this.queries.get(running.query.queryId)?.terminalSeq === undefined) {
-      this.runner.announceTo(connection);
-    }
+    this.runner.announceTo(connection);
     this.#takeover.look();
   }
-}
-
-function whyOf(fate: Exclude<ReturnType<typeof inherit>, { kind: "run" }>): StopReason {
-  if (fate.kind === "cancel") return { signal: "cancel", reason: fate.reason };
-  const error = new AgentError("interrupted", "the worker that wrote the answer is gone", {
-    retryable: true,
-  });
-  return { signal: "interrupt", error };
 }
