@@ -28,7 +28,6 @@ import {
   AgentServer,
   type AgentServerOptions,
 } from "../../supabase/functions/_shared/session/agent_server.ts";
-import { Checkpoints } from "../../supabase/functions/_shared/session/checkpoints.ts";
 import type { Connection } from "../../supabase/functions/_shared/session/connection.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 import type { SessionSettings } from "../../supabase/functions/_shared/session/session.ts";
@@ -281,7 +280,8 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
         ids: options.ids ?? new CountedIds(),
         call,
         offer: options.offer ?? offerTo(call),
-        checkpoints: new Checkpoints({ clock, intervalMs: 500, isDurable: () => isDurable }),
+        checkpointMs: 500,
+        leaseMs: 5000,
         renewLeaseMs: 1500,
         log,
         metrics,
@@ -360,4 +360,9 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
     return client;
   }
   return { clock, model, verifier, server, metrics, memory, store, logged, held, dial, connect };
+}
+
+/** The newest `seq` that a client was shown: as its session knows, or 0 before it has one. */
+export function cursorOf({ connection }: TestClient): number {
+  return connection.session?.cursorOf(connection) ?? 0;
 }

@@ -68,8 +68,10 @@ export class Seat {
     return this.client.isOpen && this.client.connection.state === "ready";
   }
 
+  /** The newest `seq` it was shown, as a plain client keeps it. */
   get cursor(): number {
-    return this.client.connection.cursor;
+    const { lastSeq, client: { seqs } } = this.#visit;
+    return Math.max(lastSeq, ...seqs);
   }
 
   get readings(): Reading[] {

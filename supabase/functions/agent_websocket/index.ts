@@ -25,7 +25,6 @@ import { wrapSocket } from "../_shared/platform/web_socket.ts";
 import type { Log } from "../_shared/ports.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../_shared/protocol/topics.ts";
 import { AgentServer } from "../_shared/session/agent_server.ts";
-import { Checkpoints } from "../_shared/session/checkpoints.ts";
 import { ChosenStore } from "../_shared/session/chosen_store.ts";
 import { MemoryStore } from "../_shared/session/memory_store.ts";
 import type { SessionDeps, SessionSettings } from "../_shared/session/session.ts";
@@ -90,7 +89,8 @@ function compose(config: Config, log: Log): Handler {
     eventLog: store,
     model: createModel(config, around),
     budget,
-    checkpoints: new Checkpoints({ clock, intervalMs: config.CHECKPOINT_INTERVAL_MS, isDurable: isShared }),
+    checkpointMs: config.CHECKPOINT_INTERVAL_MS,
+    leaseMs: config.TURN_LEASE_MS,
     renewLeaseMs: config.TURN_LEASE_MS / 3,
     call: (sessionId, call) => calls.send(sessionId, call),
     offer: (sessionId, source) => calls.offer(sessionId, source),

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
-import { startAgent, type TestClient } from "../../support/agent_harness.ts";
+import { cursorOf, startAgent, type TestClient } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
 
 const ids = fc.constantFrom("a", "b", "c", "d", "e", "f", "g");
@@ -91,7 +91,7 @@ Deno.test("[QU2] [SQ1] [SQ2] [SQ3] [DL2] [DL3] [RS7] any interleaving of two sea
         else if (each.do === "reconnect") {
           const seat = seatOf(each.who);
           await settle();
-          const cursor = client.connection.cursor;
+          const cursor = cursorOf(client);
           client.vanish();
           seat.past.push(client);
           seat.client = await connect(

@@ -130,38 +130,40 @@ export class KeptEntries {
   }
 }
 
-/** What one session keeps at this worker, beside a log in the worker's memory. */
-export class SessionMemory {
+/** What one session keeps at this worker, beside a log in the worker's memory. Texts are in UTF-16 units. */
+export interface SessionSize {
   /** What the model sees. */
-  readonly messages: KeptEntries;
+  messages: number;
+  messageChars: number;
   /** Comments that wait for the next query. */
-  readonly notes: MemoryAccount;
-  readonly queries: KeptEntries;
-  readonly #answer: MemoryAccount;
+  notes: number;
+  noteChars: number;
+  /** Queries whose ids are remembered. */
+  queries: number;
+  queryChars: number;
+}
+
+export class SessionMemory {
   readonly #account: MemoryAccount;
+  readonly #isLogHere: boolean;
 
   /** `isLogHere`: the log is in this worker's memory too, and counts the texts. */
   constructor(budget: MemoryBudget, { isLogHere }: { isLogHere: boolean }) {
-    const { session, message, query } = OVERHEAD_BYTES;
-    const account = this.#account = budget.account(session);
-    this.messages = new KeptEntries(account, message, !isLogHere);
-    this.queries = new KeptEntries(account, query, !isLogHere);
-    this.notes = account.part();
-    this.#answer = account.part();
+    this.#account = budget.account(OVERHEAD_BYTES.session);
+    this.#isLogHere = isLogHere;
   }
 
   /**
-   * An answer begins. It is counted as what is expected of it: nothing is counted while it is written. Its end counts what
-   * it is.
+   * `maxTokens`: what the answer that is being written may have; 0 where none is. It is counted as what is expected of it, so
+   * that nothing is counted while it is written.
    */
-  asking<Request extends { maxTokens: number }>(request: Request): Request {
-    this.#answer.set(bytesOfAnswer(request.maxTokens));
-    return request;
-  }
-
-  /** It is done, or dropped. */
-  answered(): void {
-    this.#answer.set(0);
+  set({ messages, messageChars, notes, noteChars, queries, queryChars }: SessionSize, maxTokens: number): void {
+    const { session, message, query } = OVERHEAD_BYTES;
+    const logged = this.#isLogHere ? 0 : messageChars + queryChars;
+    this.#account.set(
+      session + message * (messages + notes) + query * queries + textBytes(noteChars + logged) +
+        (maxTokens > 0 ? bytesOfAnswer(maxTokens) : 0),
+    );
   }
 
   close(): void {

@@ -1,12 +1,12 @@
 /** What a turn that has ended is counted as: budget, metrics, log, live activity. */
 
-import type { ActivityReporter } from "../activity/reporter.ts";
-import type { Turn } from "../agent/turn.ts";
-import { hasEnded } from "../agent/turn_machine.ts";
+import type { ActivityReporter, TurnStage } from "../activity/reporter.ts";
 import type { TokenBudget } from "../guard/token_budget.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Log, SessionRecord } from "../ports.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
+import { type Question, textOf } from "./core/turn.ts";
+import { payersOf } from "./payers.ts";
 
 export interface AccountDeps {
   log: Log;
@@ -15,26 +15,33 @@ export interface AccountDeps {
   activity: ActivityReporter;
 }
 
-export function accountFor(turn: Turn, ended: TerminalEvent, record: SessionRecord, deps: AccountDeps): void {
+export function accountFor(
+  query: Question,
+  end: TerminalEvent,
+  record: SessionRecord,
+  deps: AccountDeps,
+): void {
   const { metrics, budget, activity, log } = deps;
+  const outcome = outcomeOf(end);
+  const text = textOf(end);
+  const payers = payersFor(query, record);
   const write = (fields: Record<string, unknown>): void =>
     log.write({
       level: "info",
       event: "turn_ended",
       session_id: record.sessionId,
-      turn_id: ended.turnId,
-      outcome: turn.state,
+      turn_id: end.turnId,
+      outcome,
       ...fields,
     });
-  if (hasEnded(turn.state)) activity.reasoning(record, turn, turn.state);
-  const { payers } = turn.query;
-  metrics.count("turns_total", turn.state);
-  if (ended.kind !== "response") {
-    if (ended.partial !== "") budget.spend(payers, estimateTokens(turn));
-    return write(ended.kind === "error" ? { code: ended.code } : { reason: ended.reason });
+  activity.reasoning(record, { query, text }, outcome);
+  metrics.count("turns_total", outcome);
+  if (end.kind !== "response") {
+    if (text !== "") budget.spend(payers, estimateTokens(query, text));
+    return write(end.kind === "error" ? { code: end.code } : { reason: end.reason });
   }
-  const { model, finishReason, usage } = ended;
-  budget.spend(payers, usage?.total_tokens ?? estimateTokens(turn));
+  const { model, finishReason, usage } = end;
+  budget.spend(payers, usage?.total_tokens ?? estimateTokens(query, text));
   if (usage !== undefined) {
     metrics.count("tokens_total", "prompt", usage.prompt_tokens);
     metrics.count("tokens_total", "completion", usage.completion_tokens);
@@ -43,19 +50,34 @@ export function accountFor(turn: Turn, ended: TerminalEvent, record: SessionReco
   write({ model, finish_reason: finishReason, ...usage });
 }
 
-/** Accounts for a call of the model that was given up because another worker answers the query: its tokens were paid for. */
-export function accountForVain(
-  turn: Turn,
-  { sessionId }: SessionRecord,
+/** Accounts for a model call that was given up because another worker answers the query, or nobody does: it was paid for. */
+export function accountForCall(
+  query: Question,
+  text: string,
+  record: SessionRecord,
   { metrics, budget, log }: AccountDeps,
 ): void {
-  const { payers, turnId } = turn.query;
   metrics.count("model_calls_in_vain_total");
-  if (turn.text !== "") budget.spend(payers, estimateTokens(turn));
-  log.write({ level: "info", event: "model_call_in_vain", session_id: sessionId, turn_id: turnId });
+  if (text !== "") budget.spend(payersFor(query, record), estimateTokens(query, text));
+  log.write({
+    level: "info",
+    event: "model_call_in_vain",
+    session_id: record.sessionId,
+    turn_id: query.turnId,
+  });
+}
+
+function outcomeOf(end: TerminalEvent): Exclude<TurnStage, "queued" | "thinking"> {
+  if (end.kind === "response") return "completed";
+  if (end.kind === "cancelled") return "cancelled";
+  return end.code === "interrupted" ? "interrupted" : "failed";
+}
+
+function payersFor({ payers }: Question, record: SessionRecord): readonly string[] {
+  return payers.length > 0 ? payers : payersOf(record);
 }
 
 /** About four UTF-16 units a token: for a budget, where the provider reports no usage. */
-function estimateTokens({ text, query }: Turn): number {
-  return Math.ceil((text.length + query.content.length) / 4);
+function estimateTokens({ content }: Question, text: string): number {
+  return Math.ceil((text.length + content.length) / 4);
 }

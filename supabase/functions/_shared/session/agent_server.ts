@@ -4,7 +4,6 @@
  * `http/` brings the sockets. A frame goes `connection → #onFrame → session`.
  */
 
-import { toAgentError } from "../errors.ts";
 import { checkRenewal, identify, type Identity, type IdentityPolicy } from "../guard/identity.ts";
 import type { Socket } from "../ports.ts";
 import type { ClientFrame, CommandFrame } from "../protocol/client_frames.ts";
@@ -20,6 +19,7 @@ import { Heartbeats } from "./heartbeats.ts";
 import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
 import { Notices } from "./notices.ts";
 import { payersOf, userKey } from "./payers.ts";
+import type { Reader } from "./reader.ts";
 import { RollCall } from "./roll_call.ts";
 import { howOpened, renderWelcome } from "./welcome.ts";
 import { TokenExpiry } from "./token_expiry.ts";
@@ -183,28 +183,22 @@ export class AgentServer {
 
   /** Gives a connection its session, the welcome, and what it missed. */
   #enterSession(connection: Connection, identity: Identity, opened: OpenedSession): void {
-    const { registry: { session: { lifetime } } } = this.#options;
     const { session, resumed } = opened;
-    const { feed } = session;
-    if (identity.kind === "anonymous") this.#admission.checkSession(feed.connections.size);
+    if (identity.kind === "anonymous") this.#admission.checkSession(session.connectionCount);
     if (!connection.enter(session)) return;
     const { address } = connection.request;
     connection.limitKeys = identity.kind === "user"
       ? [userKey(identity.userId)]
       : payersOf(session.record, address);
-    connection.cursor = resumed === undefined ? 0 : resumed.from_seq - 1;
     session.touch();
     this.#welcome(connection, opened);
-    feed.connections.add(connection);
+    session.attach(connection, {
+      cursor: resumed === undefined ? 0 : resumed.from_seq - 1,
+      isResumed: connection.request.resume !== undefined,
+    });
     this.#rollCall.start(session.record.sessionId);
     if (identity.kind === "user") this.#tokenExpiry.watch(connection, identity.expiresAt);
     if (connection.request.heartbeat) this.#heartbeats.add(connection);
-    lifetime.hold(
-      feed.replay(connection).catch((thrown) => {
-        if (toAgentError(thrown).code === "unknown_session") this.#registry.gone(session);
-        else this.#handshake.refuse(connection, thrown);
-      }),
-    );
   }
 
   #welcome(connection: Connection, opened: OpenedSession): void {
@@ -272,7 +266,7 @@ export class AgentServer {
     connection.send(renderStatus("auth_ok", "Authenticated", clock.now(), fields));
   }
 
-  #sendAway(connection: Connection): void {
+  #sendAway(connection: Reader): void {
     connection.send({
       type: "notification",
       code: "reconnecting",
@@ -284,7 +278,7 @@ export class AgentServer {
   }
 
   #onDetached(connection: Connection): void {
-    connection.session?.feed.connections.delete(connection);
+    connection.session?.detach(connection);
     this.#tokenExpiry.forget(connection);
     this.#heartbeats.delete(connection);
   }

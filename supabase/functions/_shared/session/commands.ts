@@ -53,7 +53,7 @@ export async function runCommand(
         durable: deps.isDurable,
       });
     case "history": {
-      const { limit = DEFAULT_PAGE, before_seq: beforeSeq = session.feed.lastSeq + 1 } = frame.args;
+      const { limit = DEFAULT_PAGE, before_seq: beforeSeq = session.lastSeq + 1 } = frame.args;
       const page = await readConversation(session.record.sessionId, {
         eventLog: deps.eventLog,
         beforeSeq,
@@ -71,8 +71,11 @@ export async function runCommand(
     }
     case "configure": {
       const { stream, ...options } = frame.args;
-      const configured = await session.configure(options);
-      if (stream !== undefined) connection.wantsDeltas = stream;
+      const configured = await session.configure(connection, options, frame.id);
+      if (stream !== undefined) {
+        connection.wantsDeltas = stream;
+        session.setDeltas(connection, stream);
+      }
       return answer("configured", "Configured", { ...configured, stream: connection.wantsDeltas });
     }
     case "sessions": {

@@ -24,6 +24,7 @@ import { FAR_OVER, sizeOf, tooLarge } from "./frame_size.ts";
 import { type DeltaSource, Outbox } from "./outbox.ts";
 import { addressPayer } from "./payers.ts";
 import { closeWhenQuiet } from "./quiet_close.ts";
+import type { Reader } from "./reader.ts";
 import type { Session } from "./session.ts";
 
 /** Bytes of a connection's frames that wait while the decoder is loaded. */
@@ -61,7 +62,7 @@ export interface ConnectionDeps {
   onReleased(connection: Connection): void;
 }
 
-export class Connection {
+export class Connection implements Reader {
   readonly id: string;
   readonly request: IncomingRequest;
   /** Counts what is kept for it, and ends with it. Each buffer takes a part of its own. */
@@ -72,12 +73,6 @@ export class Connection {
   limitKeys: readonly string[];
   session: Session | undefined;
   wantsDeltas: boolean;
-  /** The `seq` of the newest durable event it was shown. */
-  cursor = 0;
-  /** Whether it has caught up with its session. */
-  isLive = false;
-  /** When it got its session, in milliseconds since the epoch. */
-  enteredAt = 0;
   readonly #deps: ConnectionDeps;
   readonly #socket: Socket;
   readonly #outbox: Outbox;
@@ -198,7 +193,6 @@ export class Connection {
   enter(session: Session): boolean {
     if (this.isGone) return false;
     this.session = session;
-    this.enteredAt = this.#deps.clock.now();
     this.#step("enter");
     if (this.#deps.decoder.isLoaded) this.#waiting.clear();
     return true;

@@ -3,7 +3,7 @@
 import { AgentError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 import { settledWithin } from "../settled_within.ts";
-import type { Connection } from "./connection.ts";
+import type { Reader } from "./reader.ts";
 import type { DrainOptions, Session } from "./session.ts";
 
 /** How much longer than its time a running answer keeps its connections, for its last write to be answered. */
@@ -16,7 +16,7 @@ export interface DrainingOptions extends Pick<DrainOptions, "timeoutMs"> {
   /** Whether another worker can go on with a session: else its turns end `interrupted`. */
   isDurable(sessionId: string): boolean;
   /** Tells a client to connect elsewhere, and closes. */
-  sendAway(connection: Connection): void;
+  sendAway(connection: Reader): void;
 }
 
 /**
@@ -33,7 +33,7 @@ export async function drainSessions(
     retryAfterMs: 0,
   });
   const release = (session: Session): void => {
-    for (const connection of session.feed.connections) sendAway(connection);
+    for (const connection of session.connections) sendAway(connection);
   };
   const ends = sessions.map((session) => {
     const leave = isDurable(session.record.sessionId) ? "hand_over" : "interrupt";
@@ -43,7 +43,7 @@ export async function drainSessions(
     const drained = session.drain(refusal, { timeoutMs, leave }).then(() => release(session));
     return {
       released: isBounded ? settledWithin(clock, latestMs, drained).then(() => release(session)) : drained,
-      written: leave === "hand_over" ? drained.then(() => session.keepAlive()) : drained,
+      written: drained,
     };
   });
   await Promise.all(ends.map(({ released }) => released));

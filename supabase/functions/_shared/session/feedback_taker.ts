@@ -4,18 +4,16 @@ import { AgentError } from "../errors.ts";
 import type { EventLog, Feedback } from "../ports.ts";
 import type { FeedbackFrame } from "../protocol/client_frames.ts";
 import type { StatusFields } from "../protocol/render.ts";
-import type { Turns } from "./turns.ts";
 
 /** Comments whose answer was lost that are remembered; the oldest go past it. */
 const MAX_IN_DOUBT = 20;
 
 export interface FeedbackTakerOptions {
   sessionId: string;
-  turns: Turns;
   eventLog: EventLog;
   /** For feedback that its client gave no id. */
   newId(): string;
-  /** Called with a comment that goes with the next query, for the other workers. */
+  /** Called with a comment that goes with the next query. */
   onNoted(comment: string): void;
 }
 
@@ -29,14 +27,14 @@ export class FeedbackTaker {
   }
 
   /** Takes feedback on a turn, on the last one by default. Rejects with `unknown_turn`, `unknown_approval`, and as the log does. */
-  async take(frame: FeedbackFrame): Promise<StatusFields> {
-    const { newId, turns, sessionId, eventLog, onNoted } = this.#options;
+  async take(frame: FeedbackFrame, lastTurnId: string | undefined): Promise<StatusFields> {
+    const { newId, sessionId, eventLog, onNoted } = this.#options;
     const { id = newId(), verdict, rating, content: comment = "", approval_id: approvalId } = frame;
     if (approvalId !== undefined) {
       const words = 'Cannot record feedback: nothing waits for this "approval_id"';
       throw new AgentError("unknown_approval", words);
     }
-    const turnId = frame.turn_id ?? turns.queries.lastTurnId;
+    const turnId = frame.turn_id ?? lastTurnId;
     if (turnId === undefined) {
       const words = 'Cannot record feedback: "turn_id" must name a turn of this session';
       throw new AgentError("unknown_turn", words);
@@ -54,7 +52,6 @@ export class FeedbackTaker {
       throw thrown;
     });
     if (isModify && (this.#inDoubt.delete(id) || !repeated)) {
-      turns.history.addNote(comment);
       onNoted(comment);
     }
     return { turn_id: turnId, in_reply_to: id, data: { repeated } };

@@ -48,7 +48,7 @@ export class IdleSweep {
     const { clock, log, lifetime, idleTimeoutMs, isDurable, expire } = this.#options;
     const { sessionId } = session.record;
     if (idleTimeoutMs === 0 || clock.now() - session.lastActivity <= idleTimeoutMs) {
-      if (isDurable(sessionId)) lifetime.hold(session.keepAlive());
+      if (isDurable(sessionId)) session.keepAlive();
       return;
     }
     lifetime.hold(

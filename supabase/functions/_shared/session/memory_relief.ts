@@ -65,7 +65,7 @@ async function evictSessions(options: MemoryReliefOptions, which: { evenHeld: bo
 /** The ones that are furthest behind first. They lose nothing but their connection. */
 function closeSlowReaders({ memory, sessions }: MemoryReliefOptions): void {
   if (memory.excessBytes <= 0) return;
-  const connections = Array.from(sessions.values()).flatMap(({ feed }) => [...feed.connections]);
+  const connections = Array.from(sessions.values()).flatMap((session) => session.connections);
   const behind = connections.filter(({ waitingBytes }) => waitingBytes > 0);
   behind.sort((a, b) => b.waitingBytes - a.waitingBytes);
   for (const connection of behind) {

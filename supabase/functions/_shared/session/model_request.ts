@@ -1,8 +1,6 @@
 /** What the model is asked for a turn. */
 
-import type { History } from "../agent/history.ts";
-import type { Turn } from "../agent/turn.ts";
-import type { ModelRequest } from "../ports.ts";
+import type { ModelMessage, ModelRequest } from "../ports.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
 
 export interface ModelSettings {
@@ -12,20 +10,16 @@ export interface ModelSettings {
   maxTokens: number;
 }
 
-/** An answer that was begun elsewhere is the last message: the model goes on with it. */
+/** `options`: what the query asks for, and what `configure` has set; the operator's defaults come last. */
 export function requestFor(
-  { query, text }: Turn,
-  history: History,
-  settings: ModelSettings & { defaults: QueryOptions },
+  messages: readonly ModelMessage[],
+  options: QueryOptions,
+  settings: ModelSettings,
 ): ModelRequest {
-  const { models, systemPrompt, defaults } = settings;
-  const { model, temperature = settings.temperature, max_tokens = settings.maxTokens } = {
-    ...defaults,
-    ...query.options,
-  };
-  const messages = history.prompt(systemPrompt, query);
+  const { models, systemPrompt } = settings;
+  const { model, temperature = settings.temperature, max_tokens = settings.maxTokens } = options;
   return {
-    messages: text === "" ? messages : [...messages, { role: "assistant", content: text }],
+    messages: [{ role: "system", content: systemPrompt }, ...messages],
     models: model === undefined ? models : [model, ...models.filter((other) => other !== model)],
     temperature,
     maxTokens: max_tokens,

@@ -37,7 +37,7 @@ export class Notices {
   /** Shows it to every connection that is live. It is in nobody's log. */
   toEveryone(notification: NotificationEvent): void {
     const frame = renderNotification(notification, this.#options.clock.now());
-    for (const session of this.#options.registry.values()) session.feed.broadcast(frame);
+    for (const session of this.#options.registry.values()) session.broadcast(frame);
   }
 
   #commit(session: Session, notification: NotificationEvent): void {

@@ -7,6 +7,7 @@ import type { SessionOwner, SessionRecord, SessionStore, StoredSession } from ".
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";
 import { stamp } from "../protocol/render.ts";
+import type { CoreSettings } from "./core/state.ts";
 import { IdleSweep } from "./idle_sweep.ts";
 import { relieveMemory } from "./memory_relief.ts";
 import { Removals } from "./removals.ts";
@@ -82,9 +83,16 @@ export class SessionRegistry {
   /** Sessions that are being looked for: one that is removed meanwhile must not come back. */
   readonly #searches = new Set<{ sessionId: string; isRemoved: boolean }>();
   readonly #sweep: IdleSweep;
+  /** Of sessions that other workers may go on with, and of those that end with this one. */
+  readonly #shared: CoreSettings;
+  readonly #alone: CoreSettings;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+    const { settings, checkpointMs, leaseMs, renewLeaseMs } = options.session;
+    const { maxHistory, maxEvents, maxQueue, continuePolicy } = settings;
+    this.#shared = { maxHistory, maxEvents, maxQueue, continuePolicy, checkpointMs, leaseMs, renewLeaseMs };
+    this.#alone = { ...this.#shared, checkpointMs: Infinity };
     const deps = {
       ...options,
       ...options.session,
@@ -171,7 +179,7 @@ export class SessionRegistry {
     session.abandon(new AgentError("shutting_down", refusal, { retryable }));
     this.#removals.done(session);
     this.#options.onClosed?.(sessionId);
-    for (const connection of session.feed.connections) connection.close(closing);
+    for (const connection of session.connections) connection.close(closing);
     if (this.#sessions.size === 0) this.stop();
   }
 
@@ -223,11 +231,7 @@ export class SessionRegistry {
         });
         if (isEntered) return true;
       } else {
-        await known.feed.catchUp(tail.lastSeq).catch((thrown) => {
-          if (!isUnknown(thrown)) throw thrown;
-          this.gone(known);
-        });
-        if (this.#sessions.get(sessionId) !== known) continue;
+        known.catchUp(tail.lastSeq);
         enter(known);
         return true;
       }
@@ -252,9 +256,11 @@ export class SessionRegistry {
 
   #hold(stored: StoredSession, place: Place): Session {
     const { sessionId } = stored.record;
+    const isDurable = this.#options.isDurable(sessionId);
     const session: Session = new Session(stored, {
       deps: this.#options.session,
-      isLogHere: !this.#options.isDurable(sessionId),
+      core: isDurable ? this.#shared : this.#alone,
+      isLogHere: !isDurable,
       onGone: () => this.gone(session),
     });
     this.#room.taken(place);
@@ -265,7 +271,7 @@ export class SessionRegistry {
   }
 
   #mayGo(session: Session, { evenHeld } = { evenHeld: false }): boolean {
-    if (session.feed.connections.size > 0 && !evenHeld) return false;
+    if (session.connectionCount > 0 && !evenHeld) return false;
     const isHere = this.#sessions.get(session.record.sessionId) === session;
     return isHere && !session.isRunning && !this.#removals.has(session);
   }
@@ -280,7 +286,7 @@ export class SessionRegistry {
     const { session: { clock, log }, isDurable } = this.#options;
     const say = (): void => {
       log.write({ level: "info", event: "session_expired", session_id: session.record.sessionId });
-      for (const connection of session.feed.connections) {
+      for (const connection of session.connections) {
         connection.send({
           type: "notification",
           code: "session_timeout",
@@ -295,8 +301,4 @@ export class SessionRegistry {
     this.#end(session, EXPIRED);
     return Promise.resolve();
   }
-}
-
-function isUnknown(thrown: unknown): boolean {
-  return thrown instanceof AgentError && thrown.code === "unknown_session";
 }

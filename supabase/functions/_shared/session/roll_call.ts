@@ -45,8 +45,8 @@ export class RollCall {
     if (this.#isStopped) return;
     if (this.#isCalling) return void (this.#isWanted = true);
     this.#isWanted = false;
-    const shown = Array.from(sessions()).filter(({ feed, record }) =>
-      feed.connections.size > 0 && isDurable(record.sessionId)
+    const shown = Array.from(sessions()).filter(({ connectionCount, record }) =>
+      connectionCount > 0 && isDurable(record.sessionId)
     );
     if (shown.length === 0) return;
     this.#isCalling = true;

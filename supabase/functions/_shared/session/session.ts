@@ -1,89 +1,121 @@
 /**
  * One session: what clients may ask of it.
  *
- * A query goes `submit → turns → runner → log → feed`. Durable events reach the clients after their commit, in the
- * order of `seq`; deltas at once. The model never waits for the store.
+ * A frame becomes an event of the core; what the core wants done is done by the driver. `core/` decides everything else.
  */
 
-import { Turn } from "../agent/turn.ts";
-import { AgentError, toAgentError } from "../errors.ts";
+import { AgentError } from "../errors.ts";
 import { bytesOfQuery, type MemoryBudget, SessionMemory } from "../guard/memory_budget.ts";
-import type { Committed, Ids, SessionRecord, StopRequest, StoredSession } from "../ports.ts";
+import type { Ids, SessionRecord, StopRequest, StoredSession } from "../ports.ts";
 import type { CommandArgs, FeedbackFrame, QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
-import type { NotificationEvent } from "../protocol/log_event.ts";
+import type { ConfiguredEvent, LogEvent, NotificationEvent } from "../protocol/log_event.ts";
 import type { QueuePolicy } from "../protocol/queueing.ts";
-import { renderError, renderThinking, type StatusFields } from "../protocol/render.ts";
+import type { StatusFields } from "../protocol/render.ts";
+import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
-import { cancelTurns } from "./cancelling.ts";
-import { Configuring } from "./configuring.ts";
-import type { Connection } from "./connection.ts";
-import type { Feed } from "./feed.ts";
+import type { WishResult } from "./core/effect.ts";
+import type { SessionEvent } from "./core/event.ts";
+import { openSession } from "./core/open.ts";
+import type { CoreSettings } from "./core/state.ts";
+import type { Question } from "./core/turn.ts";
+import { describeTurns } from "./describe.ts";
+import { type DriverDeps, SessionDriver } from "./driver.ts";
 import { FeedbackTaker } from "./feedback_taker.ts";
-import { checkOptions } from "./query_options.ts";
-import { mayBeRepeat, Repeats } from "./repeats.ts";
-import { Turns } from "./turns.ts";
-import type { TurnsDeps, TurnsSettings } from "./turns_options.ts";
+import type { ModelSettings } from "./model_request.ts";
+import { checkOptions, type OptionLimits } from "./query_options.ts";
+import type { Reader } from "./reader.ts";
+import { toError } from "./refusals.ts";
+import { measureSession } from "./session_size.ts";
 
-export interface SessionSettings extends TurnsSettings {
-  allowedModels: readonly string[];
-  /** Turns that may wait; 0 for any number. */
-  maxQueue: number;
+export interface SessionSettings
+  extends ModelSettings, OptionLimits, Pick<CoreSettings, "maxHistory" | "maxEvents" | "maxQueue" | "continuePolicy"> {
   queuePolicy: QueuePolicy;
 }
 
-export interface SessionDeps extends TurnsDeps {
+export interface SessionDeps extends DriverDeps {
   ids: Ids;
   memory: MemoryBudget;
   settings: SessionSettings;
+  /** How often a running answer is put down where another worker could go on with it, in milliseconds. */
+  checkpointMs: number;
+  /** How long a lease lasts that is not renewed, and how long without a write until it is renewed, in milliseconds. */
+  leaseMs: number;
+  renewLeaseMs: number;
 }
 
 export interface SessionOptions {
   /** Shared by all sessions. */
   deps: SessionDeps;
+  core: CoreSettings;
   /** Whether its log is in this worker's memory. */
   isLogHere: boolean;
   /** Called when the store says that the session is no more. */
   onGone(): void;
 }
 
+interface Wish {
+  action: string;
+  resolve(queryIds: readonly string[]): void;
+  reject(error: AgentError): void;
+}
+
 export class Session {
   readonly record: SessionRecord;
   readonly #deps: SessionDeps;
-  readonly #turns: Turns;
+  readonly #driver: SessionDriver;
   readonly #memory: SessionMemory;
+  readonly #onGone: () => void;
+  /** What clients wait for, by its number; made with the first. */
+  #wishes: Map<string, Wish> | undefined;
+  #lastWish = 0;
   #lastActivity: number;
-  /** Until when the store knows of it: each event tells. */
+  /** Until when the store knows that the session is in use. */
   #keptActivity: number;
   /** Why nothing more is taken: the worker is ending, or the session has. */
   #refusal: AgentError | undefined;
-  /** Made with the first `configure`, and with the first feedback. */
-  #configuring: Configuring | undefined;
+  #drained: (() => void) | undefined;
+  #isDrained = false;
+  /** Made with the first feedback. */
   #feedback: FeedbackTaker | undefined;
 
-  constructor(stored: StoredSession, { deps, isLogHere, onGone }: SessionOptions) {
-    this.record = stored.record;
+  constructor(stored: StoredSession, { deps, core, isLogHere, onGone }: SessionOptions) {
+    const { record } = stored;
+    this.record = record;
     this.#deps = deps;
+    this.#onGone = onGone;
     this.#memory = new SessionMemory(deps.memory, { isLogHere });
-    this.#lastActivity = this.#keptActivity = deps.clock.now();
-    this.#turns = new Turns(stored, {
+    const now = this.#lastActivity = this.#keptActivity = deps.clock.now();
+    this.#driver = new SessionDriver(openSession(stored, core, now), {
+      record,
       deps,
-      memory: this.#memory,
-      onGone,
-      // What others push in is no sign of life.
-      onEvent: ({ kind }) => {
-        if (kind === "notification") return;
-        this.touch();
-        this.#keptActivity = this.#lastActivity;
+      sink: {
+        onLearnt: (event) => this.#onLearnt(event),
+        onChanged: (asking) => this.#memory.set(measureSession(this.#driver.state), asking),
+        onAnswer: (wish, result) => this.#onAnswer(wish, result),
+        onGone: () => this.#onGone(),
+        onDrained: () => this.#onDrained(),
       },
     });
+    this.#memory.set(measureSession(this.#driver.state), 0);
   }
 
-  get feed(): Feed {
-    return this.#turns.feed;
+  /** The connections that hold it here. */
+  get connections(): readonly Reader[] {
+    return [...this.#driver.audience.readers.values()];
   }
 
+  get connectionCount(): number {
+    return this.#driver.audience.readers.size;
+  }
+
+  get lastSeq(): number {
+    return this.#driver.state.log.lastSeq;
+  }
+
+  /** Whether this worker has an answer to write, or to bring into the log. */
   get isRunning(): boolean {
-    return this.#turns.runner.running !== undefined;
+    for (const { phase } of this.#driver.state.turns.values()) if (phase !== "remote") return true;
+    return false;
   }
 
   /** When somebody last did something here: now, while an answer is being written. Milliseconds since the epoch. */
@@ -96,146 +128,151 @@ export class Session {
     this.#lastActivity = this.#deps.clock.now();
   }
 
-  /** Tells the store that the session is in use, where nothing in the log has since. Never rejects. */
-  async keepAlive(): Promise<void> {
-    const told = this.#keptActivity;
-    if (this.#lastActivity <= told) return;
+  /** Tells the store that the session is in use, where nothing in the log has since. */
+  keepAlive(): void {
+    if (this.#lastActivity <= this.#keptActivity) return;
     this.#keptActivity = this.#lastActivity;
-    await this.feed.commit({}).catch((thrown) => {
-      this.#keptActivity = told;
-      const error = toAgentError(thrown);
-      this.#deps.log.write({
-        level: "warn",
-        event: "keep_alive_failed",
-        session_id: this.record.sessionId,
-        error,
-      });
-    });
+    this.#take({ kind: "touch" });
   }
 
-  get #repeats(): Repeats {
-    const { clock, lifetime, eventLog } = this.#deps;
-    return new Repeats({ clock, lifetime, eventLog, sessionId: this.record.sessionId, turns: this.#turns });
+  /** Shows a connection everything after `cursor`, and what comes. `isResumed`: its client may send again what it sent before. */
+  attach(reader: Reader, { cursor, isResumed }: { cursor: number; isResumed: boolean }): void {
+    this.#driver.audience.readers.set(reader.id, reader);
+    const { id: connectionId, wantsDeltas } = reader;
+    this.#take({ kind: "attach", connectionId, cursor, wantsDeltas, isResumed });
+  }
+
+  detach({ id }: Reader): void {
+    this.#driver.audience.readers.delete(id);
+    this.#take({ kind: "detach", connectionId: id });
+  }
+
+  /** The newest `seq` that a connection was shown. */
+  cursorOf({ id }: Reader): number | undefined {
+    return this.#driver.state.connections.get(id)?.cursor;
+  }
+
+  setDeltas({ id }: Reader, wantsDeltas: boolean): void {
+    this.#take({ kind: "set_deltas", connectionId: id, wantsDeltas });
+  }
+
+  /** Sends a frame that is no part of the log to every connection that has been shown everything. */
+  broadcast(frame: ServerFrame): void {
+    this.#driver.audience.broadcast(frame);
   }
 
   /** What `command` `status` tells. */
   describe(): Record<string, unknown> {
-    const { runner, queries, history, feed } = this.#turns;
-    const waiting = runner.queue.inOrder().map(({ query }) => query);
-    const running = runner.running?.query ?? this.#turns.answeredElsewhere;
-    const elsewhere = queries.elsewhere.filter((known) => known !== running);
+    const { state } = this.#driver;
     return {
       session_id: this.record.sessionId,
-      state: running === undefined ? "idle" : "running",
-      running: running === undefined ? null : idsOf(running),
-      queued: [...waiting, ...elsewhere].map((query, index) => ({ ...idsOf(query), position: index + 1 })),
-      connections: feed.connections.size,
-      last_seq: feed.lastSeq,
-      history_messages: history.size,
+      ...describeTurns(state),
+      connections: this.connectionCount,
+      last_seq: state.log.lastSeq,
+      history_messages: state.history.messages.length,
     };
   }
 
   /**
-   * Takes a query: puts it in the queue and the log, and starts it where nothing runs. The same id again is answered
-   * as it stands. Throws `option_not_allowed`, `budget_exceeded`, `busy`, `queue_full`, `id_conflict`, `shutting_down`;
-   * then nothing was taken.
+   * Takes a query: it is answered by a frame. The same id again is answered as it stands. Throws `option_not_allowed`,
+   * `budget_exceeded`, `queue_full` (no memory), `shutting_down`; then nothing was taken.
    */
-  submit(connection: Connection, frame: QueryFrame): void {
-    const known = frame.id === undefined ? undefined : this.#turns.queries.get(frame.id);
-    if (known !== undefined) {
-      if (!connection.isLive) return this.#repeats.takeWhenLive(connection, frame, known);
-      // The log may no longer know it, and then neither do we.
-      return this.#repeats.answer(connection, frame, { known, anew: () => this.submit(connection, frame) });
-    }
-    const policy = frame.policy ?? this.#deps.settings.queuePolicy;
-    this.#checkAdmission(connection, frame, policy);
-    const { ids, lifetime, activity } = this.#deps;
-    const { history } = this.#turns;
-    const turn = new Turn({
-      queryId: frame.id ?? ids.uuid(),
+  submit(reader: Reader, frame: QueryFrame): void {
+    const { ids, settings, activity } = this.#deps;
+    const queryId = frame.id ?? ids.uuid();
+    const { turns, ended } = this.#driver.state;
+    const isKnown = turns.has(queryId) || ended.has(queryId);
+    if (!isKnown) this.#checkAdmission(reader, frame);
+    const policy = frame.policy ?? settings.queuePolicy;
+    const query: Question = {
+      kind: "query",
+      queryId,
       turnId: ids.uuid(),
       content: frame.content,
+      options: frame.options ?? {},
       priority: frame.priority ?? "normal",
       first: policy === "interrupt",
-      options: frame.options ?? {},
-      connectionId: connection.id,
+      connectionId: reader.id,
+      feedback: [],
       stream: frame.stream,
-      feedback: history.takeNotes(),
-      payers: connection.limitKeys,
-    });
-    // Nobody is stopped for a query that is refused.
-    const displaced = this.#displacedBy(policy);
-    const stop = this.#stopElsewhere(policy);
-    activity.reasoning(this.record, turn, "queued");
-    const committing = this.#turns.submit(turn, {
-      ...(stop && { stop }),
-      ...(policy === "reject" && { onlyIfIdle: true }),
-    }, mayBeRepeat(connection, frame, this.#deps.clock.now()));
-    lifetime.hold(
-      committing.then(
-        (committed) => this.#onTaken(connection, frame, { turn, displaced, committed }),
-        (thrown) => this.#giveUp(connection, turn, thrown),
-      ),
-    );
+      payers: reader.limitKeys,
+    };
+    if (!isKnown) activity.reasoning(this.record, { query, text: "" }, "queued");
+    this.#take({ kind: "ask", query, policy, refusal: undefined });
   }
 
-  /** Stops turns: see {@linkcode cancelTurns}. */
-  cancel(selector: CommandArgs<"cancel">): Promise<readonly string[]> {
-    return cancelTurns(selector, this.#turns);
+  /**
+   * Stops what the selector names, the running turn by default. Answers with the ids of the queries, and with none only where
+   * the log knows of none. Rejects as the log does.
+   */
+  cancel({ id, all }: CommandArgs<"cancel">): Promise<readonly string[]> {
+    const which: StopRequest["which"] = all === true ? "all" : id === undefined ? "running" : { queryId: id };
+    return this.#wish("cancel", (wish) => ({ kind: "stop", wish, stop: { which, reason: "cancelled" } }));
   }
 
   /** Puts the conversation so far out of the model's sight. */
-  async clear(connection: Connection, commandId: string | undefined): Promise<void> {
-    const event = {
-      kind: "cleared",
-      clearId: this.#deps.ids.uuid(),
-      connectionId: connection.id,
-    } as const;
-    await this.feed.commit({ events: [commandId === undefined ? event : { ...event, commandId }] });
+  async clear(reader: Reader, commandId: string | undefined): Promise<void> {
+    const event = { kind: "cleared", clearId: this.#deps.ids.uuid(), connectionId: reader.id } as const;
+    const cleared = commandId === undefined ? event : { ...event, commandId };
+    await this.#wish("clear", (wish) => ({ kind: "append", wish, event: cleared }));
     this.#deps.activity.session(this.record, "updated");
   }
 
-  /** Sets what queries fall back on, and answers with all that is set: see {@linkcode Configuring}. */
-  async configure(options: QueryOptions): Promise<Record<string, unknown>> {
-    const { settings } = this.#deps;
-    this.#configuring ??= new Configuring(this.#turns, settings);
-    const defaults = await this.#configuring.set(options);
-    this.#deps.activity.session(this.record, "updated");
+  /**
+   * Sets what queries fall back on, for every worker that holds the session, and answers with all that is set. Rejects with
+   * `option_not_allowed`, and as the log does.
+   */
+  async configure(
+    reader: Reader,
+    options: QueryOptions,
+    commandId: string | undefined,
+  ): Promise<Record<string, unknown>> {
+    const { settings, ids, activity } = this.#deps;
+    checkOptions(options, settings);
+    if (Object.keys(options).length > 0) {
+      const event: ConfiguredEvent = {
+        kind: "configured",
+        configId: ids.uuid(),
+        connectionId: reader.id,
+        options,
+        ...(commandId !== undefined && { commandId }),
+      };
+      await this.#wish("configure", (wish) => ({ kind: "append", wish, event }));
+    }
+    activity.session(this.record, "updated");
     return {
       model: settings.models[0],
       temperature: settings.temperature,
       max_tokens: settings.maxTokens,
-      ...defaults,
+      ...this.#driver.state.defaults,
     };
   }
 
   /** Records what somebody thinks of a turn: see {@linkcode FeedbackTaker}. */
   takeFeedback(frame: FeedbackFrame): Promise<StatusFields> {
-    const { record: { sessionId } } = this;
-    const { eventLog, ids, call } = this.#deps;
+    const { eventLog, ids } = this.#deps;
     this.#feedback ??= new FeedbackTaker({
-      sessionId,
-      turns: this.#turns,
+      sessionId: this.record.sessionId,
       eventLog,
       newId: () => ids.uuid(),
-      onNoted: (comment) => call(sessionId, { kind: "noted", comment }),
+      onNoted: (comment) => this.#take({ kind: "noted", comment }),
     });
-    return this.#feedback.take(frame);
+    return this.#feedback.take(frame, this.#driver.state.lastTurnId);
   }
 
   /** Something was pushed in from another function. Rejects as the log does. */
-  async notify(notification: NotificationEvent): Promise<void> {
-    await this.feed.commit({ events: [notification] });
+  async notify(event: NotificationEvent): Promise<void> {
+    await this.#wish("notify", (wish) => ({ kind: "append", wish, event }));
   }
 
   /** Another worker that holds the session tells something. */
   receive(call: SessionCall): void {
-    this.#turns.receive(call);
+    this.#take({ kind: "called", call });
   }
 
   /** Shows what the log has up to `seq`. */
   catchUp(seq: number): void {
-    this.#turns.catchUp(seq);
+    this.#take({ kind: "head", seq });
   }
 
   /**
@@ -243,93 +280,71 @@ export class Session {
    * another worker. Settles when nothing runs any more.
    */
   async drain(why: AgentError, { timeoutMs, leave }: DrainOptions): Promise<void> {
+    if (leave === "hand_over") this.keepAlive();
     this.#refusal = why;
-    await this.#turns.drain(timeoutMs, leave);
+    const deadline = timeoutMs > 0 ? this.#deps.clock.now() + timeoutMs : Infinity;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#drained = resolve;
+    this.#take({ kind: "drain", deadline, leave });
+    if (!this.#isDrained) await promise;
   }
 
   /** Ends everything here at once and without a trace: the session is no more, or no longer this worker's. */
   abandon(why: AgentError): void {
     this.#refusal = why;
-    this.#turns.abandon();
+    this.#take({ kind: "abandon" });
+    for (const { reject } of this.#wishes?.values() ?? []) reject(why);
+    this.#wishes = undefined;
+    this.#onDrained();
     this.#memory.close();
   }
 
-  /** What a query's policy asks of the worker that runs the turns: with its write, unless it is surely this one. */
-  #stopElsewhere(policy: QueuePolicy): StopRequest | undefined {
-    if (this.#turns.isHere) return undefined;
-    if (policy === "interrupt") return { which: "running", reason: "interrupted" };
-    return policy === "latest" ? { which: "waiting", reason: "superseded" } : undefined;
+  #take(event: SessionEvent): void {
+    this.#driver.take(event);
   }
 
-  /** What a query's policy asks of the turns of this worker. */
-  #displacedBy(policy: QueuePolicy): readonly Turn[] {
-    const { running, queue } = this.#turns.runner;
-    if (policy === "latest") return queue.inOrder();
-    return policy === "interrupt" && running !== undefined ? [running] : [];
-  }
-
-  #checkAdmission(connection: Connection, { content, options = {} }: QueryFrame, policy: QueuePolicy): void {
+  #checkAdmission({ limitKeys }: Reader, { content, options = {} }: QueryFrame): void {
     const { settings, budget, memory } = this.#deps;
-    const { runner, isElsewhere, elsewhere } = this.#turns;
     if (this.#refusal !== undefined) throw this.#refusal;
     if (!memory.admit(bytesOfQuery(content, settings.maxTokens))) {
       const words = "Cannot take query: this worker's memory is used up";
       throw new AgentError("queue_full", words, { retryable: true });
     }
     checkOptions(options, settings);
-    const retryAfterMs = budget.exhausted(connection.limitKeys);
-    if (retryAfterMs !== undefined) {
-      const words = "Cannot take query: the day's token budget is used up";
-      throw new AgentError("budget_exceeded", words, { retryable: true, retryAfterMs });
-    }
-    if (runner.running === undefined && !(isElsewhere && elsewhere > 0)) return;
-    if (policy === "reject") {
-      throw new AgentError("busy", "Cannot take query: an answer is being written", { retryable: true });
-    }
-    // One of those elsewhere runs. `latest` makes its own room.
-    const waiting = isElsewhere ? elsewhere - 1 : runner.queue.size;
-    if (policy !== "latest" && settings.maxQueue > 0 && waiting >= settings.maxQueue) {
-      const words = `Cannot take query: ${settings.maxQueue} are waiting already`;
-      throw new AgentError("queue_full", words, { retryable: true });
-    }
+    const retryAfterMs = budget.exhausted(limitKeys);
+    if (retryAfterMs === undefined) return;
+    const words = "Cannot take query: the day's token budget is used up";
+    throw new AgentError("budget_exceeded", words, { retryable: true, retryAfterMs });
   }
 
-  /** The question is in the log: this one, or one of the same id that was there before. */
-  #onTaken(
-    connection: Connection,
-    frame: QueryFrame,
-    { turn, displaced, committed }: { turn: Turn; displaced: readonly Turn[]; committed: Committed },
-  ): void | Promise<void> {
-    const { events: [event], reached } = committed;
-    const reason = turn.query.first ? "interrupted" : "superseded";
-    if (event?.kind === "query" && event.turnId !== turn.query.turnId) {
-      this.#turns.drop(turn);
-      this.#returnNotes(turn, event.feedback);
-      if (!connection.isLive) return this.#repeats.takeWhenLive(connection, frame, event);
-      return this.#repeats.answerFromLog(connection, frame, event);
+  #wish(action: string, eventFor: (wish: string) => SessionEvent): Promise<readonly string[]> {
+    if (this.#driver.state.life.name === "gone") {
+      return Promise.reject(this.#refusal ?? toError({ code: "shutting_down" }, action));
     }
-    this.#turns.passOn(reached, reason);
-    for (const { query } of displaced) this.#turns.runner.stop(query.queryId, { signal: "cancel", reason });
-    if (turn.state === "running") {
-      this.feed.broadcast(renderThinking(turn.query, this.#deps.clock.now()), connection.id);
-    }
+    const wish = String(++this.#lastWish);
+    const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
+    (this.#wishes ??= new Map()).set(wish, { action, resolve, reject });
+    this.#take(eventFor(wish));
+    return promise;
   }
 
-  /** The question has no place in the log, as far as is known: nothing was taken. */
-  #giveUp(connection: Connection, turn: Turn, thrown: unknown): void {
-    const error = toAgentError(thrown);
-    this.#turns.drop(turn);
-    this.#returnNotes(turn);
-    // The log may have had the query before, and its end too.
-    if (this.#turns.queries.get(turn.query.queryId)?.terminalSeq === undefined) {
-      connection.send(renderError(error, this.#deps.clock.now(), turn.query.queryId));
-    }
-    if (error.code !== "busy") this.#turns.failed(thrown);
+  #onAnswer(id: string, result: WishResult): void {
+    const wish = this.#wishes?.get(id);
+    this.#wishes?.delete(id);
+    if (result.ok) wish?.resolve(result.queryIds);
+    else wish?.reject(toError(result.refusal, wish.action));
   }
 
-  /** Comments that a query carried which came to nothing wait for the next one, but for those that the log has of it. */
-  #returnNotes({ query: { feedback } }: Turn, kept: readonly string[] = []): void {
-    for (const note of feedback) if (!kept.includes(note)) this.#turns.history.addNote(note);
+  #onLearnt({ kind }: LogEvent): void {
+    // What others push in is no sign of life.
+    if (kind === "notification") return;
+    this.touch();
+    this.#keptActivity = this.#lastActivity;
+  }
+
+  #onDrained(): void {
+    this.#isDrained = true;
+    this.#drained?.();
   }
 }
 
@@ -338,8 +353,4 @@ export interface DrainOptions {
   /** 0: for as long as it takes. */
   timeoutMs: number;
   leave: "interrupt" | "hand_over";
-}
-
-function idsOf({ queryId, turnId }: { queryId: string; turnId: string }): { id: string; turn_id: string } {
-  return { id: queryId, turn_id: turnId };
 }

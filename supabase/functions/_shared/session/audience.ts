@@ -1,0 +1,130 @@
+/** The connections of one session at this worker, and what they are shown: the core says to whom, this says how. */
+
+import type { Clock } from "../ports.ts";
+import { CLOSE } from "../protocol/close_codes.ts";
+import { deltaEncoder } from "../protocol/delta_encoder.ts";
+import type { LogEvent } from "../protocol/log_event.ts";
+import { renderEvent, renderStatus } from "../protocol/render.ts";
+import type { ServerFrame } from "../protocol/server_frames.ts";
+import type { Effect } from "./core/effect.ts";
+import { liveConnections, type SessionState } from "./core/state.ts";
+import { shownOf } from "./core/turn.ts";
+import type { DeltaSource } from "./outbox.ts";
+import type { Reader } from "./reader.ts";
+import { toError } from "./refusals.ts";
+
+type Of<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
+
+export interface AudienceOptions {
+  clock: Clock;
+  /** Read, never changed. */
+  state: SessionState;
+}
+
+export class Audience {
+  readonly readers = new Map<string, Reader>();
+  readonly #options: AudienceOptions;
+  /** Turns whose text was shown, by turn id, until they end; made with the first. */
+  #sources: Map<string, DeltaSource> | undefined;
+
+  constructor(options: AudienceOptions) {
+    this.#options = options;
+  }
+
+  show({ event, to }: Of<"show">): void {
+    let text: string | undefined;
+    for (const reader of this.#named(to)) reader.sendText(text ??= JSON.stringify(renderEvent(event)));
+  }
+
+  /** Shows a page at the pace at which its reader reads. Settles with the newest `seq` once it is sent, or the reader gone. */
+  async replay({ connectionId, events }: Of<"replay">): Promise<number> {
+    const reader = this.readers.get(connectionId);
+    for (const event of events) {
+      if (reader === undefined || reader.isGone) break;
+      reader.send(renderEvent(event));
+      await reader.drained();
+    }
+    return events.at(-1)?.seq ?? 0;
+  }
+
+  /** Shows a piece of a turn's text, encoded once. */
+  showText({ turnId, queryId, offset, content, to }: Of<"delta">): void {
+    const { state, clock } = this.#options;
+    const source = state.turns.get(queryId)?.query.turnId === turnId
+      ? this.#sourceOf(turnId, queryId)
+      : undefined;
+    // A correction of a turn that has just ended: there is no text any more that could be read on from.
+    if (source === undefined) {
+      const encoded = deltaEncoder(turnId, queryId)(offset, content, clock.now());
+      for (const reader of this.#named(to)) reader.sendText(encoded);
+      return;
+    }
+    const encoded = source.encode(offset, content);
+    for (const id of to) this.readers.get(id)?.sendDelta(source, offset, encoded);
+  }
+
+  /** A turn is over: its end says all that is held back of its text. */
+  endText(turnId: string): void {
+    const source = this.#sources?.get(turnId);
+    if (source === undefined) return;
+    this.#sources?.delete(turnId);
+    for (const reader of this.readers.values()) reader.dropHeldDeltas(source);
+  }
+
+  /** Says how an open query stands. */
+  acknowledge({ to, queryId, turnId, seq, position }: Of<"acknowledge">): void {
+    const now = this.#options.clock.now();
+    const fields = { in_reply_to: queryId, turn_id: turnId, ...(seq !== undefined && { seq }) };
+    const frame = position === 0
+      ? renderStatus("thinking", "Thinking...", now, fields)
+      : renderStatus("queued", "Queued", now, { ...fields, data: { position } });
+    const text = JSON.stringify(frame);
+    for (const reader of this.#named(to)) reader.sendText(text);
+  }
+
+  repeatEnd({ connectionId, event }: Of<"repeat_end">): void {
+    const frame = { ...renderEvent(event satisfies LogEvent), replay: true } as ServerFrame;
+    this.readers.get(connectionId)?.send(frame);
+  }
+
+  refuse({ to, queryId, refusal }: Of<"refuse">): void {
+    const error = toError(refusal, "take query");
+    for (const reader of this.#named(to)) reader.sendError(error, queryId);
+  }
+
+  closeSlow({ connectionId }: Of<"close_slow">): void {
+    this.readers.get(connectionId)?.close(CLOSE.slowConsumer);
+  }
+
+  /** Sends a frame that is no part of the log to every connection that has been shown everything. */
+  broadcast(frame: ServerFrame): void {
+    const to = liveConnections(this.#options.state);
+    if (to.length === 0) return;
+    const text = JSON.stringify(frame);
+    for (const reader of this.#named(to)) reader.sendText(text);
+  }
+
+  *#named(ids: readonly string[]): Iterable<Reader> {
+    for (const id of ids) {
+      const reader = this.readers.get(id);
+      if (reader !== undefined) yield reader;
+    }
+  }
+
+  #sourceOf(turnId: string, queryId: string): DeltaSource {
+    this.#sources ??= new Map();
+    const known = this.#sources.get(turnId);
+    if (known !== undefined) return known;
+    const { state: { turns }, clock } = this.#options;
+    const encode = deltaEncoder(turnId, queryId);
+    const source: DeltaSource = {
+      get text() {
+        const turn = turns.get(queryId);
+        return turn?.query.turnId === turnId ? shownOf(turn) : "";
+      },
+      encode: (offset, content) => encode(offset, content, clock.now()),
+    };
+    this.#sources.set(turnId, source);
+    return source;
+  }
+}

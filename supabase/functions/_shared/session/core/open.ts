@@ -1,0 +1,36 @@
+/** The state of a session that this worker did not hold before, as the store describes it. */
+
+import type { LogEvent } from "../../protocol/log_event.ts";
+import type { StoredSession } from "../../ports.ts";
+import { foldEvents } from "./fold.ts";
+import { addNote } from "./history.ts";
+import { stepLease } from "./lease.ts";
+import { type CoreSettings, newSession, type SessionState, type Step } from "./state.ts";
+
+/** Folds what the store gives. `now` is in milliseconds since the epoch. Nobody is connected yet, so nothing is to be done. */
+export function openSession(stored: StoredSession, settings: CoreSettings, now: number): SessionState {
+  const { tail, openTurns, defaults, notes } = stored;
+  const state = newSession(settings);
+  const at: Step = { state, now, effects: [] };
+  const oldestSeq = tail.events[0]?.seq ?? tail.lastSeq + 1;
+  // Questions older than the events that were read, which have no end yet.
+  for (const { query } of openTurns) if (query.seq < oldestSeq) foldFrom(at, query.seq, [query]);
+  foldFrom(at, oldestSeq, tail.events);
+  state.log.lastSeq = state.log.wantedSeq = tail.lastSeq;
+  for (const { query, starts, partial, stopped } of openTurns) {
+    const turn = state.turns.get(query.queryId);
+    if (turn?.phase !== "remote" || turn.query.turnId !== query.turnId) continue;
+    if (starts > 0) turn.begun = { starts, partial };
+    turn.stopped = stopped;
+  }
+  // The store folds all of the log; the events that were read are only its end.
+  state.defaults = defaults;
+  for (const note of notes) addNote(state.history, note);
+  state.lease = stepLease(state.lease, { kind: "read", lease: tail.lease, now });
+  return state;
+}
+
+function foldFrom(at: Step, seq: number, events: readonly LogEvent[]): void {
+  at.state.log.lastSeq = seq - 1;
+  foldEvents(at, events);
+}

@@ -1,0 +1,261 @@
+/**
+ * Does what the core of one session wants done, and tells the core what came of it.
+ *
+ * One event at a time goes through `step`; its effects are done in their order before the next. What happens meanwhile waits.
+ */
+
+import type { ActivityReporter } from "../activity/reporter.ts";
+import { type AgentError, toAgentError } from "../errors.ts";
+import type { CancelTimer, Clock, EventLog, Log, LogWrite, SessionRecord, WorkerLifetime } from "../ports.ts";
+import type { CallSource, SessionCall } from "../protocol/session_call.ts";
+import { type LogEvent, isTerminal } from "../protocol/log_event.ts";
+import type { Metrics } from "../metrics.ts";
+import { type AccountDeps, accountFor, accountForCall } from "./accounts.ts";
+import { Audience } from "./audience.ts";
+import type { Effect, ReadPurpose, WishResult } from "./core/effect.ts";
+import type { SessionEvent } from "./core/event.ts";
+import type { SessionState } from "./core/state.ts";
+import { step, wakeAt } from "./core/step.ts";
+import { shownOf } from "./core/turn.ts";
+import { ModelCalls, type ModelCallsDeps } from "./model_calls.ts";
+import { type ModelSettings, requestFor } from "./model_request.ts";
+import { TailSender } from "./tail_sender.ts";
+
+/** Events of a page. */
+const PAGE = 500;
+const STORING = { operation: "store", sector: "log" } as const;
+const FORGETTING = { operation: "delete", sector: "history" } as const;
+
+export interface DriverDeps extends ModelCallsDeps, AccountDeps {
+  clock: Clock;
+  log: Log;
+  metrics: Metrics;
+  lifetime: WorkerLifetime;
+  activity: ActivityReporter;
+  eventLog: EventLog;
+  settings: ModelSettings;
+  /** Tells the other workers that hold the session; best effort. */
+  call(sessionId: string, call: SessionCall): void;
+  /** The same of what grows while it waits: of a session there is one at a time. */
+  offer(sessionId: string, source: CallSource): void;
+}
+
+/** Who is told of what the session comes to. */
+export interface DriverSink {
+  /** An event of the log was learnt. */
+  onLearnt(event: LogEvent): void;
+  /** Something that may take memory has changed. `asking`: tokens that the answer being written may have; 0 for none. */
+  onChanged(asking: number): void;
+  onAnswer(wish: string, result: WishResult): void;
+  /** The store says that the session is no more. */
+  onGone(): void;
+  onDrained(): void;
+}
+
+export class SessionDriver {
+  /** Changed by {@linkcode take} and by nothing else. */
+  readonly state: SessionState;
+  readonly audience: Audience;
+  readonly #record: SessionRecord;
+  readonly #deps: DriverDeps;
+  readonly #sink: DriverSink;
+  readonly #calls: ModelCalls;
+  /** Made with the first piece that another worker wants. */
+  #tail: TailSender | undefined;
+  /** What happened while effects were being done. */
+  #waiting: SessionEvent[] | undefined;
+  #isStepping = false;
+  #timer: { at: number; cancel: CancelTimer } | undefined;
+  /** Why the store did not do the last thing that it was asked. */
+  #failure: AgentError | undefined;
+  /** Tokens that the answer being written may have. */
+  #asking = 0;
+
+  constructor(
+    state: SessionState,
+    { record, deps, sink }: { record: SessionRecord; deps: DriverDeps; sink: DriverSink },
+  ) {
+    this.state = state;
+    this.#record = record;
+    this.#deps = deps;
+    this.#sink = sink;
+    this.audience = new Audience({ clock: deps.clock, state });
+    this.#calls = new ModelCalls(deps, record, {
+      onText: (call, text) => this.take({ kind: "text", call, text }),
+      onEnded: (call, outcome) => this.take({ kind: "model_ended", call, outcome }),
+    });
+  }
+
+  /** Something happens. Never throws. */
+  take(event: SessionEvent): void {
+    if (this.#isStepping) return void (this.#waiting ??= []).push(event);
+    this.#isStepping = true;
+    this.#step(event);
+    for (let next = this.#waiting?.shift(); next !== undefined; next = this.#waiting?.shift()) this.#step(next);
+    this.#isStepping = false;
+    // A piece of text takes no memory that was not counted when its model call began.
+    if (event.kind !== "text") this.#sink.onChanged(this.#asking);
+    if (event.kind !== "text" || this.state.settings.checkpointMs !== Infinity) this.#setTimer();
+  }
+
+  #step(event: SessionEvent): void {
+    const { clock, log } = this.#deps;
+    try {
+      for (const effect of step(this.state, event, clock.now())) this.#perform(effect);
+    } catch (thrown) {
+      const error = toAgentError(thrown);
+      log.write({ level: "error", event: "session_step_failed", ...this.#ids, step: event.kind, error });
+    }
+  }
+
+  get #ids(): { session_id: string } {
+    return { session_id: this.#record.sessionId };
+  }
+
+  #perform(effect: Effect): void {
+    const { audience } = this;
+    switch (effect.kind) {
+      case "delta":
+        return audience.showText(effect);
+      case "show":
+        return audience.show(effect);
+      case "acknowledge":
+        return audience.acknowledge(effect);
+      case "refuse":
+        return audience.refuse(effect);
+      case "repeat_end":
+        return audience.repeatEnd(effect);
+      case "close_slow":
+        return audience.closeSlow(effect);
+      case "replay":
+        return this.#replay(effect);
+      case "commit":
+        return this.#commit(effect.number, effect.write);
+      case "read":
+        return this.#read(effect.purpose, effect.afterSeq);
+      case "ask":
+        return this.#ask(effect);
+      case "abort":
+        this.#asking = 0;
+        return this.#calls.abort(effect.call);
+      case "send":
+        return this.#send(effect.call);
+      case "answer":
+        return this.#sink.onAnswer(effect.wish, effect.result);
+      case "account":
+        this.#asking = 0;
+        audience.endText(effect.end.turnId);
+        return accountFor(effect.query, effect.end, this.#record, this.#deps);
+      case "account_call":
+        return accountForCall(effect.query, effect.text, this.#record, this.#deps);
+      case "learnt":
+        if (isTerminal(effect.event)) audience.endText(effect.event.turnId);
+        return this.#sink.onLearnt(effect.event);
+      case "taken_over":
+        return this.#logTakeover(effect);
+      case "log":
+        return this.#logFailure(effect);
+      case "gone":
+        return this.#sink.onGone();
+      case "drained":
+        return this.#sink.onDrained();
+    }
+  }
+
+  #replay(effect: Extract<Effect, { kind: "replay" }>): void {
+    const { connectionId } = effect;
+    this.#deps.lifetime.hold(
+      this.audience.replay(effect).then((seq) => this.take({ kind: "replayed", connectionId, seq })),
+    );
+  }
+
+  #commit(number: number, write: LogWrite): void {
+    const { eventLog, activity, lifetime } = this.#deps;
+    const append = () => eventLog.commit(this.#record.sessionId, write);
+    const [first] = write.events ?? [];
+    const writing = first === undefined
+      ? append()
+      : activity.timed(this.#record, first.kind === "cleared" ? FORGETTING : STORING, append);
+    lifetime.hold(
+      writing.then(
+        (answer) => this.take({ kind: "committed", number, answer }),
+        (thrown) => {
+          const { code } = this.#failure = toAgentError(thrown);
+          const isInDoubt = code === "store_unavailable";
+          this.take(isInDoubt ? { kind: "in_doubt", number } : { kind: "rejected", number, code });
+        },
+      ),
+    );
+  }
+
+  #read(purpose: ReadPurpose, afterSeq: number): void {
+    const { eventLog, lifetime } = this.#deps;
+    lifetime.hold(
+      eventLog.read(this.#record.sessionId, { afterSeq, limit: PAGE }).then(
+        (page) => this.take({ kind: "page", purpose, afterSeq, page }),
+        (thrown) => {
+          const { code } = this.#failure = toAgentError(thrown);
+          this.take({ kind: "read_failed", purpose, code });
+        },
+      ),
+    );
+  }
+
+  #ask({ call, query, messages, options }: Extract<Effect, { kind: "ask" }>): void {
+    const request = requestFor(messages, options, this.#deps.settings);
+    const { turns } = this.state;
+    this.#asking = request.maxTokens;
+    const turn = {
+      query,
+      get text() {
+        const turn = turns.get(query.queryId);
+        return turn === undefined ? "" : shownOf(turn);
+      },
+    };
+    this.#calls.ask({ number: call, request, turn });
+  }
+
+  #send(call: SessionCall): void {
+    const { sessionId } = this.#record;
+    if (call.kind !== "tail") return this.#deps.call(sessionId, call);
+    this.#tail ??= new TailSender(this.state, (source) => this.#deps.offer(sessionId, source));
+    this.#tail.send(call);
+  }
+
+  #logTakeover({ query, how, chars }: Extract<Effect, { kind: "taken_over" }>): void {
+    const { log, metrics } = this.#deps;
+    metrics.count("turns_taken_over_total", how);
+    log.write({
+      level: "info",
+      event: "turn_taken_over",
+      ...this.#ids,
+      turn_id: query.turnId,
+      how,
+      chars,
+    });
+  }
+
+  #logFailure({ event }: Extract<Effect, { kind: "log" }>): void {
+    const level = event === "commit_rejected" ? "error" : "warn";
+    this.#deps.log.write({ level, event, ...this.#ids, error: this.#failure });
+  }
+
+  /** The one timer of the session. One that is set for earlier than is wanted may fire: nothing is due then. */
+  #setTimer(): void {
+    const wanted = wakeAt(this.state);
+    const set = this.#timer;
+    if (wanted === undefined) {
+      set?.cancel();
+      this.#timer = undefined;
+      return;
+    }
+    if (set !== undefined && set.at <= wanted) return;
+    set?.cancel();
+    const { clock } = this.#deps;
+    const cancel = clock.after(Math.max(0, wanted - clock.now()), () => {
+      this.#timer = undefined;
+      this.take({ kind: "wake" });
+    });
+    this.#timer = { at: wanted, cancel };
+  }
+}

@@ -1,0 +1,89 @@
+/** The model calls of one session: asked, given up, and what of them is told to whoever watches. */
+
+import type { ActivityReporter, ReportedTurn } from "../activity/reporter.ts";
+import { toAgentError } from "../errors.ts";
+import type { LanguageModel, ModelReply, ModelRequest, SessionRecord, WorkerLifetime } from "../ports.ts";
+import type { ModelOutcome } from "./core/event.ts";
+
+export interface ModelCallsDeps {
+  model: LanguageModel;
+  lifetime: WorkerLifetime;
+  activity: ActivityReporter;
+}
+
+export interface CallSink {
+  onText(call: number, text: string): void;
+  onEnded(call: number, outcome: ModelOutcome): void;
+}
+
+/** A call whose text counts. Its turn's text is looked up when someone watches, and not kept here. */
+export interface CallOptions {
+  number: number;
+  request: ModelRequest;
+  turn: ReportedTurn;
+}
+
+export class ModelCalls {
+  readonly #deps: ModelCallsDeps;
+  readonly #record: SessionRecord;
+  readonly #sink: CallSink;
+  /** Made with the first. */
+  #open: Map<number, AbortController> | undefined;
+
+  constructor(deps: ModelCallsDeps, record: SessionRecord, sink: CallSink) {
+    this.#deps = deps;
+    this.#record = record;
+    this.#sink = sink;
+  }
+
+  get size(): number {
+    return this.#open?.size ?? 0;
+  }
+
+  ask({ number, request, turn }: CallOptions): void {
+    const { model, lifetime, activity } = this.#deps;
+    const controller = new AbortController();
+    const open = this.#open ??= new Map();
+    open.set(number, controller);
+    activity.memory(this.#record, { operation: "recall", sector: "history" }, {
+      success: true,
+      durationMs: 0,
+    });
+    activity.reasoning(this.#record, turn, "thinking");
+    const asking = Promise.try(() =>
+      model.reply(request, {
+        signal: controller.signal,
+        onText: (text) => {
+          // The model may not have noticed yet that it was given up.
+          if (controller.signal.aborted) return;
+          this.#sink.onText(number, text);
+          activity.streaming(this.#record, turn, request.maxTokens);
+        },
+      })
+    ).then(succeeded, failed);
+    lifetime.hold(asking.then((outcome) => {
+      if (open.delete(number)) this.#sink.onEnded(number, outcome);
+    }));
+  }
+
+  abort(number: number): void {
+    const controller = this.#open?.get(number);
+    this.#open?.delete(number);
+    controller?.abort();
+  }
+}
+
+function succeeded({ finishReason, model, usage }: ModelReply): ModelOutcome {
+  return { ok: true, reply: { finishReason, model, ...(usage !== undefined && { usage }) } };
+}
+
+function failed(thrown: unknown): ModelOutcome {
+  const { code, message, retryable, retryAfterMs } = toAgentError(thrown);
+  return {
+    ok: false,
+    code,
+    content: message,
+    retryable,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
+}

@@ -1,0 +1,27 @@
+/** A connection as its session sees it. */
+
+import type { AgentError } from "../errors.ts";
+import type { Closing } from "../protocol/close_codes.ts";
+import type { ServerFrame } from "../protocol/server_frames.ts";
+import type { DeltaSource } from "./outbox.ts";
+
+export interface Reader {
+  readonly id: string;
+  /** What its limits are counted under. */
+  readonly limitKeys: readonly string[];
+  readonly wantsDeltas: boolean;
+  /** Whether nothing more can be sent. */
+  readonly isGone: boolean;
+  /** Bytes that wait for it, where it is behind. */
+  readonly waitingBytes: number;
+  send(frame: ServerFrame): void;
+  /** Sends a frame that is encoded already. */
+  sendText(text: string): void;
+  sendError(error: AgentError, inReplyTo?: string): void;
+  /** Sends a piece of a turn's text, or holds it back while the reader is behind. */
+  sendDelta(source: DeltaSource, offset: number, encoded: string): void;
+  dropHeldDeltas(source: DeltaSource): void;
+  /** Settles when the reader has caught up with what it was sent; undefined where it has. */
+  drained(): Promise<void> | undefined;
+  close(closing: Closing): void;
+}

@@ -1,0 +1,21 @@
+/** What one session keeps at this worker, counted without looking at every query that it remembers. */
+
+import type { SessionSize } from "../guard/memory_budget.ts";
+import type { SessionState } from "./core/state.ts";
+
+export function measureSession({ history, turns, ended, endedChars }: SessionState): SessionSize {
+  let messageChars = 0;
+  for (const { content } of history.messages) messageChars += content.length;
+  let noteChars = 0;
+  for (const note of history.notes) noteChars += note.length;
+  let queryChars = endedChars;
+  for (const { query } of turns.values()) queryChars += query.content.length;
+  return {
+    messages: history.messages.length,
+    messageChars,
+    notes: history.notes.length,
+    noteChars,
+    queries: turns.size + ended.size,
+    queryChars,
+  };
+}
