@@ -143,8 +143,8 @@ Deno.test("[CM2] cancel ends the running one, one by its id, or all", async () =
   assert.deepEqual(client.of("status", "cancelled").map(({ in_reply_to }) => in_reply_to), [
     "c",
     "a",
-    "d",
     "b",
+    "d",
   ]);
   client.command("cancel", {}, "x4");
   client.command("cancel", { id: "a" }, "x5");

@@ -9,6 +9,7 @@ import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { Effect } from "./core/effect.ts";
 import { liveConnections, type SessionState } from "./core/state.ts";
 import { shownOf } from "./core/turn.ts";
+import { inForce, type ModelSettings } from "./model_request.ts";
 import type { DeltaSource } from "./outbox.ts";
 import type { Reader } from "./reader.ts";
 import { toError } from "./refusals.ts";
@@ -19,6 +20,11 @@ export interface AudienceOptions {
   clock: Clock;
   /** Read, never changed. */
   state: SessionState;
+  settings: ModelSettings;
+}
+
+function isAnswerTo(event: LogEvent, { id }: Reader): boolean {
+  return event.kind === "configured" && event.connectionId === id;
 }
 
 export class Audience {
@@ -33,7 +39,10 @@ export class Audience {
 
   show({ event, to }: Of<"show">): void {
     let text: string | undefined;
-    for (const reader of this.#named(to)) reader.sendText(text ??= JSON.stringify(renderEvent(event)));
+    for (const reader of this.#named(to)) {
+      if (isAnswerTo(event, reader)) reader.send(this.#frameOf(event, reader));
+      else reader.sendText(text ??= JSON.stringify(renderEvent(event)));
+    }
   }
 
   /** Shows a page at the pace at which its reader reads. Settles with the newest `seq` once it is sent, or the reader gone. */
@@ -41,7 +50,7 @@ export class Audience {
     const reader = this.readers.get(connectionId);
     for (const event of events) {
       if (reader === undefined || reader.isGone) break;
-      reader.send(renderEvent(event));
+      reader.send(this.#frameOf(event, reader));
       await reader.drained();
     }
     return events.at(-1)?.seq ?? 0;
@@ -102,6 +111,25 @@ export class Audience {
     if (to.length === 0) return;
     const text = JSON.stringify(frame);
     for (const reader of this.#named(to)) reader.sendText(text);
+  }
+
+  /** The answer to a `configure` that has set nothing in the log. */
+  configuredFrame(reader: Reader, commandId: string | undefined): ServerFrame {
+    const data = this.#inForce(reader);
+    const fields = { ...(commandId !== undefined && { in_reply_to: commandId }), data };
+    return renderStatus("configured", "Configured", this.#options.clock.now(), fields);
+  }
+
+  #inForce({ wantsDeltas }: Reader): Record<string, unknown> {
+    const { state: { defaults }, settings } = this.#options;
+    return { ...inForce(defaults, settings), stream: wantsDeltas };
+  }
+
+  /** Who has set something is told all that is in force. */
+  #frameOf(event: LogEvent, reader: Reader): ServerFrame {
+    const frame = renderEvent(event);
+    if (!isAnswerTo(event, reader)) return frame;
+    return { ...frame, data: this.#inForce(reader) } as ServerFrame;
   }
 
   *#named(ids: readonly string[]): Iterable<Reader> {

@@ -69,15 +69,8 @@ export async function runCommand(
         ? answer("nothing_to_cancel", "Nothing to cancel")
         : answer("cancelling", "Cancelling", { ids });
     }
-    case "configure": {
-      const { stream, ...options } = frame.args;
-      const configured = await session.configure(connection, options, frame.id);
-      if (stream !== undefined) {
-        connection.wantsDeltas = stream;
-        session.setDeltas(connection, stream);
-      }
-      return answer("configured", "Configured", { ...configured, stream: connection.wantsDeltas });
-    }
+    case "configure":
+      return await session.configure(connection, frame.args, frame.id);
     case "sessions": {
       const page = await readSessions(session.record, deps.store, frame.args);
       return answer("sessions", `${page.sessions.length} sessions`, page);

@@ -25,3 +25,13 @@ export function requestFor(
     maxTokens: max_tokens,
   };
 }
+
+/** What a query without options is asked with. */
+export function inForce(defaults: QueryOptions, settings: ModelSettings): Record<string, unknown> {
+  return {
+    model: settings.models[0],
+    temperature: settings.temperature,
+    max_tokens: settings.maxTokens,
+    ...defaults,
+  };
+}

@@ -9,7 +9,7 @@ export interface Reader {
   readonly id: string;
   /** What its limits are counted under. */
   readonly limitKeys: readonly string[];
-  readonly wantsDeltas: boolean;
+  wantsDeltas: boolean;
   /** Whether nothing more can be sent. */
   readonly isGone: boolean;
   /** Bytes that wait for it, where it is behind. */

@@ -7,7 +7,7 @@
 import { AgentError } from "../errors.ts";
 import { bytesOfQuery, type MemoryBudget, SessionMemory } from "../guard/memory_budget.ts";
 import type { Ids, SessionRecord, StopRequest, StoredSession } from "../ports.ts";
-import type { CommandArgs, FeedbackFrame, QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
+import type { CommandArgs, FeedbackFrame, QueryFrame } from "../protocol/client_frames.ts";
 import type { ConfiguredEvent, LogEvent, NotificationEvent } from "../protocol/log_event.ts";
 import type { QueuePolicy } from "../protocol/queueing.ts";
 import type { StatusFields } from "../protocol/render.ts";
@@ -68,6 +68,8 @@ export class Session {
   /** What clients wait for, by its number; made with the first. */
   #wishes: Map<string, Wish> | undefined;
   #lastWish = 0;
+  /** What else is to change with a `configured` event, by its key. */
+  #configuring: Map<string, () => void> | undefined;
   #lastActivity: number;
   /** Until when the store knows that the session is in use. */
   #keptActivity: number;
@@ -152,10 +154,6 @@ export class Session {
     return this.#driver.state.connections.get(id)?.cursor;
   }
 
-  setDeltas({ id }: Reader, wantsDeltas: boolean): void {
-    this.#take({ kind: "set_deltas", connectionId: id, wantsDeltas });
-  }
-
   /** Sends a frame that is no part of the log to every connection that has been shown everything. */
   broadcast(frame: ServerFrame): void {
     this.#driver.audience.broadcast(frame);
@@ -219,33 +217,32 @@ export class Session {
   }
 
   /**
-   * Sets what queries fall back on, for every worker that holds the session, and answers with all that is set. Rejects with
-   * `option_not_allowed`, and as the log does.
+   * Sets what queries fall back on, for every worker that holds the session, and whether the connection is shown deltas. The
+   * event of the log is the answer; where nothing is set there is none. Rejects with `option_not_allowed`, and as the log does.
    */
   async configure(
     reader: Reader,
-    options: QueryOptions,
+    { stream, ...options }: CommandArgs<"configure">,
     commandId: string | undefined,
-  ): Promise<Record<string, unknown>> {
+  ): Promise<void> {
     const { settings, ids, activity } = this.#deps;
     checkOptions(options, settings);
-    if (Object.keys(options).length > 0) {
-      const event: ConfiguredEvent = {
-        kind: "configured",
-        configId: ids.uuid(),
-        connectionId: reader.id,
-        options,
-        ...(commandId !== undefined && { commandId }),
-      };
-      await this.#wish("configure", (wish) => ({ kind: "append", wish, event }));
+    const event: ConfiguredEvent = {
+      kind: "configured",
+      configId: ids.uuid(),
+      connectionId: reader.id,
+      options,
+      ...(commandId !== undefined && { commandId }),
+    };
+    if (Object.keys(options).length === 0) {
+      this.#setDeltas(reader, stream);
+      reader.send(this.#driver.audience.configuredFrame(reader, commandId));
+    } else {
+      (this.#configuring ??= new Map()).set(event.configId, () => this.#setDeltas(reader, stream));
+      await this.#wish("configure", (wish) => ({ kind: "append", wish, event }))
+        .finally(() => this.#configuring?.delete(event.configId));
     }
     activity.session(this.record, "updated");
-    return {
-      model: settings.models[0],
-      temperature: settings.temperature,
-      max_tokens: settings.maxTokens,
-      ...this.#driver.state.defaults,
-    };
   }
 
   /** Records what somebody thinks of a turn: see {@linkcode FeedbackTaker}. */
@@ -335,11 +332,21 @@ export class Session {
     else wish?.reject(toError(result.refusal, wish.action));
   }
 
-  #onLearnt({ kind }: LogEvent): void {
+  #onLearnt(event: LogEvent): void {
+    if (event.kind === "configured") {
+      this.#configuring?.get(event.configId)?.();
+      this.#configuring?.delete(event.configId);
+    }
     // What others push in is no sign of life.
-    if (kind === "notification") return;
+    if (event.kind === "notification") return;
     this.touch();
     this.#keptActivity = this.#lastActivity;
+  }
+
+  #setDeltas(reader: Reader, wantsDeltas: boolean | undefined): void {
+    if (wantsDeltas === undefined) return;
+    reader.wantsDeltas = wantsDeltas;
+    this.#take({ kind: "set_deltas", connectionId: reader.id, wantsDeltas });
   }
 
   #onDrained(): void {

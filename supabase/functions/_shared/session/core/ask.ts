@@ -7,7 +7,7 @@ import type { SessionEvent } from "./event.ts";
 import { isSameQuestion } from "./fold.ts";
 import { put, startAttempt, stopTurn } from "./run.ts";
 import { acknowledge } from "./show.ts";
-import { isSettling, isSureHolder, mayRun, type SessionState, type Step } from "./state.ts";
+import { type Intent, isSettling, isSureHolder, mayRun, type SessionState, type Step } from "./state.ts";
 import type { ProposedTurn, Question, StopReason, Turn } from "./turn.ts";
 
 type Ask = Extract<SessionEvent, { kind: "ask" }>;
@@ -149,7 +149,13 @@ function mayAskAtOnce(step: Step, connectionId: string): boolean {
   const { state } = step;
   const { life, lease, log, connections } = state;
   if (life.name !== "open" || log.wantedSeq > log.lastSeq || isSettling(state)) return false;
+  // What is asked behind it is asked with it.
+  if (state.intents.some(changesPrompt) || state.flight?.intents.some(changesPrompt)) return false;
   if (isSureHolder(step)) return true;
   return (lease.name === "free" || lease.name === "held") &&
     connections.get(connectionId)?.isResumed === false;
+}
+
+function changesPrompt(intent: Intent): boolean {
+  return intent.kind === "append" && intent.event.kind !== "notification";
 }

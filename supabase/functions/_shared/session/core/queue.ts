@@ -6,18 +6,31 @@
  */
 
 import type { SessionState } from "./state.ts";
-import type { QueuedTurn, RemoteTurn, Turn } from "./turn.ts";
+import type { Begun, ProposedTurn, QueuedTurn, Turn } from "./turn.ts";
 
 const MAX_SKIPS = 4;
+/** The place in the log of what is not in it yet: behind all that is. */
+const UNLOGGED_SEQ = Number.MAX_SAFE_INTEGER / 2;
 
-type Waiting = QueuedTurn | RemoteTurn;
+/** A turn that waits, as far as its order goes. */
+interface Waiting<T extends Turn = Turn> {
+  turn: T;
+  seq: number;
+  begun: Begun | undefined;
+}
 type Skips = SessionState["skips"];
 
-/** The queued turn that runs next; undefined where none waits. */
-export function nextTurn(state: SessionState): QueuedTurn | undefined {
-  const waiting: QueuedTurn[] = [];
-  for (const turn of state.turns.values()) if (turn.phase === "queued") waiting.push(turn);
-  return waiting.length < 2 ? waiting[0] : pick(waiting, state.skips);
+/** The turn that runs next; undefined where none waits. `brought`: what the same write brings to the log. */
+export function nextTurn<T extends ProposedTurn = never>(
+  state: SessionState,
+  brought: readonly T[] = [],
+): QueuedTurn | T | undefined {
+  const waiting: Waiting<QueuedTurn | T>[] = [];
+  for (const turn of state.turns.values()) {
+    if (turn.phase === "queued") waiting.push({ turn, seq: turn.seq, begun: turn.begun });
+  }
+  brought.forEach((turn, index) => waiting.push({ turn, seq: UNLOGGED_SEQ + index, begun: undefined }));
+  return waiting.length < 2 ? waiting[0]?.turn : pick(waiting, state.skips)?.turn;
 }
 
 /** Counts the turn as the one that went next. */
@@ -34,45 +47,44 @@ export function countSkips(state: SessionState, started: Turn): void {
 
 /** How many turns go before this one, plus one; 0 where it runs. */
 export function position(state: SessionState, turn: Turn): number {
-  switch (turn.phase) {
-    case "running":
-    case "ending":
-      return 0;
-    case "proposed":
-      return turn.attempt.name === "none" ? state.turns.size : 0;
-    case "queued":
-      return inOrder(state, "queued").indexOf(turn) + 1;
-    case "remote": {
-      const order = inOrder(state, "remote");
-      // The worker that holds the lease runs one of them: the one it was heard of, or else the first.
-      const running = order.find(isBegunElsewhere) ?? (state.lease.name === "other" ? order[0] : undefined);
-      return turn === running ? 0 : order.filter((other) => other !== running).indexOf(turn) + 1;
+  if (turn.phase === "running" || turn.phase === "ending") return 0;
+  if (turn.phase === "proposed" && turn.attempt.name !== "none") return 0;
+  const order = inOrder(state);
+  // The worker that holds the lease runs one of its turns: the one it was heard of, or else the first.
+  const running = order.find(isBegunElsewhere) ??
+    (state.lease.name === "other" ? order.find(({ phase }) => phase === "remote") : undefined);
+  return turn === running ? 0 : order.filter((other) => other !== running).indexOf(turn) + 1;
+}
+
+/** Whether this worker has heard that another has begun it. */
+function isBegunElsewhere(turn: Turn): boolean {
+  return turn.phase === "remote" && (turn.begun !== undefined || turn.shown.epoch > 0);
+}
+
+/** All that wait, here and elsewhere, as they would run if nothing more came. */
+function inOrder(state: SessionState): Turn[] {
+  const waiting: Waiting[] = [];
+  let index = 0;
+  for (const turn of state.turns.values()) {
+    if (turn.phase === "queued" || turn.phase === "remote") {
+      waiting.push({ turn, seq: turn.seq, begun: turn.begun });
+    } else if (turn.phase === "proposed" && turn.attempt.name === "none") {
+      waiting.push({ turn, seq: turn.seq ?? UNLOGGED_SEQ + index++, begun: undefined });
     }
   }
-}
-
-/** Whether this worker has heard that it was begun. */
-function isBegunElsewhere(turn: Waiting): boolean {
-  return turn.begun !== undefined || turn.phase === "remote" && turn.shown.epoch > 0;
-}
-
-function inOrder(state: SessionState, phase: Waiting["phase"]): Waiting[] {
-  const waiting: Waiting[] = [];
-  for (const turn of state.turns.values()) {
-    if ((turn.phase === "queued" || turn.phase === "remote") && turn.phase === phase) waiting.push(turn);
-  }
   const skips: Skips = [...state.skips];
-  const ordered: Waiting[] = [];
+  const ordered: Turn[] = [];
   while (waiting.length > 0) {
     const next = pick(waiting, skips);
     if (next === undefined) break;
     waiting.splice(waiting.indexOf(next), 1);
-    ordered.push(next);
-    const lane = laneOf(next);
+    ordered.push(next.turn);
+    const lane = laneOf(next.turn);
     skips[lane] = 0;
-    if (isAhead(next)) continue;
+    if (isAhead(next.turn)) continue;
     for (const other of [1, 2] as const) {
-      if (other > lane && waiting.some((turn) => !isAhead(turn) && laneOf(turn) === other)) skips[other]++;
+      const isPassed = other > lane && waiting.some(({ turn }) => !isAhead(turn) && laneOf(turn) === other);
+      if (isPassed) skips[other]++;
     }
   }
   return ordered;
@@ -80,19 +92,20 @@ function inOrder(state: SessionState, phase: Waiting["phase"]): Waiting[] {
 
 function pick<T extends Waiting>(waiting: readonly T[], skips: Skips): T | undefined {
   const starving = ([0, 1, 2] as const).find((lane) =>
-    skips[lane] >= MAX_SKIPS && waiting.some((turn) => !isAhead(turn) && laneOf(turn) === lane)
+    skips[lane] >= MAX_SKIPS && waiting.some(({ turn }) => !isAhead(turn) && laneOf(turn) === lane)
   );
   let best: T | undefined;
-  for (const turn of waiting) if (best === undefined || goesBefore(turn, best, starving)) best = turn;
+  for (const each of waiting) if (best === undefined || goesBefore(each, best, starving)) best = each;
   return best;
 }
 
 function goesBefore(a: Waiting, b: Waiting, starving: number | undefined): boolean {
   if ((a.begun !== undefined) !== (b.begun !== undefined)) return a.begun !== undefined;
-  if (a.query.first !== b.query.first) return a.query.first;
-  if (a.query.first && b.query.first) return a.seq > b.seq;
-  const laneA = laneOf(a) === starving ? -1 : laneOf(a);
-  const laneB = laneOf(b) === starving ? -1 : laneOf(b);
+  const isFirst = a.turn.query.first;
+  if (isFirst !== b.turn.query.first) return isFirst;
+  if (isFirst) return a.seq > b.seq;
+  const laneA = laneOf(a.turn) === starving ? -1 : laneOf(a.turn);
+  const laneB = laneOf(b.turn) === starving ? -1 : laneOf(b.turn);
   return laneA === laneB ? a.seq < b.seq : laneA < laneB;
 }
 

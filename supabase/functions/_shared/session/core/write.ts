@@ -62,7 +62,7 @@ function draftAsHolder(step: Step, epoch: number): Draft | undefined {
   const running = runningTurn(state);
   const handsOver = running !== undefined && state.life.name === "leaving";
   const isFree = running === undefined && state.life.name === "open";
-  const next = isFree && ends.length > 0 ? nextTurn(state) : undefined;
+  const next = isFree && ends.length > 0 ? nextTurn(state, broughtBy(state, intents)) : undefined;
   const proposed = isFree && ends.length === 0 ? soleProposal(state, intents) : undefined;
   const starting = running?.kept.isStarted === false ? running : next ?? proposed;
   const piece = running === undefined ? undefined : nextPiece(step, running, starting === running, handsOver);
@@ -145,6 +145,16 @@ function soleProposal({ turns, log }: SessionState, intents: readonly Intent[]):
     if (turn.phase === "proposed" && isBrought && turn.attempt.name !== "done") return turn;
   }
   return undefined;
+}
+
+/** The turns that a write brings to the log, and that may start with it. */
+function broughtBy({ turns }: SessionState, intents: readonly Intent[]): ProposedTurn[] {
+  const brought: ProposedTurn[] = [];
+  for (const intent of intents) {
+    const turn = intent.kind === "ask" ? turns.get(intent.queryId) : undefined;
+    if (turn?.phase === "proposed" && turn.attempt.name === "none") brought.push(turn);
+  }
+  return brought;
 }
 
 interface Piece {
