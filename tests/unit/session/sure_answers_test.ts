@@ -209,15 +209,19 @@ Deno.test("[QU6] [CM5] a query that the store refuses displaces nothing", async 
   }
 });
 
-Deno.test("[DU6] a sign of life that the store has not heard is told again", async () => {
+Deno.test("[DU6] a sign of life that the store has not heard is told again as soon as it can be reached", async () => {
   const { a, client, workers } = await startTwoWorkers();
   const find = async (): Promise<number> => (await workers.store.heads([client.sessionId])).size;
   await workers.pass(299_000);
   client.command("ping");
   a.isCutOff = true;
   await inSteps(workers, 2000);
-  assert.equal(a.logged.filter(({ event }) => event === "keep_alive_failed").length, 1);
-  await workers.pass(300_000);
-  assert.equal(a.logged.filter(({ event }) => event === "keep_alive_failed").length, 2);
+  assert.equal(a.logged.filter(({ event }) => event === "commit_in_doubt").length, 1);
+  a.isCutOff = false;
+  await inSteps(workers, 1100);
+  a.isCutOff = true;
+  await workers.pass(IDLE_MS - 300_000);
   assert.equal(await find(), 1);
+  await workers.pass(300_000);
+  assert.equal(await find(), 0);
 });

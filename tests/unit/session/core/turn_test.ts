@@ -42,6 +42,7 @@ const TURNS: Record<TurnPhase, Turn> = {
     attempt: { name: "calling", call: 1, text: "so far" },
     askers: ["c"],
     write: "in_flight",
+    displaces: undefined,
     seq: undefined,
   },
   queued: { phase: "queued", query: QUERY, seq: 1, begun: undefined, shown: "" },

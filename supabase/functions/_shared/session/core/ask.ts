@@ -5,7 +5,7 @@ import type { QueuePolicy } from "../../protocol/queueing.ts";
 import type { Refusal } from "./effect.ts";
 import type { SessionEvent } from "./event.ts";
 import { isSameQuestion } from "./fold.ts";
-import { put, startAttempt, stopTurn } from "./run.ts";
+import { isMeant, put, startAttempt, stopTurn } from "./run.ts";
 import { acknowledge } from "./show.ts";
 import { type Intent, isSettling, isSureHolder, mayRun, type SessionState, type Step } from "./state.ts";
 import type { ProposedTurn, Question, StopReason, Turn } from "./turn.ts";
@@ -27,7 +27,7 @@ export function takeQuery(step: Step, { query, policy, refusal }: Ask): void {
     ? refusal ?? refuseByQueue(state, policy)
     : { code: "shutting_down" } as const;
   if (refused !== undefined) return refuse(step, query, refused);
-  const stop = applyPolicy(step, policy);
+  const displaces = displacedBy(policy);
   const carried = new Set<string>();
   for (const turn of state.turns.values()) for (const note of turn.query.feedback) carried.add(note);
   const turn: ProposedTurn = {
@@ -40,12 +40,15 @@ export function takeQuery(step: Step, { query, policy, refusal }: Ask): void {
     attempt: { name: "none" },
     askers: [connectionId],
     write: "due",
+    displaces,
     seq: undefined,
   };
   const isAlone = state.turns.size === 0;
   put(state, turn);
   state.lastTurnId = query.turnId;
   const onlyIfIdle = policy === "reject" && !isSureHolder(step);
+  // What this worker may not know of is stopped by the store.
+  const stop = isSureHolder(step) ? undefined : displaces;
   state.intents.push({ kind: "ask", queryId, stop, onlyIfIdle });
   if (isAlone && mayAskAtOnce(step, connectionId)) startAttempt(step, turn);
 }
@@ -120,25 +123,10 @@ function refuseByQueue(state: SessionState, policy: QueuePolicy): Refusal | unde
   return policy !== "latest" && maxQueue > 0 && turns.size > maxQueue ? { code: "queue_full" } : undefined;
 }
 
-/** Stops what the policy says here, and answers what is to be stopped by the store: what this worker may not know. */
-function applyPolicy(step: Step, policy: QueuePolicy): StopRequest | undefined {
-  if (policy !== "interrupt" && policy !== "latest") return undefined;
-  const stop: StopRequest = policy === "interrupt"
-    ? { which: "running", reason: "interrupted" }
-    : { which: "waiting", reason: "superseded" };
-  for (const turn of [...step.state.turns.values()]) {
-    if (isMeant(step.state, turn, stop.which)) stopTurn(step, turn, stop.reason);
-  }
-  return isSureHolder(step) ? undefined : stop;
-}
-
-/** A turn counts as running as soon as a write says so, like in the store. */
-function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest["which"]): boolean {
-  if (which === "all") return true;
-  if (typeof which === "object") return which.queryId === turn.query.queryId;
-  const isRunning = turn.phase === "running" || flight?.started === turn.query.queryId ||
-    turn.phase === "proposed" && turn.attempt.name === "calling";
-  return isRunning === (which === "running");
+/** Nobody is stopped for a query that is refused: this waits until the log has it. */
+function displacedBy(policy: QueuePolicy): StopRequest | undefined {
+  if (policy === "interrupt") return { which: "running", reason: "interrupted" };
+  return policy === "latest" ? { which: "waiting", reason: "superseded" } : undefined;
 }
 
 /**

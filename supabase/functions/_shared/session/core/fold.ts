@@ -9,7 +9,7 @@ import {
   type TerminalEvent,
 } from "../../protocol/log_event.ts";
 import { foldHistory } from "./history.ts";
-import { adoptAttempt, canStart, dropAttempt, put, startTurn } from "./run.ts";
+import { adoptAttempt, canStart, dropAttempt, isMeant, put, startTurn, stopTurn } from "./run.ts";
 import { acknowledge, announceStart, correctText, showEvent, showText } from "./show.ts";
 import { mayRun, type SessionState, type Step } from "./state.ts";
 import { sendTail } from "./tail.ts";
@@ -103,6 +103,7 @@ function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged
   const told = askers.includes(event.connectionId) ? askers : [...askers, event.connectionId];
   // A call that was begun for the same question answers it as well.
   if (!isOurs) relabel(turn, event);
+  if (isOurs) displace(step, turn, event.seq);
   const adopted = mayRun(state) ? adoptProposed(step, turn, event.seq, told) : undefined;
   // Whose it is, the write that is in flight tells.
   if (adopted === undefined && isUnsettled(state.lease)) turn.seq = event.seq;
@@ -111,6 +112,15 @@ function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged
   if (adopted?.phase !== "running") return;
   if (adopted.text !== "") showText(step, adopted, 0, adopted.text);
   sendTail(step, adopted, 0);
+}
+
+/** The log has it: what it displaces is stopped, but for what came after it. */
+function displace(step: Step, { displaces, query }: ProposedTurn, seq: number): void {
+  if (displaces === undefined) return;
+  for (const turn of [...step.state.turns.values()]) {
+    if (turn.query.queryId === query.queryId || turn.seq === undefined || turn.seq > seq) continue;
+    if (isMeant(step.state, turn, displaces.which)) stopTurn(step, turn, displaces.reason);
+  }
 }
 
 function isUnsettled({ name }: LeaseView): boolean {

@@ -1,6 +1,7 @@
 /** Runs turns: asks the model, takes what it says, and ends a turn for whatever reason. */
 
 import type { ErrorCode } from "../../errors.ts";
+import type { StopRequest } from "../../ports.ts";
 import type { TerminalEvent } from "../../protocol/log_event.ts";
 import type { ModelOutcome } from "./event.ts";
 import { promptFor } from "./history.ts";
@@ -147,6 +148,15 @@ export function stopTurn(step: Step, turn: Turn, reason: StopReason): boolean {
     case "remote":
       return false;
   }
+}
+
+/** Whether a wish to stop means this turn. It counts as running as soon as a write says so, like in the store. */
+export function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest["which"]): boolean {
+  if (which === "all") return true;
+  if (typeof which === "object") return which.queryId === turn.query.queryId;
+  const isRunning = turn.phase === "running" || flight?.started === turn.query.queryId ||
+    turn.phase === "proposed" && turn.attempt.name === "calling";
+  return isRunning === (which === "running");
 }
 
 /** Ends a turn that cannot go on. */

@@ -73,13 +73,15 @@ export function takeDoubt(step: Step, number: number): void {
   const wasFencing = state.lease.name === "in_doubt";
   const flight = flightOf(step, number);
   state.flight = undefined;
-  effects.push({ kind: "log", event: "commit_in_doubt" });
+  if (!wasFencing) effects.push({ kind: "log", event: "commit_in_doubt" });
   stepTo(step, { kind: "doubt", retryAt: wasFencing ? now + FENCE_RETRY_MS : now });
   for (const turn of state.turns.values()) {
     if (turn.phase === "running") turn.kept = { isStarted: false, pieces: 0, chars: 0 };
     if (turn.phase === "proposed" && turn.write === "in_flight") turn.write = "in_doubt";
   }
   refuseIntents(step, flight, "store_unavailable");
+  // None of these was sent, so it is sure that none is done.
+  if (wasFencing) refuseIntents(step, { intents: state.intents.splice(0) }, "store_unavailable");
   for (const queryId of flight.ends) {
     const turn = state.turns.get(queryId);
     if (turn?.phase === "ending") warnReaders(step, queryId);
@@ -153,7 +155,7 @@ function settleAsk(step: Step, queryId: string, events: readonly LogEvent[]): vo
 }
 
 /** Tells everyone who waits for a part of the write that it was not done, or that nobody knows. */
-function refuseIntents(step: Step, { intents }: Flight, code: ErrorCode): void {
+function refuseIntents(step: Step, { intents }: Pick<Flight, "intents">, code: ErrorCode): void {
   const { state, effects } = step;
   for (const intent of intents) {
     // Whoever wanted it was told that it is done.
@@ -162,7 +164,7 @@ function refuseIntents(step: Step, { intents }: Flight, code: ErrorCode): void {
       const turn = state.turns.get(intent.queryId);
       if (turn?.phase !== "proposed" || turn.seq !== undefined) continue;
       refuseAskers(step, turn, { code });
-      if (turn.write !== "in_flight") continue;
+      if (turn.write === "in_doubt") continue;
       retract(step, turn);
     } else if (intent.kind !== "touch" && intent.wish !== undefined) {
       effects.push({ kind: "answer", wish: intent.wish, result: { ok: false, refusal: { code } } });

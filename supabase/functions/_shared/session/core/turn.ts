@@ -12,7 +12,7 @@
  * ```
  */
 
-import type { OpenTurn } from "../../ports.ts";
+import type { OpenTurn, StopRequest } from "../../ports.ts";
 import type { QueryOptions } from "../../protocol/client_frames.ts";
 import type { CancelledEvent, QueryEvent, TerminalEvent } from "../../protocol/log_event.ts";
 
@@ -54,6 +54,8 @@ export interface ProposedTurn {
   askers: string[];
   /** Where its write is: not sent yet, in flight, or sent without anyone knowing what became of it. */
   write: "due" | "in_flight" | "in_doubt";
+  /** Which turns before it are stopped once the log has it, and why. */
+  displaces: StopRequest | undefined;
   /** Set where the log was read before the answer that says whose the turn is. */
   seq: number | undefined;
 }

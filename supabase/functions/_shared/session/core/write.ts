@@ -16,7 +16,7 @@ export function sendWrite(step: Step): void {
   const { state, now } = step;
   if (state.flight !== undefined || state.life.name === "gone") return;
   if (state.lease.name === "in_doubt") {
-    if (now >= state.lease.retryAt) sendFence(step);
+    if (now >= state.lease.retryAt || state.intents.some(isAwaited)) sendFence(step);
     return;
   }
   if (state.lease.name === "other" && now >= state.lease.until && hasOpenTurns(state)) {
@@ -24,6 +24,12 @@ export function sendWrite(step: Step): void {
   }
   const draft = state.lease.name === "held" ? draftAsHolder(step, state.lease.epoch) : draftAsGuest(step);
   if (draft !== undefined) send(step, draft);
+}
+
+/** Whether someone waits for an answer. Where the fence fails they are refused, so this is no loop. */
+function isAwaited(intent: Intent): boolean {
+  return intent.kind === "ask" || intent.kind === "append" ||
+    intent.kind === "stop" && intent.wish !== undefined;
 }
 
 type Draft = Pick<Flight, "write" | "intents" | "ends" | "started" | "progress">;
