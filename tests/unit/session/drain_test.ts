@@ -132,6 +132,7 @@ Deno.test("[CL2] the worker is held while a socket is open or a turn runs", asyn
   const settled = await Promise.all(held.map(isSettled));
   assert.equal(settled.filter((is) => !is).length, 1, "the turn");
   model.last.finish("y");
+  await settle();
   assert.deepEqual(await Promise.all(held.map(isSettled)), held.map(() => true));
 });
 

@@ -38,11 +38,15 @@ export async function drainSessions(
   const ends = sessions.map((session) => {
     const leave = isDurable(session.record.sessionId) ? "hand_over" : "interrupt";
     const latestMs = leave === "hand_over" && timeoutMs > 0 ? timeoutMs + HAND_OVER_MS : undefined;
-    const isBounded = latestMs !== undefined && session.isRunning;
-    if (!session.isRunning) release(session);
+    const { isRunning } = session;
+    if (!isRunning) release(session);
     const drained = session.drain(refusal, { timeoutMs, leave }).then(() => release(session));
     return {
-      released: isBounded ? settledWithin(clock, latestMs, drained).then(() => release(session)) : drained,
+      released: !isRunning
+        ? Promise.resolve()
+        : latestMs === undefined
+        ? drained
+        : settledWithin(clock, latestMs, drained).then(() => release(session)),
       written: drained,
     };
   });

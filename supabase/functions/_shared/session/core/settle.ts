@@ -77,7 +77,10 @@ export function takeDoubt(step: Step, number: number): void {
   stepTo(step, { kind: "doubt", retryAt: wasFencing ? now + FENCE_RETRY_MS : now });
   for (const turn of state.turns.values()) {
     if (turn.phase === "running") turn.kept = { isStarted: false, pieces: 0, chars: 0 };
-    if (turn.phase === "proposed" && turn.write === "in_flight") turn.write = "in_doubt";
+    if (turn.phase !== "proposed" || turn.write !== "in_flight") continue;
+    turn.write = "in_doubt";
+    // Nobody knows when the store can be reached again: the model would be paid for an answer that may be for nobody.
+    if (turn.seq === undefined) dropAttempt(step, turn);
   }
   refuseIntents(step, flight, "store_unavailable");
   // None of these was sent, so it is sure that none is done.
