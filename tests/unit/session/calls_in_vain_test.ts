@@ -1,7 +1,6 @@
 /** How often the model is asked for one query: once, whatever the client sends again, and to whom. */
 
 import assert from "node:assert/strict";
-import { RESEND_WINDOW_MS } from "../../../supabase/functions/_shared/session/repeats.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { startTwoClients, startTwoWorkers } from "../../support/two_workers.ts";
 
@@ -54,7 +53,7 @@ Deno.test("[QU1] a query that waits for the log starts with its answer, and is a
 
 Deno.test("[LM5] [OP2] a call of the model that was begun in vain is aborted, counted and paid for", async () => {
   const { workers, a, b, client, other } = await startTwoClients({ stream: true });
-  await workers.pass(RESEND_WINDOW_MS);
+  await workers.pass(30_000);
   client.ask("first", { id: "1" });
   other.ask("second", { id: "2" });
   b.model.last.say("too early");

@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";
 import { resumeAt, startTwoClients, startTwoWorkers } from "../../support/two_workers.ts";
-import { RESEND_WINDOW_MS } from "../../../supabase/functions/_shared/session/repeats.ts";
 import { startWorkers } from "../../support/workers.ts";
 
 Deno.test("[TO5] deltas of another worker's answer are shown while it writes, from the start", async () => {
@@ -64,7 +63,7 @@ Deno.test("[TO3] a query at one worker waits for the answer of another, and is r
 
 Deno.test("[TO3] two workers that take a query at the same moment: one runs both", async () => {
   const { workers, a, b, client, other } = await startTwoClients({ stream: true });
-  await workers.pass(RESEND_WINDOW_MS);
+  await workers.pass(30_000);
   client.ask("first", { id: "1" });
   other.ask("second", { id: "2" });
   assert.deepEqual([a.model.calls.length, b.model.calls.length], [1, 1], "nobody waits for the store");
@@ -221,7 +220,7 @@ Deno.test("[FB3] a modify at one worker goes with the next query at another, and
 
 Deno.test("[QU4] [DL3] a query that another worker had before is dropped when the log tells, not when its write is answered", async () => {
   const { workers, a, b, client, other } = await startTwoClients({ stream: true });
-  await workers.pass(RESEND_WINDOW_MS);
+  await workers.pass(30_000);
   workers.isRelayUp = false;
   client.ask("first", { id: "1" });
   await settle();

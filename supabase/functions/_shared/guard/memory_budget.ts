@@ -141,6 +141,8 @@ export interface SessionSize {
   /** Queries whose ids are remembered. */
   queries: number;
   queryChars: number;
+  /** Of queries that are on their way to the log. */
+  unloggedChars: number;
 }
 
 export class SessionMemory {
@@ -157,12 +159,13 @@ export class SessionMemory {
    * `maxTokens`: what the answer that is being written may have; 0 where none is. It is counted as what is expected of it, so
    * that nothing is counted while it is written.
    */
-  set({ messages, messageChars, notes, noteChars, queries, queryChars }: SessionSize, maxTokens: number): void {
+  set(size: SessionSize, maxTokens: number): void {
     const { session, message, query } = OVERHEAD_BYTES;
+    const { messages, messageChars, notes, noteChars, queries, queryChars, unloggedChars } = size;
     const logged = this.#isLogHere ? 0 : messageChars + queryChars;
     this.#account.set(
-      session + message * (messages + notes) + query * queries + textBytes(noteChars + logged) +
-        (maxTokens > 0 ? bytesOfAnswer(maxTokens) : 0),
+      session + message * (messages + notes) + query * queries +
+        textBytes(noteChars + unloggedChars + logged) + (maxTokens > 0 ? bytesOfAnswer(maxTokens) : 0),
     );
   }
 

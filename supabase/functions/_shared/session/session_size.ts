@@ -9,7 +9,11 @@ export function measureSession({ history, turns, ended, endedChars }: SessionSta
   let noteChars = 0;
   for (const note of history.notes) noteChars += note.length;
   let queryChars = endedChars;
-  for (const { query } of turns.values()) queryChars += query.content.length;
+  let unloggedChars = 0;
+  for (const { query, seq } of turns.values()) {
+    if (seq === undefined) unloggedChars += query.content.length;
+    else queryChars += query.content.length;
+  }
   return {
     messages: history.messages.length,
     messageChars,
@@ -17,5 +21,6 @@ export function measureSession({ history, turns, ended, endedChars }: SessionSta
     noteChars,
     queries: turns.size + ended.size,
     queryChars,
+    unloggedChars,
   };
 }

@@ -89,9 +89,12 @@ export function repeatEnd({ state, effects }: Step, queryId: string, connectionI
   const ended = state.ended.get(queryId);
   const connection = state.connections.get(connectionId);
   if (ended === undefined || connection === undefined) return;
-  // It carries a `seq`: it comes after the replay.
-  if (connection.replay.name !== "live") return void connection.replay.owed.push(queryId);
   const { turnId, endSeq } = ended;
+  // It carries a `seq`: it comes after the replay, or with it.
+  if (connection.replay.name !== "live") {
+    if (endSeq <= connection.cursor) connection.replay.owed.push(queryId);
+    return;
+  }
   effects.push({
     kind: "read",
     purpose: { for: "end", connectionId, queryId, turnId },

@@ -17,6 +17,10 @@ export function takeCommitted(step: Step, number: number, answer: Committed): vo
   const { state, now } = step;
   const flight = flightOf(step, number);
   flight.answer = answer;
+  // What was in doubt may be in the log, and nobody has heard of it.
+  if (state.lease.name === "in_doubt") {
+    step.effects.push({ kind: "send", call: { kind: "appended", seq: answer.lastSeq } });
+  }
   const claimed = answer.openTurns !== undefined;
   stepTo(step, { kind: "answered", lease: answer.lease, claimed, sentAt: flight.sentAt, now });
   if (answer.openTurns !== undefined) state.inherited = answer.openTurns;
@@ -84,7 +88,12 @@ export function takeDoubt(step: Step, number: number): void {
   }
   refuseIntents(step, flight, "store_unavailable");
   // None of these was sent, so it is sure that none is done.
-  if (wasFencing) refuseIntents(step, { intents: state.intents.splice(0) }, "store_unavailable");
+  if (wasFencing) {
+    refuseIntents(step, { intents: state.intents.splice(0) }, "store_unavailable");
+    for (const turn of state.turns.values()) {
+      if (turn.phase === "proposed") refuseAskers(step, turn, { code: "store_unavailable" });
+    }
+  }
   for (const queryId of flight.ends) {
     const turn = state.turns.get(queryId);
     if (turn?.phase === "ending") warnReaders(step, queryId);
@@ -115,6 +124,13 @@ function settleDoubts(step: Step): void {
   const { state } = step;
   for (const turn of [...state.turns.values()]) {
     if (turn.phase !== "proposed" || turn.write !== "in_doubt" || turn.seq !== undefined) continue;
+    // Someone has asked again since.
+    if (turn.askers.length > 0 && turn.attempt.name !== "done") {
+      turn.write = "due";
+      const { displaces: stop, query: { queryId } } = turn;
+      state.intents.push({ kind: "ask", queryId, stop, onlyIfIdle: false });
+      continue;
+    }
     refuseAskers(step, turn, { code: "store_unavailable" });
     retract(step, turn);
   }

@@ -212,7 +212,7 @@ function takeCall(at: Step, call: SessionCall): void {
     case "stop":
       return takeStopCall(at, call.queryIds, call.reason);
     case "tail_wanted":
-      return takeTailWanted(at);
+      return takeTailWanted(at, call.have);
     case "tail":
       return takeTail(at, call);
     case "noted":

@@ -14,27 +14,30 @@ const WANTED_MS = 15_000;
 const RENEW_MS = 5000;
 /** A missing piece is asked for this often at most. */
 const ASK_AGAIN_MS = 250;
-/** UTF-16 units of a piece: it has to fit a message of the relay. */
-const MAX_PIECE_CHARS = 50_000;
 
 type Piece = Extract<SessionCall, { kind: "tail" }>;
+type Have = Extract<SessionCall, { kind: "tail_wanted" }>["have"];
 
 /** Sends a running turn's text from `offset` on, if another worker wants it. */
 export function sendTail({ state, now, effects }: Step, { query, text }: RunningTurn, offset: number): void {
   if (state.lease.name !== "held" || now >= state.tailWantedUntil) return;
   const { turnId, queryId } = query;
   const { epoch } = state.lease;
-  for (let start = offset; start === offset || start < text.length; start += MAX_PIECE_CHARS) {
-    const content = text.slice(start, start + MAX_PIECE_CHARS);
-    effects.push({ kind: "send", call: { kind: "tail", epoch, turnId, queryId, offset: start, content } });
-  }
+  const content = text.slice(offset);
+  effects.push({ kind: "send", call: { kind: "tail", epoch, turnId, queryId, offset, content } });
 }
 
-/** Another worker wants the text. */
-export function takeTailWanted(step: Step): void {
+/** Another worker wants the text, behind what it has. */
+export function takeTailWanted(step: Step, have: Have): void {
   const { state, now } = step;
   state.tailWantedUntil = now + WANTED_MS;
-  for (const turn of state.turns.values()) if (turn.phase === "running") sendTail(step, turn, 0);
+  for (const turn of state.turns.values()) {
+    if (turn.phase !== "running") continue;
+    const isOurs = have?.epoch === state.lease.epoch && have.turnId === turn.query.turnId;
+    const offset = isOurs ? have.offset : 0;
+    // An empty piece from the start says that it has begun.
+    if (offset === 0 || offset < turn.text.length) sendTail(step, turn, offset);
+  }
 }
 
 /**
@@ -46,18 +49,29 @@ export function takeTail(step: Step, { epoch, turnId, queryId, offset, content }
   if (turn?.phase !== "remote" || turn.query.turnId !== turnId) return;
   const { shown } = turn;
   if (epoch < shown.epoch || epoch < step.state.lease.epoch) return;
-  const have = epoch === shown.epoch ? shown.text.length : 0;
-  if (offset > have) return askForTail(step, ASK_AGAIN_MS);
-  turn.shown = { epoch, text: shown.text.slice(0, offset) + content };
-  if (content === "" && offset === shown.text.length) return;
-  showText(step, turn, offset, content);
+  const isSame = epoch === shown.epoch;
+  if (offset > (isSame ? shown.text.length : 0)) return askForTail(step, ASK_AGAIN_MS);
+  // It may come twice, or for someone who had less of it: what is shown is not shown again.
+  const known = isSame ? shown.text.slice(offset, offset + content.length) : "";
+  const isMore = content.startsWith(known);
+  const start = isMore ? offset + known.length : offset;
+  const rest = isMore ? content.slice(known.length) : content;
+  if (isSame && isMore && rest === "") return;
+  turn.shown = { epoch, text: shown.text.slice(0, start) + rest };
+  if (rest !== "" || start < shown.text.length) showText(step, turn, start, rest);
 }
 
 /** Asks the worker that writes for its text, while someone here wants it. */
 export function askForTail({ state, now, effects }: Step, everyMs: number = RENEW_MS): void {
   if (!wantsTail(state) || now - state.tailAskedAt < everyMs) return;
   state.tailAskedAt = now;
-  effects.push({ kind: "send", call: { kind: "tail_wanted" } });
+  let have: Have;
+  for (const turn of state.turns.values()) {
+    if (turn.phase !== "remote" || turn.shown.epoch === 0) continue;
+    const { query: { turnId }, shown: { epoch, text } } = turn;
+    have = { epoch, turnId, offset: text.length };
+  }
+  effects.push({ kind: "send", call: { kind: "tail_wanted", ...(have && { have }) } });
 }
 
 /** When it is to be asked for again; undefined where nobody wants it. */

@@ -16,7 +16,7 @@ export function sendWrite(step: Step): void {
   const { state, now } = step;
   if (state.flight !== undefined || state.life.name === "gone") return;
   if (state.lease.name === "in_doubt") {
-    if (now >= state.lease.retryAt || state.intents.some(isAwaited)) sendFence(step);
+    if (now >= state.lease.retryAt || isAwaited(state)) sendFence(step);
     return;
   }
   if (state.lease.name === "other" && now >= state.lease.until && hasOpenTurns(state)) {
@@ -26,10 +26,12 @@ export function sendWrite(step: Step): void {
   if (draft !== undefined) send(step, draft);
 }
 
-/** Whether someone waits for an answer. Where the fence fails they are refused, so this is no loop. */
-function isAwaited(intent: Intent): boolean {
-  return intent.kind === "ask" || intent.kind === "append" ||
-    intent.kind === "stop" && intent.wish !== undefined;
+/** Whether someone waits for what is in doubt. Where the fence fails they are all refused, so it is not sent again at once. */
+function isAwaited({ intents, turns }: SessionState): boolean {
+  for (const turn of turns.values()) if (turn.phase === "proposed" && turn.askers.length > 0) return true;
+  return intents.some((intent) =>
+    intent.kind === "append" || intent.kind === "stop" && intent.wish !== undefined
+  );
 }
 
 type Draft = Pick<Flight, "write" | "intents" | "ends" | "started" | "progress">;
