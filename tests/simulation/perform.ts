@@ -1,9 +1,10 @@
 /** Does what a worker's core wants done, and checks what its clients are shown. */
 
+import { isTerminal, type LogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
 import { check, type Seat, seeDelta, seeEvent, seeRefusal, seeStatus } from "./observer.ts";
-import { openTurnOf } from "./store.ts";
+import { openTurnOf, type Store } from "./store.ts";
 import { forgetKeeper } from "./wishes.ts";
 import type { Client, Worker, World } from "./world_state.ts";
 
@@ -40,14 +41,14 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
       world.callsOf.set(effect.query.queryId, (world.callsOf.get(effect.query.queryId) ?? 0) - 1);
       return;
     case "show":
-      return seatsOf(world, worker, effect.to, (seat) => seeEvent(seat, effect.event, store));
+      return seatsOf(world, worker, effect.to, (seat, client) => seeLogged(seat, client, effect.event, store));
     case "replay": {
       const { connectionId, events } = effect;
       seatsOf(
         world,
         worker,
         [connectionId],
-        (seat) => events.forEach((event) => seeEvent(seat, event, store)),
+        (seat, client) => events.forEach((event) => seeLogged(seat, client, event, store)),
       );
       const seq = events.at(-1)?.seq ?? 0;
       return world.post({ kind: "replayed", to: worker.id, connectionId, seq });
@@ -94,6 +95,12 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
     case "gone":
       return check(false, () => `${worker.id} says that the session is gone`);
   }
+}
+
+/** An event of the log. The end of a turn answers its query, whenever that was sent. */
+function seeLogged(seat: Seat, client: Client, event: LogEvent, store: Store): void {
+  seeEvent(seat, event, store);
+  if (isTerminal(event)) client.unanswered.delete(event.queryId);
 }
 
 /** A wish that reached nothing must have had nothing to reach, from when it was made until it was answered. */

@@ -1,12 +1,5 @@
 import assert from "node:assert/strict";
 import {
-  hasEnded,
-  stepTurn,
-  TURN_TRANSITIONS,
-  type TurnSignal,
-  type TurnState,
-} from "../../../supabase/functions/_shared/agent/turn_machine.ts";
-import {
   CONNECTION_TRANSITIONS,
   type ConnectionSignal,
   type ConnectionState,
@@ -14,45 +7,6 @@ import {
 } from "../../../supabase/functions/_shared/session/connection_machine.ts";
 
 /** Written out once more by hand, so that a slip in the table is seen. */
-const TURNS: Record<TurnState, Record<TurnSignal, TurnState>> = {
-  queued: {
-    start: "running",
-    complete: "queued",
-    cancel: "cancelled",
-    fail: "failed",
-    interrupt: "interrupted",
-  },
-  running: {
-    start: "running",
-    complete: "completed",
-    cancel: "cancelled",
-    fail: "failed",
-    interrupt: "interrupted",
-  },
-  completed: {
-    start: "completed",
-    complete: "completed",
-    cancel: "completed",
-    fail: "completed",
-    interrupt: "completed",
-  },
-  cancelled: {
-    start: "cancelled",
-    complete: "cancelled",
-    cancel: "cancelled",
-    fail: "cancelled",
-    interrupt: "cancelled",
-  },
-  failed: { start: "failed", complete: "failed", cancel: "failed", fail: "failed", interrupt: "failed" },
-  interrupted: {
-    start: "interrupted",
-    complete: "interrupted",
-    cancel: "interrupted",
-    fail: "interrupted",
-    interrupt: "interrupted",
-  },
-};
-
 const CONNECTIONS: Record<ConnectionState, Record<ConnectionSignal, [ConnectionState, ...string[]]>> = {
   opening: { enter: ["ready"], leave: ["draining", "close_socket"], lose: ["closed", "release"] },
   ready: {
@@ -63,16 +17,6 @@ const CONNECTIONS: Record<ConnectionState, Record<ConnectionSignal, [ConnectionS
   draining: { enter: ["draining"], leave: ["draining"], lose: ["closed", "release"] },
   closed: { enter: ["closed"], leave: ["closed"], lose: ["closed"] },
 };
-
-Deno.test("stepTurn: every signal in every state", () => {
-  assert.deepEqual(TURN_TRANSITIONS, TURNS);
-  for (const [state, row] of Object.entries(TURNS) as [TurnState, Record<TurnSignal, TurnState>][]) {
-    for (const [signal, next] of Object.entries(row) as [TurnSignal, TurnState][]) {
-      assert.equal(stepTurn(state, signal), next);
-      if (hasEnded(state)) assert.equal(next, state, "an ended turn stays as it is");
-    }
-  }
-});
 
 Deno.test("stepConnection: every signal in every state", () => {
   for (

@@ -239,7 +239,7 @@ Deno.test("[QU4] [DL3] a query that another worker had before is dropped when th
   await settle();
   assert.deepEqual(other.frames.slice(before), []);
   for (const ms of [5000, 5000]) await workers.pass(ms);
-  assert.deepEqual(other.of("response").map(({ seq, replay }) => [seq, replay]), [[2, undefined], [2, true]]);
+  assert.deepEqual(other.of("response").map(({ seq, replay }) => [seq, replay]), [[2, undefined]]);
 });
 
 Deno.test("[FB3] a modify that a repeated query has taken along goes with the next one", async () => {
@@ -254,7 +254,7 @@ Deno.test("[FB3] a modify that a repeated query has taken along goes with the ne
   await settle();
   other.ask("first", { id: "1" });
   await settle();
-  assert.deepEqual(other.of("response").map(({ replay }) => replay), [undefined, true]);
+  assert.equal(other.only("response").seq, 2);
   other.ask("second", { id: "2" });
   await settle();
   assert.match(b.model.last.request.messages.at(-1)?.content ?? "", /shorter[^]*second$/);

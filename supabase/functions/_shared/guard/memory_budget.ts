@@ -141,7 +141,7 @@ export interface SessionSize {
   /** Queries whose ids are remembered. */
   queries: number;
   queryChars: number;
-  /** Of queries that are on their way to the log. */
+  /** Of queries that are still to be sent to the log. */
   unloggedChars: number;
 }
 

@@ -10,9 +10,10 @@ export function measureSession({ history, turns, ended, endedChars }: SessionSta
   for (const note of history.notes) noteChars += note.length;
   let queryChars = endedChars;
   let unloggedChars = 0;
-  for (const { query, seq } of turns.values()) {
-    if (seq === undefined) unloggedChars += query.content.length;
-    else queryChars += query.content.length;
+  for (const turn of turns.values()) {
+    const { length } = turn.query.content;
+    if (turn.phase === "proposed" && turn.write === "due") unloggedChars += length;
+    else queryChars += length;
   }
   return {
     messages: history.messages.length,

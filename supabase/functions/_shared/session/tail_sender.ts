@@ -55,6 +55,8 @@ export class TailSender {
     const { turnId, queryId } = running.query;
     const { epoch, from: offset } = next;
     const content = running.text.slice(offset, offset + MAX_PIECE_CHARS);
+    // An empty one from the start says that the answer has begun.
+    if (content === "" && offset > 0) return undefined;
     const end = offset + content.length;
     // The next one cannot be offered before this one is out.
     if (end < running.text.length) queueMicrotask(() => this.send({ turnId, epoch, offset: end }));

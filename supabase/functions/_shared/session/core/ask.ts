@@ -7,7 +7,7 @@ import type { SessionEvent } from "./event.ts";
 import { isSameQuestion } from "./fold.ts";
 import { isMeant, put, startAttempt, stopTurn } from "./run.ts";
 import { acknowledge } from "./show.ts";
-import { type Intent, isSettling, isSureHolder, mayRun, type SessionState, type Step } from "./state.ts";
+import { type Intent, isSettling, isSureHolder, isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
 import type { ProposedTurn, Question, StopReason, Turn } from "./turn.ts";
 
 type Ask = Extract<SessionEvent, { kind: "ask" }>;
@@ -91,8 +91,9 @@ export function repeatEnd({ state, effects }: Step, queryId: string, connectionI
   if (ended === undefined || connection === undefined) return;
   const { turnId, endSeq } = ended;
   // It carries a `seq`: it comes after the replay, or with it.
-  if (connection.replay.name !== "live") {
-    if (endSeq <= connection.cursor) connection.replay.owed.push(queryId);
+  const { replay, cursor } = connection;
+  if (replay.name !== "live") {
+    if (endSeq <= (replay.name === "sending" ? replay.upTo : cursor)) replay.owed.push(queryId);
     return;
   }
   effects.push({
@@ -138,13 +139,13 @@ function displacedBy(policy: QueuePolicy): StopRequest | undefined {
  */
 function mayAskAtOnce(step: Step, connectionId: string): boolean {
   const { state } = step;
-  const { life, lease, log, connections } = state;
-  if (life.name !== "open" || log.wantedSeq > log.lastSeq || isSettling(state)) return false;
+  const { life, lease, connections } = state;
+  if (life.name !== "open" || !isUpToDate(state) || isSettling(state)) return false;
   // What is asked behind it is asked with it.
   if (state.intents.some(changesPrompt) || state.flight?.intents.some(changesPrompt)) return false;
   if (isSureHolder(step)) return true;
-  return (lease.name === "free" || lease.name === "held") &&
-    connections.get(connectionId)?.isResumed === false;
+  const mayRepeatUntil = connections.get(connectionId)?.mayRepeatUntil ?? Infinity;
+  return (lease.name === "free" || lease.name === "held") && step.now >= mayRepeatUntil;
 }
 
 function changesPrompt(intent: Intent): boolean {

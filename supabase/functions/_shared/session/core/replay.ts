@@ -11,12 +11,18 @@ import type { ConnectionView, Step } from "./state.ts";
 
 type Attach = Extract<SessionEvent, { kind: "attach" }>;
 
+/**
+ * A query that was sent again after that has been read here, if another worker has it: a write is tried for 15 seconds, and the
+ * log is looked at every 15.
+ */
+const RESEND_WINDOW_MS = 30_000;
+
 /** A connection has come, with what it has seen. */
 export function attach(step: Step, { connectionId, cursor, wantsDeltas, isResumed }: Attach): void {
   const connection: ConnectionView = {
     id: connectionId,
     wantsDeltas,
-    isResumed,
+    mayRepeatUntil: isResumed ? step.now + RESEND_WINDOW_MS : 0,
     cursor,
     replay: { name: "reading", owed: [] },
   };
@@ -51,7 +57,8 @@ export function replayPage(step: Step, connectionId: string, page: LogPage): voi
   if (first === undefined || first.seq !== connection.cursor + 1) {
     return void effects.push({ kind: "close_slow", connectionId });
   }
-  connection.replay = { name: "sending", owed: connection.replay.owed };
+  const upTo = events.at(-1)?.seq ?? connection.cursor;
+  connection.replay = { name: "sending", owed: connection.replay.owed, upTo };
   effects.push({ kind: "replay", connectionId, events });
 }
 

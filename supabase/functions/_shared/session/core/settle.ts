@@ -138,6 +138,10 @@ function settleDoubts(step: Step): void {
 
 function settleIntents(step: Step, { intents }: Flight, answer: Committed): void {
   const { state, effects } = step;
+  // Before any stop: who ends a turn starts the one that the log says is next.
+  if (answer.events.length > 0) {
+    effects.push({ kind: "send", call: { kind: "appended", seq: answer.lastSeq } });
+  }
   for (const intent of intents) {
     if (intent.kind === "ask") settleAsk(step, intent.queryId, answer.events);
     const reason = intent.kind === "ask" || intent.kind === "stop" ? intent.stop?.reason : undefined;
@@ -151,9 +155,6 @@ function settleIntents(step: Step, { intents }: Flight, answer: Committed): void
     if (intent.kind === "append") {
       effects.push({ kind: "answer", wish: intent.wish, result: { ok: true, queryIds: [] } });
     }
-  }
-  if (answer.events.length > 0) {
-    effects.push({ kind: "send", call: { kind: "appended", seq: answer.lastSeq } });
   }
 }
 

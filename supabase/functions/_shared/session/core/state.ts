@@ -45,8 +45,11 @@ export interface LogView {
 export interface ConnectionView {
   id: string;
   wantsDeltas: boolean;
-  /** Whether its client may send again what it sent on another connection. */
-  isResumed: boolean;
+  /**
+   * Until when its client may send again what it sent to another worker, and this one has not read yet; in milliseconds since
+   * the epoch.
+   */
+  mayRepeatUntil: number;
   /** The newest `seq` it was shown. */
   cursor: number;
   replay: Replay;
@@ -58,7 +61,8 @@ export type Replay =
   /** It has seen more than this worker has read. */
   | { name: "ahead"; owed: string[] }
   | { name: "reading"; owed: string[] }
-  | { name: "sending"; owed: string[] };
+  /** `upTo`: the newest `seq` of the page that it is being sent. */
+  | { name: "sending"; owed: string[]; upTo: number };
 
 /** Something that a client wants written; they are written in this order. */
 export type Intent =
@@ -177,9 +181,14 @@ export function mayRun({ lease, flight }: SessionState): boolean {
  * One that was not renewed in time may have been taken, and its holder has not heard of it.
  */
 export function isSureHolder({ state, now }: Step): boolean {
-  const { lease, log, settings } = state;
+  const { lease, settings } = state;
   if (lease.name !== "held" || now - lease.renewedAt >= settings.leaseMs) return false;
-  return mayRun(state) && !isSettling(state) && log.wantedSeq <= log.lastSeq;
+  return mayRun(state) && !isSettling(state) && isUpToDate(state);
+}
+
+/** Whether everything that is known to be in the log was read. What is next is not decided before. */
+export function isUpToDate({ log }: SessionState): boolean {
+  return log.wantedSeq <= log.lastSeq;
 }
 
 /** Whether the answer to the write in flight is waiting for the log to be read. */

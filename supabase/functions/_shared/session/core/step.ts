@@ -16,7 +16,7 @@ import { attach, catchUp, endPage, replayed, replayPage, setDeltas } from "./rep
 import { canStart, dropAttempt, interruptTurn, startTurn, takeOutcome, takeText } from "./run.ts";
 import { adopt, stepTo } from "./holding.ts";
 import { settle, takeCommitted, takeDoubt, takeRejected } from "./settle.ts";
-import { isSettling, mayRun, type SessionState, type Step } from "./state.ts";
+import { isSettling, isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
 import { askForTail, nextAsk, takeTail, takeTailWanted } from "./tail.ts";
 import { runningTurn, sendWrite } from "./write.ts";
 
@@ -118,7 +118,7 @@ function advance(at: Step): void {
   if (mayRun(state) && !isSettling(state)) {
     for (const turn of [...state.turns.values()]) if (turn.phase === "remote") adopt(at, turn, undefined);
   }
-  if (canStart(state) && !isSettling(state)) {
+  if (canStart(state) && !isSettling(state) && isUpToDate(state)) {
     const next = nextTurn(state);
     if (next !== undefined) startTurn(at, next, { isStarted: false });
   }

@@ -34,9 +34,7 @@ export function takeTailWanted(step: Step, have: Have): void {
   for (const turn of state.turns.values()) {
     if (turn.phase !== "running") continue;
     const isOurs = have?.epoch === state.lease.epoch && have.turnId === turn.query.turnId;
-    const offset = isOurs ? have.offset : 0;
-    // An empty piece from the start says that it has begun.
-    if (offset === 0 || offset < turn.text.length) sendTail(step, turn, offset);
+    sendTail(step, turn, isOurs ? have.offset : 0);
   }
 }
 
@@ -80,6 +78,11 @@ export function nextAsk(state: SessionState): number | undefined {
 }
 
 function wantsTail(state: SessionState): boolean {
-  if (state.lease.name !== "other" || state.turns.size === 0) return false;
+  if (state.lease.name === "held" || !hasRemoteTurn(state)) return false;
   return liveConnections(state).some((id) => state.connections.get(id)?.wantsDeltas === true);
+}
+
+function hasRemoteTurn({ turns }: SessionState): boolean {
+  for (const { phase } of turns.values()) if (phase === "remote") return true;
+  return false;
 }

@@ -8,7 +8,7 @@ import type { NewLogEvent } from "../../protocol/log_event.ts";
 import { stepLease } from "./lease.ts";
 import { nextTurn } from "./queue.ts";
 import { nextCheckpoint, put } from "./run.ts";
-import { type Flight, type Intent, mayRun, type Progress, type SessionState, type Step } from "./state.ts";
+import { type Flight, type Intent, isUpToDate, mayRun, type Progress, type SessionState, type Step } from "./state.ts";
 import { type EndingTurn, type ProposedTurn, type RunningTurn, toEvent } from "./turn.ts";
 
 /** Sends the next write, if there is anything to write and nothing in flight. */
@@ -69,7 +69,7 @@ function draftAsHolder(step: Step, epoch: number): Draft | undefined {
   const ends = endingTurns(state);
   const running = runningTurn(state);
   const handsOver = running !== undefined && state.life.name === "leaving";
-  const isFree = running === undefined && state.life.name === "open";
+  const isFree = running === undefined && state.life.name === "open" && isUpToDate(state);
   const next = isFree && ends.length > 0 ? nextTurn(state, broughtBy(state, intents)) : undefined;
   const proposed = isFree && ends.length === 0 ? soleProposal(state, intents) : undefined;
   const starting = running?.kept.isStarted === false ? running : next ?? proposed;
@@ -144,9 +144,9 @@ function takeIntents(state: SessionState): TakenIntents {
 }
 
 /** The only open turn, if it is one that this write brings and nobody has stopped. */
-function soleProposal({ turns, log }: SessionState, intents: readonly Intent[]): ProposedTurn | undefined {
-  if (turns.size !== 1 || log.wantedSeq > log.lastSeq) return undefined;
-  for (const turn of turns.values()) {
+function soleProposal(state: SessionState, intents: readonly Intent[]): ProposedTurn | undefined {
+  if (state.turns.size !== 1 || !isUpToDate(state)) return undefined;
+  for (const turn of state.turns.values()) {
     const isBrought = intents.some((intent) =>
       intent.kind === "ask" && intent.queryId === turn.query.queryId
     );
