@@ -93,7 +93,7 @@ export function repeatEnd({ state, effects }: Step, queryId: string, connectionI
   // It carries a `seq`: it comes after the replay, or with it.
   const { replay, cursor } = connection;
   if (replay.name !== "live") {
-    if (endSeq <= (replay.name === "sending" ? replay.upTo : cursor)) replay.owed.push(queryId);
+    if (endSeq <= (replay.name === "sending" ? replay.upTo : cursor)) replay.owed.push({ queryId, was: "ended" });
     return;
   }
   effects.push({

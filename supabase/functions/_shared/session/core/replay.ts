@@ -7,7 +7,7 @@ import type { ReadPurpose } from "./effect.ts";
 import { wantSeq } from "./fold.ts";
 import type { SessionEvent } from "./event.ts";
 import { acknowledge, announceText } from "./show.ts";
-import type { ConnectionView, Step } from "./state.ts";
+import type { ConnectionView, Owed, Step } from "./state.ts";
 
 type Attach = Extract<SessionEvent, { kind: "attach" }>;
 
@@ -90,7 +90,7 @@ export function endPage(step: Step, purpose: Extract<ReadPurpose, { for: "end" }
   effects.push({ kind: "refuse", to: [connectionId], queryId, refusal: { code: "store_unavailable" } });
 }
 
-function readOn(step: Step, connection: ConnectionView, owed: string[]): void {
+function readOn(step: Step, connection: ConnectionView, owed: Owed[]): void {
   const { state, effects } = step;
   const { id, cursor } = connection;
   if (cursor < state.log.lastSeq) {
@@ -107,8 +107,8 @@ function readOn(step: Step, connection: ConnectionView, owed: string[]): void {
   }
   connection.replay = { name: "live" };
   announceText(step, id);
-  for (const queryId of owed) {
+  for (const { queryId, was } of owed) {
     if (state.turns.has(queryId)) acknowledge(step, queryId, [id]);
-    else repeatEnd(step, queryId, id);
+    else if (was === "ended") repeatEnd(step, queryId, id);
   }
 }

@@ -66,7 +66,9 @@ export function acknowledge(step: Step, queryId: string, connectionIds: readonly
     const connection = state.connections.get(id);
     if (connection === undefined) continue;
     if (connection.replay.name === "live") to.push(id);
-    else if (!connection.replay.owed.includes(queryId)) connection.replay.owed.push(queryId);
+    else if (!connection.replay.owed.some((owed) => owed.queryId === queryId)) {
+      connection.replay.owed.push({ queryId, was: "open" });
+    }
   }
   if (to.length === 0) return;
   const { turnId } = turn.query;

@@ -55,14 +55,22 @@ export interface ConnectionView {
   replay: Replay;
 }
 
-/** `owed`: queries it has sent again. Their answers carry a `seq`, so they wait for the end of the replay. */
+/**
+ * A query whose answer carries a `seq`, so that it waits for the end of the replay. Of one that was open when it was sent the
+ * replay brings the end too; of one that had ended it may have brought it before.
+ */
+export interface Owed {
+  queryId: string;
+  was: "open" | "ended";
+}
+
 export type Replay =
   | { name: "live" }
   /** It has seen more than this worker has read. */
-  | { name: "ahead"; owed: string[] }
-  | { name: "reading"; owed: string[] }
+  | { name: "ahead"; owed: Owed[] }
+  | { name: "reading"; owed: Owed[] }
   /** `upTo`: the newest `seq` of the page that it is being sent. */
-  | { name: "sending"; owed: string[]; upTo: number };
+  | { name: "sending"; owed: Owed[]; upTo: number };
 
 /** Something that a client wants written; they are written in this order. */
 export type Intent =
