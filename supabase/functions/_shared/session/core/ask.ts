@@ -6,7 +6,7 @@ import type { Refusal } from "./effect.ts";
 import type { SessionEvent } from "./event.ts";
 import { isSameQuestion } from "./fold.ts";
 import { isMeant, put, startAttempt, stopTurn } from "./run.ts";
-import { acknowledge } from "./show.ts";
+import { acknowledge, owe } from "./show.ts";
 import { type Intent, isSettling, isSureHolder, isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
 import type { ProposedTurn, Question, StopReason, Turn } from "./turn.ts";
 
@@ -90,12 +90,7 @@ export function repeatEnd({ state, effects }: Step, queryId: string, connectionI
   const connection = state.connections.get(connectionId);
   if (ended === undefined || connection === undefined) return;
   const { turnId, endSeq } = ended;
-  // It carries a `seq`: it comes after the replay, or with it.
-  const { replay, cursor } = connection;
-  if (replay.name !== "live") {
-    if (endSeq <= (replay.name === "sending" ? replay.upTo : cursor)) replay.owed.push({ queryId, was: "ended" });
-    return;
-  }
+  if (connection.replay.name !== "live") return owe(connection, queryId);
   effects.push({
     kind: "read",
     purpose: { for: "end", connectionId, queryId, turnId },

@@ -107,8 +107,9 @@ function readOn(step: Step, connection: ConnectionView, owed: Owed[]): void {
   }
   connection.replay = { name: "live" };
   announceText(step, id);
-  for (const { queryId, was } of owed) {
+  for (const { queryId, seenSeq } of owed) {
+    const end = state.ended.get(queryId);
     if (state.turns.has(queryId)) acknowledge(step, queryId, [id]);
-    else if (was === "ended") repeatEnd(step, queryId, id);
+    else if (end !== undefined && end.endSeq <= seenSeq) repeatEnd(step, queryId, id);
   }
 }

@@ -1,7 +1,7 @@
 /** What connections are shown: durable events in the order of `seq`, and the text of turns that have not ended. */
 
 import type { LogEvent } from "../../protocol/log_event.ts";
-import type { SessionState, Step } from "./state.ts";
+import type { ConnectionView, SessionState, Step } from "./state.ts";
 import { liveConnections } from "./state.ts";
 import { position } from "./queue.ts";
 import type { Question, RemoteTurn, RunningTurn } from "./turn.ts";
@@ -66,13 +66,20 @@ export function acknowledge(step: Step, queryId: string, connectionIds: readonly
     const connection = state.connections.get(id);
     if (connection === undefined) continue;
     if (connection.replay.name === "live") to.push(id);
-    else if (!connection.replay.owed.some((owed) => owed.queryId === queryId)) {
-      connection.replay.owed.push({ queryId, was: "open" });
-    }
+    else owe(connection, queryId);
   }
   if (to.length === 0) return;
   const { turnId } = turn.query;
   effects.push({ kind: "acknowledge", to, queryId, turnId, seq: turn.seq, position: position(state, turn) });
+}
+
+/** Answers a query when the replay is over. */
+export function owe({ replay, cursor }: ConnectionView, queryId: string): void {
+  if (replay.name === "live") return;
+  const seenSeq = replay.name === "sending" ? replay.upTo : cursor;
+  const owed = replay.owed.find((owed) => owed.queryId === queryId);
+  if (owed !== undefined) owed.seenSeq = seenSeq;
+  else replay.owed.push({ queryId, seenSeq });
 }
 
 /** Tells every live connection that a turn has started, but for those that are told with its `seq`. */

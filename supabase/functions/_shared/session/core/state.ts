@@ -55,13 +55,11 @@ export interface ConnectionView {
   replay: Replay;
 }
 
-/**
- * A query whose answer carries a `seq`, so that it waits for the end of the replay. Of one that was open when it was sent the
- * replay brings the end too; of one that had ended it may have brought it before.
- */
+/** A query whose answer carries a `seq`, so that it waits for the end of the replay. */
 export interface Owed {
   queryId: string;
-  was: "open" | "ended";
+  /** What its client may have been shown when it sent it: an end behind that is the answer, and comes with the replay. */
+  seenSeq: number;
 }
 
 export type Replay =
