@@ -9,7 +9,7 @@ import type { ClientPorts } from "./ports.ts";
 import { Requests } from "./requests.ts";
 import { TurnRecord } from "./turn_record.ts";
 
-/** When a `cancel` that the rate limit or the store refused is sent again, where the server does not say. */
+/** When a `cancel` that was refused for the moment is sent again, where the server does not say. */
 const CANCEL_AGAIN_MS = 1000;
 /** How often an answer that was interrupted is asked for again. */
 const MAX_REPEATS = 3;
@@ -154,9 +154,8 @@ export class Exchange extends Conversation {
     this.#requests.send(frame, false).then(({ code }) => {
       // One that it has never seen: the query was lost on the way. Any other has ended, and the log will tell how.
       if (code === "nothing_to_cancel" && turn.isMine && !turn.isTaken) this.#cancelled(turn);
-    }, ({ code, retryAfterMs = CANCEL_AGAIN_MS }: AgentClientError) => {
-      const isRetryable = code === "rate_limited" || code === "store_unavailable";
-      if (isRetryable) clock.after(retryAfterMs, () => this.#sendCancel(turn));
+    }, ({ retryable, retryAfterMs = CANCEL_AGAIN_MS }: AgentClientError) => {
+      if (retryable) clock.after(retryAfterMs, () => this.#sendCancel(turn));
     });
   }
 

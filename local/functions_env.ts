@@ -24,6 +24,7 @@ export function functionsEnv(
     HS256_TOKENS: "accept",
     // Everyone on this machine has the same address.
     MAX_CONNECTIONS_PER_ADDRESS: "0",
+    ANONYMOUS_SESSIONS_PER_HOUR: "0",
     ...(hasDatabase ? {} : { SESSION_STORE: "memory" }),
     SB_REGION: "local",
     ...Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")),

@@ -58,8 +58,6 @@ export class Playground {
     if (file === "main.js") return reply(await this.#bundle(), "text/javascript; charset=utf-8");
     const type = TYPES[file];
     if (type === undefined) return undefined;
-    // By the time that the browser asks for it, it may be there.
-    if (file === "index.html") this.#bundle().catch(() => {});
     return reply(await Deno.readTextFile(new URL(file, FOLDER)), type);
   }
 
@@ -70,7 +68,7 @@ export class Playground {
   }
 
   /**
-   * An anonymous visitor may not watch. On her own machine she may see everything all the same: not with the secret key, which
+   * An anonymous visitor may not watch. On their own machine they may see everything all the same: not with the secret key, which
    * opens the whole project, but with a pass that shows activity and does nothing else.
    */
   async #watchPass(request: Request): Promise<Response> {

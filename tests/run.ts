@@ -17,6 +17,8 @@ import { runsOf, select, type Selection, SUITES } from "./support/suites.ts";
 /** What a job came to. */
 interface Outcome {
   name: string;
+  /** How long it took; undefined for what was not run. */
+  seconds?: number;
   passed: number;
   failed: number;
   complaints: readonly string[];
@@ -47,8 +49,8 @@ try {
   const checks = values.gate ? staticChecks() : [checkTypesOf(selections.flatMap(({ files }) => files))];
   await inLanes(
     [
-      ...checks.map((check) => () => runCheck(check)),
-      ...selections.flatMap(runsOf).map((run) => () => runTests(run)),
+      ...checks.map((check) => () => timed(() => runCheck(check))),
+      ...selections.flatMap(runsOf).map((run) => () => timed(() => runTests(run))),
     ],
     lanes,
     report,
@@ -60,11 +62,17 @@ for (const failure of failures) console.log(`FAILED ${failure}`);
 console.log(`${total.passed} passed, ${total.failed} failed`);
 Deno.exit(total.failed === 0 ? 0 : 1);
 
-function report({ name, passed, failed, complaints, output }: Outcome): void {
-  console.log(`\n--- ${name}\n${output}`);
+function report({ name, seconds, passed, failed, complaints, output }: Outcome): void {
+  console.log(`\n--- ${name}${seconds === undefined ? "" : ` (${seconds} s)`}\n${output}`);
   total.passed += passed;
   total.failed += failed;
   if (failed > 0) failures.push(`${name}: ${failed}`, ...complaints.map((one) => `  ${one}`));
+}
+
+async function timed(job: () => Promise<Outcome>): Promise<Outcome> {
+  const startedAt = performance.now();
+  const outcome = await job();
+  return { ...outcome, seconds: Math.round((performance.now() - startedAt) / 1000) };
 }
 
 /** A folder that is not there is as bad as an empty one: it has no tests. */
@@ -91,19 +99,26 @@ async function runCheck({ name, command, args, env = {}, judge }: Check): Promis
 }
 
 async function runTests({ suite, files }: Selection): Promise<Outcome> {
-  const name = files.length === 1 ? `${files[0]}` : `${suite.name}: ${files.length} files`;
+  const name = `${suite.name}: ${files.map((file) => file.slice(suite.folder.length + 1)).join(" ")}`;
   if (files.length === 0) {
     return { name, passed: 0, failed: 1, complaints: [`${suite.folder} has no tests`], output: "" };
   }
   const folder = await Deno.makeTempDir();
   try {
-    const path = `${folder}/junit.xml`;
+    const [junitPath, entry] = [`${folder}/junit.xml`, `${folder}/run_test.ts`];
+    // One module for all: `deno test` starts anew, with all that is imported, for each that it is given.
+    await Deno.writeTextFile(entry, files.map((file) => `import "${urlOf(file)}";\n`).join(""));
     const hanging = AbortSignal.timeout(suite.timeoutMinutes * 60_000);
-    const args = ["test", "--no-check", "--no-prompt", `--junit-path=${path}`, ...suite.flags, ...files];
-    const { output, success } = await run(Deno.execPath(), args, {
-      signal: AbortSignal.any([stopped.signal, hanging]),
-    });
-    const junit = await Deno.readTextFile(path).catch(() => undefined);
+    const { output, success } = await run(Deno.execPath(), [
+      "test",
+      "--no-check",
+      "--no-prompt",
+      "--config=deno.json",
+      `--junit-path=${junitPath}`,
+      ...suite.flags,
+      entry,
+    ], { signal: AbortSignal.any([stopped.signal, hanging]) });
+    const junit = await Deno.readTextFile(junitPath).catch(() => undefined);
     const counts = countTests({ report: junit, files, success });
     if (hanging.aborted) counts.complaints.push(`stopped after ${suite.timeoutMinutes} minutes`);
     return { name, ...counts, output };

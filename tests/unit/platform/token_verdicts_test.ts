@@ -30,8 +30,13 @@ Deno.test("a failure to ask is not remembered", async () => {
 
 Deno.test("those who ask while it is being asked wait for the same answer", async () => {
   const verdicts = new TokenVerdicts(new ManualClock());
-  const answer = Promise.withResolvers<void>();
-  const first = verdicts.of("token", () => answer.promise);
+  const [asked, answer] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const first = verdicts.of("token", () => {
+    asked.resolve();
+    return answer.promise;
+  });
+  // Tokens are hashed on other threads, the second perhaps before the first.
+  await asked.promise;
   const second = verdicts.of("token", unexpected);
   answer.resolve();
   await Promise.all([first, second]);

@@ -4,6 +4,7 @@ import { AgentError } from "../errors.ts";
 
 /** The one subprotocol that the server names in its answer: a browser that offers any wants one of them back. */
 export const SUBPROTOCOL = "agent-websocket.v1";
+/** The header by which a client offers subprotocols: a list, each with what it carries. */
 export const SUBPROTOCOL_HEADER = "sec-websocket-protocol";
 
 /** What one upgrade asks for, checked. */

@@ -17,6 +17,7 @@ export type Verb = keyof typeof VERBS;
 /** The verbs that destroy something. */
 const DESTRUCTIVE: ReadonlySet<Verb> = new Set(["clear", "cancel", "delete"]);
 
+/** Whether a verb destroys something: its arguments are then checked to the last one. */
 export function isDestructive(verb: Verb): boolean {
   return DESTRUCTIVE.has(verb);
 }
