@@ -6,36 +6,28 @@
  * is loaded.
  */
 
-import { Turn } from "../../supabase/functions/_shared/agent/turn.ts";
-import type { LanguageModel, ModelReply } from "../../supabase/functions/_shared/ports.ts";
 import { PacedLane } from "../../supabase/functions/_shared/openrouter/read_pacer.ts";
+import { SessionDriver } from "../../supabase/functions/_shared/session/driver.ts";
 import { tokenAt } from "../model/script.ts";
 
 // Never fast, never in the pace.
 PacedLane.prototype.noteRead = () => {};
 
-const { run } = Turn.prototype;
+const { take } = SessionDriver.prototype;
+/** The model call of each session, and how many of its tokens were handed on. */
+const progress = new WeakMap<SessionDriver, { call: number; tokens: number }>();
 
-Turn.prototype.run = function (model, request, onText): ReturnType<typeof run> {
-  return run.call(this, tokenByToken(model), request, onText);
+SessionDriver.prototype.take = function (event): void {
+  if (event.kind !== "text") return take.call(this, event);
+  const { call, text } = event;
+  const known = progress.get(this);
+  const state = known?.call === call ? known : { call, tokens: 0 };
+  progress.set(this, state);
+  for (let from = 0; from < text.length;) {
+    const until = from + tokenAt(state.tokens++).length;
+    take.call(this, { kind: "text", call, text: text.slice(from, until) });
+    from = until;
+  }
 };
-
-function tokenByToken(model: LanguageModel): LanguageModel {
-  return {
-    reply(request, { onText, signal }): Promise<ModelReply> {
-      let index = 0;
-      return model.reply(request, {
-        signal,
-        onText(text): void {
-          for (let from = 0; from < text.length;) {
-            const until = from + tokenAt(index++).length;
-            onText(text.slice(from, until));
-            from = until;
-          }
-        },
-      });
-    },
-  };
-}
 
 await import("../../supabase/functions/agent_websocket/index.ts");

@@ -41,7 +41,12 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
       world.callsOf.set(effect.query.queryId, (world.callsOf.get(effect.query.queryId) ?? 0) - 1);
       return;
     case "show":
-      return seatsOf(world, worker, effect.to, (seat, client) => seeLogged(seat, client, effect.event, store));
+      return seatsOf(
+        world,
+        worker,
+        effect.to,
+        (seat, client) => seeLogged(seat, client, effect.event, store),
+      );
     case "replay": {
       const { connectionId, events } = effect;
       seatsOf(

@@ -7,13 +7,15 @@
  * ask all they may.
  */
 
-import { History } from "../../supabase/functions/_shared/agent/history.ts";
 import type { Socket } from "../../supabase/functions/_shared/ports.ts";
 import { parseConnectRequest } from "../../supabase/functions/_shared/protocol/connect_request.ts";
 import type { Connection } from "../../supabase/functions/_shared/session/connection.ts";
+import { foldEvents } from "../../supabase/functions/_shared/session/core/fold.ts";
+import { emptyHistory, foldHistory } from "../../supabase/functions/_shared/session/core/history.ts";
+import { newSession } from "../../supabase/functions/_shared/session/core/state.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
-import { QueryIndex } from "../../supabase/functions/_shared/session/query_index.ts";
 import { startAgent, type TestAgent, until } from "./agent_harness.ts";
+import { CORE_SETTINGS } from "./core_session.ts";
 import { query, response } from "./log_events.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
 
@@ -63,15 +65,21 @@ async function overhead(): Promise<Record<string, number>> {
   const event = await each(async (n) => {
     await store.commit("s", { events: [{ ...query(crypto.randomUUID(), textOf(10, n)) }] });
   });
-  const queries = new QueryIndex();
-  const known = await each((n) =>
-    queries.apply({ ...query(crypto.randomUUID(), textOf(10, n)), seq: n, at: n }, 0)
-  );
-  const history = new History(2 * COUNT);
+  // Ended, and without an answer, so that the history does not keep the question as well.
+  const state = newSession({ ...CORE_SETTINGS, maxHistory: 0, maxEvents: Infinity });
+  const known = await each((n) => {
+    const id = crypto.randomUUID();
+    const events = [
+      { ...query(id, textOf(10, n)), seq: 2 * n + 1, at: n },
+      { ...response(id, ""), seq: 2 * n + 2, at: n },
+    ];
+    foldEvents({ state, now: 0, effects: [] }, events);
+  });
+  const history = emptyHistory(2 * COUNT);
   const message = await each((n) => {
     const id = crypto.randomUUID();
-    history.apply({ ...query(id, textOf(10, n)), seq: n, at: n });
-    history.apply({ ...response(id, textOf(10, -n)), seq: n, at: n });
+    foldHistory(history, { ...query(id, textOf(10, n)), seq: n, at: n });
+    foldHistory(history, { ...response(id, textOf(10, -n)), seq: n, at: n });
   });
   const agent = startAgent({ maxSessions: 0, maxConnections: 0, maxConnectionsPerUser: 0 });
   let opened = 0;

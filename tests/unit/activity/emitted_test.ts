@@ -61,7 +61,7 @@ Deno.test("[AC17] [AC18] [AC19] a session, its turns and its memory are told of,
     "operation" in data ? [`${data.operation} ${data.sector}`] : []
   );
   assert.deepEqual(memory.filter((what) => what.startsWith("recall")).length, 2);
-  assert.deepEqual(memory.filter((what) => what === "store log").length, 4);
+  assert.deepEqual(memory.filter((what) => what === "store log").length, 5);
   assert.deepEqual(memory.filter((what) => what.startsWith("delete")), ["delete history", "delete session"]);
   assert.ok(agent.told.every(({ userId }) => userId === "ann"));
 });

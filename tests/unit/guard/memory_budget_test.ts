@@ -70,13 +70,22 @@ Deno.test("[MB1] KeptEntries: a text counts twice its length, unless it is count
 Deno.test("[MB1] SessionMemory: an answer counts as what is expected of it until it is there", () => {
   const budget = new MemoryBudget(0);
   const memory = new SessionMemory(budget, { isLogHere: false });
-  assert.deepEqual(memory.asking({ maxTokens: 100 }), { maxTokens: 100 });
+  const empty = {
+    messages: 0,
+    messageChars: 0,
+    notes: 0,
+    noteChars: 0,
+    queries: 0,
+    queryChars: 0,
+    unloggedChars: 0,
+  };
+  memory.set(empty, 100);
   assert.equal(budget.keptBytes, OVERHEAD_BYTES.session + 800);
-  memory.asking({ maxTokens: 1_000_000 });
+  memory.set(empty, 1_000_000);
   assert.equal(budget.keptBytes, OVERHEAD_BYTES.session + 2 * 16_384);
-  memory.answered();
+  memory.set(empty, 0);
   assert.equal(budget.keptBytes, OVERHEAD_BYTES.session);
   memory.close();
-  memory.asking({ maxTokens: 100 });
+  memory.set(empty, 100);
   assert.equal(budget.keptBytes, 0);
 });

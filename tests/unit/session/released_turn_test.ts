@@ -57,12 +57,12 @@ Deno.test("[DL2] [TO5] two workers' texts of one turn are not mixed while it is 
   for (const each of [a, b, c]) each.isCutOff = true;
   await workers.pass(LEASE_MS + 100);
   a.model.last.say(" zwei");
-  // It learns that its lease is over, and `b` claims.
+  // `b` claims, and `a` does not know it yet.
+  b.isCutOff = false;
+  await workers.pass(1000);
   a.isCutOff = false;
   client.command("clear");
   await settle();
-  b.isCutOff = false;
-  await workers.pass(1000);
   b.model.last.say(" two");
   await settle();
   a.model.last.say(" drei");

@@ -253,7 +253,7 @@ Deno.test("[TO1] [DU5] a lease that came with a claim whose answer was lost is c
   assert.equal(later.only("response").content, "one two");
 });
 
-Deno.test("[DL3] [TO2] [DU5] an end that is written late takes the place of what another worker has shown since", async () => {
+Deno.test("[DL3] [TO2] [DU5] an end that was not written before another worker took over is given up for the other's answer", async () => {
   const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
   a.isCutOff = true;
   a.model.last.finish("one");
@@ -272,8 +272,11 @@ Deno.test("[DL3] [TO2] [DU5] an end that is written late takes the place of what
   assert.match(client.textOf(client.of("delta")[0]?.turn_id), /eins/);
   a.isCutOff = false;
   await workers.pass(LEASE_MS);
-  assert.equal(client.only("response").content, "one");
-  assert.equal(client.textOf(client.only("response").turn_id), "one");
+  // The other worker has left it as well, with what it had written.
+  a.model.last.finish(" zwei");
+  await settle();
+  assert.equal(client.only("response").content, "eins zwei");
+  assert.equal(client.textOf(client.only("response").turn_id), "eins zwei");
 });
 
 Deno.test("[DL3] [TO2] a worker that learns late that it was replaced leaves what it has shown of the other's answer", async () => {
@@ -286,11 +289,11 @@ Deno.test("[DL3] [TO2] a worker that learns late that it was replaced leaves wha
   await resumeAt(c, client);
   for (const each of [a, b, c]) each.isCutOff = true;
   await workers.pass(LEASE_MS + 100);
+  b.isCutOff = false;
+  await workers.pass(1000);
   a.isCutOff = false;
   client.command("clear");
   await settle();
-  b.isCutOff = false;
-  await workers.pass(1000);
   b.model.last.say(" two");
   await settle();
   workers.isRelayUp = false;

@@ -8,7 +8,7 @@ import type { ActivityReporter } from "../activity/reporter.ts";
 import { type AgentError, toAgentError } from "../errors.ts";
 import type { CancelTimer, Clock, EventLog, Log, LogWrite, SessionRecord, WorkerLifetime } from "../ports.ts";
 import type { CallSource, SessionCall } from "../protocol/session_call.ts";
-import { type LogEvent, isTerminal } from "../protocol/log_event.ts";
+import { isTerminal, type LogEvent } from "../protocol/log_event.ts";
 import type { Metrics } from "../metrics.ts";
 import { type AccountDeps, accountFor, accountForCall } from "./accounts.ts";
 import { Audience } from "./audience.ts";
@@ -91,7 +91,9 @@ export class SessionDriver {
     if (this.#isStepping) return void (this.#waiting ??= []).push(event);
     this.#isStepping = true;
     this.#step(event);
-    for (let next = this.#waiting?.shift(); next !== undefined; next = this.#waiting?.shift()) this.#step(next);
+    for (let next = this.#waiting?.shift(); next !== undefined; next = this.#waiting?.shift()) {
+      this.#step(next);
+    }
     this.#isStepping = false;
     // A piece of text takes no memory that was not counted when its model call began.
     if (event.kind !== "text") this.#sink.onChanged(this.#asking);

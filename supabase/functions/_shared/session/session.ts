@@ -28,7 +28,10 @@ import { toError } from "./refusals.ts";
 import { measureSession } from "./session_size.ts";
 
 export interface SessionSettings
-  extends ModelSettings, OptionLimits, Pick<CoreSettings, "maxHistory" | "maxEvents" | "maxQueue" | "continuePolicy"> {
+  extends
+    ModelSettings,
+    OptionLimits,
+    Pick<CoreSettings, "maxHistory" | "maxEvents" | "maxQueue" | "continuePolicy"> {
   queuePolicy: QueuePolicy;
 }
 

@@ -95,7 +95,7 @@ function sessionWith(turn: Turn): SessionState {
   state.connections.set("c", {
     id: "c",
     wantsDeltas: true,
-    isResumed: false,
+    mayRepeatUntil: 0,
     cursor: seq,
     replay: { name: "live" },
   });

@@ -7,7 +7,15 @@ import type { SessionEvent } from "./event.ts";
 import { isSameQuestion } from "./fold.ts";
 import { isMeant, put, startAttempt, stopTurn } from "./run.ts";
 import { acknowledge, owe } from "./show.ts";
-import { type Intent, isSettling, isSureHolder, isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
+import {
+  type Intent,
+  isSettling,
+  isSureHolder,
+  isUpToDate,
+  mayRun,
+  type SessionState,
+  type Step,
+} from "./state.ts";
 import type { ProposedTurn, Question, StopReason, Turn } from "./turn.ts";
 
 type Ask = Extract<SessionEvent, { kind: "ask" }>;

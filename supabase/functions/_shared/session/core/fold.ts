@@ -181,7 +181,8 @@ function foldEnd(step: Step, event: TerminalEvent & Logged): void {
   const { queryId, turnId, seq } = event;
   const turn = state.turns.get(queryId);
   state.lastTurnId = turnId;
-  if (turn === undefined) return;
+  // The end of an older turn does not end a later one of the same query.
+  if (turn?.query.turnId !== turnId) return;
   state.turns.delete(queryId);
   if (turn.phase === "proposed") dropAttempt(step, turn);
   if (turn.phase === "running") {

@@ -8,7 +8,15 @@ import type { NewLogEvent } from "../../protocol/log_event.ts";
 import { stepLease } from "./lease.ts";
 import { nextTurn } from "./queue.ts";
 import { nextCheckpoint, put } from "./run.ts";
-import { type Flight, type Intent, isUpToDate, mayRun, type Progress, type SessionState, type Step } from "./state.ts";
+import {
+  type Flight,
+  type Intent,
+  isUpToDate,
+  mayRun,
+  type Progress,
+  type SessionState,
+  type Step,
+} from "./state.ts";
 import { type EndingTurn, type ProposedTurn, type RunningTurn, toEvent } from "./turn.ts";
 
 /** Sends the next write, if there is anything to write and nothing in flight. */

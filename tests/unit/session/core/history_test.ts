@@ -1,8 +1,14 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { History } from "../../../supabase/functions/_shared/agent/history.ts";
-import type { LogEvent, NewLogEvent } from "../../../supabase/functions/_shared/protocol/log_event.ts";
-import { cancelled, cleared, failure, query, response } from "../../support/log_events.ts";
+import type { LogEvent, NewLogEvent } from "../../../../supabase/functions/_shared/protocol/log_event.ts";
+import {
+  addNote,
+  emptyHistory,
+  foldHistory,
+  type History,
+  promptFor,
+} from "../../../../supabase/functions/_shared/session/core/history.ts";
+import { cancelled, cleared, failure, query, response } from "../../../support/log_events.ts";
 
 /** A log of turns that end one way or another, some of them interleaved. */
 const logs = fc.array(
@@ -26,14 +32,19 @@ const logs = fc.array(
   return events.map((event, index): LogEvent => ({ ...event, seq: index + 1, at: 0 }));
 });
 
-Deno.test("[QU11] History: bounded, alternating, beginning with a user's, ending with the question", () => {
+function fold(log: readonly LogEvent[], maxMessages: number): History {
+  const history = emptyHistory(maxMessages);
+  for (const event of log) foldHistory(history, event);
+  return history;
+}
+
+Deno.test("[QU11] history: bounded, alternating, beginning with a user's message, ending with the question", () => {
   fc.assert(fc.property(logs, fc.integer({ min: 1, max: 8 }), (log, maxMessages) => {
-    const history = new History(maxMessages);
+    const history = emptyHistory(maxMessages);
     for (const event of log) {
-      history.apply(event);
-      assert.ok(history.size <= maxMessages);
-      const [system, ...messages] = history.prompt("sys", { content: "now", feedback: [] });
-      assert.deepEqual(system, { role: "system", content: "sys" });
+      foldHistory(history, event);
+      assert.ok(history.messages.length <= maxMessages);
+      const messages = promptFor(history, { content: "now", feedback: [] });
       assert.ok(messages.length <= maxMessages);
       messages.forEach(({ role }, index) => assert.equal(role, index % 2 === 0 ? "user" : "assistant"));
       assert.deepEqual(messages.at(-1), { role: "user", content: "now" });
@@ -42,19 +53,14 @@ Deno.test("[QU11] History: bounded, alternating, beginning with a user's, ending
   }));
 });
 
-Deno.test("[QU11] History: reading the log again gives the same", () => {
+Deno.test("[QU11] history: folding the log again gives the same", () => {
   fc.assert(fc.property(logs, (log) => {
-    const [once, again] = [new History(50), new History(50)];
-    for (const event of log) once.apply(event);
-    for (const event of structuredClone(log)) again.apply(event);
-    const question = { content: "?", feedback: [] };
-    assert.deepEqual(again.prompt("s", question), once.prompt("s", question));
+    assert.deepEqual(fold(structuredClone(log), 50), fold(log, 50));
   }));
 });
 
-Deno.test("[FB3] History: notes are bounded", () => {
-  const history = new History(2);
-  for (const note of ["one", "two", "three"]) history.addNote(note);
-  assert.deepEqual(history.takeNotes(), ["two", "three"]);
-  assert.deepEqual(history.takeNotes(), []);
+Deno.test("[FB3] history: notes are bounded", () => {
+  const history = emptyHistory(2);
+  for (const note of ["one", "two", "three"]) addNote(history, note);
+  assert.deepEqual(history.notes, ["two", "three"]);
 });

@@ -1,0 +1,31 @@
+/** States of one session for tests of the core. */
+
+import {
+  type CoreSettings,
+  newSession,
+  type SessionState,
+} from "../../supabase/functions/_shared/session/core/state.ts";
+import type { Question } from "../../supabase/functions/_shared/session/core/turn.ts";
+import { query } from "./log_events.ts";
+
+export const CORE_SETTINGS: CoreSettings = {
+  maxHistory: 10,
+  maxEvents: 100,
+  maxQueue: 4,
+  continuePolicy: "continue",
+  checkpointMs: 500,
+  leaseMs: 5000,
+  renewLeaseMs: 1500,
+};
+
+/** A question, its turn named after it. */
+export function question(id: string, content = "?"): Question {
+  return { ...query(id, content), stream: undefined, payers: [] };
+}
+
+/** A session with nothing in its log, whose lease this worker holds. */
+export function heldSession(settings: CoreSettings = CORE_SETTINGS): SessionState {
+  const state = newSession(settings);
+  state.lease = { name: "held", epoch: 1, renewedAt: 0 };
+  return state;
+}

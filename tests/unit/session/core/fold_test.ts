@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import type { LogEvent } from "../../../../supabase/functions/_shared/protocol/log_event.ts";
+import { foldEvents } from "../../../../supabase/functions/_shared/session/core/fold.ts";
+import { newSession, type SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
+import { CORE_SETTINGS } from "../../../support/core_session.ts";
+import { query, response } from "../../../support/log_events.ts";
+
+function fold(state: SessionState, events: readonly LogEvent[]): void {
+  foldEvents({ state, now: 0, effects: [] }, events);
+}
+
+/** A query and its response, as the log has them. */
+function turn(n: number, content = "?"): LogEvent[] {
+  return [
+    { ...query(`q${n}`, content), seq: 2 * n + 1, at: 0 },
+    { ...response(`q${n}`), turnId: `t-q${n}`, seq: 2 * n + 2, at: 0 },
+  ];
+}
+
+Deno.test("[QU4] queries are remembered as long as the log keeps their ends", () => {
+  const state = newSession({ ...CORE_SETTINGS, maxEvents: 5 });
+  for (let n = 0; n < 10; n++) fold(state, turn(n));
+  assert.deepEqual([...state.ended.keys()], ["q7", "q8", "q9"]);
+  assert.equal(state.ended.get("q7")?.endSeq, 16);
+  assert.equal(state.lastTurnId, "t-q9");
+});
+
+Deno.test("[QU4] what is remembered of long questions is bounded", () => {
+  const state = newSession({ ...CORE_SETTINGS, maxEvents: 1_000_000 });
+  for (let n = 0; n < 100; n++) fold(state, turn(n, "x".repeat(100_000)));
+  assert.deepEqual([state.ended.size, [...state.ended.keys()].at(-1)], [40, "q99"]);
+  assert.equal(state.endedChars, 4_000_000);
+});
+
+Deno.test("[QU2] the end of an older turn does not end a later one of the same query", () => {
+  const state = newSession(CORE_SETTINGS);
+  fold(state, [{ ...query("q"), turnId: "later", seq: 1, at: 0 }]);
+  fold(state, [{ ...response("q"), turnId: "older", seq: 2, at: 0 }]);
+  assert.equal(state.turns.get("q")?.query.turnId, "later");
+  fold(state, [{ ...response("q"), turnId: "later", seq: 3, at: 0 }]);
+  assert.equal(state.ended.get("q")?.endSeq, 3);
+});
+
+Deno.test("[SQ2] events that were folded before, or whose predecessor is missing, are left out", () => {
+  const state = newSession(CORE_SETTINGS);
+  const [asked, answered] = turn(0) as [LogEvent, LogEvent];
+  fold(state, [answered]);
+  assert.equal(state.log.lastSeq, 0);
+  fold(state, [asked, asked]);
+  assert.deepEqual([state.log.lastSeq, state.turns.size], [1, 1]);
+  fold(state, [asked, answered]);
+  assert.deepEqual([state.log.lastSeq, state.turns.size, state.ended.size], [2, 0, 1]);
+});
