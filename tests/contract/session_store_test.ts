@@ -10,7 +10,15 @@ import type {
 } from "../../supabase/functions/_shared/ports.ts";
 import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
-import { cancelled, cleared, failure, notification, query, response } from "../support/log_events.ts";
+import {
+  cancelled,
+  cleared,
+  configured,
+  failure,
+  notification,
+  query,
+  response,
+} from "../support/log_events.ts";
 import { ManualClock } from "../support/manual_clock.ts";
 import { startPglite, startPostgresStore, type StoreServer } from "../support/store_server.ts";
 import {
@@ -94,8 +102,10 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
       defaults: {},
       notes: [],
     });
-    await ann.commit(sessionId, { defaults: { model: "old", max_tokens: 3 } });
-    await ann.commit(sessionId, { defaults: { model: "new" } });
+    await ann.commit(sessionId, { events: [configured("a", { model: "old", max_tokens: 3 })] });
+    await bob.commit(sessionId, {
+      events: [configured("b", { model: "newer" }), configured("c", { model: "new", temperature: 0 })],
+    });
     const { events } = await ann.commit(sessionId, {
       events: [query("1"), query("2"), response("1"), cleared("x")],
     });
@@ -105,9 +115,11 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     await ann.recordFeedback(sessionId, { ...feedback, id: "c", comment: "good", verdict: "approve" });
     const found = await bob.find(sessionId, [owner], { tail: 3 });
     assert.deepEqual(found?.tail.events, events.slice(1));
-    assert.deepEqual([found?.tail.oldestSeq, found?.tail.lastSeq], [1, 4]);
+    assert.deepEqual([found?.tail.oldestSeq, found?.tail.lastSeq], [1, 7]);
     assert.deepEqual(found?.openTurns, [{ query: events[1], starts: 0, partial: "", stopped: undefined }]);
-    assert.deepEqual([found?.defaults, found?.notes], [{ model: "new" }, ["shorter", "kinder"]]);
+    // Field by field, whoever set it.
+    assert.deepEqual(found?.defaults, { model: "new", max_tokens: 3, temperature: 0 });
+    assert.deepEqual(found?.notes, ["shorter", "kinder"]);
     await ann.commit(sessionId, { events: [query("3")] });
     assert.deepEqual((await bob.find(sessionId, [owner], { tail: 0 }))?.notes, []);
     assert.deepEqual((await bob.find(sessionId, [owner], { tail: 0 }))?.tail.events, []);
@@ -243,9 +255,13 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     await bob.commit(sessionId, { lease: "claim" });
     const stale: LogWrite[] = [
       { epoch: 1, events: [response("1")] },
-      { epoch: 1, checkpoint: { turnId: "t-1", number: 1, text: "late" }, defaults: { model: "late" } },
+      {
+        epoch: 1,
+        checkpoint: { turnId: "t-1", number: 1, text: "late" },
+        events: [configured("late", { model: "late" })],
+      },
       { epoch: 1, lease: "release" },
-      { epoch: 1, lease: "claim", startedTurnId: "t-1", stop: { which: "all", reason: "cancelled" } },
+      { epoch: 1, startedTurnId: "t-1", stop: { which: "all", reason: "cancelled" } },
       { epoch: 3, events: [response("1")] },
     ];
     for (const write of stale) {
@@ -264,7 +280,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
   Deno.test(`[TO3] ${name}: onlyIfIdle is refused with busy while another worker holds the lease`, async () => {
     const { ann, bob, advance } = make();
     const { sessionId } = await open(ann);
-    const write: LogWrite = { events: [query("1")], onlyIfIdle: true, defaults: { model: "m" } };
+    const write: LogWrite = { events: [query("1")], onlyIfIdle: true };
     await ann.commit(sessionId, { lease: "claim" });
     await assert.rejects(() => bob.commit(sessionId, write), { code: "busy" });
     assert.equal((await ann.commit(sessionId, { onlyIfIdle: true })).lastSeq, 0);
@@ -318,18 +334,26 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.deepEqual(came(left.openTurns), [[0, "", "superseded"], [1, "", undefined]]);
   });
 
+  Deno.test(`[QU2] [DU2] ${name}: a turn ends once; the end of another turn of the same query is another event`, async () => {
+    const { ann, bob } = make();
+    const { sessionId } = await open(ann);
+    const of = (turnId: string) => ({ events: [{ ...response("1"), turnId }] });
+    await ann.commit(sessionId, of("older"));
+    assert.deepEqual(seqs((await ann.commit(sessionId, of("later"))).events), [2]);
+    assert.deepEqual(seqs((await bob.commit(sessionId, of("older"))).events), [1]);
+  });
+
   Deno.test(`[TO1] ${name}: no turn begins where a claim in the same write fails; the rest is done`, async () => {
     const { ann, bob } = make();
     const { sessionId, owner } = await open(ann);
     await ann.commit(sessionId, { lease: "claim" });
     const write: LogWrite = {
       lease: "claim",
-      events: [query("1")],
+      events: [query("1"), configured("x", { model: "m" })],
       startedTurnId: "t-1",
-      defaults: { model: "m" },
     };
     const refused = await bob.commit(sessionId, write);
-    assert.deepEqual([refused.lease.holder, refused.lastSeq], ["other", 1]);
+    assert.deepEqual([refused.lease.holder, refused.lastSeq], ["other", 2]);
     const found = await ann.find(sessionId, [owner], { tail: 1 });
     assert.deepEqual([found?.openTurns[0]?.starts, found?.defaults], [0, { model: "m" }]);
   });
@@ -340,20 +364,20 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     const events = ["1", "2", "3", "4"].map((id) => query(id));
     await ann.commit(sessionId, { lease: "claim", events, startedTurnId: "t-1" });
     const reached = async (stop: LogWrite["stop"]): Promise<readonly string[]> =>
-      (await bob.commit(sessionId, { stop: stop as NonNullable<typeof stop> })).reached;
+      (await bob.commit(sessionId, { stop: stop as NonNullable<typeof stop> })).stopMatched;
     assert.deepEqual(await reached({ which: { queryId: "9" }, reason: "cancelled" }), []);
     assert.deepEqual(await reached({ which: { queryId: "3" }, reason: "cancelled" }), ["3"]);
     assert.deepEqual(await reached({ which: "running", reason: "interrupted" }), ["1"]);
     const told = await ann.commit(sessionId, { epoch: 1 });
     const [first, third] = [{ queryId: "1", reason: "interrupted" }, { queryId: "3", reason: "cancelled" }];
     assert.deepEqual(told.stopped, [first, third]);
-    assert.deepEqual((await bob.commit(sessionId, { events: [notification("n")] })).stopped, []);
+    assert.deepEqual((await bob.commit(sessionId, { events: [notification("n")] })).stopped, undefined);
     // The first reason stays. What comes in the same write is not meant.
     const superseded = await bob.commit(sessionId, {
       stop: { which: "waiting", reason: "superseded" },
       events: [query("5")],
     });
-    assert.deepEqual(superseded.reached, ["2", "3", "4"]);
+    assert.deepEqual(superseded.stopMatched, ["2", "3", "4"]);
     const ended = await ann.commit(sessionId, { epoch: 1, events: [cancelled("1")], startedTurnId: "t-5" });
     assert.deepEqual(ended.stopped, [
       { queryId: "2", reason: "superseded" },
@@ -428,7 +452,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     const gone = { code: "unknown_session" };
     for (const id of [sessionId, "never"]) {
       await assert.rejects(() => ann.commit(id, { events: [query("2")] }), gone);
-      await assert.rejects(() => ann.commit(id, { epoch: 1, onlyIfIdle: true }), gone);
+      await assert.rejects(() => ann.commit(id, { lease: "claim", onlyIfIdle: true }), gone);
       await assert.rejects(() => ann.read(id, { afterSeq: 0, limit: 1 }), gone);
       await assert.rejects(() => ann.recordFeedback(id, { id: "f", turnId: "t-1", comment: "" }), gone);
     }
@@ -478,7 +502,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
       }),
       { numRuns: 60 },
     );
-    await ann.commit(sessionId, { defaults: { model: "\0\ue0ff" }, events: [query("\0")] });
+    await ann.commit(sessionId, { events: [configured("\0", { model: "\0\ue0ff" }), query("\0")] });
     const comment = "\ud83d";
     await ann.recordFeedback(sessionId, { id: "\0", turnId: "t-\0", verdict: "modify", comment });
     const found = await bob.find(sessionId, [owner], { tail: 0 });

@@ -8,6 +8,7 @@
 import type {
   Checkpoint,
   Committed,
+  CommittedByHolder,
   Lease,
   LogPage,
   LogWrite,
@@ -89,21 +90,22 @@ export function commit(
   const isHolder = isClaimed || epoch !== undefined;
   if (isHolder) store.leaseUntil = now + store.leaseMs;
   const inherited = [...store.openTurns.values()];
-  const reached = stop === undefined ? [] : stopTurns(store, stop);
+  const stopMatched = stop === undefined ? [] : stopTurns(store, stop);
   const logged = events.map((event) => append(store, event, now));
   if (checkpoint !== undefined) keep(store, checkpoint);
   if (startedTurnId !== undefined && isHolder) {
     change(store, startedTurnId, ({ starts }) => ({ starts: starts + 1 }));
   }
   if (wish === "release" && isHolder) store.runner = undefined;
+  const committed = { events: logged, lastSeq: store.events.length, stopMatched };
+  const { holder, ...rest } = leaseAs(store, worker, now);
+  if (holder !== "self") return { committed: { ...committed, lease: { ...rest, holder } } };
   return {
     committed: {
-      events: logged,
-      lastSeq: store.events.length,
-      lease: leaseAs(store, worker, now),
+      ...committed,
+      lease: { ...rest, holder },
+      stopped: stoppedTurns(store),
       ...(isClaimed && { openTurns: inherited }),
-      stopped: isHolder ? stoppedTurns(store) : [],
-      reached,
     },
   };
 }
@@ -144,19 +146,19 @@ function keep(store: Store, { turnId, number, text }: Checkpoint): void {
 }
 
 function stopTurns(store: Store, { which, reason }: StopRequest): string[] {
-  const reached: string[] = [];
+  const matched: string[] = [];
   for (const [turnId, { query, starts }] of store.openTurns) {
     const isMeant = typeof which === "object"
       ? which.queryId === query.queryId
       : which === "all" || (which === "running") === (starts > 0);
     if (!isMeant) continue;
     change(store, turnId, ({ stopped }) => ({ stopped: stopped ?? reason }));
-    reached.push(query.queryId);
+    matched.push(query.queryId);
   }
-  return reached;
+  return matched;
 }
 
-function stoppedTurns({ openTurns }: Store): Committed["stopped"] {
+function stoppedTurns({ openTurns }: Store): CommittedByHolder["stopped"] {
   const stopped: { queryId: string; reason: NonNullable<OpenTurn["stopped"]> }[] = [];
   for (const { query: { queryId }, stopped: reason } of openTurns.values()) {
     if (reason !== undefined) stopped.push({ queryId, reason });

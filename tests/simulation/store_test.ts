@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import type { LogWrite } from "../../supabase/functions/_shared/ports.ts";
+import type { LogWrite, StopRequest } from "../../supabase/functions/_shared/ports.ts";
 import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { MemorySession } from "../../supabase/functions/_shared/session/memory_session.ts";
 import { MemoryBudget } from "../../supabase/functions/_shared/guard/memory_budget.ts";
@@ -78,15 +78,19 @@ function outcomeOf(work: () => unknown): unknown {
 type Drawn = Omit<typeof write extends fc.Arbitrary<infer T> ? T : never, "worker" | "passMs">;
 
 function toWrite({ events, lease, epoch, startedTurnId, checkpoint, stop, onlyIfIdle }: Drawn): LogWrite {
-  return {
-    events: events.map(toEvent),
-    ...(lease && { lease }),
-    ...(epoch !== undefined && { epoch }),
-    ...(startedTurnId && { startedTurnId }),
-    ...(checkpoint && { checkpoint }),
-    ...(stop && { stop }),
-    ...(onlyIfIdle && { onlyIfIdle }),
-  };
+  const any = { events: events.map(toEvent), ...(stop && { stop: stop as StopRequest }) };
+  const started = startedTurnId === undefined ? {} : { startedTurnId };
+  if (epoch !== undefined) {
+    return {
+      ...any,
+      ...started,
+      epoch,
+      ...(lease === "release" && { lease }),
+      ...(checkpoint && { checkpoint }),
+    };
+  }
+  const guest = { ...any, ...(onlyIfIdle && { onlyIfIdle }) };
+  return lease === "claim" ? { ...guest, ...started, lease } : guest;
 }
 
 function toEvent(drawn: Drawn["events"][number]): NewLogEvent {

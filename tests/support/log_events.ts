@@ -1,8 +1,10 @@
 /** Events as a session's log takes them, each told from the others by its id: the turn of query `q` is `t-q`. */
 
+import type { QueryOptions } from "../../supabase/functions/_shared/protocol/client_frames.ts";
 import type {
   CancelledEvent,
   ClearedEvent,
+  ConfiguredEvent,
   ErrorEvent,
   NotificationEvent,
   QueryEvent,
@@ -45,6 +47,10 @@ export function cancelled(id: string, partial = ""): CancelledEvent {
 
 export function notification(id: string, content = "hello"): NotificationEvent {
   return { kind: "notification", notificationId: id, type: "notification", content };
+}
+
+export function configured(id: string, options: QueryOptions): ConfiguredEvent {
+  return { kind: "configured", configId: id, connectionId: "c", options };
 }
 
 export function cleared(id: string): ClearedEvent {

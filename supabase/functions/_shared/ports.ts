@@ -234,39 +234,76 @@ export interface Checkpoint {
 }
 
 /** One change to one session: all of it happens, or nothing. */
-export interface LogWrite {
-  /** Appended in order. One that is there already (the same query, end of a turn, notification or clearing) is not. */
-  events?: readonly NewLogEvent[];
+export type LogWrite = HolderWrite | ClaimingWrite | GuestWrite;
+
+/** What any worker may write. */
+interface AnyWrite {
   /**
-   * `claim` takes the lease, or renews it, unless another worker holds it: then the rest of the write is done all the
-   * same. `release` gives it up; it needs `epoch`.
+   * Appended in order. An event whose key is in the log already (`keyOf`) is not appended again. `configured` events are
+   * also merged into the session's defaults.
    */
-  lease?: "claim" | "release";
-  /** What only the holder may write: refused with `lease_lost` unless it is the present epoch. Renews the lease. */
-  epoch?: number;
-  /** The turn that begins to run now. Not taken where a claim in the same write fails. */
-  startedTurnId?: string;
-  checkpoint?: Checkpoint;
-  /** Concerns the turns that were open before this write. */
+  events?: readonly NewLogEvent[];
+  /** Stops turns that were open before this write. */
   stop?: StopRequest;
-  /** Refused with `busy` where another worker holds the lease. */
-  onlyIfIdle?: boolean;
-  defaults?: QueryOptions;
 }
 
-/** What a write has come to. */
-export interface Committed {
-  /** In the order of the write. One that was there already is told as it is there, with its first `seq`. */
+/** A write of the lease's holder. It renews the lease. Rejected with `lease_lost` unless `epoch` is the current one. */
+export interface HolderWrite extends AnyWrite {
+  epoch: number;
+  lease?: "release";
+  /** The turn that starts to run with this write. */
+  startedTurnId?: string;
+  checkpoint?: Checkpoint;
+  onlyIfIdle?: never;
+}
+
+/** Takes the lease unless another worker holds it. Where another worker does, the rest of the write is done all the same. */
+export interface ClaimingWrite extends AnyWrite {
+  lease: "claim";
+  /** The turn that starts to run with this write; ignored where the claim fails. */
+  startedTurnId?: string;
+  /** Rejected with `busy` where another worker holds the lease. */
+  onlyIfIdle?: boolean;
+  epoch?: never;
+  checkpoint?: never;
+}
+
+/** A write of a worker that neither holds the lease nor wants it. */
+export interface GuestWrite extends AnyWrite {
+  lease?: never;
+  epoch?: never;
+  startedTurnId?: never;
+  checkpoint?: never;
+  /** Rejected with `busy` where another worker holds the lease. */
+  onlyIfIdle?: boolean;
+}
+
+/** The result of a write that was done. */
+export type Committed = CommittedByHolder | CommittedByGuest;
+
+interface AnyCommitted {
+  /** In the order of the write. An event that was in the log before is returned as stored, with its first `seq`. */
   events: readonly LogEvent[];
   /** The newest `seq` after the write. */
   lastSeq: number;
-  lease: Lease;
-  /** Where this write has claimed the lease: what its holder has to see to, but what the write itself brought; oldest first. */
-  openTurns?: readonly OpenTurn[];
-  /** Open turns that somebody wants stopped, told to the holder of the lease at each write. */
+  /** Queries of the open turns that this write's `stop` matched. */
+  stopMatched: readonly string[];
+}
+
+/** This worker held the lease when the write was done. */
+export interface CommittedByHolder extends AnyCommitted {
+  lease: Lease & { holder: "self" };
+  /** Open turns with a stop request. */
   stopped: readonly { queryId: string; reason: CancelledEvent["reason"] }[];
-  /** Queries of the open turns that this write's `stop` has reached. */
-  reached: readonly string[];
+  /** Set where this write claimed the lease: the turns that were open before it, oldest first. */
+  openTurns?: readonly OpenTurn[];
+}
+
+/** Another worker holds the lease after the write, or no worker. */
+export interface CommittedByGuest extends AnyCommitted {
+  lease: Lease & { holder: "other" | "nobody" };
+  stopped?: never;
+  openTurns?: never;
 }
 
 /** What somebody thinks of a turn. */

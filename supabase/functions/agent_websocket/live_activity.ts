@@ -8,29 +8,18 @@ import { AgentActivity } from "../_shared/activity/agent_activity.ts";
 import { type ActivityRelay, RelayedActivity } from "../_shared/activity/relayed_activity.ts";
 import type { ActivitySink } from "../_shared/activity/reporter.ts";
 import type { Config } from "../_shared/config.ts";
-import type { Metrics } from "../_shared/metrics.ts";
 import { OnDemand } from "../_shared/on_demand.ts";
-import type { Clock, Ids, Log } from "../_shared/ports.ts";
+import type { Log } from "../_shared/ports.ts";
 import type { ActivityEvent } from "../_shared/protocol/activity_events.ts";
 import { RELAY_MESSAGES } from "../_shared/protocol/topics.ts";
-import type { Readers } from "./loaded_later.ts";
-import type { WatchedActivity } from "./watched_activity.ts";
+import type { WatchedActivity, WatchedActivityDeps } from "./watched_activity.ts";
 
 /** Events, and messages of the relay, that wait while what shows them is loaded; what is over it is dropped. */
 const MAX_WAITING = 1000;
 
-export interface LiveActivityDeps {
-  clock: Clock;
-  ids: Ids;
-  log: Log;
-  metrics: Metrics;
+export interface LiveActivityDeps extends WatchedActivityDeps {
   relay: ActivityRelay;
   workerId: string;
-  readers: Readers;
-  /** What there is at this moment. */
-  count(): { sessions: number; runningTurns: number };
-  /** Called with the first watcher, and with the last one's end. */
-  onWatched(isWatched: boolean): void;
 }
 
 export class LiveActivity implements ActivitySink {

@@ -6,7 +6,21 @@ import { LoadMeter, type LoadReading, Rate } from "../_shared/activity/load_mete
 import type { RelayedActivity } from "../_shared/activity/relayed_activity.ts";
 import type { ActivitySink } from "../_shared/activity/reporter.ts";
 import type { Config } from "../_shared/config.ts";
-import type { LiveActivityDeps } from "./live_activity.ts";
+import type { Metrics } from "../_shared/metrics.ts";
+import type { Clock, Ids, Log } from "../_shared/ports.ts";
+import type { Readers } from "./loaded_later.ts";
+
+export interface WatchedActivityDeps {
+  clock: Clock;
+  ids: Ids;
+  log: Log;
+  metrics: Metrics;
+  readers: Readers;
+  /** What there is at this moment. */
+  count(): { sessions: number; runningTurns: number };
+  /** Called with the first watcher, and with the last one's end. */
+  onWatched(isWatched: boolean): void;
+}
 
 export interface WatchedActivity {
   hub: ActivityHub;
@@ -15,7 +29,7 @@ export interface WatchedActivity {
 }
 
 export interface WatchedActivityParts {
-  deps: LiveActivityDeps;
+  deps: WatchedActivityDeps;
   reporter: AgentActivity;
   /** Where what is measured is told. */
   sink: ActivitySink;

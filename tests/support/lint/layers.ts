@@ -2,7 +2,7 @@
 
 import type { ImportKind } from "./imports.ts";
 
-type Layer = 0 | 1 | 2 | 3 | 4 | "side";
+type Layer = 0 | 1 | 2 | 3 | "side";
 
 /** Every file and folder directly in `_shared/`, with its layer (CONTRIBUTING.md has the same as a table). */
 export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
@@ -20,10 +20,9 @@ export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
   ["protocol", 0],
   ["activity", 1],
   ["guard", 1],
-  ["agent", 2],
-  ["session", 3],
-  ["notify", 3],
-  ["http", 4],
+  ["session", 2],
+  ["notify", 2],
+  ["http", 3],
   ["openrouter", "side"],
   ["platform", "side"],
 ]);

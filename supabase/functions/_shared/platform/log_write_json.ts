@@ -5,7 +5,7 @@ import type { NewLogEvent } from "../protocol/log_event.ts";
 
 /** What is left out is not in its JSON either. */
 export function toWriteJson(sessionId: string, write: LogWrite): Record<string, unknown> {
-  const { events, lease, epoch, startedTurnId, checkpoint, stop, onlyIfIdle, defaults } = write;
+  const { events, lease, epoch, startedTurnId, checkpoint, stop, onlyIfIdle } = write;
   return {
     session: sessionId,
     events,
@@ -18,7 +18,6 @@ export function toWriteJson(sessionId: string, write: LogWrite): Record<string, 
         ? { query: stop.which.queryId, reason: stop.reason }
         : { which: stop.which, reason: stop.reason }),
     only_if_idle: onlyIfIdle,
-    defaults,
   };
 }
 

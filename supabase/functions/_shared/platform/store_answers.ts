@@ -3,6 +3,7 @@
 import { AgentError, type ErrorCode } from "../errors.ts";
 import type {
   Committed,
+  CommittedByHolder,
   Lease,
   LogPage,
   LogWrite,
@@ -125,17 +126,22 @@ export function toPage(value: unknown): LogPage {
 export function toCommitted(write: LogWrite, answer: Fields, ageMs: number): Committed {
   const at = number(answer.at);
   const stored = items(answer.events);
-  const lease = toLease(answer.lease);
-  return {
+  const { epoch, holder, leftMs } = toLease(answer.lease);
+  const lease = { epoch, leftMs: Math.max(0, leftMs - ageMs) };
+  const committed = {
     events: (write.events ?? []).map((event, index) => {
       const known = stored[index];
       return typeof known === "number" ? { ...event, seq: known, at } : toEvent(known);
     }),
     lastSeq: number(answer.last_seq),
-    lease: { ...lease, leftMs: Math.max(0, lease.leftMs - ageMs) },
+    stopMatched: answer.reached === undefined ? [] : items(answer.reached).map(text),
+  };
+  if (holder !== "self") return { ...committed, lease: { ...lease, holder } };
+  return {
+    ...committed,
+    lease: { ...lease, holder },
+    stopped: answer.stopped === undefined ? [] : items(answer.stopped) as CommittedByHolder["stopped"],
     ...(answer.open_turns !== undefined && { openTurns: toOpenTurns(answer.open_turns) }),
-    stopped: answer.stopped === undefined ? [] : items(answer.stopped) as Committed["stopped"],
-    reached: answer.reached === undefined ? [] : items(answer.reached).map(text),
   };
 }
 

@@ -59,10 +59,9 @@ export class Audience {
   /** Shows a piece of a turn's text, encoded once. */
   showText({ turnId, queryId, offset, content, to }: Of<"delta">): void {
     const { state, clock } = this.#options;
-    const source = state.turns.get(queryId)?.query.turnId === turnId
-      ? this.#sourceOf(turnId, queryId)
-      : undefined;
-    // A correction of a turn that has just ended: there is no text any more that could be read on from.
+    const source = this.#sources?.get(turnId) ??
+      (state.turns.get(queryId)?.query.turnId === turnId ? this.#sourceOf(turnId, queryId) : undefined);
+    // The turn has just ended, and nothing of it was shown before: there is no text to go on with later.
     if (source === undefined) {
       const encoded = deltaEncoder(turnId, queryId)(offset, content, clock.now());
       for (const reader of this.#named(to)) reader.sendText(encoded);

@@ -146,7 +146,7 @@ export class SessionDriver {
         return this.#sink.onAnswer(effect.wish, effect.result);
       case "account":
         this.#asking = 0;
-        audience.endText(effect.end.turnId);
+
         return accountFor(effect.query, effect.end, this.#record, this.#deps);
       case "account_call":
         return accountForCall(effect.query, effect.text, this.#record, this.#deps);

@@ -11,6 +11,7 @@ import {
 import type {
   Clock,
   Committed,
+  CommittedByHolder,
   Feedback,
   Lease,
   LogPage,
@@ -94,7 +95,7 @@ export class MemorySession {
 
   /** All or nothing: what may be refused is looked at before anything is changed. */
   commit(write: LogWrite, workerId: string): Committed {
-    const { events = [], lease: wish, epoch, startedTurnId, checkpoint, stop, onlyIfIdle, defaults } = write;
+    const { events = [], lease: wish, epoch, startedTurnId, checkpoint, stop, onlyIfIdle } = write;
     const before = this.#leaseAs(workerId);
     if (epoch !== undefined && (this.#runner !== workerId || epoch !== this.#epoch)) {
       throw new AgentError("lease_lost", "Cannot write: another worker has taken over");
@@ -111,20 +112,19 @@ export class MemorySession {
     const isHolder = isClaimed || epoch !== undefined;
     if (isHolder) this.#leaseUntil = this.#options.clock.now() + this.#options.leaseMs;
     const inherited = [...this.#openTurns.values()];
-    const reached = stop === undefined ? [] : this.#stop(stop);
+    const stopMatched = stop === undefined ? [] : this.#stop(stop);
     const logged = events.map((event) => this.#append(event));
     if (checkpoint !== undefined) this.#keep(checkpoint);
     if (startedTurnId !== undefined && isHolder) this.#start(startedTurnId);
-    if (defaults !== undefined) this.#defaults = defaults;
     if (wish === "release" && isHolder) this.#runner = undefined;
-    const lease = this.#leaseAs(workerId);
+    const committed = { events: logged, lastSeq: this.#lastSeq, stopMatched };
+    const { holder, ...rest } = this.#leaseAs(workerId);
+    if (holder !== "self") return { ...committed, lease: { ...rest, holder } };
     return {
-      events: logged,
-      lastSeq: this.#lastSeq,
-      lease,
+      ...committed,
+      lease: { ...rest, holder },
+      stopped: this.#stopped(),
       ...(isClaimed && { openTurns: inherited }),
-      stopped: isHolder ? this.#stopped() : [],
-      reached,
     };
   }
 
@@ -194,19 +194,19 @@ export class MemorySession {
   }
 
   #stop({ which, reason }: StopRequest): readonly string[] {
-    const reached: string[] = [];
+    const matched: string[] = [];
     for (const [turnId, { query, starts }] of this.#openTurns) {
       const isMeant = typeof which === "object"
         ? which.queryId === query.queryId
         : which === "all" || (which === "running") === (starts > 0);
       if (!isMeant) continue;
       this.#change(turnId, ({ stopped }) => ({ stopped: stopped ?? reason }));
-      reached.push(query.queryId);
+      matched.push(query.queryId);
     }
-    return reached;
+    return matched;
   }
 
-  #stopped(): Committed["stopped"] {
+  #stopped(): CommittedByHolder["stopped"] {
     return Array.from(this.#openTurns.values()).flatMap(({ query: { queryId }, stopped }) =>
       stopped === undefined ? [] : [{ queryId, reason: stopped }]
     );

@@ -117,16 +117,11 @@ function sessionWith(turn: Turn): SessionState {
 }
 
 function committed(holder: "self" | "other", events: LogEvent[], lastSeq: number): SessionEvent {
-  const answer: Committed = {
-    events,
-    lastSeq,
-    lease: { epoch: holder === "self" ? 1 : 2, holder, leftMs: 5000 },
-    stopped: [],
-    reached: [],
-    openTurns: holder === "self"
-      ? [{ query: { ...EVENT, seq: 1, at: NOW }, starts: 1, partial: "", stopped: undefined }]
-      : [],
-  };
+  const openTurns = [{ query: { ...EVENT, seq: 1, at: NOW }, starts: 1, partial: "", stopped: undefined }];
+  const any = { events, lastSeq, stopMatched: [] };
+  const answer: Committed = holder === "self"
+    ? { ...any, lease: { epoch: 1, holder, leftMs: 5000 }, stopped: [], openTurns }
+    : { ...any, lease: { epoch: 2, holder, leftMs: 5000 } };
   return { kind: "committed", number: 1, answer };
 }
 

@@ -10,7 +10,7 @@ import {
 } from "../../protocol/log_event.ts";
 import { foldHistory } from "./history.ts";
 import { adoptAttempt, canStart, dropAttempt, isMeant, put, startTurn, stopTurn } from "./run.ts";
-import { acknowledge, announceStart, correctText, showEvent, showText } from "./show.ts";
+import { acknowledge, announceStart, completeText, showEvent, showText } from "./show.ts";
 import { mayRun, type SessionState, type Step } from "./state.ts";
 import { sendTail } from "./tail.ts";
 import type { LeaseView } from "./lease.ts";
@@ -59,9 +59,12 @@ function skipTo({ state, effects }: Step, oldestSeq: number): void {
 function foldEvent(step: Step, event: LogEvent): void {
   const { state, effects } = step;
   foldHistory(state.history, event);
-  effects.push({ kind: "learnt", event });
-  if (event.kind === "query") return foldQuery(step, event);
+  if (event.kind === "query") {
+    effects.push({ kind: "learnt", event });
+    return foldQuery(step, event);
+  }
   if (isTerminal(event)) foldEnd(step, event);
+  effects.push({ kind: "learnt", event });
   if (event.kind === "configured") state.defaults = { ...state.defaults, ...event.options };
   showEvent(step, event);
 }
@@ -189,7 +192,7 @@ function foldEnd(step: Step, event: TerminalEvent & Logged): void {
     effects.push({ kind: "abort", call: turn.call });
     effects.push({ kind: "account_call", query: turn.query, text: turn.text, why: "lost" });
   }
-  correctText(step, turn.query, shownOf(turn), textOf(event));
+  completeText(step, turn.query, shownOf(turn), textOf(event));
   const { content, options } = turn.query;
   state.ended.set(queryId, { queryId, turnId, content, options, endSeq: seq });
   state.endedChars += content.length;

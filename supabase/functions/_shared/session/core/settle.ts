@@ -40,7 +40,7 @@ export function settle(step: Step): void {
   announceRelease(step, flight);
   if (mayRun(step.state)) {
     adoptTurns(step, answer);
-    for (const { queryId, reason } of answer.stopped) {
+    for (const { queryId, reason } of answer.stopped ?? []) {
       const turn = state.turns.get(queryId);
       if (turn !== undefined) stopTurn(step, turn, reason);
     }
@@ -145,11 +145,11 @@ function settleIntents(step: Step, { intents }: Flight, answer: Committed): void
   for (const intent of intents) {
     if (intent.kind === "ask") settleAsk(step, intent.queryId, answer.events);
     const reason = intent.kind === "ask" || intent.kind === "stop" ? intent.stop?.reason : undefined;
-    if (reason !== undefined && answer.reached.length > 0 && !mayRun(state)) {
-      effects.push({ kind: "send", call: { kind: "stop", queryIds: [...answer.reached], reason } });
+    if (reason !== undefined && answer.stopMatched.length > 0 && !mayRun(state)) {
+      effects.push({ kind: "send", call: { kind: "stop", queryIds: [...answer.stopMatched], reason } });
     }
     if (intent.kind === "stop" && intent.wish !== undefined) {
-      const queryIds = [...new Set([...intent.reached, ...answer.reached])];
+      const queryIds = [...new Set([...intent.reached, ...answer.stopMatched])];
       effects.push({ kind: "answer", wish: intent.wish, result: { ok: true, queryIds } });
     }
     if (intent.kind === "append") {

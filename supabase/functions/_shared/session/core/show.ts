@@ -31,19 +31,14 @@ export function showText(step: Step, turn: RunningTurn | RemoteTurn, offset: num
   step.effects.push({ kind: "delta", turnId: query.turnId, queryId: query.queryId, offset, content, to });
 }
 
-/** Makes what was shown of a turn a beginning of what it has ended with. Called before its end is shown. */
-export function correctText(step: Step, query: Question, shown: string, text: string): void {
-  if (text.startsWith(shown)) return;
+/** Completes the text that was shown of a turn to what it has ended with. Called before its end is shown. */
+export function completeText(step: Step, query: Question, shown: string, text: string): void {
+  if (shown === "" || shown === text) return;
   const to = readersOf(step.state, query);
   if (to.length === 0) return;
-  step.effects.push({
-    kind: "delta",
-    turnId: query.turnId,
-    queryId: query.queryId,
-    offset: 0,
-    content: text,
-    to,
-  });
+  const { turnId, queryId } = query;
+  const offset = text.startsWith(shown) ? shown.length : 0;
+  step.effects.push({ kind: "delta", turnId, queryId, offset, content: text.slice(offset), to });
 }
 
 /** Sends the text so far of all turns to a connection that has just become live. */

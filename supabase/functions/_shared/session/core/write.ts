@@ -3,7 +3,7 @@
  * what becomes of the lease. One write is in flight at a time, so each is composed in full knowledge of the one before.
  */
 
-import type { Checkpoint, LogWrite, StopRequest } from "../../ports.ts";
+import type { Checkpoint, ClaimingWrite, GuestWrite, HolderWrite, StopRequest } from "../../ports.ts";
 import type { NewLogEvent } from "../../protocol/log_event.ts";
 import { stepLease } from "./lease.ts";
 import { nextTurn } from "./queue.ts";
@@ -77,17 +77,19 @@ function draftAsHolder(step: Step, epoch: number): Draft | undefined {
   const ends = endingTurns(state);
   const running = runningTurn(state);
   const handsOver = running !== undefined && state.life.name === "leaving";
-  const isFree = running === undefined && state.life.name === "open" && isUpToDate(state);
+  const calling = callingTurn(state);
+  const isFree = (running ?? calling) === undefined && state.life.name === "open" && isUpToDate(state);
   const next = isFree && ends.length > 0 ? nextTurn(state, broughtBy(state, intents)) : undefined;
   const proposed = isFree && ends.length === 0 ? soleProposal(state, intents) : undefined;
-  const starting = running?.kept.isStarted === false ? running : next ?? proposed;
+  const begun = calling !== undefined && isBrought(calling, intents) ? calling : undefined;
+  const starting = running?.kept.isStarted === false ? running : begun ?? next ?? proposed;
   const piece = running === undefined ? undefined : nextPiece(step, running, starting === running, handsOver);
   const isLast = handsOver || !hasMore(state, ends.length);
   const isRenewal = running !== undefined && isRenewalDue(step);
   const isNothing = intents.length === 0 && ends.length === 0 && starting === undefined &&
     piece === undefined;
   if (isNothing && !isLast && !isRenewal) return undefined;
-  const write: LogWrite = { epoch };
+  const write: HolderWrite = { epoch };
   if (ends.length + events.length > 0) write.events = [...ends.map(({ end }) => end), ...events];
   if (starting !== undefined) write.startedTurnId = starting.query.turnId;
   if (piece !== undefined) write.checkpoint = piece.checkpoint;
@@ -111,10 +113,9 @@ function draftAsGuest({ state }: Step): Draft | undefined {
   const claims = isOpen && (asks || state.lease.name === "free" && hasOpenTurns(state));
   if (intents.length === 0 && !claims) return undefined;
   const proposed = claims && state.lease.name === "free" ? soleProposal(state, intents) : undefined;
-  const write: LogWrite = {};
+  const write: ClaimingWrite | GuestWrite = claims ? { lease: "claim" } : {};
   if (events.length > 0) write.events = events;
-  if (claims) write.lease = "claim";
-  if (proposed !== undefined) write.startedTurnId = proposed.query.turnId;
+  if (write.lease === "claim" && proposed !== undefined) write.startedTurnId = proposed.query.turnId;
   if (stop !== undefined) write.stop = stop;
   if (onlyIfIdle) write.onlyIfIdle = true;
   return { write, intents, ends: [], started: proposed?.query.queryId, progress: undefined };
@@ -155,10 +156,20 @@ function takeIntents(state: SessionState): TakenIntents {
 function soleProposal(state: SessionState, intents: readonly Intent[]): ProposedTurn | undefined {
   if (state.turns.size !== 1 || !isUpToDate(state)) return undefined;
   for (const turn of state.turns.values()) {
-    const isBrought = intents.some((intent) =>
-      intent.kind === "ask" && intent.queryId === turn.query.queryId
-    );
-    if (turn.phase === "proposed" && isBrought && turn.attempt.name !== "done") return turn;
+    if (turn.phase !== "proposed" || turn.attempt.name === "done") return undefined;
+    return isBrought(turn, intents) ? turn : undefined;
+  }
+  return undefined;
+}
+
+function isBrought({ query: { queryId } }: ProposedTurn, intents: readonly Intent[]): boolean {
+  return intents.some((intent) => intent.kind === "ask" && intent.queryId === queryId);
+}
+
+/** The question for which the model was asked before it is in the log. */
+function callingTurn({ turns }: SessionState): ProposedTurn | undefined {
+  for (const turn of turns.values()) {
+    if (turn.phase === "proposed" && turn.attempt.name === "calling") return turn;
   }
   return undefined;
 }
