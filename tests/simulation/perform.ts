@@ -3,6 +3,7 @@
 import { isTerminal, type LogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
+import type { Turn } from "../../supabase/functions/_shared/session/core/turn.ts";
 import { check, type Seat, seeDelta, seeEvent, seeRefusal, seeStatus } from "./observer.ts";
 import { openTurnOf, type Store } from "./store.ts";
 import { forgetKeeper } from "./wishes.ts";
@@ -118,13 +119,15 @@ function settleWish(world: World, { wish, result }: Extract<Effect, { kind: "ans
   }
   for (const queryId of made.running) {
     const open = openTurnOf(world.store, queryId);
-    // Its answer is complete, and on the way to the log.
-    if ([...world.workers.values()].some(({ state }) => state.turns.get(queryId)?.phase === "ending")) {
-      continue;
-    }
+    // Its answer is complete, or was stopped before, and is on the way to the log.
+    if ([...world.workers.values()].some(({ state }) => isOver(state.turns.get(queryId)))) continue;
     const isMissed = open !== undefined && open.stopped === undefined && result.queryIds.length === 0;
     check(!isMissed, () => `${wish} was told that there is nothing to stop while ${queryId} runs`);
   }
+}
+
+function isOver(turn: Turn | undefined): boolean {
+  return turn?.phase === "ending" || turn?.phase === "proposed" && turn.attempt.name === "done";
 }
 
 function broadcast(world: World, worker: Worker, call: SessionCall): void {
