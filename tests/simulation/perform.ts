@@ -79,7 +79,7 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
         client.unanswered.delete(effect.queryId);
       });
     case "answer":
-      return settleWish(world, effect);
+      return settleWish(world, worker, effect);
     case "send":
       return broadcast(world, worker, effect.call);
     case "close_slow":
@@ -110,12 +110,16 @@ function seeLogged(seat: Seat, client: Client, event: LogEvent, store: Store): v
 }
 
 /** A wish that reached nothing must have had nothing to reach, from when it was made until it was answered. */
-function settleWish(world: World, { wish, result }: Extract<Effect, { kind: "answer" }>): void {
+function settleWish(
+  world: World,
+  { id }: Worker,
+  { wish, result }: Extract<Effect, { kind: "answer" }>,
+): void {
   const made = world.wishes.get(wish);
   world.wishes.delete(wish);
   if (made === undefined || !result.ok) return;
   for (const queryId of result.queryIds) {
-    if (!made.askedAgain.has(queryId)) world.granted.set(queryId, undefined);
+    if (!made.askedAgain.has(queryId)) world.granted.set(queryId, id);
   }
   for (const queryId of made.running) {
     const open = openTurnOf(world.store, queryId);

@@ -17,7 +17,9 @@ interface Place {
 export function checkGranted({ store, workers, granted }: Place): void {
   for (const queryId of granted.keys()) {
     const open = openTurnOf(store, queryId);
-    const keeper = [...workers.values()].find(({ state }) => isKept(state, queryId, open !== undefined))?.id;
+    const keepers = [...workers.values()].filter(({ state }) => isKept(state, queryId, open !== undefined));
+    // Another worker may have a wish of its own that nobody was told of yet: it counts once this one has passed its wish on.
+    const keeper = (keepers.find(({ id }) => id === granted.get(queryId)) ?? keepers[0])?.id;
     if (open === undefined && keeper === undefined) granted.delete(queryId);
     else {
       check(open?.stopped !== undefined || keeper !== undefined, () => `the stop of ${queryId} is forgotten`);
