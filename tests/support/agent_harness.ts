@@ -30,7 +30,7 @@ import {
 } from "../../supabase/functions/_shared/session/agent_server.ts";
 import type { Connection } from "../../supabase/functions/_shared/session/connection.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
-import type { SessionSettings } from "../../supabase/functions/_shared/session/session.ts";
+import type { SessionSettings } from "../../supabase/functions/_shared/session/session_options.ts";
 import { FakeVerifier } from "./fake_verifier.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
 import { offerTo } from "./offers.ts";

@@ -27,7 +27,7 @@ import { EVERYONE_TOPIC, sessionTopic } from "../_shared/protocol/topics.ts";
 import { AgentServer } from "../_shared/session/agent_server.ts";
 import { ChosenStore } from "../_shared/session/chosen_store.ts";
 import { MemoryStore } from "../_shared/session/memory_store.ts";
-import type { SessionDeps, SessionSettings } from "../_shared/session/session.ts";
+import type { SessionDeps, SessionSettings } from "../_shared/session/session_options.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
 import { LiveActivity } from "./live_activity.ts";
 import { createModel, createReaders } from "./loaded_later.ts";

@@ -4,7 +4,8 @@ import { AgentError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 import { settledWithin } from "../settled_within.ts";
 import type { Reader } from "./reader.ts";
-import type { DrainOptions, Session } from "./session.ts";
+import type { Session } from "./session.ts";
+import type { DrainOptions } from "./session_options.ts";
 
 /** How much longer than its time a running answer keeps its connections, for its last write to be answered. */
 const HAND_OVER_MS = 1000;

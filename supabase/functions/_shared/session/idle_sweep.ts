@@ -1,6 +1,7 @@
 /** Looks for idle sessions, and lets the store forget old ones: one timer, and only while there are sessions. */
 
 import type { CancelTimer, Clock, Log, WorkerLifetime } from "../ports.ts";
+import { stamp } from "../protocol/render.ts";
 import type { Session } from "./session.ts";
 
 export interface IdleSweepOptions {
@@ -62,5 +63,18 @@ export class IdleSweep {
     const { prune, log, lifetime } = this.#options;
     if (prune === undefined) return;
     lifetime.hold(prune().catch((error) => log.write({ level: "warn", event: "prune_failed", error })));
+  }
+}
+
+/** Tells the connections of a session that it has expired. */
+export function announceExpiry(session: Session, { clock, log }: { clock: Clock; log: Log }): void {
+  log.write({ level: "info", event: "session_expired", session_id: session.record.sessionId });
+  for (const connection of session.connections) {
+    connection.send({
+      type: "notification",
+      code: "session_timeout",
+      content: "Session closed due to inactivity",
+      timestamp: stamp(clock.now()),
+    });
   }
 }

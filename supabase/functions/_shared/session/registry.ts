@@ -6,14 +6,14 @@ import type { Identity } from "../guard/identity.ts";
 import type { SessionOwner, SessionRecord, SessionStore, StoredSession } from "../ports.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";
-import { stamp } from "../protocol/render.ts";
 import type { CoreSettings } from "./core/state.ts";
-import { IdleSweep } from "./idle_sweep.ts";
+import { announceExpiry, IdleSweep } from "./idle_sweep.ts";
 import { relieveMemory } from "./memory_relief.ts";
 import { Removals } from "./removals.ts";
 import { judgeResume, newSession, type Resumed, UNKNOWN_SESSION } from "./resume.ts";
 import { type Lack, type Place, Room } from "./room.ts";
-import { Session, type SessionDeps } from "./session.ts";
+import { Session } from "./session.ts";
+import type { SessionDeps } from "./session_options.ts";
 
 /** Events of a tail that are no messages: notifications, clearings. */
 const SPARE_TAIL = 50;
@@ -283,18 +283,8 @@ export class SessionRegistry {
 
   /** Ends a session that was not used for long: at this worker, and in a store that ends with it. Rejects as the store does. */
   #expire(session: Session): Promise<void> {
-    const { session: { clock, log }, isDurable } = this.#options;
-    const say = (): void => {
-      log.write({ level: "info", event: "session_expired", session_id: session.record.sessionId });
-      for (const connection of session.connections) {
-        connection.send({
-          type: "notification",
-          code: "session_timeout",
-          content: "Session closed due to inactivity",
-          timestamp: stamp(clock.now()),
-        });
-      }
-    };
+    const { session: deps, isDurable } = this.#options;
+    const say = (): void => announceExpiry(session, deps);
     if (!isDurable(session.record.sessionId)) return this.#remove(session, EXPIRED, say);
     // The store knows by itself when it has expired, and another worker may have it in use.
     say();

@@ -5,62 +5,25 @@
  */
 
 import { AgentError } from "../errors.ts";
-import { bytesOfQuery, type MemoryBudget, SessionMemory } from "../guard/memory_budget.ts";
-import type { Ids, SessionRecord, StopRequest, StoredSession } from "../ports.ts";
+import { SessionMemory } from "../guard/memory_budget.ts";
+import type { SessionRecord, StopRequest, StoredSession } from "../ports.ts";
 import type { CommandArgs, FeedbackFrame, QueryFrame } from "../protocol/client_frames.ts";
 import type { ConfiguredEvent, LogEvent, NotificationEvent } from "../protocol/log_event.ts";
-import type { QueuePolicy } from "../protocol/queueing.ts";
 import type { StatusFields } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
-import type { WishResult } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
 import { openSession } from "./core/open.ts";
-import type { CoreSettings } from "./core/state.ts";
 import type { Question } from "./core/turn.ts";
 import { describeTurns } from "./describe.ts";
-import { type DriverDeps, SessionDriver } from "./driver.ts";
+import { SessionDriver } from "./driver.ts";
 import { FeedbackTaker } from "./feedback_taker.ts";
-import type { ModelSettings } from "./model_request.ts";
-import { checkOptions, type OptionLimits } from "./query_options.ts";
+import { checkOptions, checkQuery } from "./query_admission.ts";
 import type { Reader } from "./reader.ts";
 import { toError } from "./refusals.ts";
+import type { DrainOptions, SessionDeps, SessionOptions } from "./session_options.ts";
 import { measureSession } from "./session_size.ts";
-
-export interface SessionSettings
-  extends
-    ModelSettings,
-    OptionLimits,
-    Pick<CoreSettings, "maxHistory" | "maxEvents" | "maxQueue" | "continuePolicy"> {
-  queuePolicy: QueuePolicy;
-}
-
-export interface SessionDeps extends DriverDeps {
-  ids: Ids;
-  memory: MemoryBudget;
-  settings: SessionSettings;
-  /** How often a running answer is put down where another worker could go on with it, in milliseconds. */
-  checkpointMs: number;
-  /** How long a lease lasts that is not renewed, and how long without a write until it is renewed, in milliseconds. */
-  leaseMs: number;
-  renewLeaseMs: number;
-}
-
-export interface SessionOptions {
-  /** Shared by all sessions. */
-  deps: SessionDeps;
-  core: CoreSettings;
-  /** Whether its log is in this worker's memory. */
-  isLogHere: boolean;
-  /** Called when the store says that the session is no more. */
-  onGone(): void;
-}
-
-interface Wish {
-  action: string;
-  resolve(queryIds: readonly string[]): void;
-  reject(error: AgentError): void;
-}
+import { Wishes } from "./wishes.ts";
 
 export class Session {
   readonly record: SessionRecord;
@@ -68,9 +31,7 @@ export class Session {
   readonly #driver: SessionDriver;
   readonly #memory: SessionMemory;
   readonly #onGone: () => void;
-  /** What clients wait for, by its number; made with the first. */
-  #wishes: Map<string, Wish> | undefined;
-  #lastWish = 0;
+  readonly #wishes = new Wishes();
   /** What else is to change with a `configured` event, by its key. */
   #configuring: Map<string, () => void> | undefined;
   #lastActivity: number;
@@ -96,7 +57,7 @@ export class Session {
       sink: {
         onLearnt: (event) => this.#onLearnt(event),
         onChanged: (asking) => this.#memory.set(measureSession(this.#driver.state), asking),
-        onAnswer: (wish, result) => this.#onAnswer(wish, result),
+        onAnswer: (wish, result) => this.#wishes.settle(wish, result),
         onGone: () => this.#onGone(),
         onDrained: () => this.#onDrained(),
       },
@@ -183,7 +144,10 @@ export class Session {
     const queryId = frame.id ?? ids.uuid();
     const { turns, ended } = this.#driver.state;
     const isKnown = turns.has(queryId) || ended.has(queryId);
-    if (!isKnown) this.#checkAdmission(reader, frame);
+    if (!isKnown) {
+      if (this.#refusal !== undefined) throw this.#refusal;
+      checkQuery(frame, reader.limitKeys, this.#deps);
+    }
     const policy = frame.policy ?? settings.queuePolicy;
     const query: Question = {
       kind: "query",
@@ -293,8 +257,7 @@ export class Session {
   abandon(why: AgentError): void {
     this.#refusal = why;
     this.#take({ kind: "abandon" });
-    for (const { reject } of this.#wishes?.values() ?? []) reject(why);
-    this.#wishes = undefined;
+    this.#wishes.rejectAll(why);
     this.#onDrained();
     this.#memory.close();
   }
@@ -303,36 +266,13 @@ export class Session {
     this.#driver.take(event);
   }
 
-  #checkAdmission({ limitKeys }: Reader, { content, options = {} }: QueryFrame): void {
-    const { settings, budget, memory } = this.#deps;
-    if (this.#refusal !== undefined) throw this.#refusal;
-    if (!memory.admit(bytesOfQuery(content, settings.maxTokens))) {
-      const words = "Cannot take query: this worker's memory is used up";
-      throw new AgentError("queue_full", words, { retryable: true });
-    }
-    checkOptions(options, settings);
-    const retryAfterMs = budget.exhausted(limitKeys);
-    if (retryAfterMs === undefined) return;
-    const words = "Cannot take query: the day's token budget is used up";
-    throw new AgentError("budget_exceeded", words, { retryable: true, retryAfterMs });
-  }
-
   #wish(action: string, eventFor: (wish: string) => SessionEvent): Promise<readonly string[]> {
     if (this.#driver.state.life.name === "gone") {
       return Promise.reject(this.#refusal ?? toError({ code: "shutting_down" }, action));
     }
-    const wish = String(++this.#lastWish);
-    const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
-    (this.#wishes ??= new Map()).set(wish, { action, resolve, reject });
-    this.#take(eventFor(wish));
-    return promise;
-  }
-
-  #onAnswer(id: string, result: WishResult): void {
-    const wish = this.#wishes?.get(id);
-    this.#wishes?.delete(id);
-    if (result.ok) wish?.resolve(result.queryIds);
-    else wish?.reject(toError(result.refusal, wish.action));
+    const { id, answer } = this.#wishes.open(action);
+    this.#take(eventFor(id));
+    return answer;
   }
 
   #onLearnt(event: LogEvent): void {
@@ -356,11 +296,4 @@ export class Session {
     this.#isDrained = true;
     this.#drained?.();
   }
-}
-
-/** How long a running turn may take when the worker ends, and what becomes of what is not done. */
-export interface DrainOptions {
-  /** 0: for as long as it takes. */
-  timeoutMs: number;
-  leave: "interrupt" | "hand_over";
 }

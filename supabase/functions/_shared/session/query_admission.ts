@@ -1,0 +1,49 @@
+/** Whether a new query may be taken: what a client may choose about the model, and the limits of the worker and the user. */
+
+import { AgentError } from "../errors.ts";
+import { bytesOfQuery, type MemoryBudget } from "../guard/memory_budget.ts";
+import type { TokenBudget } from "../guard/token_budget.ts";
+import type { QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
+
+export interface OptionLimits {
+  allowedModels: readonly string[];
+  /** `MAX_TOKENS`: the default and the most that may be asked for. */
+  maxTokens: number;
+}
+
+export interface QueryLimits {
+  settings: OptionLimits;
+  memory: MemoryBudget;
+  budget: TokenBudget;
+}
+
+/** Throws `queue_full` (no memory), `option_not_allowed` or `budget_exceeded`. */
+export function checkQuery(
+  { content, options = {} }: QueryFrame,
+  limitKeys: readonly string[],
+  { settings, memory, budget }: QueryLimits,
+): void {
+  if (!memory.admit(bytesOfQuery(content, settings.maxTokens))) {
+    const words = "Cannot take query: this worker's memory is used up";
+    throw new AgentError("queue_full", words, { retryable: true });
+  }
+  checkOptions(options, settings);
+  const retryAfterMs = budget.exhausted(limitKeys);
+  if (retryAfterMs === undefined) return;
+  const words = "Cannot take query: the day's token budget is used up";
+  throw new AgentError("budget_exceeded", words, { retryable: true, retryAfterMs });
+}
+
+/** Throws `option_not_allowed`, naming what is allowed. */
+export function checkOptions(options: QueryOptions, { allowedModels, maxTokens }: OptionLimits): void {
+  if (options.model !== undefined && !allowedModels.includes(options.model)) {
+    throw notAllowed(`"model" must be one of ${allowedModels.join(", ")}`);
+  }
+  if (options.max_tokens !== undefined && options.max_tokens > maxTokens) {
+    throw notAllowed(`"max_tokens" must be at most ${maxTokens}`);
+  }
+}
+
+function notAllowed(what: string): AgentError {
+  return new AgentError("option_not_allowed", `Cannot use options: ${what}`);
+}

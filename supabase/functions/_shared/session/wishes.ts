@@ -1,0 +1,38 @@
+/** What clients wait for other than the answers to queries: each is settled by an effect of the core with the same id. */
+
+import type { AgentError } from "../errors.ts";
+import type { WishResult } from "./core/effect.ts";
+import { toError } from "./refusals.ts";
+
+interface Wish {
+  /** What was asked for, in the words of an error: "Cannot <action>: …". */
+  action: string;
+  resolve(queryIds: readonly string[]): void;
+  reject(error: AgentError): void;
+}
+
+export class Wishes {
+  /** By id; made with the first. */
+  #open: Map<string, Wish> | undefined;
+  #lastId = 0;
+
+  /** `answer` settles with the ids of the queries that were reached, or rejects with the refusal. */
+  open(action: string): { id: string; answer: Promise<readonly string[]> } {
+    const id = String(++this.#lastId);
+    const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
+    (this.#open ??= new Map()).set(id, { action, resolve, reject });
+    return { id, answer: promise };
+  }
+
+  settle(id: string, result: WishResult): void {
+    const wish = this.#open?.get(id);
+    this.#open?.delete(id);
+    if (result.ok) wish?.resolve(result.queryIds);
+    else wish?.reject(toError(result.refusal, wish.action));
+  }
+
+  rejectAll(why: AgentError): void {
+    for (const { reject } of this.#open?.values() ?? []) reject(why);
+    this.#open = undefined;
+  }
+}
