@@ -4,7 +4,7 @@
  * A frame becomes an event of the core; what the core wants done is done by the driver. `core/` decides everything else.
  */
 
-import { AgentError } from "../errors.ts";
+import type { AgentError } from "../errors.ts";
 import { SessionMemory } from "../guard/memory_budget.ts";
 import type { SessionRecord, StopRequest, StoredSession } from "../ports.ts";
 import type { CommandArgs, FeedbackFrame, QueryFrame } from "../protocol/client_frames.ts";
