@@ -314,7 +314,7 @@ export interface UseReport {
 }
 
 /** What one user did at all workers together. */
-export interface Standing {
+export interface QuotaUsage {
   /** Frames left in the bucket; below 0 where the workers together let more through. */
   framesLeft: number;
   /** Used on `day`. */
@@ -326,8 +326,8 @@ export interface Standing {
 
 /** The accounts of what users do, kept over all workers. Approximate: a worker lets through what it has not reported. */
 export interface UseLedger {
-  /** Books the reports, each once, and answers with the standing of each key. Rejects with `store_unavailable`. */
-  settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>>;
+  /** Books the reports, each once, and answers with the usage of each key. Rejects with `store_unavailable`. */
+  report(reports: readonly UseReport[]): Promise<ReadonlyMap<string, QuotaUsage>>;
 }
 
 /** A notification to be kept, and for whom. */

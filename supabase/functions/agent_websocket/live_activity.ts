@@ -13,7 +13,7 @@ import { OnDemand } from "../_shared/on_demand.ts";
 import type { Clock, Ids, Log } from "../_shared/ports.ts";
 import type { ActivityEvent } from "../_shared/protocol/activity_events.ts";
 import { RELAY_MESSAGES } from "../_shared/protocol/topics.ts";
-import type { Readers } from "./loaded_later.ts";
+import type { Readers } from "./lazy_modules.ts";
 import type { WatchedActivity } from "./watched_activity.ts";
 
 /** Events, and messages of the relay, that wait while what shows them is loaded; what is over it is dropped. */

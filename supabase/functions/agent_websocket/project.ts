@@ -13,7 +13,7 @@ import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import type { Clock, Ids, Log } from "../_shared/ports.ts";
 
 /** What everything of this worker is made with. */
-export interface Surroundings {
+export interface RuntimeDeps {
   clock: Clock;
   ids: Ids;
   log: Log;
@@ -23,7 +23,7 @@ export interface Surroundings {
 /** The project's database; undefined where there is no project, or memory is wanted. */
 export function createDurable(
   config: Config,
-  { clock, ids, workerId }: Surroundings,
+  { clock, ids, workerId }: RuntimeDeps,
 ): PostgresStore | undefined {
   const { SESSION_STORE: mode, project } = config;
   if (mode === "memory" || project === undefined) return undefined;
@@ -41,7 +41,7 @@ export function createDurable(
 /** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
 export function createRelay(
   config: Config,
-  { clock, log, metrics }: Surroundings & { metrics: Metrics },
+  { clock, log, metrics }: RuntimeDeps & { metrics: Metrics },
 ): BatchingRelay {
   const { RELAY: mode, RELAY_MESSAGES_PER_SECOND: perSecond, project, secretKeys } = config;
   if (mode === "off" || project === undefined) {

@@ -133,7 +133,7 @@ export class ActivityClient implements WatchFilter {
   send(text: string): void {
     if (this.#state !== "open") return;
     const waiting = this.#socket.bufferedAmount;
-    // As in the agent's outbox, one frame that is larger than the cap may stand alone.
+    // As in the agent's send buffer, one frame that is larger than the cap may stand alone.
     if (waiting > 0 && waiting + text.length > this.#deps.maxBufferedBytes) {
       return this.close(CLOSE.slowConsumer);
     }

@@ -13,7 +13,7 @@ import type { EventOwner } from "./activity_hub.ts";
 import { every } from "./every.ts";
 
 /** How often a watched worker says so, and how long it is believed. */
-const SAY_MS = 5000;
+const ANNOUNCE_EVERY_MS = 5000;
 const BELIEVE_MS = 12_000;
 /** How long a worker may take to listen, and the others to answer that they are watched. */
 export const LISTEN_WITHIN_MS = 10_000;
@@ -92,7 +92,7 @@ export class RelayedActivity {
   /** Says that this worker is watched, now and until it is ended. */
   sayWatched(): CancelTimer {
     this.#answer();
-    return every(this.#options.clock, SAY_MS, () => this.#answer());
+    return every(this.#options.clock, ANNOUNCE_EVERY_MS, () => this.#answer());
   }
 
   /** Another worker has said that it is watched. */

@@ -4,7 +4,7 @@
  */
 
 import { toAgentError } from "../errors.ts";
-import type { CancelTimer, Clock, Log, Standing, UseLedger, UseReport, WorkerLifetime } from "../ports.ts";
+import type { CancelTimer, Clock, Log, QuotaUsage, UseLedger, UseReport, WorkerLifetime } from "../ports.ts";
 import type { RateLimiter } from "./rate_limiter.ts";
 import type { Slot, Slots } from "./slots.ts";
 import { type TokenBudget, utcDay } from "./token_budget.ts";
@@ -28,7 +28,7 @@ export interface SharedUseOptions {
 }
 
 /** Where there are no other workers. */
-export const NO_LEDGER: UseLedger = { settle: () => Promise.resolve(new Map()) };
+export const NO_LEDGER: UseLedger = { report: () => Promise.resolve(new Map()) };
 
 type Unreported = Omit<UseReport, "key" | "connections">;
 
@@ -62,8 +62,8 @@ export class SharedUse {
     this.#told.add(key);
     this.#reportIn(SILENCE_MS);
     try {
-      const standings = await this.#settle([this.#reportOf(key)]);
-      if ((standings.get(key)?.connections ?? 0) <= max) return slot;
+      const usages = await this.#exchange([this.#reportOf(key)]);
+      if ((usages.get(key)?.connections ?? 0) <= max) return slot;
     } catch (thrown) {
       slot.release();
       throw thrown;
@@ -114,7 +114,7 @@ export class SharedUse {
     const { log, connections } = this.#options;
     const reports = keys.map((key) => this.#reportOf(key));
     try {
-      await this.#settle(reports);
+      await this.#exchange(reports);
       // Where it failed the ledger may still count some: it is told again.
       for (const { key, connections: told } of reports) {
         if (told === 0 && connections.count(key) === 0) this.#told.delete(key);
@@ -133,15 +133,15 @@ export class SharedUse {
     return { key, ...used, connections: this.#options.connections.count(key) };
   }
 
-  async #settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>> {
+  async #exchange(reports: readonly UseReport[]): Promise<ReadonlyMap<string, QuotaUsage>> {
     const { clock, ledger, limiter, budget } = this.#options;
     const askedAt = clock.now();
-    const standings = await ledger.settle(reports);
-    for (const [key, { framesLeft, tokensToday, day }] of standings) {
+    const usages = await ledger.report(reports);
+    for (const [key, { framesLeft, tokensToday, day }] of usages) {
       const since = this.#unreported.get(key);
       limiter.lower(key, framesLeft - (since?.frames ?? 0), askedAt);
       budget.raise(key, tokensToday + (since?.day === day ? since.tokens : 0), day);
     }
-    return standings;
+    return usages;
   }
 }

@@ -19,10 +19,10 @@ import type {
   LogRange,
   LogWrite,
   NotificationStore,
+  QuotaUsage,
   SessionOwner,
   SessionRecord,
   SessionStore,
-  Standing,
   StoredSession,
   UseLedger,
   UseReport,
@@ -41,7 +41,7 @@ import {
   toHeads,
   toPage,
   toPruned,
-  toStandings,
+  toQuotaUsages,
   toStored,
   toUserRecord,
   toVersion,
@@ -220,7 +220,7 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
   }
 
   /** One report at a time: a number is refused after a later one. */
-  async settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>> {
+  async report(reports: readonly UseReport[]): Promise<ReadonlyMap<string, QuotaUsage>> {
     const { workerId, rate, clock } = this.#options;
     const [{ day } = { day: 0 }] = reports;
     const settled = this.#settling.then(() =>
@@ -233,7 +233,7 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
         })),
         p_per_minute: rate.perMinute,
         p_burst: rate.burst,
-      }, (answer) => toStandings(noError(answer), day))
+      }, (answer) => toQuotaUsages(noError(answer), day))
     );
     this.#settling = settled.catch(() => {});
     return await settled;

@@ -7,8 +7,8 @@ import type {
   LogPage,
   LogWrite,
   OpenTurn,
+  QuotaUsage,
   SessionRecord,
-  Standing,
   StoredSession,
 } from "../ports.ts";
 import type { LogEvent, Logged, QueryEvent } from "../protocol/log_event.ts";
@@ -168,10 +168,10 @@ export function toHeads(value: unknown): Map<string, number> {
 }
 
 /** `today` is the day of the reports that were answered. */
-export function toStandings(value: unknown, today: number): Map<string, Standing> {
+export function toQuotaUsages(value: unknown, today: number): Map<string, QuotaUsage> {
   return new Map(
-    Object.entries(fields(value)).map(([key, standing]) => {
-      const { frames_left, tokens_today, day, connections } = fields(standing);
+    Object.entries(fields(value)).map(([key, usage]) => {
+      const { frames_left, tokens_today, day, connections } = fields(usage);
       return [key, {
         framesLeft: number(frames_left),
         tokensToday: number(tokens_today),

@@ -189,7 +189,7 @@ export class AgentServer {
     if (identity.kind === "anonymous") this.#admission.checkSession(feed.connections.size);
     if (!connection.enter(session)) return;
     const { address } = connection.request;
-    connection.limitKeys = identity.kind === "user"
+    connection.quotaKeys = identity.kind === "user"
       ? [userKey(identity.userId)]
       : payersOf(session.record, address);
     connection.cursor = resumed === undefined ? 0 : resumed.from_seq - 1;

@@ -1,5 +1,5 @@
 /**
- * One WebSocket: what comes in is checked, decoded and handed on; what goes out goes through the outbox.
+ * One WebSocket: what comes in is checked, decoded and handed on; what goes out goes through the send buffer.
  *
  * It knows no runtime: the socket is a port, and `opened`, `received` and `lost` are called by whoever owns the real one.
  */
@@ -21,7 +21,7 @@ import type { ServerFrame } from "../protocol/server_frames.ts";
 import { type ConnectionSignal, type ConnectionState, stepConnection } from "./connection_machine.ts";
 import { FrameRate } from "./frame_rate.ts";
 import { FAR_OVER, sizeOf, tooLarge } from "./frame_size.ts";
-import { type DeltaSource, Outbox } from "./outbox.ts";
+import { type DeltaSource, SendBuffer } from "./send_buffer.ts";
 import { addressPayer } from "./payers.ts";
 import { closeWhenQuiet } from "./quiet_close.ts";
 import type { Session } from "./session.ts";
@@ -69,7 +69,7 @@ export class Connection {
   /** Who it is; undefined until that is known. */
   identity: Identity | undefined;
   /** What its limits are counted under: the user, or the session and the address. */
-  limitKeys: readonly string[];
+  quotaKeys: readonly string[];
   session: Session | undefined;
   wantsDeltas: boolean;
   /** The `seq` of the newest durable event it was shown. */
@@ -80,7 +80,7 @@ export class Connection {
   enteredAt = 0;
   readonly #deps: ConnectionDeps;
   readonly #socket: Socket;
-  readonly #outbox: Outbox;
+  readonly #sendBuffer: SendBuffer;
   #state: ConnectionState = "opening";
   #closing: Closing | undefined;
   readonly #rate: FrameRate;
@@ -92,13 +92,13 @@ export class Connection {
     this.id = id;
     this.request = request;
     this.wantsDeltas = request.stream;
-    this.limitKeys = [`connection:${id}`, addressPayer(request.address)];
+    this.quotaKeys = [`connection:${id}`, addressPayer(request.address)];
     this.#deps = deps;
     this.#rate = new FrameRate(deps.clock, deps.rateLimiter);
     this.#waiting = deps.waiting.account();
     this.#socket = socket;
     this.memory = deps.memory.account(OVERHEAD_BYTES.connection);
-    this.#outbox = new Outbox(socket, {
+    this.#sendBuffer = new SendBuffer(socket, {
       clock: deps.clock,
       memory: this.memory.part(),
       maxBufferedBytes: deps.maxBufferedBytes,
@@ -112,7 +112,7 @@ export class Connection {
 
   /** Bytes that wait for its reader, where that is behind. */
   get waitingBytes(): number {
-    return this.#outbox.waitingBytes;
+    return this.#sendBuffer.waitingBytes;
   }
 
   /** Whether nothing more can be said. */
@@ -134,7 +134,7 @@ export class Connection {
     metrics.count("frames_received_total");
     const bytes = sizeOf(data, maxMessageBytes);
     if (bytes > FAR_OVER * maxMessageBytes) return this.close(CLOSE.frameTooLarge);
-    const limited = this.#rate.charge(this.limitKeys);
+    const limited = this.#rate.charge(this.quotaKeys);
     const isTooLarge = bytes > maxMessageBytes;
     if (!isTooLarge && !this.#mayWait(bytes)) return;
     // One that is too large is not looked into, not even for its id, and not kept.
@@ -212,11 +212,11 @@ export class Connection {
   }
 
   send(frame: ServerFrame): void {
-    if (!this.isGone) this.#outbox.send(JSON.stringify(frame));
+    if (!this.isGone) this.#sendBuffer.send(JSON.stringify(frame));
   }
 
   sendText(text: string): void {
-    if (!this.isGone) this.#outbox.send(text);
+    if (!this.isGone) this.#sendBuffer.send(text);
   }
 
   sendError(error: AgentError, inReplyTo?: string): void {
@@ -225,17 +225,17 @@ export class Connection {
   }
 
   sendDelta(source: DeltaSource, offset: number, encoded: string): void {
-    if (this.#outbox.sendDelta(source, offset, encoded)) this.#deps.metrics.count("deltas_sent_total");
+    if (this.#sendBuffer.sendDelta(source, offset, encoded)) this.#deps.metrics.count("deltas_sent_total");
   }
 
   /** A turn has ended: its terminal frame says all that is held back of its text. */
   dropHeldDeltas(source: DeltaSource): void {
-    this.#outbox.dropHeld(source);
+    this.#sendBuffer.dropHeld(source);
   }
 
   /** Settles when the reader has caught up with what it was sent; undefined where it has. */
   drained(): Promise<void> | undefined {
-    return this.#outbox.drained();
+    return this.#sendBuffer.drained();
   }
 
   /** Gives a frame to its taker, and answers what that throws. */
@@ -271,12 +271,12 @@ export class Connection {
           this.#deps.onDetached(this);
           break;
         case "close_socket":
-          this.#outbox.close();
+          this.#sendBuffer.close();
           this.memory.leave();
           this.#closeSocket();
           break;
         case "release":
-          this.#outbox.close();
+          this.#sendBuffer.close();
           this.#waiting.clear();
           this.#cancelCloseTimeout?.();
           this.memory.close();

@@ -4,7 +4,7 @@ import { deltaEncoder } from "../protocol/delta_encoder.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import type { Clock } from "../ports.ts";
 import type { Connection } from "./connection.ts";
-import type { DeltaSource } from "./outbox.ts";
+import type { DeltaSource } from "./send_buffer.ts";
 
 export type TailPiece = Extract<SessionCall, { kind: "tail" }>;
 type Have = NonNullable<Extract<SessionCall, { kind: "tail_wanted" }>["have"]>;

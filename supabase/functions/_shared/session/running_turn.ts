@@ -5,7 +5,7 @@ import { AgentError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 import { deltaEncoder } from "../protocol/delta_encoder.ts";
 import type { Connection } from "./connection.ts";
-import type { DeltaSource } from "./outbox.ts";
+import type { DeltaSource } from "./send_buffer.ts";
 import { TurnRecord } from "./turn_record.ts";
 
 export interface RunningTurnOptions {

@@ -161,7 +161,7 @@ export class Session {
       connectionId: connection.id,
       stream: frame.stream,
       feedback: history.takeNotes(),
-      payers: connection.limitKeys,
+      payers: connection.quotaKeys,
     });
     // Nobody is stopped for a query that is refused.
     const displaced = this.#displacedBy(policy);
@@ -277,7 +277,7 @@ export class Session {
       throw new AgentError("queue_full", words, { retryable: true });
     }
     checkOptions(options, settings);
-    const retryAfterMs = budget.exhausted(connection.limitKeys);
+    const retryAfterMs = budget.exhausted(connection.quotaKeys);
     if (retryAfterMs !== undefined) {
       const words = "Cannot take query: the day's token budget is used up";
       throw new AgentError("budget_exceeded", words, { retryable: true, retryAfterMs });

@@ -18,18 +18,18 @@ export interface Wire {
   send(frame: object): void;
 }
 
-export interface OutboxOptions extends Wire {
+export interface QuerySenderOptions extends Wire {
   ports: ClientPorts;
   /** What is to be sent: our own turns without an end, in the order in which they were asked. */
   pending(): readonly TurnRecord[];
 }
 
-export class Outbox {
-  readonly #options: OutboxOptions;
+export class QuerySender {
+  readonly #options: QuerySenderOptions;
   #limits: Readonly<Record<string, number>> = {};
   #cancelPause: (() => void) | undefined;
 
-  constructor(options: OutboxOptions) {
+  constructor(options: QuerySenderOptions) {
     this.#options = options;
   }
 

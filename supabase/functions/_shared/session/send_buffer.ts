@@ -29,7 +29,7 @@ interface HeldDelta {
   offset: number;
 }
 
-export interface OutboxOptions {
+export interface SendBufferOptions {
   clock: Clock;
   /** Bytes that may wait for the reader, in the socket and held back together. */
   maxBufferedBytes: number;
@@ -39,9 +39,9 @@ export interface OutboxOptions {
   onOverflow(): void;
 }
 
-export class Outbox {
+export class SendBuffer {
   readonly #socket: Socket;
-  readonly #options: OutboxOptions;
+  readonly #options: SendBufferOptions;
   readonly #memory: MemoryAccount;
   #isCounted = false;
   #held: HeldDelta | undefined;
@@ -49,7 +49,7 @@ export class Outbox {
   #cancelLook: CancelTimer | undefined;
   #isClosed = false;
 
-  constructor(socket: Socket, options: OutboxOptions) {
+  constructor(socket: Socket, options: SendBufferOptions) {
     this.#socket = socket;
     this.#options = options;
     this.#memory = options.memory ?? new MemoryBudget(0).account(0);
@@ -96,7 +96,7 @@ export class Outbox {
     if (this.#held?.source === source) this.#held = undefined;
   }
 
-  /** Settles once a replay may go on, or the outbox was closed. */
+  /** Settles once a replay may go on, or the buffer is closed. */
   drained(): Promise<void> | undefined {
     if (this.#isClosed || !this.#isReplayBehind()) return undefined;
     return new Promise((resolve) => {

@@ -2,7 +2,7 @@
 
 import { AgentError } from "../errors.ts";
 
-export const SWITCHED_OFF = {
+export const DISABLED_RELAY = {
   /** For `/health`. */
   status: "off",
   /** What is kept in the log is found there: nobody is told sooner. */
