@@ -213,7 +213,7 @@ function sessionSettings(config: Config): SessionSettings {
   };
 }
 
-/** What the welcome tells. */
+/** The limits in the `welcome` frame. */
 function toldLimits(config: Config): Record<string, number> {
   return {
     max_message_bytes: config.MAX_MESSAGE_BYTES,

@@ -1,5 +1,5 @@
 /**
- * What the agent tells of itself, to those who watch it here and at other workers. Until somebody does, nothing that
+ * The agent's live activity, for watchers at this worker and at others. Until there is a watcher, no module that
  * shows it is loaded.
  */
 
@@ -16,7 +16,7 @@ import { RELAY_MESSAGES } from "../_shared/protocol/topics.ts";
 import type { Readers } from "./lazy_modules.ts";
 import type { WatchedActivity } from "./watched_activity.ts";
 
-/** Events, and messages of the relay, that wait while what shows them is loaded; what is over it is dropped. */
+/** Events, and messages of the relay, that wait while the hub is loaded. More are dropped. */
 const MAX_WAITING = 1000;
 
 export interface LiveActivityDeps {
@@ -27,14 +27,14 @@ export interface LiveActivityDeps {
   relay: ActivityRelay;
   workerId: string;
   readers: Readers;
-  /** What there is at this moment. */
+  /** The present load. */
   count(): { sessions: number; runningTurns: number };
   /** Called with the first watcher, and with the last one's end. */
   onWatched(isWatched: boolean): void;
 }
 
 export class LiveActivity implements ActivitySink {
-  /** What the agent tells goes in here. */
+  /** Takes the agent's reports. */
   readonly reporter: AgentActivity;
   readonly #log: Log;
   /** Undefined where there are no other workers. */
@@ -53,7 +53,7 @@ export class LiveActivity implements ActivitySink {
     }, { maxWaiting: MAX_WAITING });
   }
 
-  /** Whether somebody watches here, or is about to, or may at another worker. */
+  /** Whether there is a watcher here, or one is connecting, or another worker may have one. */
   get isWatched(): boolean {
     const isWatchedHere = this.#load.loaded?.hub.isWatched ?? this.#load.isWanted;
     return isWatchedHere || (this.#relayed?.mayBeWatched ?? false);
@@ -61,11 +61,11 @@ export class LiveActivity implements ActivitySink {
 
   broadcast(event: ActivityEvent, owner?: EventOwner): void {
     this.#relayed?.broadcast(event, owner);
-    // Nobody watches here before it is on its way.
+    // Until loading has begun there is no watcher here.
     if (this.#load.isWanted) this.#load.use(({ hub }) => hub.broadcast(event, owner), () => {});
   }
 
-  /** This worker is about to hear what others tell, and hears it from now on. */
+  /** This worker is about to join the topic of all workers. */
   joining(): void {
     this.#relayed?.joining();
   }
@@ -99,7 +99,7 @@ export class LiveActivity implements ActivitySink {
     );
   }
 
-  /** Where somebody who watches is taken. */
+  /** The hub that admits watchers. Loads it first if needed. */
   async hub(): Promise<ActivityHub> {
     return (await this.#load.get()).hub;
   }

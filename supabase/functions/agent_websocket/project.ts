@@ -1,4 +1,4 @@
-/** What a Supabase project has for the agent: the database, Realtime, and the accounts of its users. */
+/** The services of the Supabase project: the database, Realtime, and Auth. */
 
 import type { Config } from "../_shared/config.ts";
 import type { IdentityPolicy } from "../_shared/guard/identity.ts";
@@ -12,7 +12,7 @@ import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import type { Clock, Ids, Log } from "../_shared/ports.ts";
 
-/** What everything of this worker is made with. */
+/** Dependencies that all parts of this worker share. */
 export interface RuntimeDeps {
   clock: Clock;
   ids: Ids;
@@ -20,7 +20,7 @@ export interface RuntimeDeps {
   workerId: string;
 }
 
-/** The project's database; undefined where there is no project, or memory is wanted. */
+/** The project's database; undefined without a project, or with `SESSION_STORE=memory`. */
 export function createDurable(
   config: Config,
   { clock, ids, workerId }: RuntimeDeps,
@@ -38,7 +38,7 @@ export function createDurable(
   });
 }
 
-/** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
+/** Supabase Realtime if there is a project and the setting allows it; otherwise a relay within this worker. */
 export function createRelay(
   config: Config,
   { clock, log, metrics }: RuntimeDeps & { metrics: Metrics },

@@ -1,5 +1,5 @@
 /**
- * `notify_websocket`: the composition root. Other functions post here what connected clients are to be told.
+ * `notify_websocket`: the composition root. Other functions post notifications for connected clients here.
  *
  * Nothing happens on import but `Deno.serve`; the environment is read at the first request.
  */
@@ -73,7 +73,7 @@ function compose(config: Config): Handler {
   });
 }
 
-/** A relay of this process alone would reach nobody, and say that it did: without a project there is none. */
+/** A relay within this process would reach no client and still report success, so without a project there is none. */
 function createRelay(
   { project, secretKeys, RELAY_MESSAGES_PER_SECOND: perSecond }: Config,
   { clock, log }: RuntimeDeps,

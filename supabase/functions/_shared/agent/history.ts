@@ -29,7 +29,7 @@ export class History {
     switch (event.kind) {
       case "query":
         this.#open.set(event.queryId, { content: event.content, feedback: event.feedback });
-        // It may have been asked at another worker, which was told of them too.
+        // The query may have come to another worker, which has these notes too.
         this.#keepNotes(this.#notes.filter((note) => !event.feedback.includes(note)));
         break;
       case "response":

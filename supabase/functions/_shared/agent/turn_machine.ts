@@ -1,7 +1,7 @@
 /**
  * The life of a turn: `queued → running → completed | cancelled | failed | interrupted`.
  *
- * A turn whose owner died is still `running` for everyone else, until somebody claims it.
+ * A turn whose owner died is still `running` for everyone else, until another worker claims it.
  */
 
 export type TurnState = "queued" | "running" | "completed" | "cancelled" | "failed" | "interrupted";

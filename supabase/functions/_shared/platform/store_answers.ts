@@ -46,7 +46,7 @@ function strange(expected: string, value: unknown): StrangeAnswer {
   return new StrangeAnswer(`Cannot read the database's answer: expected ${expected}, got ${typeof value}`);
 }
 
-/** Each error that the functions answer with, and what a caller is told. */
+/** Each error code of the database functions, with the error for the caller. */
 const REFUSALS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   unknown_session: ["unknown_session", "Cannot reach the session: it has ended"],
   unknown_turn: ["unknown_turn", 'Cannot record feedback: "turn_id" must name a turn of this session'],
@@ -61,7 +61,7 @@ export function refusal(error: string): AgentError {
   return new AgentError(code, words, { retryable: code === "busy", cause: error });
 }
 
-/** The write was not done, as somebody holds its rows locked: it may be sent again. */
+/** The write was not done because its rows are locked by another transaction: it may be sent again. */
 export function isRetry(answer: unknown): boolean {
   return typeof answer === "object" && answer !== null && "error" in answer && answer.error === "retry";
 }
@@ -73,7 +73,7 @@ export function noError(answer: unknown): Readonly<Record<string, unknown>> {
   return known;
 }
 
-/** An answer that makes no sense is somebody else's: a proxy's, or another version's. */
+/** An invalid answer comes from a proxy or from another version of the functions. */
 export function readAnswer<T>(answer: unknown, use: (answer: unknown) => T): T {
   try {
     return use(answer);
@@ -175,7 +175,7 @@ export function toQuotaUsages(value: unknown, today: number): Map<string, QuotaU
       return [key, {
         framesLeft: number(frames_left),
         tokensToday: number(tokens_today),
-        // A database of before 20261129130000 tells of its own day only, and does not say which.
+        // A database older than migration 20261129130000 counts only its own current day, and does not return it.
         day: day === undefined ? today : number(day),
         connections: number(connections),
       }];
