@@ -66,7 +66,7 @@ export class Exchange extends Conversation {
     if (resumed === undefined || resumed.reason === "unknown_session") this.lost();
     else if (!resumed.recovered) {
       this.forgetOthers();
-      // Their ends may be among what is missing: to ask again tells.
+      // Their ends may be among the missing events: sending them again shows it.
       for (const turn of this.pending) turn.isTaken = false;
     }
     this.#sender.connected(limits);
@@ -79,7 +79,7 @@ export class Exchange extends Conversation {
     this.#requests.lost(new AgentClientError("connection_lost", words), false);
   }
 
-  /** Fails all that has no answer. Tells which queries the server never took, and keeps those that it did. */
+  /** Fails everything without an answer. Returns the queries that the server never accepted, and keeps those that it did. */
   abandon(words: string): { unsent: UnsentQuery[]; taken: SentQuery[] } {
     const unsent: UnsentQuery[] = [];
     const taken: SentQuery[] = [];
@@ -146,7 +146,7 @@ export class Exchange extends Conversation {
     else this.#sendCancel(turn);
   }
 
-  /** Tells the server; without a connection the next welcome does. */
+  /** Sends it to the server; without a connection it is sent after the next welcome. */
   #sendCancel(turn: TurnRecord): void {
     const { ports: { createId, clock }, connection } = this.#options;
     if (turn.isSettled || connection() === 0) return;

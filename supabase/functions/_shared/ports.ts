@@ -261,7 +261,7 @@ export interface Committed {
   /** The newest `seq` after the write. */
   lastSeq: number;
   lease: Lease;
-  /** If this write has claimed the lease: the open turns that its holder must continue, without those of the write itself; oldest first. */
+  /** If this write has claimed the lease: the open turns to continue, oldest first, without those of the write itself. */
   openTurns?: readonly OpenTurn[];
   /** Open turns with a stop request. The holder of the lease gets them with each write. */
   stopped: readonly { queryId: string; reason: CancelledEvent["reason"] }[];
@@ -356,8 +356,8 @@ export interface Delivered {
 export interface NotificationStore {
   /**
    * Appends to the log of a session, or of the sessions of a user that have not expired (at most 100, the ones used last):
-   * to all of them or to none. Rejects with `unknown_session` (also for another user's session, if there is a caller), `forbidden`
-   * (a caller names another user, or the target `nobody`), `id_conflict` (other content within 24 hours); with `store_unavailable`, after
+   * to all of them or to none. Rejects with `unknown_session` (also for another user's, if there is a caller), `forbidden`
+   * (another user, or `nobody`, by a caller), `id_conflict` (other content within 24 hours); with `store_unavailable`, after
    * which the same request may be made again.
    */
   deliver(request: DeliveryRequest): Promise<Delivered>;
@@ -372,7 +372,7 @@ export interface RelayMessage {
 }
 
 /**
- * The state of listening: `ok`: every topic with listeners is joined; `connecting`: not yet, or not any more; `idle`: no listeners.
+ * The state of listening. `ok`: every topic with listeners is joined; `connecting`: not yet, or not any more; `idle`: none.
  * Sending does not depend on it.
  */
 export type RelayStatus = "ok" | "connecting" | "idle";

@@ -30,7 +30,7 @@ export interface Notified {
 }
 
 /**
- * `notify_websocket` refused it, or the outcome is in doubt: `status` and `code` give the reason, `message` explains it. With an `id` the
+ * `notify_websocket` refused it, or the outcome is in doubt: see `status`, `code` and `message`. With an `id` the
  * same may be sent again under that id: if it was sent after all, it is not sent twice.
  */
 export class NotifyError extends Error {

@@ -54,7 +54,7 @@ export class Notifier {
   }
 
   /**
-   * Rejects with `forbidden` (another user's target, or one that users may not send to), `unknown_session`, `id_conflict`; then nothing
+   * Rejects with `forbidden` (another user's target, or one not open to users), `unknown_session`, `id_conflict`; then nothing
    * was sent. Rejects with `relay_unavailable`, `store_unavailable` (retryable) where it may have been sent or may still
    * be: its `data.id` is what makes another attempt harmless.
    */

@@ -118,7 +118,7 @@ export class GroupCommit<W, A> {
     } catch (error) {
       if (!(error instanceof RefusedCall)) this.#giveUp(batch, error);
       else if (batch.length === 1) batch[0]?.settle.reject(refused(error));
-      // The refusal does not name the failing write, and the others must not fail with it: each is sent alone, before all that came
+      // The refusal does not name the failing write, and the others must not fail with it: send each alone, before all that came
       // after it.
       else this.#putBack(batch.map((pending) => ({ ...pending, isAlone: true })));
     }
