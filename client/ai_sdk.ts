@@ -27,7 +27,7 @@ export type AgentRequestBody = Pick<QueryFields, "priority" | "policy" | "option
  * `client.on("notification")`. Errors are `AgentClientError`s.
  */
 export class AgentChatTransport<Message extends UIMessage = UIMessage> implements ChatTransport<Message> {
-  /** What is resumed is told from its beginning. */
+  /** A resumed answer is streamed from its beginning. */
   readonly resumeStreamIsReplay = true;
   readonly #client: AgentClient;
 
@@ -80,7 +80,7 @@ function lastQuestion(messages: readonly UIMessage[]): string {
   return parts.map((part) => part.type === "text" ? part.text : "").join("");
 }
 
-/** Everything of one answer, as the AI SDK tells it. */
+/** The chunks of one answer, in the AI SDK's form. */
 async function* toChunks(turn: Turn, client: AgentClient): AsyncGenerator<UIMessageChunk, void, undefined> {
   const { id } = turn;
   const notices: UIMessageChunk[] = [];

@@ -43,7 +43,7 @@ export class AgentClient {
   #attempts = 0;
   /** What the last close gave back. */
   #unsent: UnsentQuery[] = [];
-  /** Closed by the caller, or told to stop: a query is no reason to connect. */
+  /** Closed by the caller or stopped by the server: a query does not connect again. */
   #isClosed = false;
   #opening: Deferred<void> | undefined;
 
@@ -112,7 +112,7 @@ export class AgentClient {
     return this.#events.on(name, listener);
   }
 
-  /** Connects, or connects again after a close. Resolves at the welcome; rejects with `closed` where it is told to stop. */
+  /** Connects, or connects again after a close. Resolves at the welcome; rejects with `closed` if it is stopped. */
   connect(): Promise<void> {
     if (this.#link.connection > 0) return Promise.resolve();
     this.#isClosed = false;
@@ -157,7 +157,7 @@ export class AgentClient {
     return this.#request(frame, REPEATABLE.includes(verb));
   }
 
-  /** Tells what a person thinks of a turn (`turn_id`; default: the last). Sent again until it is acknowledged. */
+  /** Sends feedback on a turn (`turn_id`; default: the last). Sent again until it is acknowledged. */
   feedback(feedback: Feedback): Promise<StatusFrame> {
     const frame = { ...feedback, type: "human_feedback", id: this.#ports.createId() };
     return this.#request(frame, true);
@@ -175,7 +175,7 @@ export class AgentClient {
   async #dial(why: TokenReason): Promise<{ url: string; protocols: string[] }> {
     const token = await this.#token(why);
     this.#owner = ownerOf(token);
-    // Another user's questions are nobody else's: they are not asked in this one's name.
+    // Never ask the previous user's questions in the name of the new one.
     if (this.#resume?.owner && this.#resume.owner !== this.#owner) this.#forget();
     const url = new URL(this.#url);
     const { stream = true, replay } = this.#options;

@@ -60,7 +60,7 @@ export class Conversation {
     return turn.isSettled ? turn : undefined;
   }
 
-  /** The session is gone: what others had running will not be told of any more, and ours begins anew. */
+  /** The session is gone: no more events of other clients' turns will come, and our own turns restart. */
   lost(): void {
     this.abandonOthers(new AgentClientError("session_lost", "The session is gone", { retryable: true }));
     for (const turn of this.#turns) {
@@ -75,13 +75,13 @@ export class Conversation {
     for (const turn of this.#turns) if (!turn.isMine) turn.fail(why);
   }
 
-  /** Events are missing: whether a turn of others has ended nobody can tell, unless it is told of again. */
+  /** Events are missing: it is unknown whether another client's turn has ended, until an event of it comes. */
   forgetOthers(): void {
     this.#turns = this.#turns.filter(({ isMine, isSettled }) => isMine || isSettled);
   }
 }
 
-/** Frames of types that we do not know are nobody's. */
+/** Frames of unknown types belong to no turn. */
 function isAboutTurn(frame: ServerFrame): frame is TurnFrame {
   return ["query", "delta", "response", "error"].includes(frame.type) ||
     (frame.type === "status" && ["thinking", "queued", "cancelled"].includes(frame.code));

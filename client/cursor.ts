@@ -1,4 +1,4 @@
-/** Where a client was: kept in a tab's storage, so that a page may be loaded anew in the middle of an answer. */
+/** The client's cursor: kept in a tab's storage, so that a page can be reloaded in the middle of an answer. */
 
 import type { QueryFrame } from "./frames.ts";
 import type { CursorStorage } from "./ports.ts";
@@ -16,7 +16,7 @@ export interface Cursor {
   pending: SentQuery[];
 }
 
-/** The cursor under `key`; undefined where there is none, or none that makes sense. */
+/** The cursor under `key`; undefined if there is none, or an invalid one. */
 export function loadCursor(storage: CursorStorage | undefined, key: string): Cursor | undefined {
   try {
     const cursor = JSON.parse(storage?.getItem(key) ?? "{}") as Partial<Cursor>;
@@ -40,7 +40,7 @@ export function saveCursor(
   }
 }
 
-/** Whose token this is: the claim `sub`, unverified; empty where there is none. */
+/** The user of a token: the claim `sub`, unverified; empty if there is none. */
 export function ownerOf(token: string | undefined): string {
   try {
     const payload = (token ?? "").split(".")[1] ?? "";

@@ -5,7 +5,7 @@ export interface Deferred<T> {
   reject(reason: unknown): void;
 }
 
-/** Rejections that nobody listens to are no error: whoever cares has other ways to be told. */
+/** An unhandled rejection is no error here: callers can learn of the failure in other ways. */
 export function deferred<T>(): Deferred<T> {
   const ends: Partial<Deferred<T>> = {};
   const promise = new Promise<T>((resolve, reject) => Object.assign(ends, { resolve, reject }));

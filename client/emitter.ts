@@ -19,7 +19,7 @@ export class Emitter<Events> {
       try {
         (listener as (payload: Events[Name]) => void)(payload);
       } catch (error) {
-        // A listener that throws is its owner's bug: reported as any uncaught error, and in nobody's way.
+        // A listener that throws is its owner's bug: report it as an uncaught error, and call the other listeners.
         queueMicrotask(() => {
           throw error;
         });

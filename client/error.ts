@@ -8,7 +8,7 @@ import type { ErrorCode, ErrorFrame } from "./frames.ts";
  * - `closed`: the client was closed, or the server said stop.
  * - `connection_lost`: the socket was cut after a command was sent that must not be sent twice.
  * - `too_many_queued`: more than `maxQueued` wait to be taken.
- * - `text_restarted`: the answer was begun anew and no longer begins with what the iterator has given; see `Turn`.
+ * - `text_restarted`: the answer was restarted and no longer begins with the text that the iterator has yielded; see `Turn`.
  * - `session_lost`: the session is gone, and with it another tab's running answer.
  * - `undeliverable`: a query was sent ten times and never answered.
  * - `token_failed`: `getToken` threw.

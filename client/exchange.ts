@@ -4,7 +4,7 @@ import { Conversation } from "./conversation.ts";
 import type { SentQuery } from "./cursor.ts";
 import { AgentClientError, toError, type UnsentQuery } from "./error.ts";
 import type { ErrorFrame, NotificationFrame, ServerFrame, StatusFrame } from "./frames.ts";
-import { Outbox, type Wire } from "./outbox.ts";
+import { QuerySender, type Wire } from "./query_sender.ts";
 import type { ClientPorts } from "./ports.ts";
 import { Requests } from "./requests.ts";
 import { TurnRecord } from "./turn_record.ts";
@@ -28,13 +28,13 @@ export interface ExchangeOptions extends Wire {
 
 export class Exchange extends Conversation {
   readonly #options: ExchangeOptions;
-  readonly #outbox: Outbox;
+  readonly #sender: QuerySender;
   readonly #requests: Requests;
 
   constructor(options: ExchangeOptions) {
     super({ onChange: options.onTurn, onCancel: (turn) => this.#cancel(turn) });
     this.#options = options;
-    this.#outbox = new Outbox({ ...options, pending: () => this.pending });
+    this.#sender = new QuerySender({ ...options, pending: () => this.pending });
     this.#requests = new Requests(options);
   }
 
@@ -46,7 +46,7 @@ export class Exchange extends Conversation {
       return this.refuse(frame, new AgentClientError("too_many_queued", words, { retryable: true }));
     }
     const turn = this.add(frame.id, frame);
-    this.#outbox.flush();
+    this.#sender.flush();
     return turn;
   }
 
@@ -66,10 +66,10 @@ export class Exchange extends Conversation {
     if (resumed === undefined || resumed.reason === "unknown_session") this.lost();
     else if (!resumed.recovered) {
       this.forgetOthers();
-      // Their ends may be among what is missing: to ask again tells.
+      // Their ends may be among the missing events: sending them again shows it.
       for (const turn of this.pending) turn.isTaken = false;
     }
-    this.#outbox.connected(limits);
+    this.#sender.connected(limits);
     this.#requests.flush();
     for (const turn of this.turns) if (turn.isCancelled) this.#sendCancel(turn);
   }
@@ -79,7 +79,7 @@ export class Exchange extends Conversation {
     this.#requests.lost(new AgentClientError("connection_lost", words), false);
   }
 
-  /** Fails all that has no answer. Tells which queries the server never took, and keeps those that it did. */
+  /** Fails everything without an answer. Returns the queries that the server never accepted, and keeps those that it did. */
   abandon(words: string): { unsent: UnsentQuery[]; taken: SentQuery[] } {
     const unsent: UnsentQuery[] = [];
     const taken: SentQuery[] = [];
@@ -92,7 +92,7 @@ export class Exchange extends Conversation {
     }
     this.abandonOthers(closed(words));
     this.#requests.lost(closed(words), true);
-    this.#outbox.resume();
+    this.#sender.resume();
     return { unsent, taken };
   }
 
@@ -109,7 +109,7 @@ export class Exchange extends Conversation {
       // Whatever kept the others from being answered, it is over.
       for (const other of this.pending) other.sends = Math.min(other.sends, 1);
     }
-    this.#outbox.flush();
+    this.#sender.flush();
   }
 
   /** Takes an error that ends no turn, or one after which the query is sent again. */
@@ -123,7 +123,7 @@ export class Exchange extends Conversation {
       // One that only waited has cost nothing.
       if (turn.state === "running") turn.repeats++;
       turn.restart(this.#options.ports.createId());
-      this.#outbox.flush();
+      this.#sender.flush();
     } else if (turn === undefined) {
       if (!this.#requests.settle(id, toError(frame))) this.#options.onError(toError(frame));
     } else if (code === "rate_limited" || code === "store_unavailable") {
@@ -132,11 +132,11 @@ export class Exchange extends Conversation {
         turn.sentOn = 0;
         turn.sends--;
       }
-      this.#outbox.pause(retryAfterMs);
+      this.#sender.pause(retryAfterMs);
       // Where the worker ends, the next connection is to another one.
     } else if (code !== "shutting_down") {
       turn.fail(toError(frame));
-      this.#outbox.flush();
+      this.#sender.flush();
     }
     return true;
   }
@@ -146,7 +146,7 @@ export class Exchange extends Conversation {
     else this.#sendCancel(turn);
   }
 
-  /** Tells the server; without a connection the next welcome does. */
+  /** Sends it to the server; without a connection it is sent after the next welcome. */
   #sendCancel(turn: TurnRecord): void {
     const { ports: { createId, clock }, connection } = this.#options;
     if (turn.isSettled || connection() === 0) return;
@@ -161,7 +161,7 @@ export class Exchange extends Conversation {
 
   #cancelled(turn: TurnRecord): void {
     turn.finish({ text: turn.text, outcome: "cancelled", finishReason: "cancelled" });
-    this.#outbox.flush();
+    this.#sender.flush();
   }
 }
 

@@ -13,7 +13,7 @@ import { Backoff, type Reaction, reactionTo } from "./reconnecting.ts";
 const OPEN_TIMEOUT_MS = 15_000;
 /** How long the server may take to show that it is there. */
 const PROBE_TIMEOUT_MS = 5000;
-/** A connection that lasted so long was of use. */
+/** A connection that lasted this long counts as a success. */
 const STABLE_MS = 5000;
 /** How long a server that sends heartbeats may be silent before it is asked for a sign of life. */
 const SILENCE_MS = 60_000;
@@ -62,7 +62,7 @@ export class Link {
     return this.#state;
   }
 
-  /** The number of the present connection; 0 where there is none. */
+  /** The number of the present connection; 0 if there is none. */
   get connection(): number {
     return this.#state === "live" ? this.#epoch : 0;
   }
@@ -191,7 +191,7 @@ export class Link {
     this.send({ type: "command", content: "ping", id: PROBE_ID });
   }
 
-  /** Does something if no frame comes for so long. */
+  /** Runs a task if no frame comes for this long. */
   #watch(ms: number, task: () => void): void {
     this.#cancelWatch();
     this.#cancelWatch = this.#options.clock.after(ms, task);
@@ -206,7 +206,7 @@ export class Link {
     if (socket === undefined) return;
     socket.onmessage = null;
     socket.onclose = null;
-    // `ws` throws what nobody listens to.
+    // `ws` throws an `error` event without a listener.
     socket.onerror = (): void => {};
     socket.close(1000);
   }

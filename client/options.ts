@@ -1,4 +1,4 @@
-/** What a client is made with, and what it tells. */
+/** The options and events of a client. */
 
 import type { AgentClientError, UnsentQuery } from "./error.ts";
 import type { NotificationFrame, QueryFields, ServerFrame, StatusFrame } from "./frames.ts";
@@ -22,11 +22,11 @@ export interface AgentClientOptions extends Partial<ClientPorts> {
   getToken?(why: TokenReason): string | null | undefined | Promise<string | null | undefined>;
   /** Whether answers come in pieces, as they are written. Default: true. */
   stream?: boolean;
-  /** Keeps the cursor, so that a page that is loaded anew goes on where it was: `sessionStorage`. Default: nowhere. */
+  /** Keeps the cursor, so that a reloaded page continues where it was: `sessionStorage`. Default: not kept. */
   storage?: CursorStorage;
   /** The name it is kept under. Default: `agent-websocket`. */
   storageKey?: string;
-  /** With `all`, the first connection is told the whole session again, so that `turns` has all of it. Default: `missed`. */
+  /** With `all`, the first connection replays the whole session, so that `turns` is complete. Default: `missed`. */
   replay?: "missed" | "all";
   /** Queries that may wait to be taken by the server; one more fails. Default: 100. */
   maxQueued?: number;

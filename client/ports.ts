@@ -21,7 +21,7 @@ export interface SocketLike {
 /** Makes sockets: `globalThis.WebSocket`, or that of the package `ws`. */
 export type SocketConstructor = new (url: string, protocols: string[]) => SocketLike;
 
-/** Tells when the network is back (`online`) and when a page is shown again (`pageshow`): a browser's window; others never do. */
+/** Fires `online` when the network is back and `pageshow` when a page is shown again: a browser's window. Others never fire. */
 export interface WakeSource {
   addEventListener?(type: string, listener: () => void): void;
   removeEventListener?(type: string, listener: () => void): void;
@@ -39,7 +39,7 @@ export interface ClientPorts {
   clock: Clock;
   /** From 0 to less than 1. */
   random(): number;
-  /** An id that nobody else uses. */
+  /** A unique id. */
   createId(): string;
   WebSocket: SocketConstructor;
   wake: WakeSource;

@@ -2,7 +2,7 @@
 
 import { AgentClientError } from "./error.ts";
 import type { StatusFrame } from "./frames.ts";
-import type { Wire } from "./outbox.ts";
+import type { Wire } from "./query_sender.ts";
 
 /** Requests without an answer. */
 const MAX_REQUESTS = 100;

@@ -50,6 +50,6 @@ export interface Turn extends AsyncIterable<string> {
   readonly final: Promise<Answer>;
   /** The whole text so far, each time it has changed; a slow reader is given the newest only. Ends as the turn does. */
   snapshots(): AsyncIterable<string>;
-  /** Stops it, across a reconnect if need be. The end is told by `final`, with outcome `cancelled`. */
+  /** Stops the turn, across a reconnect if necessary. `final` then resolves with outcome `cancelled`. */
   cancel(): void;
 }

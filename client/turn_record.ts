@@ -9,7 +9,7 @@ import type { Answer, Turn, TurnState } from "./turn.ts";
 /** A frame that is about a turn. */
 export type TurnFrame = Exclude<ServerFrame, { type: "notification" | "heartbeat" }>;
 
-/** Who is told what becomes of a turn. */
+/** Gets the events of a turn. */
 export interface TurnWatcher {
   /** It has changed. */
   onChange(turn: TurnRecord): void;
@@ -24,16 +24,16 @@ export class TurnRecord implements Turn {
   position: number | undefined;
   /** Of our own: what goes over the wire. */
   frame: SentQuery | undefined;
-  /** Where the log first tells of it. */
+  /** The `seq` of the turn's first event in the log. */
   place = Infinity;
   /** The server has it in its log. */
   isTaken = false;
   /** The connection that it was last sent on; 0 for none. */
   sentOn = 0;
   sends = 0;
-  /** How often it was asked anew after an interruption. */
+  /** How often it was asked again after an interruption. */
   repeats = 0;
-  /** It is to be stopped, and the server may not know yet. */
+  /** A stop was requested, and the server may not know yet. */
   isCancelled = false;
   readonly #watcher: TurnWatcher;
   readonly #end = deferred<Answer>();
@@ -127,7 +127,7 @@ export class TurnRecord implements Turn {
     }
   }
 
-  /** It is asked anew, under this id: nothing of the answer counts any more. */
+  /** It is asked again, under this id: the answer so far is discarded. */
   restart(id = this.id): void {
     this.id = id;
     this.frame = this.frame && { ...this.frame, id };

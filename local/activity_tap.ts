@@ -11,7 +11,7 @@ import type { ActivityAsk, WatcherInfo } from "./worker_messages.ts";
 
 const HUB_MODULE = "../_shared/activity/activity_hub.ts";
 
-/** Does what is asked of the hub, and tells who watches then; undefined where no hub was made yet. */
+/** Runs a command of the hub, and returns its watchers after it; undefined if there is no hub yet. */
 export type ActivityTap = (ask: ActivityAsk) => WatcherInfo[] | undefined;
 
 /** Call it before the function is imported. Undefined for a function without live activity. */

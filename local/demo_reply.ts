@@ -20,7 +20,7 @@ interface Answer {
 interface Context {
   /** The last thing the user said. */
   question: string;
-  /** What she said before that, oldest first. */
+  /** The user's earlier messages, oldest first. */
   earlier: readonly string[];
 }
 
@@ -102,7 +102,7 @@ const ANSWERS: readonly Answer[] = [
   },
 ];
 
-/** The answer to the last user message. One that the assistant has begun already is continued, not begun anew. */
+/** The answer to the last user message. An answer that the assistant has already begun is continued, not restarted. */
 export function demoReply(messages: readonly DemoMessage[]): DemoReply {
   const said = messages.filter(({ role }) => role === "user").map(({ content }) => content);
   const question = said.at(-1) ?? "";

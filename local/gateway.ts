@@ -141,7 +141,7 @@ interface Request {
   version: string;
 }
 
-/** The client's request; undefined once it was refused, or where there is none. */
+/** The client's request; undefined if it was refused, or if there is none. */
 async function readRequest(client: Deno.TcpConn): Promise<Request | undefined> {
   const timer = setTimeout(() => close(client), HEAD_TIMEOUT_MS);
   try {

@@ -76,7 +76,7 @@ export function encodeHead({ startLine, headers, rest }: Head): Uint8Array {
   return Buffer.concat([Buffer.from(text, "latin1"), rest]);
 }
 
-/** The values of a header, joined as HTTP joins them; "" where there is none. `name` is in lower case. */
+/** The values of a header, joined as HTTP joins them; "" if there is none. `name` is in lower case. */
 export function headerValue(head: Head, name: string): string {
   return head.headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value).join(", ");
 }

@@ -1,6 +1,6 @@
 /**
  * The stack's keys: fixed and well known, so that a script written yesterday works today, and never for anything that
- * others can reach. Only the ES256 pair is made anew at each start.
+ * others can reach. Only the ES256 pair is generated at each start.
  */
 
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from "jose";

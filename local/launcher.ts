@@ -31,12 +31,12 @@ export function watchLauncher(env: Readonly<Record<string, string>>, onGone: () 
   return () => clearInterval(timer);
 }
 
-/** Whether the launcher of `deno task` had gone before anybody looked. */
+/** Whether the launcher of `deno task` had exited before the first check. */
 function isOrphan(launcher: number | undefined): boolean {
   return launcher === INIT && !LAUNCHERS.test(readProc(INIT, "comm"));
 }
 
-/** The parent of a process; undefined where it has gone, or cannot be told. */
+/** The parent of a process; undefined if it has exited, or cannot be determined. */
 function parentOf(pid: number): number | undefined {
   const parent = /^PPid:\s+(\d+)/m.exec(readProc(pid, "status"))?.[1];
   return parent === undefined ? undefined : Number(parent);

@@ -5,7 +5,7 @@ import { readSettings, SettingsError, withDotEnv } from "./settings.ts";
 import { type LocalStack, startLocalStack } from "./stack.ts";
 import { wscatLine } from "./stack_info.ts";
 
-/** Whoever presses Ctrl+C does not wait for the function's own ten seconds. */
+/** Ctrl+C must not wait for the function's own ten seconds. */
 const DEFAULT_DRAIN_MS = "2000";
 /** A second signal that comes later than this ends everything at once. */
 const IMPATIENT_AFTER_MS = 1000;

@@ -13,7 +13,7 @@ const LINGER_MS = 2000;
 export interface RelayOptions {
   /** Reads the beginning of the server's answer: empty, or a rejection, if it ended without one. */
   readAnswer(server: ByteSource): Promise<Uint8Array>;
-  /** What the client is told then. */
+  /** The answer that the client gets then. */
   onSilence(): Promise<Uint8Array>;
 }
 

@@ -35,7 +35,7 @@ const schema = z.object({
   SESSION_STORE: z.string().optional(),
 }).transform(({ LOCAL_WORKERS, SESSION_STORE, ...others }) => ({
   ...others,
-  // In memory a session lives in one worker, and a reconnect that went to another would begin anew.
+  // In memory a session lives in one worker, and a reconnect to another worker would start a new one.
   LOCAL_WORKERS: LOCAL_WORKERS ?? (SESSION_STORE === "memory" ? 1 : 2),
 }));
 

@@ -74,9 +74,9 @@ export interface LocalStack {
   workers(): WorkerStatus[];
   /** Makes a worker of the function `name` rotate or die; see {@linkcode WorkerPool.disturb}. */
   disturb(name: string, action: "beforeunload" | "kill", options?: DisturbOptions): boolean;
-  /** Plays an outage of the database, as whoever uses `/rest/v1` sees it. */
+  /** Simulates an outage of the database, as clients of `/rest/v1` see it. */
   database: DatabaseControl;
-  /** Plays an outage of Realtime, and tells who is connected to it. */
+  /** Simulates an outage of Realtime, and returns its connections. */
   realtime: RealtimeControl;
   /** Signs a token as `POST /__local/token` does. */
   token(request?: TokenRequest): Promise<string>;
@@ -181,7 +181,7 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
   await Promise.all([
     // One that cannot boot has said so in the log.
     ...Array.from(pools.values(), (pool) => pool.start().catch(() => {})),
-    // Sessions are kept there: who connects before it is up would be told to come back.
+    // Sessions are stored there: a client that connects before it is up would be refused.
     env.SESSION_STORE === "memory" ? undefined : running.lite?.port.catch(() => {}),
   ]);
 

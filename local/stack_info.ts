@@ -1,4 +1,4 @@
-/** What the stack tells of itself: to the page, which shows it, and to the terminal. */
+/** Information about the stack, for the page and the terminal. */
 
 /** `GET /playground/stack.json`. */
 export interface StackInfo {

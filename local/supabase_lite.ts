@@ -3,7 +3,7 @@
 import type { LocalKeys } from "./keys.ts";
 import { startThread, type Thread } from "./thread.ts";
 
-/** What the thread is told. */
+/** Messages to the thread. */
 export interface LiteSetup {
   url: string;
   jwtSecret: string;

@@ -1,4 +1,4 @@
-/** The thread that Supabase Lite runs on: told its setup once, answers with its port or with what went wrong. */
+/** The thread that runs Supabase Lite: it gets its setup once, and answers with its port or an error. */
 
 import { App } from "@supabase/lite";
 import { openDatabase } from "./lite_database.ts";
@@ -16,7 +16,7 @@ async function start(setup: LiteSetup): Promise<number> {
       jwt_secret: setup.jwtSecret,
       publishable_key: setup.publishableKey,
       secret_key: setup.secretKey,
-      // There is nobody to read the mail: an account is confirmed as soon as it is made.
+      // No one reads the mail here: an account is confirmed as soon as it is created.
       email: { enable_signup: true, enable_confirmations: false },
     },
   });

@@ -23,7 +23,7 @@ export interface ThreadOptions {
 export function startThread(script: URL, { name, setup }: ThreadOptions): Thread {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const fail = (problem: string): void => reject(new Error(`Cannot reach ${name}: ${problem}`));
-  // Nobody may be waiting when it fails.
+  // There may be no waiter when it fails.
   promise.catch(() => {});
   const thread = new Worker(script, { type: "module" });
   thread.onmessage = ({ data }: MessageEvent<Report>) => {

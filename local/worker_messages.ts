@@ -12,13 +12,13 @@ export const RECORD_SEPARATOR = "\x1e";
 /** Argument of a worker that answers the test hooks. */
 export const TEST_HOOKS = "--test-hooks";
 
-/** Why a worker is told that it will end, in the platform's own words. */
+/** The reasons for a worker's end, in the platform's own words. */
 export const UNLOAD_REASONS = ["cpu", "memory", "wall_clock", "early_drop", "termination"] as const;
 export type UnloadReason = typeof UNLOAD_REASONS[number];
 
 /** What the test hooks want of a worker's live-activity hub. */
 export type ActivityAsk =
-  /** Broadcast these, in order. Whose they are: nobody's in particular unless told. */
+  /** Broadcast these, in order. Without an owner unless one is given. */
   | { action: "emit"; events: readonly Readonly<Record<string, unknown>>[]; userId?: string }
   | { action: "clients" }
   /** Close every watcher, as when the worker ends. */
@@ -46,5 +46,5 @@ export type FromWorker =
   | { type: "listening"; port: number }
   /** Whether no request is open and every `waitUntil` promise is settled. Sent once retired, on each change. */
   | { type: "quiet"; quiet: boolean }
-  /** Who watches; without `watchers` there is no hub, or nobody may ask for it. */
+  /** The watchers; without `watchers` there is no hub, or asking for it is not allowed. */
   | { type: "activity"; id: number; watchers?: WatcherInfo[] };

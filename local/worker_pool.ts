@@ -120,7 +120,7 @@ export class WorkerPool {
   }
 
   /**
-   * Makes a worker rotate, or die: `beforeunload` retires it and tells it `reason`, `kill` ends its process at once.
+   * Makes a worker rotate, or die: `beforeunload` retires it with `reason`, `kill` ends its process at once.
    * Without `number`, the oldest that takes requests. Whether there was such a worker.
    */
   disturb(action: "beforeunload" | "kill", { number, reason = "wall_clock" }: DisturbOptions = {}): boolean {
@@ -165,7 +165,7 @@ export class WorkerPool {
     );
   }
 
-  /** Tells every worker `termination`, and kills what is left after `graceMs` milliseconds. */
+  /** Sends `termination` to every worker, and kills those left after `graceMs` milliseconds. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#restartTimer);
@@ -182,7 +182,7 @@ export class WorkerPool {
       const live = [...this.#workers].filter(({ state }) => state === "live");
       const next = live[this.#turn++ % live.length];
       if (next !== undefined) return next;
-      // Whoever asks does not wait for the restart delay: perhaps the mistake was mended just now.
+      // A request does not wait for the restart delay: the mistake may just have been fixed.
       const booting = [...this.#workers].find(({ state }) => state === "booting") ?? this.#spawn();
       try {
         await booting.process.listening;

@@ -41,7 +41,7 @@ export interface Death {
   signal: Deno.Signal | null;
 }
 
-/** Starts at once; {@linkcode listening} tells when it serves. */
+/** Starts at once; {@linkcode listening} resolves when it serves. */
 export class WorkerProcess {
   readonly #child: Deno.ChildProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
@@ -81,7 +81,7 @@ export class WorkerProcess {
     const stdin = child.stdin.getWriter();
     this.#child = child;
     this.#stdin = stdin;
-    // Who asks for the port handles the failure; nobody may have asked yet.
+    // Callers that ask for the port handle the failure; there may be none yet.
     this.listening.catch(() => {});
     const stdout = readLines(child.stdout, (line) => {
       const at = line.indexOf(RECORD_SEPARATOR);
@@ -106,7 +106,7 @@ export class WorkerProcess {
   }
 
   tell(message: ToWorker): void {
-    // A worker that has gone hears nothing: `ended` says so to whoever cares.
+    // A message to a worker that has exited is lost; `ended` reports the exit.
     this.#stdin.write(new TextEncoder().encode(`${JSON.stringify(message)}\n`)).catch(() => {});
   }
 

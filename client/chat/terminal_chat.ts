@@ -1,4 +1,4 @@
-/** A conversation in lines: what is typed goes in by `line`, what is to be seen comes out by `write`. */
+/** A conversation in lines: typed input goes in by `line`, output comes out by `write`. */
 
 import type { AgentClient } from "../client.ts";
 import { AgentClientError } from "../error.ts";
@@ -74,7 +74,7 @@ export class TerminalChat {
     }
   }
 
-  /** Ctrl-C: stops the answer, or quits where it did so already, or where there is none. */
+  /** Ctrl-C: stops the answer; quits if it is already being stopped, or if there is none. */
   interrupt(): void {
     if (this.#hasInterrupted) return this.#quit(130);
     this.#hasInterrupted = true;

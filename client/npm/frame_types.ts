@@ -80,7 +80,7 @@ function objectOf(schema: Schema, indent: string, left: readonly string[]): stri
     ([name, property]) => {
       const isRequired = required.includes(name);
       const type = typeOf(property, deeper);
-      // A caller may leave it out by writing undefined: she may have set exactOptionalPropertyTypes.
+      // A caller may write undefined to leave it out, also with exactOptionalPropertyTypes.
       return `${comment(property, deeper)}${deeper}${name}${isRequired ? "" : "?"}: ${type}${
         isRequired ? "" : " | undefined"
       };`;

@@ -2,7 +2,7 @@
 
 import type { Tokens } from "./tokens.ts";
 
-/** Of a WebSocket, which in a browser cannot have headers; undefined where there is none. */
+/** Of a WebSocket, which in a browser cannot have headers; undefined if there is none. */
 export function keyOfHandshake(request: Request, tokens: Tokens): string | undefined {
   const { headers, url } = request;
   const key = headers.get("x-api-key") ?? headers.get("apikey") ?? new URL(url).searchParams.get("apikey") ??
@@ -10,7 +10,7 @@ export function keyOfHandshake(request: Request, tokens: Tokens): string | undef
   return key === undefined ? undefined : tokens.forKey(key);
 }
 
-/** Of an HTTP request: a user's token before the key that she came with. */
+/** Of an HTTP request: a user's token before the API key of the same request. */
 export function keyOfRequest(request: Request, tokens: Tokens): string | undefined {
   const { headers, url } = request;
   const key = bearer(headers) ?? headers.get("apikey") ?? headers.get("x-api-key") ??

@@ -28,7 +28,7 @@ export interface ConnectionOptions {
   onEnd(connection: Connection): void;
 }
 
-/** What `stats` tells of a connection. */
+/** A connection in the answer of `stats`. */
 export interface ConnectionStats {
   vsn: "1.0.0" | "2.0.0";
   /** Their topics as supabase-js names them, without `realtime:`. */
@@ -144,7 +144,7 @@ export class Connection implements Outlet {
     this.#reply({ ...frame, joinRef: null }, "error", { reason: "unmatched topic" });
   }
 
-  /** A membership that there was ends before, and is told so after, however the new one goes. */
+  /** An existing membership ends before, and gets its close after, whatever the outcome of the new one. */
   async #join(frame: ClientFrame, former: Channel | undefined): Promise<void> {
     former?.leave();
     this.#channels.delete(frame.topic);

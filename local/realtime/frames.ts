@@ -90,7 +90,7 @@ function decodePush(bytes: Uint8Array<ArrayBuffer>): ClientFrame | undefined {
   if (reader.byte() !== CLIENT_BROADCAST) return undefined;
   const lengths = Array.from({ length: 5 }, () => reader.byte());
   const encoding = reader.byte() === JSON_ENCODING ? "json" : "binary";
-  // The metadata says what the sender wants stored. Nothing is, and nobody else gets to see it.
+  // The metadata says what the sender wants stored. Nothing is stored, and no other client sees it.
   const [joinRef, ref, topic, event, metadata] = lengths.map((length) => reader.text(length));
   if (joinRef === undefined || ref === undefined || topic === undefined || event === undefined) {
     return undefined;

@@ -11,7 +11,7 @@ import { handshakeWords } from "./words.ts";
 export interface Handshake {
   context: Context;
   connections: Set<Connection>;
-  /** Aborts when the server stops: nobody waits any longer. */
+  /** Aborts when the server stops, which ends all waits. */
   stopped: AbortSignal;
 }
 

@@ -63,7 +63,7 @@ async function publish(request: Request, decoded: Decoded, context: Context): Pr
     return Response.json({ message: "You have exceeded your rate limit" }, { status: 429, headers });
   }
   for (const { room, broadcast } of decoded.messages) {
-    // Whoever may not write is not told so.
+    // As in Realtime, a caller without the right to write gets no error.
     if (room.private && !policy({ topic: room.topic, claims: verdict.claims, action: "write" })) continue;
     hub.publish(room, broadcast);
   }
@@ -73,7 +73,7 @@ async function publish(request: Request, decoded: Decoded, context: Context): Pr
 /** Undefined where it is longer than `bodyBytes`. */
 async function readBody(request: Request, bodyBytes: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
   if (isOver(Number(request.headers.get("content-length") ?? 0), bodyBytes)) return undefined;
-  // Of a request that was cut off there is none, and nobody who hears the answer.
+  // A request that was cut off has no body, and no client is there for the answer.
   const body = new Uint8Array(await request.arrayBuffer().catch(() => new ArrayBuffer(0)));
   return isOver(body.length, bodyBytes) ? undefined : body;
 }

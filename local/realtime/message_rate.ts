@@ -8,7 +8,7 @@ import type { Clock } from "../../supabase/functions/_shared/ports.ts";
 
 const TICK_MS = 5000;
 const TICKS = 12;
-/** After so long without a message it begins anew. */
+/** The count restarts after this time without a message. */
 const IDLE_TICKS = 60;
 
 export class MessageRate {

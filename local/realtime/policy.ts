@@ -19,5 +19,5 @@ export function withRelayClosed(policy: Policy): Policy {
   return (access) => (!access.topic.startsWith(RELAY_PREFIX) || serviceRoleOnly(access)) && policy(access);
 }
 
-/** What holds in a project without a policy of its own: the service role passes row level security, nobody else does. */
+/** The rule in a project without a policy of its own: only the service role passes row level security. */
 export const serviceRoleOnly: Policy = ({ claims }) => claims.role === "service_role";

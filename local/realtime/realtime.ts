@@ -21,7 +21,7 @@ const STOP_GRACE_MS = 1000;
 export interface RealtimeStats {
   /** Whether connections are refused. */
   paused: boolean;
-  /** Broadcasts taken since the start, whether anybody listened or not. */
+  /** Broadcasts accepted since the start, with or without listeners. */
   published: number;
   /** Posts refused and channels closed since the start, as there were too many messages. */
   refused: number;
@@ -46,7 +46,7 @@ export interface RealtimeControl {
 export interface Realtime extends RealtimeControl {
   /** Answers a request whose path begins with `/realtime/v1/`. */
   handle(request: Request): Promise<Response>;
-  /** Aborts at the next cut: whoever relays connections cuts them off then, so that nobody hears a goodbye. */
+  /** Aborts at the next cut: relayed connections are cut off then, so that no client gets a close frame. */
   readonly cutSignal: AbortSignal;
   /** Closes everything, timers too. Resolves when every connection has ended, or had a second to do so. */
   stop(): Promise<void>;

@@ -1,4 +1,4 @@
-/** What can be set about the local Realtime, and what it is like unless told otherwise: as a real project is. */
+/** The settings of the local Realtime. The defaults are those of a real project. */
 
 import type { Clock } from "../../supabase/functions/_shared/ports.ts";
 import type { SigningKey } from "../keys.ts";
@@ -35,7 +35,7 @@ export interface RealtimeDelays {
 export interface RealtimeKeys {
   publishableKey: string;
   secretKey: string;
-  /** The JWTs that the platform's gateway puts in the place of those two. */
+  /** The JWTs that the platform's gateway substitutes for these two keys. */
   anonKey: string;
   serviceRoleKey: string;
   /** Verifies HS256 tokens. */
@@ -56,7 +56,7 @@ export interface RealtimeOptions {
   delays?: Partial<RealtimeDelays>;
   /** Default: the system's. */
   clock?: Clock;
-  /** A mistake of ours, or of the policy, which has cost one connection. Default: nobody hears of it. */
+  /** A mistake of ours, or of the policy, which has cost one connection. Default: ignored. */
   onError?(error: unknown): void;
 }
 

@@ -136,7 +136,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     const now = Date.now();
     const report = { ...NO_USE, key, frames: 15, framesSince: now, tokens: 100, connections: 3 };
     const standing = async (store = ann, more: Partial<typeof report> = {}): Promise<unknown> => {
-      const settled = (await store.settle([{ ...NO_USE, key, connections: 3, ...more }])).get(key);
+      const settled = (await store.report([{ ...NO_USE, key, connections: 3, ...more }])).get(key);
       assert.ok(settled !== undefined);
       const { day: _, ...rest } = settled;
       return { ...rest, framesLeft: Math.floor(settled.framesLeft) };
@@ -165,8 +165,8 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     });
     await advanceDatabase(server, 24 * HOUR_MS);
     assert.deepEqual(await standing(ann, { tokens: 7 }), { framesLeft: 20, tokensToday: 7, connections: 3 });
-    assert.deepEqual(await ann.settle([]), new Map());
-    const many = await Promise.all(Array.from({ length: 5 }, () => ann.settle([{ ...report, tokens: 1 }])));
+    assert.deepEqual(await ann.report([]), new Map());
+    const many = await Promise.all(Array.from({ length: 5 }, () => ann.report([{ ...report, tokens: 1 }])));
     assert.deepEqual(many.map((settled) => settled.get(key)?.tokensToday), [8, 9, 10, 11, 12]);
   });
 
@@ -176,7 +176,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     const key = `user:${crypto.randomUUID()}`;
     const left = async (store: typeof ann, frames: number, agoMs: number): Promise<number> => {
       const report = { ...NO_USE, key, frames, framesSince: Date.now() - agoMs };
-      const { framesLeft = NaN } = (await store.settle([report])).get(key) ?? {};
+      const { framesLeft = NaN } = (await store.report([report])).get(key) ?? {};
       return Math.round(framesLeft * 2) / 2;
     };
     assert.equal(await left(ann, 20, 3000), 3, "refilled since they were taken");
@@ -191,7 +191,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     const key = `user:${crypto.randomUUID()}`;
     const { day: today } = NO_USE;
     const settled = async (store: typeof ann, tokens: number, day: number): Promise<unknown> => {
-      const { tokensToday, day: told } = (await store.settle([{ ...NO_USE, key, tokens, day }])).get(key) ??
+      const { tokensToday, day: told } = (await store.report([{ ...NO_USE, key, tokens, day }])).get(key) ??
         {};
       return [tokensToday, told];
     };
@@ -222,7 +222,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     await server.sql("truncate public.agent_sessions cascade");
     const [old, left, live] = [await open(server), await open(server), await open(server)];
     const key = `user:${old.userId}`;
-    await store.settle([{ ...NO_USE, key, frames: 1, tokens: 1, connections: 1 }]);
+    await store.report([{ ...NO_USE, key, frames: 1, tokens: 1, connections: 1 }]);
     const sent = delivery({ kind: "session", sessionId: old.sessionId });
     await store.deliver(sent);
     await store.commit(old.sessionId, { events: [query("1")] });

@@ -2,7 +2,7 @@
  * What can go wrong, by a stable code that a client may act on.
  *
  * The message of an {@linkcode AgentError} is written for the client: our own words, never a provider's body, a
- * token or a key. What really happened is in `cause`, for the log.
+ * token or a key. The underlying error is in `cause`, for the log.
  */
 
 /** Codes of `error` frames and of problem bodies. docs/PROTOCOL.md says when each is sent. */

@@ -1,5 +1,5 @@
 /**
- * Something that is loaded when it is first needed. What checks incoming frames takes a cold worker more CPU than all
+ * A value that is loaded when it is first needed. The schemas for incoming frames take a cold worker more CPU than all
  * that it does before its first frame (docs/decisions/0031).
  */
 export class OnDemand<T> {
@@ -43,7 +43,7 @@ export class OnDemand<T> {
 
   /**
    * Hands it to `take`: at once where it is there, else as soon as it is, in the order of the calls. Where it cannot be
-   * loaded, or `maxWaiting` wait already, `fail` is told why. Neither may throw.
+   * loaded, or `maxWaiting` wait already, `fail` gets the error. Neither may throw.
    */
   use(take: (loaded: T) => void, fail: (error: unknown) => void): void {
     if (this.#loaded !== undefined) return take(this.#loaded.value);

@@ -27,7 +27,7 @@ export interface Clock {
   after(delayMs: number, task: () => void): CancelTimer;
 }
 
-/** Randomness, in the two forms it is needed in. */
+/** Random values. */
 export interface Ids {
   /** A random UUID (version 4). */
   uuid(): string;
@@ -73,12 +73,12 @@ export interface VerifiedUser {
   appMetadata?: Readonly<Record<string, unknown>>;
 }
 
-/** Tells who a token belongs to. */
+/** Verifies access tokens. */
 export interface IdentityVerifier {
   /**
-   * Checks a user's access token: signature, algorithm, `iss`, `exp`, `nbf`, `aud`. What costs a request is limited by the
-   * caller's `address`. Rejects with an {@linkcode AgentError}: `unauthorized` for a token that is no good; `store_unavailable`
-   * (retryable) where the keys could not be had, `rate_limited` (retryable) over the limit.
+   * Checks a user's access token: signature, algorithm, `iss`, `exp`, `nbf`, `aud`. Checks that cost a request are limited by the
+   * caller's `address`. Rejects with an {@linkcode AgentError}: `unauthorized` for an invalid token; `store_unavailable`
+   * (retryable) if the keys could not be fetched, `rate_limited` (retryable) over the limit.
    */
   verify(token: string, address?: string): Promise<VerifiedUser>;
 }
@@ -89,7 +89,7 @@ export interface ModelMessage {
   content: string;
 }
 
-/** What the model is asked. */
+/** A request to the model. */
 export interface ModelRequest {
   messages: readonly ModelMessage[];
   /** The wanted model first, then the ones to fall back to. Never empty. */
@@ -107,14 +107,14 @@ export interface ModelReply {
   usage?: Usage;
 }
 
-/** How a reply is received, and given up. */
+/** Receives a reply, and aborts it. */
 export interface ReplyOptions {
   /** Called with each piece of text as it arrives, several tokens at once where the provider sends them so. */
   onText(text: string): void;
   signal: AbortSignal;
 }
 
-/** Whoever writes the answers. */
+/** A language model. */
 export interface LanguageModel {
   /**
    * Streams one reply. Rejects with an {@linkcode AgentError} with a `model_…` code, or with the signal's reason once
@@ -123,7 +123,7 @@ export interface LanguageModel {
   reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply>;
 }
 
-/** Whose a session is: a signed-in user's, or that of whoever holds the resume token with this SHA-256. */
+/** The owner of a session: a signed-in user, or the holder of the resume token with this SHA-256. */
 export type SessionOwner =
   | { kind: "user"; userId: string }
   | { kind: "anonymous"; tokenHash: string };
@@ -136,26 +136,26 @@ export interface SessionRecord {
   createdAt: number;
 }
 
-/** What is known of a session when it is opened. */
+/** A session's state when it is opened. */
 export interface StoredSession {
   record: SessionRecord;
   /** The end of its log: the newest events, as many as were asked for. */
   tail: LogPage;
-  /** Accepted and without their end yet, oldest first. */
+  /** Accepted turns without a terminal event, oldest first. */
   openTurns: readonly OpenTurn[];
-  /** What `configure` set. */
+  /** The options set by `configure`. */
   defaults: QueryOptions;
   /** Comments of `modify` feedback that came after the newest query, oldest first. */
   notes: readonly string[];
 }
 
-/** Which sessions there are, and whose. All methods reject with `store_unavailable` where the store is out of reach. */
+/** The sessions and their owners. All methods reject with `store_unavailable` if the store cannot be reached. */
 export interface SessionStore {
-  /** Where it rejects there is no half-made session. */
+  /** Atomic: if it rejects, there is no partly created session. */
   create(record: SessionRecord): Promise<void>;
   /**
-   * The session with the newest `tail` events, if it exists and one of `claims` owns it. An unknown session, an
-   * expired one and another's are all `undefined`, with nothing to tell them apart by.
+   * The session with the newest `tail` events, if it exists and one of `claims` owns it. For an unknown session, an
+   * expired one and another owner's the answer is the same `undefined`.
    */
   find(
     sessionId: string,
@@ -164,7 +164,7 @@ export interface SessionStore {
   ): Promise<StoredSession | undefined>;
   /** The newest sessions of a user first. */
   list(userId: string, options: ListOptions): Promise<readonly SessionRecord[]>;
-  /** Forgets a session with its log. Forgetting an unknown one does nothing. */
+  /** Deletes a session with its log. Deleting an unknown one does nothing. */
   remove(sessionId: string): Promise<void>;
 }
 
@@ -179,7 +179,7 @@ export interface ListOptions {
 /** Events `from` … in order, as far as the page goes. */
 export interface LogPage {
   events: readonly LogEvent[];
-  /** The oldest `seq` still kept; `lastSeq + 1` where nothing is. */
+  /** The oldest `seq` still kept; `lastSeq + 1` if none is. */
   oldestSeq: number;
   /** The newest `seq` there is; 0 before the first event. */
   lastSeq: number;
@@ -195,39 +195,39 @@ export interface LogRange {
 }
 
 /**
- * Who runs the turns of a session: one worker at a time, for as long as it renews its lease. Each change of hands gives
- * the next epoch, and what is written under an old one is refused.
+ * The right to run the turns of a session: one worker holds it at a time, for as long as it renews the lease. Each change of
+ * holder gives the next epoch (a fencing token): writes under an old epoch are refused.
  */
 export interface Lease {
   /** 0 before the first claim. */
   epoch: number;
   holder: "self" | "other" | "nobody";
-  /** Milliseconds until another worker may claim it; 0 where nobody holds it. */
+  /** Milliseconds until another worker may claim it; 0 if it is free. */
   leftMs: number;
 }
 
 /** A turn that was accepted and has no terminal event yet. */
 export interface OpenTurn {
   query: QueryEvent & Logged;
-  /** How many times somebody began to run it; 0 while it waits. */
+  /** How many times a worker started to run it; 0 while it waits. */
   starts: number;
   /** The answer so far, as of the newest checkpoint. */
   partial: string;
-  /** Set where somebody asked for it to be stopped. */
+  /** Set if a client has asked to stop it. */
   stopped: CancelledEvent["reason"] | undefined;
 }
 
-/** Which open turns somebody wants stopped, and why: for the worker that runs them. */
+/** A request to stop open turns, for the worker that runs them. */
 export interface StopRequest {
   /** The running one, those that wait, all, or that of one query. */
   which: "running" | "waiting" | "all" | { queryId: string };
   reason: CancelledEvent["reason"];
 }
 
-/** The next piece of a running answer, kept for whoever may have to go on with it. */
+/** The next piece of a running answer, kept for a worker that may take the turn over. */
 export interface Checkpoint {
   turnId: string;
-  /** 1, 2, 3 … for each run of a turn: piece 1 replaces all that there is, the others follow. */
+  /** 1, 2, 3 … for each run of a turn: piece 1 replaces all earlier text, the others are appended. */
   number: number;
   /** Well-formed: a surrogate pair is never split between two pieces. */
   text: string;
@@ -306,7 +306,7 @@ export interface CommittedByGuest extends AnyCommitted {
   openTurns?: never;
 }
 
-/** What somebody thinks of a turn. */
+/** A user's feedback on a turn. */
 export interface Feedback {
   /** The client's key for this piece of feedback: a repeat changes nothing. */
   id: string;
@@ -318,29 +318,29 @@ export interface Feedback {
 
 /**
  * The durable events of every session, and who may end its turns. All methods reject with `store_unavailable`
- * (retryable) where the store is out of reach, and with `unknown_session` where the session is no more.
+ * (retryable) if the store cannot be reached, and with `unknown_session` if the session no longer exists.
  */
 export interface EventLog {
   /**
-   * `seq` is given here: 1, 2, 3 … without holes, by all workers together. Writes of one worker to one session take
-   * effect in the order they were made, and are answered in that order. Rejects with `lease_lost`, `busy`; then nothing was
-   * written. After `store_unavailable` it is not known whether something was.
+   * Assigns `seq`: 1, 2, 3 … without gaps, across all workers. Writes of one worker to one session take
+   * effect in the order they were made, and are answered in that order. Rejects with `lease_lost` or `busy`: nothing was
+   * written. After `store_unavailable` the write is in doubt.
    */
   commit(sessionId: string, write: LogWrite): Promise<Committed>;
   read(sessionId: string, range: LogRange): Promise<LogPage>;
   /** The newest `seq` of each session that still exists. */
   heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>>;
-  /** Rejects with `unknown_turn` where the session has no such turn. */
+  /** Rejects with `unknown_turn` if the session has no such turn. */
   recordFeedback(sessionId: string, feedback: Feedback): Promise<{ repeated: boolean }>;
 }
 
-/** What one user (or address) did here since the last report. */
+/** The usage of one user (or address) at this worker since the last report. */
 export interface UseReport {
   /** Such as `user:<id>`. */
   key: string;
   /** Frames since the last report. */
   frames: number;
-  /** When the first of them was taken, in milliseconds since the epoch. Where there are none, any time. */
+  /** When the first of these frames was counted, in milliseconds since the epoch. Any time if there are none. */
   framesSince: number;
   /** Tokens of the model that were used on `day` since the last report. */
   tokens: number;
@@ -350,8 +350,8 @@ export interface UseReport {
   connections: number;
 }
 
-/** What one user did at all workers together. */
-export interface Standing {
+/** The usage of one key at all workers together. */
+export interface QuotaUsage {
   /** Frames left in the bucket; below 0 where the workers together let more through. */
   framesLeft: number;
   /** Used on `day`. */
@@ -361,40 +361,40 @@ export interface Standing {
   connections: number;
 }
 
-/** The accounts of what users do, kept over all workers. Approximate: a worker lets through what it has not reported. */
+/** Counts usage across all workers. Approximate: it does not include what a worker has not reported yet. */
 export interface UseLedger {
-  /** Books the reports, each once, and answers with the standing of each key. Rejects with `store_unavailable`. */
-  settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>>;
+  /** Books the reports, each once, and answers with the usage of each key. Rejects with `store_unavailable`. */
+  report(reports: readonly UseReport[]): Promise<ReadonlyMap<string, QuotaUsage>>;
 }
 
-/** A notification to be kept, and for whom. */
+/** A notification to store, and its recipient. */
 export interface DeliveryRequest {
   /** Unique in the project for 24 hours. */
   id: string;
-  /** The same for the same content and target: whether a repeated `id` is a repeat is told by it. */
+  /** Equal for equal content and target. Decides whether a repeated `id` is a repeat or a conflict. */
   fingerprint: string;
-  /** The user who sends it, who may reach only her own sessions; undefined where the project itself does. */
+  /** The user who sends it, who may reach only their own sessions; undefined if the project itself sends it. */
   caller: string | undefined;
-  /** `nobody`: what is kept nowhere, such as a broadcast. Only its `id` is. */
+  /** `nobody`: a notification that is not stored, such as a broadcast. Only its `id` is. */
   target: { kind: "session"; sessionId: string } | { kind: "user"; userId: string } | { kind: "nobody" };
   /** What is appended to the log of each session; undefined for `nobody`. */
   notification: NotificationEvent | undefined;
 }
 
-/** Where a notification has been kept. */
+/** Where a notification has been stored. */
 export interface Delivered {
-  /** Sorted by their ids, with the `seq` that it has in each. */
+  /** Sorted by session id, each with the notification's `seq`. */
   sessions: readonly { sessionId: string; seq: number }[];
-  /** Whether it was sent before with the same content: then nothing was done, and the sessions are those of that time. */
+  /** Whether this is a repeat of an earlier request. If so, nothing was done, and the sessions are those of the first one. */
   repeated: boolean;
 }
 
-/** Puts notifications into the logs of sessions, whichever worker holds them. */
+/** Appends notifications to the logs of sessions, whichever worker holds them. */
 export interface NotificationStore {
   /**
    * Appends to the log of a session, or of the sessions of a user that have not expired (at most 100, the ones used last):
-   * to all of them or to none. Rejects with `unknown_session` (also for another's, where there is a caller), `forbidden`
-   * (another user, or nobody, by a caller), `id_conflict` (other content within 24 hours); with `store_unavailable`, after
+   * to all of them or to none. Rejects with `unknown_session` (also for another user's, if there is a caller), `forbidden`
+   * (another user, or `nobody`, by a caller), `id_conflict` (other content within 24 hours); with `store_unavailable`, after
    * which the same request may be made again.
    */
   deliver(request: DeliveryRequest): Promise<Delivered>;
@@ -404,54 +404,54 @@ export interface NotificationStore {
 export interface RelayMessage {
   /** Its name. `relay_batch` is taken. */
   event: string;
-  /** An object that JSON can hold, and that is not changed any more. On arrival it is not checked yet. */
+  /** A JSON object that is not changed any more. Not validated on arrival. */
   payload: unknown;
 }
 
 /**
- * How listening stands: every topic that somebody listens to is joined; not yet, or not any more; nobody listens.
+ * The state of listening. `ok`: every topic with listeners is joined; `connecting`: not yet, or not any more; `idle`: none.
  * Sending does not depend on it.
  */
 export type RelayStatus = "ok" | "connecting" | "idle";
 
 /**
- * Carries messages between the workers of a project: best effort, and nothing after the fact. Within a topic a message
+ * Carries messages between the workers of a project: best effort, without replay. Within a topic a message
  * comes after those that `publish` had resolved for when it was called; else in any order.
  */
 export interface Relay {
-  /** For `/health`, and for telling callers the truth. */
+  /** For `/health`, and for honest answers to callers. */
   readonly status: RelayStatus;
   /**
-   * Joins a topic for as long as anyone listens to it, and hands on what anyone publishes there, this worker too.
-   * Answers what ends this listener; ending it again does nothing. Never throws; a closed relay does nothing.
+   * Joins a topic for as long as it has listeners, and delivers all messages published there, those of this worker too.
+   * Returns a function that removes this listener; calling it again does nothing. Never throws; a closed relay does nothing.
    */
   subscribe(topic: string, listener: RelayListener): () => void;
   /**
-   * Resolves when the message was taken: whether it arrives, nobody knows. Rejects with an {@linkcode AgentError}
-   * `relay_unavailable` (retryable) where it was not, or no answer came; with `message_too_large` above 250,000 bytes; with
-   * a `TypeError` where the payload is no object.
+   * Resolves when the message was accepted, which does not prove delivery. Rejects with an {@linkcode AgentError}
+   * `relay_unavailable` (retryable) if it was not, or no answer came; with `message_too_large` above 250,000 bytes; with
+   * a `TypeError` if the payload is not an object.
    */
   publish(topic: string, message: RelayMessage): Promise<void>;
-  /** Leaves everything, and resolves when what was being sent has been, or has failed. */
+  /** Leaves all topics, and resolves when the messages under way have been sent or have failed. */
   close(): Promise<void>;
 }
 
-/** What the relay's server says of the message rate of the whole project, beside an answer or with a refusal. */
+/** The message rate of the whole project as the relay's server reports it, with an answer or a refusal. */
 export interface RelayPressure {
-  /** Whether it took nothing, or closed channels, because there are too many messages. */
+  /** Whether it refused the message, or closed channels, because there are too many messages. */
   isRefused: boolean;
-  /** How long it asks to be left alone, in milliseconds. */
+  /** How long it asks clients to wait, in milliseconds. */
   retryAfterMs?: number;
   /** Messages a second, on its own average, and how many there may be. */
   rate?: { perSecond: number; limit: number };
 }
 
-/** Who listens to a topic. Neither function may throw. */
+/** A listener of a topic. Neither function may throw. */
 export interface RelayListener {
   onMessage(message: RelayMessage): void;
   /**
    * Messages may have been missed until now: the topic has just been joined, for the first time since this listener came
-   * or again after trouble. A listener of a topic that is joined already has missed nothing.
+   * or again after a failure. A listener of a topic that is already joined has missed nothing.
    */
   onGap?(): void;
 }

@@ -3,13 +3,13 @@
 import { AgentError } from "./errors.ts";
 import type { Clock, Log } from "./ports.ts";
 
-/** How soon to try again where the migration is missing: somebody has to apply it. */
+/** How soon to try again where the migration is missing: an operator has to apply it. */
 const RETRY_AFTER_MS = 30_000;
 /** Between the first two looks: the REST API may just be loading what the database has. */
 export const SECOND_LOOK_MS = 500;
 /** In memory, so often at most a new session makes the worker look again. */
 export const LOOK_AGAIN_MS = 5000;
-/** A migration that was missing for so long is taken to be missing, and not unknown to a schema cache alone. */
+/** After this time the migration really is missing, and not only unknown to a stale schema cache. */
 export const SETTLED_AFTER_MS = 10_000;
 /** When to come back meanwhile. */
 const UNSETTLED_RETRY_MS = 1000;
@@ -61,7 +61,7 @@ export class StoreChoice<Durable extends Probed> {
     return name === "durable" ? "postgres" : "memory";
   }
 
-  /** The durable store as far as is known; undefined where there is none. */
+  /** The durable store as last checked; undefined if there is none. */
   get durable(): Durable | undefined {
     return this.#choice.name === "durable" ? this.#choice.durable : undefined;
   }
@@ -82,7 +82,7 @@ export class StoreChoice<Durable extends Probed> {
     return this.durable;
   }
 
-  /** The same, but asks again now, and rejects where nobody answers: for what the durable store may have. */
+  /** The same, but asks again now, and rejects if the database does not answer: for data that the durable store may have. */
   async chooseNow(): Promise<Durable | undefined> {
     const { name } = this.#choice;
     if (name === "unknown" || name === "missing") await this.#look();

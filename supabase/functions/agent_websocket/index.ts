@@ -18,7 +18,7 @@ import type { Upgraded } from "../_shared/http/upgrade.ts";
 import { Metrics } from "../_shared/metrics.ts";
 import { Inbox } from "../_shared/notify/inbox.ts";
 import { SessionCalls } from "../_shared/notify/session_calls.ts";
-import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
+import { DISABLED_RELAY } from "../_shared/notify/disabled_relay.ts";
 import { onWorkerEnding, workerLifetime } from "../_shared/platform/edge_lifetime.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
 import { wrapSocket } from "../_shared/platform/web_socket.ts";
@@ -30,29 +30,29 @@ import { MemoryStore } from "../_shared/session/memory_store.ts";
 import type { SessionDeps, SessionSettings } from "../_shared/session/session_options.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
 import { LiveActivity } from "./live_activity.ts";
-import { createModel, createReaders } from "./loaded_later.ts";
-import { createDurable, createIdentityPolicy, createRelay, type Surroundings } from "./project.ts";
+import { createModel, createReaders } from "./lazy_modules.ts";
+import { createDurable, createIdentityPolicy, createRelay, type RuntimeDeps } from "./project.ts";
 
 Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject()), jsonLog()), jsonLog));
 
 function compose(config: Config, log: Log): Handler {
   const clock = systemClock();
   const ids = systemIds();
-  const around: Surroundings = { clock, ids, log, workerId: ids.uuid() };
+  const deps: RuntimeDeps = { clock, ids, log, workerId: ids.uuid() };
   const metrics = new Metrics();
   const lifetime = workerLifetime();
-  const durable = createDurable(config, around);
+  const durable = createDurable(config, deps);
   const memory = new MemoryBudget(config.MAX_MEMORY_BYTES);
   const choice = new StoreChoice({ mode: config.SESSION_STORE, clock, log, durable });
   const store = new ChosenStore({
     choice,
     memory: new MemoryStore({ clock, maxEvents: config.MAX_EVENTS, memory }),
   });
-  const relay = createRelay(config, { ...around, metrics });
+  const relay = createRelay(config, { ...deps, metrics });
   const readers = createReaders();
   const isShared = (): boolean => choice.durable !== undefined;
   const live = new LiveActivity(config, {
-    ...around,
+    ...deps,
     metrics,
     relay,
     readers,
@@ -60,7 +60,7 @@ function compose(config: Config, log: Log): Handler {
     onWatched: (isWatched) => inbox.watched(isWatched),
   });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
-  const calls = new SessionCalls({ relay, topicOf, from: around.workerId, isNeeded: isShared });
+  const calls = new SessionCalls({ relay, topicOf, from: deps.workerId, isNeeded: isShared });
   const limiter = new RateLimiter(clock, {
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     burst: config.RATE_LIMIT_BURST,
@@ -87,7 +87,7 @@ function compose(config: Config, log: Log): Handler {
     lifetime,
     activity: live.reporter,
     eventLog: store,
-    model: createModel(config, around),
+    model: createModel(config, deps),
     budget,
     checkpointMs: config.CHECKPOINT_INTERVAL_MS,
     leaseMs: config.TURN_LEASE_MS,
@@ -103,7 +103,7 @@ function compose(config: Config, log: Log): Handler {
     log,
     topicOf,
     everyoneTopic: EVERYONE_TOPIC,
-    self: around.workerId,
+    self: deps.workerId,
     sinks: {
       toSession: (sessionId, notification) => server.notices.toSession(sessionId, notification),
       toUser: (userId, notification) => server.notices.toUser(userId, notification),
@@ -185,7 +185,7 @@ function compose(config: Config, log: Log): Handler {
     clock,
     metrics,
     memory,
-    relay: config.RELAY === "off" ? SWITCHED_OFF : relay,
+    relay: config.RELAY === "off" ? DISABLED_RELAY : relay,
     store: choice,
     isDraining: () => server.isDraining,
     allowedOrigins: config.ALLOWED_ORIGINS,
@@ -213,7 +213,7 @@ function sessionSettings(config: Config): SessionSettings {
   };
 }
 
-/** What the welcome tells. */
+/** The limits in the `welcome` frame. */
 function toldLimits(config: Config): Record<string, number> {
   return {
     max_message_bytes: config.MAX_MESSAGE_BYTES,

@@ -1,5 +1,5 @@
 /**
- * What the agent tells of itself, to those who watch it here and at other workers. Until somebody does, nothing that
+ * The agent's live activity, for watchers at this worker and at others. Until there is a watcher, no module that
  * shows it is loaded.
  */
 
@@ -14,7 +14,7 @@ import type { ActivityEvent } from "../_shared/protocol/activity_events.ts";
 import { RELAY_MESSAGES } from "../_shared/protocol/topics.ts";
 import type { WatchedActivity, WatchedActivityDeps } from "./watched_activity.ts";
 
-/** Events, and messages of the relay, that wait while what shows them is loaded; what is over it is dropped. */
+/** Events, and messages of the relay, that wait while the hub is loaded. More are dropped. */
 const MAX_WAITING = 1000;
 
 export interface LiveActivityDeps extends WatchedActivityDeps {
@@ -23,7 +23,7 @@ export interface LiveActivityDeps extends WatchedActivityDeps {
 }
 
 export class LiveActivity implements ActivitySink {
-  /** What the agent tells goes in here. */
+  /** Takes the agent's reports. */
   readonly reporter: AgentActivity;
   readonly #log: Log;
   /** Undefined where there are no other workers. */
@@ -42,7 +42,7 @@ export class LiveActivity implements ActivitySink {
     }, { maxWaiting: MAX_WAITING });
   }
 
-  /** Whether somebody watches here, or is about to, or may at another worker. */
+  /** Whether there is a watcher here, or one is connecting, or another worker may have one. */
   get isWatched(): boolean {
     const isWatchedHere = this.#load.loaded?.hub.isWatched ?? this.#load.isWanted;
     return isWatchedHere || (this.#relayed?.mayBeWatched ?? false);
@@ -50,11 +50,11 @@ export class LiveActivity implements ActivitySink {
 
   broadcast(event: ActivityEvent, owner?: EventOwner): void {
     this.#relayed?.broadcast(event, owner);
-    // Nobody watches here before it is on its way.
+    // Until loading has begun there is no watcher here.
     if (this.#load.isWanted) this.#load.use(({ hub }) => hub.broadcast(event, owner), () => {});
   }
 
-  /** This worker is about to hear what others tell, and hears it from now on. */
+  /** This worker is about to join the topic of all workers. */
   joining(): void {
     this.#relayed?.joining();
   }
@@ -88,7 +88,7 @@ export class LiveActivity implements ActivitySink {
     );
   }
 
-  /** Where somebody who watches is taken. */
+  /** The hub that admits watchers. Loads it first if needed. */
   async hub(): Promise<ActivityHub> {
     return (await this.#load.get()).hub;
   }

@@ -1,4 +1,4 @@
-/** What a Supabase project has for the agent: the database, Realtime, and the accounts of its users. */
+/** The services of the Supabase project: the database, Realtime, and Auth. */
 
 import type { Config } from "../_shared/config.ts";
 import type { IdentityPolicy } from "../_shared/guard/identity.ts";
@@ -12,18 +12,18 @@ import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import type { Clock, Ids, Log } from "../_shared/ports.ts";
 
-/** What everything of this worker is made with. */
-export interface Surroundings {
+/** Dependencies that all parts of this worker share. */
+export interface RuntimeDeps {
   clock: Clock;
   ids: Ids;
   log: Log;
   workerId: string;
 }
 
-/** The project's database; undefined where there is no project, or memory is wanted. */
+/** The project's database; undefined without a project, or with `SESSION_STORE=memory`. */
 export function createDurable(
   config: Config,
-  { clock, ids, workerId }: Surroundings,
+  { clock, ids, workerId }: RuntimeDeps,
 ): PostgresStore | undefined {
   const { SESSION_STORE: mode, project } = config;
   if (mode === "memory" || project === undefined) return undefined;
@@ -38,10 +38,10 @@ export function createDurable(
   });
 }
 
-/** Supabase Realtime where there is a project and it is wanted; otherwise nobody is to be reached but this worker. */
+/** Supabase Realtime if there is a project and the setting allows it; otherwise a relay within this worker. */
 export function createRelay(
   config: Config,
-  { clock, log, metrics }: Surroundings & { metrics: Metrics },
+  { clock, log, metrics }: RuntimeDeps & { metrics: Metrics },
 ): BatchingRelay {
   const { RELAY: mode, RELAY_MESSAGES_PER_SECOND: perSecond, project, secretKeys } = config;
   if (mode === "off" || project === undefined) {

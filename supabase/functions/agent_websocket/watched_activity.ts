@@ -1,4 +1,4 @@
-/** Puts together what shows activity to those who watch it here. */
+/** Builds the parts that show activity to watchers at this worker. */
 
 import { ActivityHub } from "../_shared/activity/activity_hub.ts";
 import type { AgentActivity } from "../_shared/activity/agent_activity.ts";
@@ -8,7 +8,7 @@ import type { ActivitySink } from "../_shared/activity/reporter.ts";
 import type { Config } from "../_shared/config.ts";
 import type { Metrics } from "../_shared/metrics.ts";
 import type { Clock, Ids, Log } from "../_shared/ports.ts";
-import type { Readers } from "./loaded_later.ts";
+import type { Readers } from "./lazy_modules.ts";
 
 export interface WatchedActivityDeps {
   clock: Clock;
@@ -24,19 +24,19 @@ export interface WatchedActivityDeps {
 
 export interface WatchedActivity {
   hub: ActivityHub;
-  /** Shows what another worker, or a function, has told over the relay. */
+  /** Shows an event that came over the relay from another worker or a function. */
   show(payload: unknown): void;
 }
 
 export interface WatchedActivityParts {
   deps: WatchedActivityDeps;
   reporter: AgentActivity;
-  /** Where what is measured is told. */
+  /** Takes the measurements. */
   sink: ActivitySink;
   relayed: RelayedActivity | undefined;
 }
 
-/** Measures and tells for as long as anybody watches. */
+/** Measures and reports while there are watchers. */
 export function createWatchedActivity(
   config: Config,
   { deps, reporter, sink, relayed }: WatchedActivityParts,
@@ -60,7 +60,7 @@ export function createWatchedActivity(
     sink,
     read: (): LoadReading => ({ ...count(), commitsPerSecond: commits.perSecond() }),
   });
-  // Nobody can watch before the first one does: that is when the worker's start is told.
+  // There is no watcher before the first one, so the worker's start is reported to that one.
   let isAnnounced = false;
   hub.whileWatched(() => {
     if (!isAnnounced) reporter.system("startup", { status: "ok" });

@@ -1,5 +1,5 @@
 /**
- * `notify_websocket`: the composition root. Other functions post here what connected clients are to be told.
+ * `notify_websocket`: the composition root. Other functions post notifications for connected clients here.
  *
  * Nothing happens on import but `Deno.serve`; the environment is read at the first request.
  */
@@ -13,7 +13,7 @@ import type { BatchingRelay } from "../_shared/notify/batching_relay.ts";
 import { Notifier } from "../_shared/notify/notifier.ts";
 import { overPublicCarrier } from "../_shared/notify/public_carrier.ts";
 import { SessionCalls } from "../_shared/notify/session_calls.ts";
-import { SWITCHED_OFF } from "../_shared/notify/switched_off.ts";
+import { DISABLED_RELAY } from "../_shared/notify/disabled_relay.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
@@ -25,7 +25,7 @@ import { StoreChoice } from "../_shared/store_choice.ts";
 Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject(), { needsModel: false })), jsonLog));
 
 /** What everything here is made with. */
-interface Surroundings {
+interface RuntimeDeps {
   clock: Clock;
   ids: Ids;
   log: Log;
@@ -36,7 +36,7 @@ function compose(config: Config): Handler {
   const log = jsonLog();
   const ids = systemIds();
   const isRelayed = config.RELAY !== "off";
-  const relay = isRelayed ? createRelay(config, { clock, ids, log }) : SWITCHED_OFF;
+  const relay = isRelayed ? createRelay(config, { clock, ids, log }) : DISABLED_RELAY;
   const store = createStore(config, { clock, ids, log });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
   const calls = new SessionCalls({ relay, topicOf, from: ids.uuid(), isNeeded: () => isRelayed });
@@ -73,10 +73,10 @@ function compose(config: Config): Handler {
   });
 }
 
-/** A relay of this process alone would reach nobody, and say that it did: without a project there is none. */
+/** A relay within this process would reach no client and still report success, so without a project there is none. */
 function createRelay(
   { project, secretKeys, RELAY_MESSAGES_PER_SECOND: perSecond }: Config,
-  { clock, log }: Surroundings,
+  { clock, log }: RuntimeDeps,
 ): BatchingRelay {
   if (project === undefined) {
     throw new ConfigError([
@@ -89,7 +89,7 @@ function createRelay(
   );
 }
 
-function createStore(config: Config, { clock, ids, log }: Surroundings): StoreChoice<PostgresStore> {
+function createStore(config: Config, { clock, ids, log }: RuntimeDeps): StoreChoice<PostgresStore> {
   const { SESSION_STORE: mode, project } = config;
   return new StoreChoice({
     mode,

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { LiveActivity } from "../../../supabase/functions/agent_websocket/live_activity.ts";
-import { createReaders } from "../../../supabase/functions/agent_websocket/loaded_later.ts";
+import { createReaders } from "../../../supabase/functions/agent_websocket/lazy_modules.ts";
 import {
   ANSWER_WITHIN_MS,
   LISTEN_WITHIN_MS,

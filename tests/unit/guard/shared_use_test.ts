@@ -4,7 +4,7 @@ import { REPORT_MS, SharedUse, SILENCE_MS } from "../../../supabase/functions/_s
 import { Slots } from "../../../supabase/functions/_shared/guard/slots.ts";
 import { TokenBudget } from "../../../supabase/functions/_shared/guard/token_budget.ts";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
-import type { Standing, UseLedger, UseReport } from "../../../supabase/functions/_shared/ports.ts";
+import type { QuotaUsage, UseLedger, UseReport } from "../../../supabase/functions/_shared/ports.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { RecordingLog } from "../../support/recording_log.ts";
 
@@ -27,12 +27,12 @@ class Ledger {
 
   of(worker: string): UseLedger {
     return {
-      settle: async (reports): Promise<ReadonlyMap<string, Standing>> => {
+      report: async (reports): Promise<ReadonlyMap<string, QuotaUsage>> => {
         const { gate } = this;
         if (this.isDown) throw new AgentError("store_unavailable", "Cannot reach the store");
-        const standings = new Map(reports.map((report) => [report.key, this.#book(worker, report)]));
+        const usages = new Map(reports.map((report) => [report.key, this.#book(worker, report)]));
         await gate;
-        return standings;
+        return usages;
       },
     };
   }
@@ -41,7 +41,7 @@ class Ledger {
     return [...this.#connections.get(key)?.values() ?? []].reduce((sum, count) => sum + count, 0);
   }
 
-  #book(worker: string, report: UseReport): Standing {
+  #book(worker: string, report: UseReport): QuotaUsage {
     this.reports.push(report);
     const { key, frames, framesSince, tokens, day, connections } = report;
     const now = this.#clock.now();

@@ -98,7 +98,7 @@ class GatedLedger implements UseLedger {
   isDown = false;
   readonly held = new Map<string, number>();
 
-  async settle(reports: Parameters<UseLedger["settle"]>[0]): ReturnType<UseLedger["settle"]> {
+  async report(reports: Parameters<UseLedger["report"]>[0]): ReturnType<UseLedger["report"]> {
     for (const { key, connections } of reports) this.held.set(key, connections);
     await this.gate;
     if (this.isDown) throw new AgentError("store_unavailable", "Cannot reach the store", { retryable: true });

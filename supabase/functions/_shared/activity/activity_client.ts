@@ -1,7 +1,7 @@
 /**
  * One watcher: what it says, what it is shown, and how far it may fall behind.
  *
- * It knows no runtime: the socket is a port, and `opened`, `received` and `lost` are called by whoever owns the real one.
+ * It knows no runtime: the socket is a port, and `opened`, `received` and `lost` are called by the owner of the real one.
  */
 
 import { AgentError } from "../errors.ts";
@@ -34,13 +34,13 @@ export interface ClientDeps {
   maxBufferedBytes: number;
   /** A longer frame is ignored. */
   maxMessageBytes: number;
-  /** The socket is open: the client is to be admitted, or closed. */
+  /** The socket is open: admit the client, or close it. */
   onOpened(client: ActivityClient): void;
   /** What it said cannot be looked into. */
   onFailed(error: unknown): void;
   /** What it wants has changed. */
   onSubscribed(client: ActivityClient): void;
-  /** Called once, when it is no more: with what we closed it with, or else what its socket said. */
+  /** Called once, after the socket has closed: with our own close, or else with the one the socket reported. */
   onGone(client: ActivityClient, code: number): void;
 }
 
@@ -83,7 +83,7 @@ export class ActivityClient implements WatchFilter {
     if (this.#state === "opening") this.#deps.onOpened(this);
   }
 
-  /** A frame has come in. What makes no sense is ignored, but shows that somebody is there. */
+  /** A frame has come in. An invalid one is ignored, but proves that the client is alive. */
   received(data: string | ArrayBuffer): void {
     if (this.#state !== "open") return;
     this.#lastActivity = this.#deps.clock.now();
@@ -133,7 +133,7 @@ export class ActivityClient implements WatchFilter {
   send(text: string): void {
     if (this.#state !== "open") return;
     const waiting = this.#socket.bufferedAmount;
-    // As in the agent's outbox, one frame that is larger than the cap may stand alone.
+    // As in the agent's send buffer, one frame that is larger than the cap may stand alone.
     if (waiting > 0 && waiting + text.length > this.#deps.maxBufferedBytes) {
       return this.close(CLOSE.slowConsumer);
     }
@@ -146,7 +146,7 @@ export class ActivityClient implements WatchFilter {
     this.send(JSON.stringify(frame));
   }
 
-  /** Says goodbye and closes. What is said before it must be sent before. Doing it again does nothing. */
+  /** Closes the connection. Send everything before this call. Calling it again does nothing. */
   close({ code, reason }: Closing): void {
     if (this.#state === "gone") return;
     this.#leave(code);

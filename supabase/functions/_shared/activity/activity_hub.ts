@@ -2,8 +2,8 @@
  * Everyone who watches this worker's activity, and what they are shown.
  *
  * An event goes `broadcast → filter → socket`, or through `batches.ts` for those who asked for several a frame. It is
- * encoded once, and only if somebody is shown it. Whose an event is goes beside it, never in it. Timers run only while
- * somebody watches.
+ * encoded once, and only if a watcher gets it. An event's owner is metadata, not part of the payload. Timers run only while
+ * there are watchers.
  */
 
 import type { Metrics } from "../metrics.ts";
@@ -20,7 +20,7 @@ import { passes } from "./watch_filter.ts";
 export interface ActivityConfig {
   /** Where watchers connect, after the function's own path. */
   path: string;
-  /** How often every watcher is told that the connection lives; 0 for never. */
+  /** Interval of the heartbeats to every watcher; 0 disables them. */
   heartbeatIntervalMs: number;
   /** How long a watcher may be silent where the runtime does not ping it; 0 for ever. */
   clientTimeoutMs: number;
@@ -45,7 +45,7 @@ export interface ActivityDeps {
   maxBufferedBytes: number;
   /** A longer frame of a watcher is ignored. */
   maxMessageBytes: number;
-  /** Whether the runtime pings, and closes who does not answer: then silence is no reason to close anybody. */
+  /** Whether the runtime sends pings and closes clients that do not answer. If so, the hub closes none for silence. */
   isPinged: boolean;
 }
 
@@ -65,7 +65,7 @@ export class ActivityHub {
   /** Those who get each event in a frame of its own. */
   readonly #direct = new Set<ActivityClient>();
   readonly #batches: Batches<ActivityClient>;
-  /** What runs while somebody watches, and what ends it where it does. */
+  /** Tasks that run while there are watchers, each with the function that stops it while it runs. */
   readonly #starts: Start[] = [];
   #ends: (() => void)[] = [];
   #isRunning = false;
@@ -102,12 +102,12 @@ export class ActivityHub {
     }
   }
 
-  /** Whether anybody is shown anything: if not, an event need not even be made. */
+  /** Whether there are watchers. If not, callers need not create an event at all. */
   get isWatched(): boolean {
     return this.#clients.size > 0;
   }
 
-  /** Has something run whenever somebody watches, from the first watcher to the last. */
+  /** Runs a task whenever there are watchers, from the first watcher to the last. */
   whileWatched(start: Start): void {
     this.#starts.push(start);
     if (this.isWatched) this.#ends.push(start());

@@ -1,5 +1,5 @@
 /**
- * How the agent tells what it does. Where nobody watches, telling costs a look and nothing else: no event is made, no
+ * How the agent reports its activity. Without watchers a report costs one check and nothing else: no event is made, no
  * time is read.
  */
 
@@ -32,7 +32,7 @@ export class AgentActivity implements ActivityReporter {
     this.#progress = new Progress(clock);
   }
 
-  /** How often anything was stored or deleted while somebody watched: the load's commits a second come from it. */
+  /** Commits and deletions counted while there were watchers. The load's commits per second are computed from it. */
   get commits(): number {
     return this.#commits;
   }

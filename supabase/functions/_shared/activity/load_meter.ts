@@ -1,10 +1,10 @@
 /**
- * How busy the worker is, told when that changes enough to be seen.
+ * How busy the worker is, reported when the change is large enough to matter.
  *
  * `load = 0.6·sat(running turns, 20) + 0.2·sat(sessions, 1000) + 0.2·sat(commits a second, 50)`, `sat(x, n) = min(1, x/n)`.
  *
  * Intensity: low < 0.4 ≤ medium < 0.7 ≤ high. It rises where the load reaches a threshold, and falls where the load is
- * more than 0.05 below it, so that a load that wavers around a threshold is told once.
+ * more than 0.05 below it, so that a load that wavers around a threshold is reported once.
  */
 
 import type { Clock } from "../ports.ts";
@@ -57,7 +57,7 @@ export class LoadMeter {
 
   /**
    * Looks each {@linkcode LOAD_TICK_MS} until the answer is called. The first watcher has heard nothing yet, so it begins
-   * at `low`: a worker that is busy already is told at the first look.
+   * at `low`: a worker that is busy already is reported at the first check.
    */
   start(): () => void {
     const { clock, sink, read } = this.#options;

@@ -1,9 +1,9 @@
-/** How far a turn has come, as a number that only grows, told seldom enough. */
+/** The progress of a turn, as a number that only grows, reported at a limited rate. */
 
 import type { Clock } from "../ports.ts";
 import type { ReportedTurn, TurnStage } from "./reporter.ts";
 
-/** A turn's text is told of at most once in so long. */
+/** Minimum time between two progress reports of one turn. */
 export const STREAMING_INTERVAL_MS = 250;
 const THINKING = 0.1;
 /** What is not written yet may be one token: only an end is 1. */
@@ -31,7 +31,7 @@ export class Progress {
     return stage === "thinking" ? THINKING : 1;
   }
 
-  /** The part of `maxTokens` that is written; undefined where it was told a moment ago. */
+  /** The part of `maxTokens` that has been written; undefined if the last report was too recent. */
   streamed(turn: ReportedTurn, maxTokens: number): number | undefined {
     const told = this.#told.get(turn);
     const now = this.#clock.now();

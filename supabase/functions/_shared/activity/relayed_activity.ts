@@ -1,9 +1,9 @@
 /**
- * Activity that crosses workers. A worker that is watched says so over the relay, again and again, and whenever one that has
- * just come asks; only while somebody does are events sent, so an agent that nobody watches costs the relay nothing.
+ * Activity that crosses workers. A worker with watchers announces that over the relay periodically, and whenever a worker that
+ * has just joined asks. Events are sent only during that time, so an agent without watchers costs the relay nothing.
  *
- * A worker that has just come, or come back, does not know yet whether anybody watches, and by the time it does its first turn
- * is under way: what it tells until then is kept, and sent as soon as somebody answers.
+ * A worker that has just joined, or rejoined, does not know yet whether another one has watchers, and its first turn may be
+ * running before it does. It keeps its events until then, and sends them when another worker announces watchers.
  */
 
 import type { CancelTimer, Clock, RelayMessage } from "../ports.ts";
@@ -12,16 +12,16 @@ import { EVERYONE_TOPIC, RELAY_MESSAGES } from "../protocol/topics.ts";
 import type { EventOwner } from "./activity_hub.ts";
 import { every } from "./every.ts";
 
-/** How often a watched worker says so, and how long it is believed. */
-const SAY_MS = 5000;
+/** Interval of the announcements of a worker with watchers, and how long one is valid. */
+const ANNOUNCE_EVERY_MS = 5000;
 const BELIEVE_MS = 12_000;
-/** How long a worker may take to listen, and the others to answer that they are watched. */
+/** How long joining the topic may take, and how long the other workers have to answer that they have watchers. */
 export const LISTEN_WITHIN_MS = 10_000;
 export const ANSWER_WITHIN_MS = 2000;
-/** More than a first turn has; those after it are not kept. */
+/** More than a first turn has. Later events are dropped. */
 export const MAX_KEPT_EVENTS = 200;
 
-/** The part of the relay that is used: what it is given may be lost. */
+/** The part of the relay that is used here. Messages may be lost. */
 export interface ActivityRelay {
   ring(
     topic: string,
@@ -33,9 +33,9 @@ export interface ActivityRelay {
 export interface RelayedActivityOptions {
   relay: ActivityRelay;
   clock: Clock;
-  /** Tells this worker's own messages from the others'. */
+  /** Distinguishes this worker's own messages from those of the others. */
   workerId: string;
-  /** Whether somebody watches at this worker. */
+  /** Whether this worker has watchers. */
   isWatchedHere(): boolean;
 }
 
@@ -44,7 +44,7 @@ interface KeptEvent {
   owner: EventOwner;
 }
 
-/** Whether somebody watches at another worker, as far as it is known. Times are in milliseconds since the epoch. */
+/** Whether another worker has watchers, as far as this one knows. Times are in milliseconds since the epoch. */
 type Elsewhere =
   | { name: "nobody" }
   | { name: "unknown"; until: number; kept: KeptEvent[] }
@@ -58,7 +58,7 @@ export class RelayedActivity {
     this.#options = options;
   }
 
-  /** Whether somebody watches at another worker, or may: if not, an event need not even be made. */
+  /** Whether another worker has or may have watchers. If not, callers need not create an event at all. */
   get mayBeWatched(): boolean {
     const elsewhere = this.#elsewhere;
     if (elsewhere.name === "nobody") return false;
@@ -77,25 +77,25 @@ export class RelayedActivity {
     }
   }
 
-  /** This worker is about to hear of the others. */
+  /** This worker is about to join the topic. */
   joining(): void {
     this.#doubt(LISTEN_WITHIN_MS);
   }
 
-  /** It hears them from now on: asks who is watched, and says whether it is itself. */
+  /** The topic is joined: asks which workers have watchers, and announces its own. */
   joined(): void {
     this.#doubt(ANSWER_WITHIN_MS);
     this.#say(RELAY_MESSAGES.activityAsked);
     this.#answer();
   }
 
-  /** Says that this worker is watched, now and until it is ended. */
+  /** Announces this worker's watchers, now and periodically until the returned function is called. */
   sayWatched(): CancelTimer {
     this.#answer();
-    return every(this.#options.clock, SAY_MS, () => this.#answer());
+    return every(this.#options.clock, ANNOUNCE_EVERY_MS, () => this.#answer());
   }
 
-  /** Another worker has said that it is watched. */
+  /** Another worker has announced watchers. */
   heardWatched(): void {
     const elsewhere = this.#elsewhere;
     this.#elsewhere = { name: "watched", until: this.#options.clock.now() + BELIEVE_MS };

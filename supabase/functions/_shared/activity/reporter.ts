@@ -1,13 +1,13 @@
-/** How the rest of the agent tells what it does, and where that goes. */
+/** How the rest of the agent reports its activity, and where the events go. */
 
 import type { SessionRecord } from "../ports.ts";
 import type { ActivityEvent, SystemEventData } from "../protocol/activity_events.ts";
 
 /** Where events go: the hub of this worker, or something that carries them further too. */
 export interface ActivitySink {
-  /** Whether anybody is there to see. */
+  /** Whether there are watchers. */
   readonly isWatched: boolean;
-  /** Never throws. Without `userId` it is nobody's in particular. */
+  /** Never throws. Without `userId` the event has no owner. */
   broadcast(event: ActivityEvent, owner?: { userId?: string | undefined }): void;
 }
 
@@ -21,7 +21,7 @@ export interface ReportedTurn {
   readonly text: string;
 }
 
-/** Where a turn is; that it is streaming is told by {@linkcode ActivityReporter.streaming}. */
+/** The state of a turn, except streaming: {@linkcode ActivityReporter.streaming} reports that. */
 export type TurnStage = "queued" | "thinking" | "completed" | "cancelled" | "failed" | "interrupted";
 
 /** What was done to a session's memory, and to which part of it. */
@@ -38,15 +38,15 @@ export interface MemoryOutcome {
   durationMs: number;
 }
 
-/** What the agent tells of itself. No method throws, and none costs anything to speak of while nobody watches. */
+/** Reports the agent's activity. No method throws, and the cost without watchers is negligible. */
 export interface ActivityReporter {
   session(session: ReportedSession, event: "created" | "updated" | "deleted"): void;
   /** A turn has come to a stage. */
   reasoning(session: ReportedSession, turn: ReportedTurn, stage: TurnStage): void;
-  /** A turn's text has grown: for every piece of it, as most are not told. `maxTokens` is what it may become. */
+  /** A turn's text has grown. Call it for every piece: most calls report nothing. `maxTokens` is the limit of the answer. */
   streaming(session: ReportedSession, turn: ReportedTurn, maxTokens: number): void;
   memory(session: ReportedSession, access: MemoryAccess, outcome: MemoryOutcome): void;
-  /** Does `work`, and tells of it once it has settled. The answer is `work`'s own promise. */
+  /** Runs `work` and reports it once it has settled. Returns `work`'s own promise. */
   timed<T>(session: ReportedSession, access: MemoryAccess, work: () => Promise<T>): Promise<T>;
   system(event: SystemEventData["event"], words?: Omit<SystemEventData, "event">): void;
 }

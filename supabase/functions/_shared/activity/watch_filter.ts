@@ -11,7 +11,7 @@ export interface WatchFilter {
   readonly types: ReadonlySet<ActivityEventType>;
 }
 
-/** Whether an event of this type is shown; `userId` undefined: nobody's, for those who see all. */
+/** Whether an event of this type is shown. With `userId` undefined the event has no owner: only watchers of everything see it. */
 export function passes({ sees, types }: WatchFilter, type: ActivityEventType, userId?: string): boolean {
   return (sees === "all" || sees.userId === userId) && (types.size === 0 || types.has(type));
 }

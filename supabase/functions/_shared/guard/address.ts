@@ -13,7 +13,7 @@ export interface AddressPolicy {
   proxyHops: number;
 }
 
-/** What the runtime tells of the peer of a connection, in the shape of `Deno.ServeHandlerInfo`. */
+/** The runtime's information about a connection's peer, in the shape of `Deno.ServeHandlerInfo`. */
 export interface PeerInfo {
   remoteAddr?: { hostname?: string } | undefined;
 }
@@ -40,7 +40,7 @@ function forwardedFor(headers: Headers, hops: number): string | undefined {
   return headers.get("x-forwarded-for")?.split(",").at(-hops);
 }
 
-/** `1.2.3.4`, or `2001:db8:0:1::/64`; undefined where `text` is no address, or one of nobody. */
+/** `1.2.3.4`, or `2001:db8:0:1::/64`; undefined if `text` is not an address, or an unspecified one. */
 function canonical(text: string | null | undefined): string | undefined {
   const address = withoutPort(text?.trim() ?? "");
   if (IPV4.test(address)) return address === "0.0.0.0" ? undefined : address;

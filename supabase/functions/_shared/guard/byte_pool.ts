@@ -1,4 +1,4 @@
-/** Bytes that may wait in one worker, whoever they are from, until it is known what to do with them. */
+/** Bounds the bytes that wait in one worker, from all senders together, until they can be processed. */
 
 import type { MemoryAccount } from "./memory_budget.ts";
 

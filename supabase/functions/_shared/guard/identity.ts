@@ -9,13 +9,13 @@ export type Identity =
   | { kind: "user"; userId: string; /** Milliseconds since the epoch. */ expiresAt: number }
   | { kind: "anonymous" };
 
-/** `missing`: nobody yet, but the first frame may still say who. */
+/** `missing`: no identity yet, but the first frame may still carry a token. */
 export type Identification = Identity | { kind: "missing" };
 
 export interface IdentityPolicy {
   mode: AuthMode;
   verifier: IdentityVerifier;
-  /** A project's public keys: as a token they name nobody. */
+  /** A project's public keys: as a token they identify no user. */
   isPublishableKey(token: string): boolean;
 }
 
@@ -37,7 +37,7 @@ export async function identify(
 }
 
 /**
- * Whether a new token may stand in for the identity a connection has: `forbidden` where it is somebody else's.
+ * Whether a new token may stand in for the identity a connection has: `forbidden` if it belongs to another user.
  */
 export function checkRenewal(current: Identity, renewed: Identification): AgentError | undefined {
   if (current.kind === "user" && renewed.kind === "user" && current.userId === renewed.userId) {

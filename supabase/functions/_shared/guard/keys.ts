@@ -3,7 +3,7 @@
 import { sha256 } from "./digest.ts";
 
 /**
- * Tells whether a candidate is one of `keys`. Digests are compared, and every one of them to its end, so that the time
+ * Checks whether a candidate is one of `keys`. Digests are compared, and every one of them to its end, so that the time
  * taken says nothing about how much of a guess was right, nor about the length of a key. An empty key is no key.
  */
 export function secretKeyMatcher(keys: readonly string[]): (candidate: string) => Promise<boolean> {
@@ -21,7 +21,7 @@ export function secretKeyMatcher(keys: readonly string[]): (candidate: string) =
 }
 
 /**
- * Tells whether a token is a public key of a project, which names nobody: one of `keys`, or anything in the form of a
+ * Checks whether a token is a public key of a project, which identifies no user: one of `keys`, or anything in the form of a
  * publishable key, as it is no secret whose it is.
  */
 export function publishableKeyMatcher(keys: readonly string[]): (token: string) => boolean {

@@ -46,7 +46,7 @@ export function bytesOfQuery(content: string, maxTokens: number): number {
   return query + 2 * event + textBytes(content.length) + bytesOfAnswer(maxTokens);
 }
 
-/** Tells the budget how many bytes more are kept, and how many more of those are on their way out. */
+/** Adds to the budget's bytes kept, and to the part of these that is about to be sent. */
 type OnChange = (kept: number, leaving: number) => void;
 
 /** What one owner keeps. */

@@ -38,7 +38,7 @@ export class MessageSeal {
   /** `at` of each accepted message by its `mac`, in order of arrival. */
   readonly #seen = new Map<string, number>();
 
-  /** Signs with the first of `secretKeys`; accepts any of them. Throws a `TypeError` where there is none. */
+  /** Signs with the first of `secretKeys`; accepts any of them. Throws a `TypeError` if there is no key. */
   constructor(secretKeys: readonly string[]) {
     if (secretKeys.length === 0) throw new TypeError("Cannot sign messages: there is no secret key");
     this.#secretKeys = secretKeys;

@@ -23,7 +23,7 @@ interface Bucket {
   tokens: number;
   /** When `tokens` was right. */
   at: number;
-  /** From when on one token may be taken whatever `tokens` says: somebody was told so. */
+  /** The time from which one token may be taken whatever `tokens` says: a client was given this time to retry. */
   promisedAt: number;
 }
 

@@ -1,17 +1,17 @@
 /**
- * Limits by user that hold across workers: what is used here is reported to the ledger, and what it answers lowers what is
- * left here. Between two reports a worker lets through what it alone would.
+ * Limits by user that hold across workers. This worker reports its usage to the ledger, and the ledger's answer lowers the
+ * quota that is left here. Between two reports a worker applies only its own counts.
  */
 
 import { toAgentError } from "../errors.ts";
-import type { CancelTimer, Clock, Log, Standing, UseLedger, UseReport, WorkerLifetime } from "../ports.ts";
+import type { CancelTimer, Clock, Log, QuotaUsage, UseLedger, UseReport, WorkerLifetime } from "../ports.ts";
 import type { RateLimiter } from "./rate_limiter.ts";
 import type { Slot, Slots } from "./slots.ts";
 import { type TokenBudget, utcDay } from "./token_budget.ts";
 
 /** Time between two reports while something is used, in milliseconds. */
 export const REPORT_MS = 3000;
-/** The same while connections are held and nothing else: the ledger forgets those of a worker that is silent for 45 s. */
+/** The same while there are only open connections: the ledger forgets those of a worker that is silent for 45 s. */
 export const SILENCE_MS = 20_000;
 
 export interface SharedUseOptions {
@@ -28,15 +28,15 @@ export interface SharedUseOptions {
 }
 
 /** Where there are no other workers. */
-export const NO_LEDGER: UseLedger = { settle: () => Promise.resolve(new Map()) };
+export const NO_LEDGER: UseLedger = { report: () => Promise.resolve(new Map()) };
 
 type Unreported = Omit<UseReport, "key" | "connections">;
 
 export class SharedUse {
   readonly #options: SharedUseOptions;
-  /** What was used since the last report, by key. */
+  /** Usage since the last report, by key. */
   #unreported = new Map<string, Unreported>();
-  /** Keys of which the ledger may count connections of this worker. */
+  /** Keys for which the ledger may count connections of this worker. */
   readonly #told = new Set<string>();
   #cancelTimer: CancelTimer | undefined;
   #dueAt = Infinity;
@@ -62,19 +62,19 @@ export class SharedUse {
     this.#told.add(key);
     this.#reportIn(SILENCE_MS);
     try {
-      const standings = await this.#settle([this.#reportOf(key)]);
-      if ((standings.get(key)?.connections ?? 0) <= max) return slot;
+      const usages = await this.#exchange([this.#reportOf(key)]);
+      if ((usages.get(key)?.connections ?? 0) <= max) return slot;
     } catch (thrown) {
       slot.release();
       throw thrown;
     }
     slot.release();
-    // Told at once, so that the next one is not refused for the one that was.
+    // Reported at once, so that the next connection is not refused because of the one just released.
     await this.#report([key]);
     return undefined;
   }
 
-  /** Reports no more: the worker is ending. */
+  /** Stops reporting: the worker is ending. */
   stop(): void {
     this.#isStopped = true;
     this.#cancelTimer?.();
@@ -90,7 +90,7 @@ export class SharedUse {
       this.#unreported.set(key, {
         frames: (before?.frames ?? 0) + frames,
         framesSince: before !== undefined && before.frames > 0 ? before.framesSince : now,
-        // What was used yesterday is no matter any more.
+        // Yesterday's usage does not count any more.
         tokens: (before?.day === day ? before.tokens : 0) + tokens,
         day,
       });
@@ -114,13 +114,13 @@ export class SharedUse {
     const { log, connections } = this.#options;
     const reports = keys.map((key) => this.#reportOf(key));
     try {
-      await this.#settle(reports);
-      // Where it failed the ledger may still count some: it is told again.
+      await this.#exchange(reports);
+      // If the report failed, the ledger may still count some: report them again.
       for (const { key, connections: told } of reports) {
         if (told === 0 && connections.count(key) === 0) this.#told.delete(key);
       }
     } catch (thrown) {
-      // It may have been booked: what is reported twice would be charged twice.
+      // In doubt: a second report of the same usage could be charged twice.
       log.write({ level: "warn", event: "use_not_reported", error: toAgentError(thrown) });
     }
     if (this.#told.size > 0) this.#reportIn(SILENCE_MS);
@@ -133,15 +133,15 @@ export class SharedUse {
     return { key, ...used, connections: this.#options.connections.count(key) };
   }
 
-  async #settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>> {
+  async #exchange(reports: readonly UseReport[]): Promise<ReadonlyMap<string, QuotaUsage>> {
     const { clock, ledger, limiter, budget } = this.#options;
     const askedAt = clock.now();
-    const standings = await ledger.settle(reports);
-    for (const [key, { framesLeft, tokensToday, day }] of standings) {
+    const usages = await ledger.report(reports);
+    for (const [key, { framesLeft, tokensToday, day }] of usages) {
       const since = this.#unreported.get(key);
       limiter.lower(key, framesLeft - (since?.frames ?? 0), askedAt);
       budget.raise(key, tokensToday + (since?.day === day ? since.tokens : 0), day);
     }
-    return standings;
+    return usages;
   }
 }

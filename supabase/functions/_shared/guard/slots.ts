@@ -9,7 +9,7 @@ export interface Slot {
 
 /**
  * The count of a key is the number of its slots that were not released: there is no other number that has to be kept equal to
- * it. So whoever holds a slot needs only to release it at its own end.
+ * it. So the holder of a slot only needs to release it at its own end.
  */
 export class Slots {
   readonly #held = new Map<string, number>();
@@ -25,7 +25,7 @@ export class Slots {
     return this.#held.get(key) ?? 0;
   }
 
-  /** Takes one more of at most `max`, 0 for any number; undefined where there is none left. */
+  /** Takes one more of at most `max`, 0 for any number; undefined if none is left. */
   take(key: string, max: number): Slot | undefined {
     const held = this.count(key);
     if (max > 0 && held >= max) return undefined;

@@ -38,7 +38,7 @@ export class TokenBudget {
     this.onSpent?.(keys, tokens);
   }
 
-  /** At least this many were spent on that day: at other workers too. What was spent on another day is no matter. */
+  /** At least this many were spent on that day: at other workers too. Tokens of another day do not count. */
   raise(key: string, tokens: number, day: number): void {
     if (this.#perDay === 0) return;
     this.#turnPage();

@@ -130,7 +130,7 @@ function refuse(refusal: Problem, headers: Record<string, string> = {}): Respons
   return problem(refusal, { ...CORS, ...headers });
 }
 
-/** Whoever may try again is told when. */
+/** A retryable error says when to retry. */
 function retryAfter({ retryable, retryAfterMs = 1000 }: AgentError): Record<string, string> {
   return retryable ? { "retry-after": seconds(retryAfterMs) } : {};
 }

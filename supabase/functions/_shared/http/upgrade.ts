@@ -30,11 +30,11 @@ export interface UpgradeDeps {
   upgradeWebSocket(request: Request, options: UpgradeOptions): Upgraded;
   /** Origins that a browser may come from; empty for any. */
   allowedOrigins: readonly string[];
-  /** Whether the worker takes nobody any more. */
+  /** Whether the worker accepts no more connections. */
   isDraining(): boolean;
 }
 
-/** Whoever is told what becomes of a socket. */
+/** Gets the events of a socket. */
 export interface SocketOwner {
   opened(): void;
   received(data: string | ArrayBuffer): void;

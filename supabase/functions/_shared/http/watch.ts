@@ -18,7 +18,7 @@ export interface WatchDeps extends UpgradeDeps, WatcherSocketDeps {
 
 /**
  * The identity is checked after the upgrade: a browser cannot read a 401, and a client that goes away while an upgrade
- * waits leaves Deno 2.9.6 with a socket that never tells of its end.
+ * waits leaves Deno 2.9.6 with a socket that never fires `close`.
  */
 export function watch(
   request: Request,

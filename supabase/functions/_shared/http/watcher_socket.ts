@@ -11,7 +11,7 @@ import { renderError } from "../protocol/render.ts";
 import { FAR_OVER, sizeOf } from "../session/frame_size.ts";
 import type { SocketOwner } from "./upgrade.ts";
 
-/** Frames, and bytes of them, of a watcher that does not wait to be told who it is. */
+/** Caps, in frames and in bytes, for what a watcher sends before its identity is known. */
 const MAX_EARLY_FRAMES = 20;
 const MAX_EARLY_BYTES = 65_536;
 /** How long a peer may take to answer a close. */
@@ -52,7 +52,7 @@ export class WatcherSocket implements SocketOwner {
   #addressSlot: Slot | undefined;
   #state: State = { name: "opening" };
 
-  /** `identify` rejects with what is to be told. */
+  /** `identify` rejects with the error to send to the watcher. */
   constructor(
     port: Socket,
     { address, identify }: { address: string; identify: () => Promise<Watcher> },

@@ -28,16 +28,16 @@ import {
 const DEFAULT_WINDOW_MS = 20;
 /** Between two broadcasts of one topic that carry what is in the background. */
 export const BACKGROUND_MS = 150;
-/** For so long the background lets others go first. */
+/** How long background messages wait for prompt ones. */
 const BACKGROUND_PATIENCE_MS = 1000;
 /** A topic's messages that wait, together: far more than a window's, far less than a worker's memory. */
 export const MAX_WAITING_BYTES = 4_000_000;
 /** After a failure a topic rests for this long. */
 const RETRY_MS = 1000;
 const MAX_RINGS = 5;
-/** Who publishes is told after this long at the latest that Realtime takes nothing. */
+/** The longest time after which a publisher learns that Realtime accepts nothing. */
 export const MAX_PUBLISH_WAIT_MS = 5000;
-/** What waited longer than this is told as `relay_throttled`. */
+/** A longer wait than this is logged as `relay_throttled`. */
 const LATE_MS = 1000;
 
 export interface BatchingOptions {
@@ -272,7 +272,7 @@ export class BatchingPublisher {
     }
   }
 
-  /** Nobody sends any more what waits here, or was under way. */
+  /** Fails all messages that are waiting or being sent: none will be sent any more. */
   #giveUp(queue: TopicQueue, batch: readonly Waiting[] = [], error: AgentError = this.#refusal()): void {
     let dropped = 0;
     for (const entry of [...batch, ...queue.entries()]) {

@@ -1,5 +1,5 @@
 /**
- * For your other functions: push a notification to whoever is connected.
+ * For your other functions: push a notification to connected clients.
  *
  * ```ts
  * const notify = createNotifyClient({ supabaseUrl: "https://…", secretKey: "sb_secret_…", fetch });
@@ -30,7 +30,7 @@ export interface Notified {
 }
 
 /**
- * `notify_websocket` did not take it, or nobody knows: `status` and `code` say why, the message in words. With an `id` the
+ * `notify_websocket` refused it, or the outcome is in doubt: see `status`, `code` and `message`. With an `id` the
  * same may be sent again under that id: if it was sent after all, it is not sent twice.
  */
 export class NotifyError extends Error {

@@ -1,4 +1,4 @@
-/** What tells a repeated notification from another one with its `id`. */
+/** Distinguishes a repeated notification from a different one with the same `id`. */
 
 import type { NotifyRequest } from "../protocol/notify_request.ts";
 

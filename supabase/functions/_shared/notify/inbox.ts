@@ -20,7 +20,7 @@ export interface InboxSinks {
   toSession(sessionId: string, notification: NotificationEvent): void;
   toUser(userId: string, notification: NotificationEvent): void;
   toEveryone(notification: NotificationEvent): void;
-  /** Another worker, or a function, tells something about a session. */
+  /** A message of another worker, or of a function, about a session. */
   call(sessionId: string, call: SessionCall): void;
   /** Messages may have been missed. */
   missed(): void;
@@ -31,7 +31,7 @@ export interface InboxSinks {
   joinedEveryone(): void;
 }
 
-/** What tells messages of the relay from anything else. */
+/** Validates messages of the relay. */
 export interface RelayReaders {
   readSessionCall: typeof readSessionCall;
   readRelayedNotification: typeof readRelayedNotification;
@@ -70,7 +70,7 @@ export class Inbox {
     this.#drop(this.#options.everyoneTopic);
   }
 
-  /** Somebody watches the activity of all workers now, or no longer. */
+  /** The first watcher of the activity of all workers has come, or the last one has left. */
   watched(isWatched: boolean): void {
     if (isWatched) this.#need(this.#options.everyoneTopic);
     else this.#drop(this.#options.everyoneTopic);
@@ -93,7 +93,7 @@ export class Inbox {
       },
     });
     this.#topics.set(topic, { needs: 1, leave });
-    // It was joined still: then there is no gap to be told of.
+    // The topic was still joined, so there is no gap to report.
     if (isEveryone && relay.status === "ok") sinks.joinedEveryone();
   }
 

@@ -1,8 +1,8 @@
 /**
  * Sends notifications on their way: whose they may be, and each once.
  *
- * With a durable store one for a session or a user is put into the logs, and the workers are told where to look. All else
- * travels over the relay itself, to whoever is connected.
+ * With a durable store a notification for a session or a user is appended to the logs, and the workers get a doorbell. All else
+ * travels over the relay itself, to the clients that are connected.
  */
 
 import { AgentError, toAgentError } from "../errors.ts";
@@ -26,14 +26,14 @@ export interface NotifierOptions {
   relay: Pick<Relay, "publish">;
   /** Where notifications are kept; undefined where they are not. Rejects where that cannot be known. */
   store(): Promise<NotificationStore | undefined>;
-  /** Tells the workers that hold a session. */
+  /** Rings the workers that hold a session. */
   call(sessionId: string, call: SessionCall): void;
   /** The relay's topic of a session, and that of everything that is not one session's. */
   topicOf(sessionId: string): string;
   everyoneTopic: string;
 }
 
-/** What the caller is told. */
+/** The answer to the caller. */
 export interface Sent {
   id: string;
   /** Whether it is kept for those who are offline. */
@@ -54,7 +54,7 @@ export class Notifier {
   }
 
   /**
-   * Rejects with `forbidden` (somebody else's, or not a user's to send to), `unknown_session`, `id_conflict`; then nothing
+   * Rejects with `forbidden` (another user's target, or one not open to users), `unknown_session`, `id_conflict`; then nothing
    * was sent. Rejects with `relay_unavailable`, `store_unavailable` (retryable) where it may have been sent or may still
    * be: its `data.id` is what makes another attempt harmless.
    */
@@ -76,7 +76,7 @@ export class Notifier {
     return await this.#relay(request, { id, caller });
   }
 
-  /** Puts it into the logs, and tells who holds them. */
+  /** Appends it to the logs, and rings the workers that hold them. */
   async #keep(
     store: NotificationStore,
     request: Extract<NotifyRequest, { target: NotifyTarget }>,
@@ -167,7 +167,7 @@ function toEvent(
   };
 }
 
-/** With the memory store nobody can tell from here whose a session is, so a user may name only herself. */
+/** With the memory store this function does not know the owner of a session, so users may name only themselves. */
 function checkCaller(request: NotifyRequest, caller: Caller): void {
   if (caller.kind === "service") return;
   if ("activity" in request) {

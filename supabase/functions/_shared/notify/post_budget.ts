@@ -24,7 +24,7 @@ const MIN_PACE = 0.025;
  */
 const FIRST_PACE = 0.5;
 const GAIN_PER_SECOND = 0.05;
-/** After a refusal, doubled with each that follows. Realtime takes its average anew every five seconds. */
+/** After a refusal, doubled with each that follows. Realtime recomputes its average every five seconds. */
 const FIRST_BACKOFF_MS = 1000;
 const MAX_BACKOFF_MS = 15_000;
 

@@ -2,7 +2,7 @@
 
 import type { RelayListener, RelayMessage } from "../ports.ts";
 
-/** The name of such a broadcast. Nobody else may use it. */
+/** The event name of such a broadcast. Reserved. */
 const BATCH = "relay_batch";
 
 /** Bytes of a batch beside its messages and the commas between them: `{"messages":[]}`. */
@@ -11,14 +11,14 @@ export const BATCH_FRAME_BYTES = 15;
 /** Bytes of a message in it beside its two values: `{"event":,"payload":}`. */
 export const MESSAGE_FRAME_BYTES = 21;
 
-/** One message stays as it is, so that whoever listens without batches understands it as well. */
+/** A single message stays as it is, so that listeners that do not know batches understand it as well. */
 export function toBatch(messages: readonly RelayMessage[]): RelayMessage {
   const [only] = messages;
   if (messages.length === 1 && only !== undefined) return only;
   return { event: BATCH, payload: { messages: messages.map(({ event, payload }) => ({ event, payload })) } };
 }
 
-/** The messages in a batch, in order; of what is none, the message itself. What is no message is left out. */
+/** The messages in a batch, in order; for a message that is not a batch, the message itself. Invalid ones are left out. */
 export function fromBatch(message: RelayMessage): readonly RelayMessage[] {
   if (message.event !== BATCH) return [message];
   const { payload } = message;

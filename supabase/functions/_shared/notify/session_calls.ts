@@ -10,7 +10,7 @@ export interface SessionCallsOptions {
   topicOf(sessionId: string): string;
   /** The caller's own name. */
   from: string;
-  /** Whether anybody else could hold a session. */
+  /** Whether another worker could hold a session. */
   isNeeded(): boolean;
 }
 
@@ -24,7 +24,7 @@ export class SessionCalls {
     this.#options = options;
   }
 
-  /** Never throws; whether it arrives, nobody knows. Of doorbells for one session that wait, the last one counts. */
+  /** Never throws; delivery is best effort. Of several doorbells that wait for one session, the last one replaces the others. */
   send(sessionId: string, call: SessionCall): void {
     const { relay, topicOf, isNeeded } = this.#options;
     if (!isNeeded()) return;

@@ -26,7 +26,7 @@ export interface RelaySource {
   onFailed(): void;
 }
 
-/** Somebody waits for it: it is sent once, or refused. */
+/** Its publisher waits for the outcome: it is sent once, or refused. */
 export interface Letter {
   kind: "letter";
   message: RelayMessage;
@@ -34,7 +34,7 @@ export interface Letter {
   settle: { resolve(): void; reject(error: AgentError): void };
 }
 
-/** What it tells is found elsewhere too, only later: it is sent again after a failure, and dropped where there is no room. */
+/** Its content can be found elsewhere, only later: it is sent again after a failure, and dropped if there is no room. */
 export interface Hint {
   kind: "hint";
   message: RelayMessage;
@@ -61,7 +61,7 @@ export function messageBytes({ event, payload }: RelayMessage): number {
   return MESSAGE_FRAME_BYTES + utf8Bytes(JSON.stringify(event)) + utf8Bytes(encodeRelayPayload(payload));
 }
 
-/** Since when the oldest has been waiting. What waits again after a failure does not count: that was told then. */
+/** Since when the oldest has been waiting. Messages that wait again after a failure do not count: the failure was reported. */
 export function oldestOf(batch: readonly Taken[]): number {
   return Math.min(
     ...batch.map(({ entry }) => entry.kind === "hint" && entry.failures > 0 ? Infinity : entry.since),
@@ -106,7 +106,7 @@ export class TopicQueue {
     return false;
   }
 
-  /** Puts back what was not taken, before all that came since. What was replaced meanwhile is left out. */
+  /** Puts messages that were not accepted back, before all that came since. Replaced ones are left out. */
   addFirst(entries: readonly Waiting[]): void {
     const later = this.#lanes;
     this.#lanes = { prompt: new Set(), background: new Set() };
@@ -142,7 +142,7 @@ export class TopicQueue {
     return taken;
   }
 
-  /** Takes the oldest hint out, one of the background first; undefined where there is none. */
+  /** Removes the oldest hint, a background one first; undefined if there is none. */
   dropHint(): Waiting | undefined {
     for (const lane of [this.#lanes.background, this.#lanes.prompt]) {
       for (const entry of lane) {

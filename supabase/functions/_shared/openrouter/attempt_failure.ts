@@ -110,7 +110,7 @@ export function stalled(stallTimeoutMs: number): AttemptFailure {
   });
 }
 
-/** Whoever waited that long for a first word should not wait for as long again. */
+/** A client that waited this long for the first token should not wait as long again. */
 export function tooSlowToBegin(firstTokenTimeoutMs: number): AttemptFailure {
   return new AttemptFailure("model_timeout", "the model took too long to begin its answer", {
     detail: `no text came within ${firstTokenTimeoutMs} ms`,

@@ -9,7 +9,7 @@ export interface BodyReader {
   /** The next bytes. They hold until {@linkcode release}, which has to come before the next call. */
   read(): Promise<ReadableStreamReadResult<Uint8Array>>;
   release(bytes: Uint8Array): void;
-  /** Ends the stream: a pending `read` is answered with `done`, and the sender sees that nobody listens. */
+  /** Ends the stream: a pending `read` is answered with `done`, and the sender sees that the body was cancelled. */
   cancel(): Promise<void>;
 }
 
@@ -49,7 +49,7 @@ export interface ReadStartOptions {
   clock: Clock;
 }
 
-/** The beginning of a body as text. What cannot be had of it is left out; never rejects. */
+/** The beginning of a body as text. A part that cannot be read is left out; never rejects. */
 export async function readStart(
   body: ReadableStream<Uint8Array> | null,
   { maxBytes, waitMs, clock }: ReadStartOptions,

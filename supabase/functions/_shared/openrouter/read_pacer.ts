@@ -108,7 +108,7 @@ interface LaneOptions {
   now: number;
   sampleMs: number;
   pace(): Pace;
-  /** Called when it is known anew how fast the stream is. */
+  /** Called when the stream's speed has been measured again. */
   onSampled(lane: PacedLane): void;
 }
 

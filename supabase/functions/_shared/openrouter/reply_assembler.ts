@@ -22,7 +22,7 @@ export class ReplyAssembler {
     this.#model = model;
   }
 
-  /** Text has come that nobody took yet. */
+  /** Text that has arrived and was not handed on yet. */
   get hasText(): boolean {
     return this.#text !== "";
   }

@@ -39,7 +39,7 @@ export class Watchdog {
     this.#held = false;
   }
 
-  /** It is us who do not listen, until {@linkcode heard}: silence is nobody's fault. */
+  /** Reading is paused on our side until {@linkcode heard}: silence is not the provider's fault. */
   hold(): void {
     this.#held = true;
   }

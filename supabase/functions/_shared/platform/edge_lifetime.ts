@@ -28,7 +28,7 @@ export function workerLifetime(): WorkerLifetime {
  * (the reason is the signal's name), and the process exits as soon as `drain` has settled: with 0, or 1 if it rejected.
  * A second signal does not wait.
  *
- * `drain` should settle when the sockets have *closed*, not when they were told to: what is still to be written then is
+ * `drain` should settle when the sockets have *closed*, not when their close was requested: what is still to be written then is
  * lost with the process.
  */
 export function onWorkerEnding(drain: (reason: string) => Promise<void>): void {

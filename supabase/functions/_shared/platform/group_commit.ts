@@ -44,7 +44,7 @@ export interface GroupCommitOptions<W, A> {
 interface Waiting<W, A> extends Pending<W> {
   at: number;
   settle: PromiseWithResolvers<A>;
-  /** It was in a batch that was refused: it goes by itself, as nobody said which of them it was. */
+  /** It was in a batch that was refused without naming the failing write, so it is sent alone. */
   isAlone: boolean;
   /** When to try it again after a lock. */
   retryMs: number;
@@ -118,7 +118,7 @@ export class GroupCommit<W, A> {
     } catch (error) {
       if (!(error instanceof RefusedCall)) this.#giveUp(batch, error);
       else if (batch.length === 1) batch[0]?.settle.reject(refused(error));
-      // Which one it was nobody said, and the others are not to suffer for it: each goes by itself, before all that came
+      // The refusal does not name the failing write, and the others must not fail with it: send each alone, before all that came
       // after it.
       else this.#putBack(batch.map((pending) => ({ ...pending, isAlone: true })));
     }

@@ -2,7 +2,7 @@
  * Sessions, their logs and the accounts in the project's database, through the functions of `supabase/migrations`.
  *
  * Whatever changes something may be sent twice without harm, as an answer may be lost: commits and reports are numbered,
- * and the database does each number once; the rest tells by itself that it has been done.
+ * and the database does each number once; the other calls are idempotent by their content.
  */
 
 import { AgentError } from "../errors.ts";
@@ -19,10 +19,10 @@ import type {
   LogRange,
   LogWrite,
   NotificationStore,
+  QuotaUsage,
   SessionOwner,
   SessionRecord,
   SessionStore,
-  Standing,
   StoredSession,
   UseLedger,
   UseReport,
@@ -41,7 +41,7 @@ import {
   toHeads,
   toPage,
   toPruned,
-  toStandings,
+  toQuotaUsages,
   toStored,
   toUserRecord,
   toVersion,
@@ -72,11 +72,11 @@ export interface PostgresStoreOptions {
   secretKey: string;
   clock: Clock;
   ids: Pick<Ids, "uuid">;
-  /** Whose leases and connections these are: of this worker's life, and of no other. */
+  /** The owner of leases and connections. Unique for each life of a worker. */
   workerId: string;
   /** How long a lease lasts that is not renewed, in milliseconds. */
   leaseMs: number;
-  /** Sessions that were not written to for so long have expired; 0: never. In milliseconds. */
+  /** Sessions expire this many milliseconds after their last write; 0: never. */
   idleTimeoutMs: number;
   /** The bucket of {@linkcode UseLedger}. Default: 60 frames a minute, 20 at once. */
   rate?: { perMinute: number; burst: number };
@@ -92,7 +92,7 @@ export interface PostgresStoreOptions {
   load?(): Promise<StoreJs>;
 }
 
-/** What a write has come to, at most so long ago: the answer of a first attempt may come with the second. */
+/** A write's answer and its greatest possible age: the answer to a first attempt may arrive with the second. */
 type Answered = { answer: unknown; ageMs: number };
 
 /** supabase-js is loaded with the first call: it takes some 30 ms of a worker's CPU. */
@@ -100,7 +100,7 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
   readonly #options: Required<Omit<PostgresStoreOptions, "load" | "random">>;
   readonly #rpc: StoreRpc;
   readonly #commits: GroupCommit<LogWrite, Answered>;
-  /** Of commits and reports. A worker that comes back under the same name goes on above where it was. */
+  /** The last call number, of commits and reports. A worker that restarts with the same id continues above its old numbers. */
   #number: number;
   #settling: Promise<unknown> = Promise.resolve();
 
@@ -128,7 +128,7 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
   }
 
   /**
-   * Whether the migration was applied, as far as the REST API knows. Rejects with `store_unavailable` where nobody answers,
+   * Whether the migration was applied, as far as the REST API knows. Rejects with `store_unavailable` if the API does not answer,
    * the key is no good, or something else answered than the function.
    */
   async probe(): Promise<"postgres" | "missing"> {
@@ -220,7 +220,7 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
   }
 
   /** One report at a time: a number is refused after a later one. */
-  async settle(reports: readonly UseReport[]): Promise<ReadonlyMap<string, Standing>> {
+  async report(reports: readonly UseReport[]): Promise<ReadonlyMap<string, QuotaUsage>> {
     const { workerId, rate, clock } = this.#options;
     const [{ day } = { day: 0 }] = reports;
     const settled = this.#settling.then(() =>
@@ -233,7 +233,7 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
         })),
         p_per_minute: rate.perMinute,
         p_burst: rate.burst,
-      }, (answer) => toStandings(noError(answer), day))
+      }, (answer) => toQuotaUsages(noError(answer), day))
     );
     this.#settling = settled.catch(() => {});
     return await settled;
@@ -259,8 +259,8 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
   }
 
   /**
-   * Ends turns that nobody runs, and forgets what was not used for so many days (0: nothing, ever), which the database's own
-   * scheduler goes by from then on as well. In steps, up to a limit: `more` says whether that was all.
+   * Ends turns without a worker, and deletes sessions unused for this many days (0: none, ever). The database's own
+   * scheduler uses the same number from then on. Works in steps, up to a limit: `more` says whether rows are left.
    */
   async prune(days: number): Promise<Pruned> {
     return await pruneInSteps((limit) =>

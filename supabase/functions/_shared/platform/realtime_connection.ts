@@ -24,11 +24,11 @@ export type RealtimeJs = Pick<typeof import("@supabase/supabase-js"), "RealtimeC
 type RealtimeClient = InstanceType<RealtimeJs["RealtimeClient"]>;
 type RealtimeChannel = ReturnType<RealtimeClient["channel"]>;
 
-/** What the relay is told. None of these may throw. */
+/** Events for the relay. None of these may throw. */
 export interface RealtimeEvents {
   joined(topic: string): void;
   message(topic: string, message: RelayMessage): void;
-  /** It is of no use any more: nothing else follows, and it is to be closed. Never called from within a method. */
+  /** The connection is unusable: no other event follows, and its owner must close it. Never called from within a method. */
   broken(reason: string): void;
 }
 
@@ -62,7 +62,7 @@ export function connectRealtime(
   return new SupabaseConnection(realtimeJs, options, events);
 }
 
-/** Never joined, and nobody else's. */
+/** A topic that is never joined and never used otherwise. */
 const PLACEHOLDER = "agent_websocket:placeholder";
 
 /** Our name for where Realtime is, as supabase-js makes it from the project's URL. */

@@ -1,5 +1,5 @@
 /**
- * Broadcasts over HTTP: whoever only sends needs no connection and joins nothing.
+ * Broadcasts over HTTP: a function that only sends needs no connection and joins nothing.
  *
  * `httpSend` sends the key as `apikey`; the gateway makes the Bearer token of it (supabase/cli, kong.yml). Facts of
  * supabase-js 2.119.1 that this is built around, read in its source (realtime-js, RealtimeChannel.ts):
@@ -17,7 +17,7 @@ import { type RealtimeJs, realtimeUrl } from "./realtime_connection.ts";
 
 type RealtimeClient = InstanceType<RealtimeJs["RealtimeClient"]>;
 
-/** As many as a connection may have. There are fewer topics, unless somebody makes them up. */
+/** As many as a connection may have. There are fewer topics, unless a caller invents some. */
 const MAX_CHANNELS = 100;
 /** Of what Realtime says when it refuses. */
 const MAX_REASON_CHARS = 200;
@@ -29,7 +29,7 @@ export interface RealtimePublisherOptions {
   /** How long Realtime may take to answer. */
   timeoutMs: number;
   load(): Promise<RealtimeJs>;
-  /** Told with each answer what Realtime says of the project's message rate. Must not throw. */
+  /** Called with the project's message rate that Realtime reports in each answer. Must not throw. */
   onPressure?(pressure: RelayPressure): void;
 }
 
@@ -48,7 +48,7 @@ export class RealtimePublisher {
   }
 
   /**
-   * Resolves once Realtime has taken it, which is no more than that: an older server says the same of a message to a
+   * Resolves once Realtime has accepted it, which does not prove delivery: an older server also accepts a message to a
    * private topic that the key may not write, and drops it.
    */
   async publish(topic: string, { event, payload }: RelayMessage): Promise<void> {
@@ -79,7 +79,7 @@ export class RealtimePublisher {
   }
 }
 
-/** Makes an answer of every failure, with what is to be logged as the `error` that `httpSend` looks for. */
+/** Turns every failure into a response, with the text to log as the `error` that `httpSend` looks for. */
 function answeringFetch(fetch: Fetch, onAnswer: (response: Response) => void): Fetch {
   return async (input, init) => {
     try {

@@ -33,11 +33,11 @@ export interface RelayPlumbing {
   log: Log;
   /** From 0 up to 1. */
   random(): number;
-  /** How long a topic is kept that nobody listens to: somebody often comes back. */
+  /** How long a topic without listeners stays joined: a listener often comes back. */
   lingerMs: number;
   connect(events: RealtimeEvents): Promise<RealtimeConnection>;
   publish(topic: string, message: RelayMessage): Promise<void>;
-  /** Told when channels are closed because the project has too many messages. Must not throw. */
+  /** Called when channels are closed because the project has too many messages. Must not throw. */
   onPressure?(pressure: RelayPressure): void;
 }
 
@@ -61,7 +61,7 @@ export interface RealtimeRelayOptions {
   publishTimeoutMs?: number;
   /** Loads supabase-js. Default: a dynamic import. */
   load?(): Promise<RealtimeJs>;
-  /** Told what Realtime says of the project's message rate. Must not throw. Default: nobody. */
+  /** Called with the project's message rate that Realtime reports. Must not throw. Default: none. */
   onPressure?(pressure: RelayPressure): void;
 }
 
@@ -224,7 +224,7 @@ export class RealtimeRelay implements Relay {
   #tell(name: string, what: (listener: RelayListener) => void): void {
     const subscriptions = this.#topics.get(name)?.subscriptions;
     if (subscriptions === undefined) return;
-    // A copy: whoever subscribes meanwhile is told from the next time on. Whoever ended meanwhile is not told.
+    // Iterate a copy: a listener added meanwhile gets the next message on. One that was removed meanwhile gets none.
     for (const subscription of [...subscriptions]) {
       if (subscriptions.has(subscription)) what(subscription.listener);
     }

@@ -7,7 +7,7 @@ const MAX_STEPS = 20;
 
 /** What the retention has done. */
 export interface Pruned {
-  /** Turns that nobody came back for, ended as `interrupted`. */
+  /** Abandoned turns, ended as `interrupted`. */
   turns: number;
   sessions: number;
   /** Events of sessions that live on. */
@@ -18,7 +18,7 @@ export interface Pruned {
   more: boolean;
 }
 
-/** Calls `step` with the rows that it may delete, until there is no more to do or there were 20. Rejects as `step` does. */
+/** Calls `step` with the rows that it may delete, until nothing is left or 20 steps were made. Rejects as `step` does. */
 export async function pruneInSteps(step: (limit: number) => Promise<Pruned>): Promise<Pruned> {
   let sum: Pruned = { turns: 0, sessions: 0, events: 0, rows: 0, more: true };
   for (let n = 0; n < MAX_STEPS && sum.more; n++) {

@@ -8,8 +8,8 @@ import type {
   LogPage,
   LogWrite,
   OpenTurn,
+  QuotaUsage,
   SessionRecord,
-  Standing,
   StoredSession,
 } from "../ports.ts";
 import type { LogEvent, Logged, QueryEvent } from "../protocol/log_event.ts";
@@ -47,7 +47,7 @@ function strange(expected: string, value: unknown): StrangeAnswer {
   return new StrangeAnswer(`Cannot read the database's answer: expected ${expected}, got ${typeof value}`);
 }
 
-/** Each error that the functions answer with, and what a caller is told. */
+/** Each error code of the database functions, with the error for the caller. */
 const REFUSALS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   unknown_session: ["unknown_session", "Cannot reach the session: it has ended"],
   unknown_turn: ["unknown_turn", 'Cannot record feedback: "turn_id" must name a turn of this session'],
@@ -62,7 +62,7 @@ export function refusal(error: string): AgentError {
   return new AgentError(code, words, { retryable: code === "busy", cause: error });
 }
 
-/** The write was not done, as somebody holds its rows locked: it may be sent again. */
+/** The write was not done because its rows are locked by another transaction: it may be sent again. */
 export function isRetry(answer: unknown): boolean {
   return typeof answer === "object" && answer !== null && "error" in answer && answer.error === "retry";
 }
@@ -74,7 +74,7 @@ export function noError(answer: unknown): Readonly<Record<string, unknown>> {
   return known;
 }
 
-/** An answer that makes no sense is somebody else's: a proxy's, or another version's. */
+/** An invalid answer comes from a proxy or from another version of the functions. */
 export function readAnswer<T>(answer: unknown, use: (answer: unknown) => T): T {
   try {
     return use(answer);
@@ -174,14 +174,14 @@ export function toHeads(value: unknown): Map<string, number> {
 }
 
 /** `today` is the day of the reports that were answered. */
-export function toStandings(value: unknown, today: number): Map<string, Standing> {
+export function toQuotaUsages(value: unknown, today: number): Map<string, QuotaUsage> {
   return new Map(
-    Object.entries(fields(value)).map(([key, standing]) => {
-      const { frames_left, tokens_today, day, connections } = fields(standing);
+    Object.entries(fields(value)).map(([key, usage]) => {
+      const { frames_left, tokens_today, day, connections } = fields(usage);
       return [key, {
         framesLeft: number(frames_left),
         tokensToday: number(tokens_today),
-        // A database of before 20261129130000 tells of its own day only, and does not say which.
+        // A database older than migration 20261129130000 counts only its own current day, and does not return it.
         day: day === undefined ? today : number(day),
         connections: number(connections),
       }];

@@ -1,4 +1,4 @@
-/** Calls of the database's functions through supabase-js: with a deadline, tried again while nobody has answered. */
+/** Calls of the database's functions through supabase-js: with a deadline, retried until there is an answer. */
 
 import { AgentError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
@@ -11,7 +11,7 @@ type Client = import("@supabase/supabase-js").SupabaseClient;
 /** Retries wait 0.5 to 1 times these. */
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 2000;
-/** However late it is, an attempt gets so long. */
+/** The least time for an attempt, however close the deadline is. */
 const MIN_ATTEMPT_MS = 1000;
 
 export interface StoreRpcOptions {

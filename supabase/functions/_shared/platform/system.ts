@@ -63,7 +63,7 @@ export function jsonLog(options: JsonLogOptions = {}): Log {
       try {
         write(logLine(entry, clock.now()), entry.level);
       } catch {
-        // A log that cannot be written must not fail the work that it tells of.
+        // A log that cannot be written must not fail the work that it reports.
       }
     },
   };

@@ -3,7 +3,7 @@
 import { AgentError } from "../errors.ts";
 import type { Clock } from "../ports.ts";
 
-/** So long at most a sign-out goes unnoticed. Tokens that are checked locally stay good until they expire. */
+/** The longest time that a sign-out stays unnoticed. Tokens that are verified locally stay valid until they expire. */
 const REMEMBER_MS = 30_000;
 const MAX_REMEMBERED = 1000;
 

@@ -32,7 +32,7 @@ class RuntimeSocket implements Socket {
     try {
       this.#socket.send(text);
     } catch {
-      // It closed in between; its `close` event tells the connection.
+      // It closed in between; the connection learns it from the `close` event.
     }
   }
 

@@ -1,5 +1,5 @@
 /**
- * Which connections there is room for: of the worker, of an address, of a user. What a connection takes up is kept with it
+ * Limits of connections: of the worker, of an address, of a user. The slots that a connection holds are kept with it
  * here, and given back when it is gone, whatever it was waiting for.
  */
 

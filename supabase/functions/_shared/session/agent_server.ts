@@ -187,7 +187,7 @@ export class AgentServer {
     if (identity.kind === "anonymous") this.#admission.checkSession(session.connectionCount);
     if (!connection.enter(session)) return;
     const { address } = connection.request;
-    connection.limitKeys = identity.kind === "user"
+    connection.quotaKeys = identity.kind === "user"
       ? [userKey(identity.userId)]
       : payersOf(session.record, address);
     session.touch();

@@ -10,7 +10,7 @@ import type { Effect } from "./core/effect.ts";
 import { liveConnections, type SessionState } from "./core/state.ts";
 import { shownOf } from "./core/turn.ts";
 import { inForce, type ModelSettings } from "./model_request.ts";
-import type { DeltaSource } from "./outbox.ts";
+import type { DeltaSource } from "./send_buffer.ts";
 import type { Reader } from "./reader.ts";
 import { toError } from "./refusals.ts";
 

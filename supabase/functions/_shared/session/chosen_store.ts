@@ -95,7 +95,7 @@ export class ChosenStore implements SessionStore, EventLog {
     return this.#storeOf(sessionId).recordFeedback(sessionId, feedback);
   }
 
-  /** Nobody has a session before one was created or found. */
+  /** No session can be in use before one was created or found. */
   #storeOf(sessionId: string): Store {
     return (this.isDurable(sessionId) ? this.#choice.durable : undefined) ?? this.#memory;
   }

@@ -1,7 +1,7 @@
 /**
- * One WebSocket: what comes in is checked, decoded and handed on; what goes out goes through the outbox.
+ * One WebSocket. Incoming frames are checked, decoded and dispatched; outgoing frames go through the send buffer.
  *
- * It knows no runtime: the socket is a port, and `opened`, `received` and `lost` are called by whoever owns the real one.
+ * It knows no runtime: the socket is a port, and `opened`, `received` and `lost` are called by the owner of the real one.
  */
 
 import { AgentError, toAgentError } from "../errors.ts";
@@ -21,16 +21,13 @@ import type { ServerFrame } from "../protocol/server_frames.ts";
 import { type ConnectionSignal, type ConnectionState, stepConnection } from "./connection_machine.ts";
 import { FrameRate } from "./frame_rate.ts";
 import { FAR_OVER, sizeOf, tooLarge } from "./frame_size.ts";
-import { type DeltaSource, Outbox } from "./outbox.ts";
+import { type DeltaSource, SendBuffer } from "./send_buffer.ts";
 import { addressPayer } from "./payers.ts";
 import { closeWhenQuiet } from "./quiet_close.ts";
 import type { Reader } from "./reader.ts";
 import type { Session } from "./session.ts";
+import { maxWaitingBytes, readerOf, tooManyAtOnce } from "./waiting_frames.ts";
 
-/** Bytes of a connection's frames that wait while the decoder is loaded. */
-const MAX_UNDECODED_BYTES = 1_048_576;
-/** The same before it has a session: nobody knows yet who sends them. One frame may always wait. */
-const MAX_EARLY_BYTES = 262_144;
 /** How long a peer may take to answer a close. One that reads nothing never does, and the runtime waits for ever. */
 const CLOSE_TIMEOUT_MS = 5000;
 /** For a peer that is gone without having closed. */
@@ -54,7 +51,7 @@ export interface ConnectionDeps {
   maxMessageBytes: number;
   maxBufferedBytes: number;
   onOpened(connection: Connection): void;
-  /** Takes a frame. What it throws or rejects with is answered by an `error` frame. */
+  /** Handles a frame. If it throws or rejects, the client gets an `error` frame. */
   onFrame(connection: Connection, frame: ClientFrame): void | Promise<void>;
   /** Called once, when the connection leaves its session. */
   onDetached(connection: Connection): void;
@@ -67,15 +64,15 @@ export class Connection implements Reader {
   readonly request: IncomingRequest;
   /** Counts what is kept for it, and ends with it. Each buffer takes a part of its own. */
   readonly memory: MemoryAccount;
-  /** Who it is; undefined until that is known. */
+  /** The client's identity; undefined until it is known. */
   identity: Identity | undefined;
-  /** What its limits are counted under: the user, or the session and the address. */
-  limitKeys: readonly string[];
+  /** The keys of its limits: the user, or the session and the address. */
+  quotaKeys: readonly string[];
   session: Session | undefined;
   wantsDeltas: boolean;
   readonly #deps: ConnectionDeps;
   readonly #socket: Socket;
-  readonly #outbox: Outbox;
+  readonly #sendBuffer: SendBuffer;
   #state: ConnectionState = "opening";
   #closing: Closing | undefined;
   readonly #rate: FrameRate;
@@ -87,13 +84,13 @@ export class Connection implements Reader {
     this.id = id;
     this.request = request;
     this.wantsDeltas = request.stream;
-    this.limitKeys = [`connection:${id}`, addressPayer(request.address)];
+    this.quotaKeys = [`connection:${id}`, addressPayer(request.address)];
     this.#deps = deps;
     this.#rate = new FrameRate(deps.clock, deps.rateLimiter);
     this.#waiting = deps.waiting.account();
     this.#socket = socket;
     this.memory = deps.memory.account(OVERHEAD_BYTES.connection);
-    this.#outbox = new Outbox(socket, {
+    this.#sendBuffer = new SendBuffer(socket, {
       clock: deps.clock,
       memory: this.memory.part(),
       maxBufferedBytes: deps.maxBufferedBytes,
@@ -107,7 +104,7 @@ export class Connection implements Reader {
 
   /** Bytes that wait for its reader, where that is behind. */
   get waitingBytes(): number {
-    return this.#outbox.waitingBytes;
+    return this.#sendBuffer.waitingBytes;
   }
 
   /** Whether nothing more can be said. */
@@ -129,7 +126,7 @@ export class Connection implements Reader {
     metrics.count("frames_received_total");
     const bytes = sizeOf(data, maxMessageBytes);
     if (bytes > FAR_OVER * maxMessageBytes) return this.close(CLOSE.frameTooLarge);
-    const limited = this.#rate.charge(this.limitKeys);
+    const limited = this.#rate.charge(this.quotaKeys);
     const isTooLarge = bytes > maxMessageBytes;
     if (!isTooLarge && !this.#mayWait(bytes)) return;
     // One that is too large is not looked into, not even for its id, and not kept.
@@ -148,17 +145,14 @@ export class Connection implements Reader {
     const isEarly = this.#state === "opening";
     const { decoder, maxMessageBytes } = this.#deps;
     if (!isEarly && decoder.isLoaded) return true;
-    const max = Math.max(isEarly ? MAX_EARLY_BYTES : MAX_UNDECODED_BYTES, maxMessageBytes);
-    const outcome = this.#waiting.add(bytes, max);
+    const outcome = this.#waiting.add(bytes, maxWaitingBytes(isEarly, maxMessageBytes));
     if (outcome === "kept") return true;
-    this.sendError(
-      new AgentError("rate_limited", "Cannot take frame: too many came at once", { retryable: true }),
-    );
+    this.sendError(tooManyAtOnce());
     if (isEarly && outcome === "over") this.close(CLOSE.rateLimitAbused);
     return false;
   }
 
-  /** Hands on a frame that is none too many and makes sense, and answers any other. */
+  /** Dispatches a valid frame that is within the rate limit, and answers any other with an error. */
   #take(decoded: Decoded, limited: AgentError | undefined): void {
     if (limited !== undefined) {
       this.sendError(limited, "frame" in decoded ? decoded.frame.id : decoded.problem.inReplyTo);
@@ -189,7 +183,7 @@ export class Connection implements Reader {
     this.#step("lose");
   }
 
-  /** Its session is there. Answers whether the connection still is. */
+  /** Its session is ready. Returns whether the connection is still open. */
   enter(session: Session): boolean {
     if (this.isGone) return false;
     this.session = session;
@@ -198,7 +192,7 @@ export class Connection implements Reader {
     return true;
   }
 
-  /** Says goodbye and closes. What is said before it must be sent before. Doing it again does nothing. */
+  /** Closes the connection. Send everything before this call. Calling it again does nothing. */
   close(closing: Closing): void {
     if (this.isGone) return;
     this.#closing = closing;
@@ -206,11 +200,11 @@ export class Connection implements Reader {
   }
 
   send(frame: ServerFrame): void {
-    if (!this.isGone) this.#outbox.send(JSON.stringify(frame));
+    if (!this.isGone) this.#sendBuffer.send(JSON.stringify(frame));
   }
 
   sendText(text: string): void {
-    if (!this.isGone) this.#outbox.send(text);
+    if (!this.isGone) this.#sendBuffer.send(text);
   }
 
   sendError(error: AgentError, inReplyTo?: string): void {
@@ -219,20 +213,20 @@ export class Connection implements Reader {
   }
 
   sendDelta(source: DeltaSource, offset: number, encoded: string): void {
-    if (this.#outbox.sendDelta(source, offset, encoded)) this.#deps.metrics.count("deltas_sent_total");
+    if (this.#sendBuffer.sendDelta(source, offset, encoded)) this.#deps.metrics.count("deltas_sent_total");
   }
 
-  /** A turn has ended: its terminal frame says all that is held back of its text. */
+  /** A turn has ended: its terminal frame has the whole text, so deltas that are held back need not be sent. */
   dropHeldDeltas(source: DeltaSource): void {
-    this.#outbox.dropHeld(source);
+    this.#sendBuffer.dropHeld(source);
   }
 
-  /** Settles when the reader has caught up with what it was sent; undefined where it has. */
+  /** Resolves when the reader has caught up; undefined if it already has. */
   drained(): Promise<void> | undefined {
-    return this.#outbox.drained();
+    return this.#sendBuffer.drained();
   }
 
-  /** Gives a frame to its taker, and answers what that throws. */
+  /** Dispatches a frame, and answers errors of its handler. */
   handOn(frame: ClientFrame): void {
     const refuse = (thrown: unknown): void => this.#refuse(thrown, frame);
     try {
@@ -265,12 +259,12 @@ export class Connection implements Reader {
           this.#deps.onDetached(this);
           break;
         case "close_socket":
-          this.#outbox.close();
+          this.#sendBuffer.close();
           this.memory.leave();
           this.#closeSocket();
           break;
         case "release":
-          this.#outbox.close();
+          this.#sendBuffer.close();
           this.#waiting.clear();
           this.#cancelCloseTimeout?.();
           this.memory.close();
@@ -297,9 +291,4 @@ export class Connection implements Reader {
     this.#socket.close(code, reason);
     this.#cancelCloseTimeout = this.#deps.clock.after(CLOSE_TIMEOUT_MS, () => this.lost(NO_CLOSE_FRAME));
   }
-}
-
-/** A function of its own, so that what waits for the decoder holds the frame only where it is to be decoded. */
-function readerOf(data: string | ArrayBuffer): (decode: Decode) => Decoded {
-  return (decode) => decode(data);
 }

@@ -1,7 +1,7 @@
 /**
  * The life of a connection: `opening → ready → draining → closed`.
  *
- * `opening`: the socket is up or coming up, and nobody knows yet who it is. `ready`: it holds a session. `draining`:
+ * `opening`: the socket is up or coming up, and its identity is not known yet. `ready`: it holds a session. `draining`:
  * we have said our last word and read on without listening. `closed`: the socket is gone.
  */
 

@@ -4,7 +4,7 @@ import type { EventLog } from "../ports.ts";
 import type { LogEvent } from "../protocol/log_event.ts";
 import { stamp } from "../protocol/render.ts";
 
-/** A page ends before it has more text than this, unless one message alone has: it must fit the outbox. */
+/** A page ends before it has more text than this, unless one message alone has: it must fit the send buffer. */
 const MAX_PAGE_CHARS = 262_144;
 
 export interface ConversationMessage {

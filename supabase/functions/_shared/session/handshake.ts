@@ -20,7 +20,7 @@ export interface HandshakeOptions {
   identity: IdentityPolicy;
   /** How long a connection may take to say who it is. */
   authTimeoutMs: number;
-  /** Gives the connection its session. Rejects where there is none to be had. */
+  /** Gives the connection its session. Rejects if it cannot have one. */
   enter(connection: Connection, identity: Identity): Promise<void>;
 }
 
@@ -90,7 +90,7 @@ export class Handshake {
     this.#openings.delete(connection);
   }
 
-  /** Tells why and closes. */
+  /** Sends the error and closes. */
   refuse(connection: Connection, thrown: unknown): void {
     const error = toAgentError(thrown);
     this.#options.log.write({
@@ -114,7 +114,7 @@ export class Handshake {
     if (connection.isGone) return;
     if (who.kind === "missing") {
       opening.isAsked = true;
-      // What came while nobody was asked for yet is answered as if it came now.
+      // Frames that came before the identity was needed are handled as if they came now.
       const early = opening.early ?? [];
       opening.early = undefined;
       for (const frame of early) connection.handOn(frame);
@@ -126,7 +126,7 @@ export class Handshake {
     for (const frame of opening.early ?? []) connection.handOn(frame);
   }
 
-  /** What a connection is told of which it is not known in time who it is. */
+  /** The error for a connection that did not authenticate in time. */
   #lateness({ isAsked }: Opening): AgentError {
     const { authTimeoutMs } = this.#options;
     if (isAsked) {

@@ -15,7 +15,7 @@ export interface IdleSweepOptions {
   sessions: ReadonlyMap<string, Session>;
   /** Ends a session. Where it rejects the next sweep tries again. */
   expire(session: Session): Promise<void>;
-  /** Forgets in the store what nobody has used for long: at each sweep, while there are sessions that are durable. */
+  /** Deletes long unused sessions from the store: at each sweep, while there are durable sessions. */
   prune?(): Promise<unknown>;
 }
 

@@ -20,7 +20,7 @@ export interface QueryLimits {
 /** Throws `queue_full` (no memory), `option_not_allowed` or `budget_exceeded`. */
 export function checkQuery(
   { content, options = {} }: QueryFrame,
-  limitKeys: readonly string[],
+  quotaKeys: readonly string[],
   { settings, memory, budget }: QueryLimits,
 ): void {
   if (!memory.admit(bytesOfQuery(content, settings.maxTokens))) {
@@ -28,7 +28,7 @@ export function checkQuery(
     throw new AgentError("queue_full", words, { retryable: true });
   }
   checkOptions(options, settings);
-  const retryAfterMs = budget.exhausted(limitKeys);
+  const retryAfterMs = budget.exhausted(quotaKeys);
   if (retryAfterMs === undefined) return;
   const words = "Cannot take query: the day's token budget is used up";
   throw new AgentError("budget_exceeded", words, { retryable: true, retryAfterMs });

@@ -4,7 +4,7 @@ import type { Clock } from "../ports.ts";
 
 /**
  * A close while frames of the client are unread reaches it as 1006, without a code. So we read on without listening
- * until the client has been quiet for so long, or has had its time.
+ * until the client has been quiet long enough, or its time is up.
  */
 const QUIET_MS = 50;
 const MAX_LINGER_MS = 2000;

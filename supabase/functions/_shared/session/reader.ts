@@ -3,12 +3,12 @@
 import type { AgentError } from "../errors.ts";
 import type { Closing } from "../protocol/close_codes.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
-import type { DeltaSource } from "./outbox.ts";
+import type { DeltaSource } from "./send_buffer.ts";
 
 export interface Reader {
   readonly id: string;
   /** What its limits are counted under. */
-  readonly limitKeys: readonly string[];
+  readonly quotaKeys: readonly string[];
   wantsDeltas: boolean;
   /** Whether nothing more can be sent. */
   readonly isGone: boolean;

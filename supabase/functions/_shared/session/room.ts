@@ -10,7 +10,7 @@ const RETRY_OPEN_MS = 5000;
 /** What there is no room in. */
 export type Lack = "sessions" | "memory";
 
-/** A place that is reserved; it is given back by whoever reserved it, whatever comes. */
+/** A place that is reserved; the code that reserved it must release it in every case. */
 export type Place = symbol;
 
 export interface RoomOptions {
@@ -58,7 +58,7 @@ export class Room {
     return memory.hasRoomFor((1 + this.#reserved.size) * OVERHEAD_BYTES.session) ? undefined : "memory";
   }
 
-  /** The session that was left longest ago goes first; one that somebody holds or that runs stays. */
+  /** The session that was left longest ago goes first; a session with connections or a running turn stays. */
   async #makeRoom(lack: Lack): Promise<void> {
     const { sessions, mayGo, evict } = this.#options;
     let oldest: Session | undefined;

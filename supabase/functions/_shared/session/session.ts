@@ -146,7 +146,7 @@ export class Session {
     const isKnown = turns.has(queryId) || ended.has(queryId);
     if (!isKnown) {
       if (this.#refusal !== undefined) throw this.#refusal;
-      checkQuery(frame, reader.limitKeys, this.#deps);
+      checkQuery(frame, reader.quotaKeys, this.#deps);
     }
     const policy = frame.policy ?? settings.queuePolicy;
     const query: Question = {
@@ -160,7 +160,7 @@ export class Session {
       connectionId: reader.id,
       feedback: [],
       stream: frame.stream,
-      payers: reader.limitKeys,
+      payers: reader.quotaKeys,
     };
     if (!isKnown) activity.reasoning(this.record, { query, text: "" }, "queued");
     this.#take({ kind: "ask", query, policy, refusal: undefined });

@@ -22,7 +22,7 @@ const ALLOWED: readonly [path: string, source: string][] = [
     "_shared/session/core/turn.ts",
     'import type { Clock } from "../../ports.ts"; import { x } from "../../guard/limits.ts";',
   ],
-  ["_shared/session/session.ts", 'export { x } from "../guard/limits.ts"; export * from "./outbox.ts";'],
+  ["_shared/session/session.ts", 'export { x } from "../guard/limits.ts"; export * from "./send_buffer.ts";'],
   ["_shared/http/upgrade.ts", 'import { Session } from "../session/session.ts";'],
   ["_shared/openrouter/client.ts", 'import { createParser } from "eventsource-parser";'],
   ["_shared/openrouter/client.ts", 'import { X } from "eventsource-parser/stream";'],

@@ -2,15 +2,15 @@
 
 import { AgentError } from "../errors.ts";
 
-export const SWITCHED_OFF = {
+export const DISABLED_RELAY = {
   /** For `/health`. */
   status: "off",
-  /** What is kept in the log is found there: nobody is told sooner. */
+  /** Durable events are found in the log. Without a relay there is no earlier doorbell. */
   ring(): void {},
   offer(): void {},
   waiting: 0,
   publish(): Promise<never> {
-    // Not retryable: trying again helps nobody until the operator changes his mind.
+    // Not retryable: a retry cannot succeed until the operator turns the relay on.
     return Promise.reject(
       new AgentError("relay_unavailable", "Cannot notify: the relay is switched off (RELAY=off)"),
     );

@@ -1,39 +1,39 @@
-/** Sends queries: in their order, again where they may have been lost, and never more at once than the server takes. */
+/** Sends queries: in order, again if they may have been lost, and never more at once than the server accepts. */
 
 import { AgentClientError } from "./error.ts";
 import type { ClientPorts } from "./ports.ts";
 import type { TurnRecord } from "./turn_record.ts";
 
-/** Queries that may be under way, neither taken nor refused: more would only run into the rate limit. */
+/** Queries that may be in flight, neither accepted nor refused: more would only hit the rate limit. */
 const MAX_UNDER_WAY = 8;
-/** Queries at the server where it does not say how many may wait there (its `MAX_QUEUE` is 0). */
+/** Queries at the server if it does not limit how many may wait there (its `MAX_QUEUE` is 0). */
 const MAX_AT_SERVER = 100;
-/** Sends of one query while nothing at all is answered. One that costs every worker its life is not to be sent for ever. */
+/** Sends of one query without any answer. A query that crashes every worker must not be sent for ever. */
 const MAX_SENDS = 10;
 
-/** The present connection, for whoever sends on it. */
+/** The present connection, as a sender sees it. */
 export interface Wire {
-  /** Its number; 0 where there is none. */
+  /** Its number; 0 if there is none. */
   connection(): number;
   send(frame: object): void;
 }
 
-export interface OutboxOptions extends Wire {
+export interface QuerySenderOptions extends Wire {
   ports: ClientPorts;
-  /** What is to be sent: our own turns without an end, in the order in which they were asked. */
+  /** The turns to send: our own without an end, in the order in which they were asked. */
   pending(): readonly TurnRecord[];
 }
 
-export class Outbox {
-  readonly #options: OutboxOptions;
+export class QuerySender {
+  readonly #options: QuerySenderOptions;
   #limits: Readonly<Record<string, number>> = {};
   #cancelPause: (() => void) | undefined;
 
-  constructor(options: OutboxOptions) {
+  constructor(options: QuerySenderOptions) {
     this.#options = options;
   }
 
-  /** A new connection stands, with what the server allows. */
+  /** There is a new connection, with the server's limits. */
   connected(limits: Readonly<Record<string, number>>): void {
     this.#limits = limits;
     this.resume();
@@ -62,9 +62,9 @@ export class Outbox {
     let room = Math.min(MAX_UNDER_WAY, (maxQueue || MAX_AT_SERVER) - taken) - underWay;
     for (const turn of pending) {
       const { frame, isTaken, sentOn, isCancelled } = turn;
-      // Whether the server has one that is cancelled is told by the answer to `cancel`.
+      // The answer to `cancel` says whether the server has a cancelled one.
       if (frame === undefined || isTaken || sentOn === connection || isCancelled) continue;
-      // A policy other than waiting is for now.
+      // A policy other than `queue` must not wait.
       if (room <= 0 && (frame.policy ?? "queue") === "queue") continue;
       if (this.#refuse(turn)) continue;
       room--;

@@ -1,6 +1,6 @@
 /**
- * What a worker loads only when it needs it: what checks incoming frames and messages (zod, with the schemas), and the
- * client of the model. None of it is needed for the first frame, and together it takes more CPU than all that is
+ * Modules that a worker loads only when it needs them: the decoders of frames and messages (zod, with the schemas), and the
+ * model's client. The first frame needs none of them, and together they cost more CPU than all that it needs
  * (docs/decisions/0031).
  */
 
@@ -12,13 +12,13 @@ import type { DecodeAction } from "../_shared/protocol/activity_actions.ts";
 import type { Decode } from "../_shared/protocol/decode.ts";
 import type { ParseActivity } from "../_shared/protocol/published_activity.ts";
 
-/** Messages of the relay, each of at most 256 KB, that wait while what reads them is loaded. */
+/** Messages of the relay, each of at most 256 KB, that wait while their decoder is loaded. */
 const MAX_UNREAD_MESSAGES = 100;
 
 export interface Readers {
   /** Of frames of the agent's clients. */
   decoder: OnDemand<Decode>;
-  /** Of frames of those who watch. */
+  /** Of frames of watchers. */
   actionDecoder: OnDemand<DecodeAction>;
   /** Of events that other functions publish. */
   activityParser: OnDemand<ParseActivity>;

@@ -1,7 +1,7 @@
 /**
- * What one connection is sent: in order, deltas merged while the reader is behind, bounded in bytes.
+ * The send buffer of one connection: ordered, bounded in bytes; deltas are merged while the reader is behind (backpressure).
  *
- * A delta is addressed by its offset, so a held one needs no buffer: where to go on from is enough, and the text is the
+ * A delta is addressed by its offset, so a held one needs no copy: the offset to continue from is enough, and the text is the
  * turn's. One slow reader costs the others nothing.
  */
 
@@ -12,12 +12,12 @@ import type { CancelTimer, Clock, Socket } from "../ports.ts";
 export const LOW_WATER_BYTES = 16_384;
 /** A replay pauses while this part of the cap waits: enough to keep a quick reader busy from one look to the next. */
 const REPLAY_SHARE = 1 / 4;
-/** How often a reader that is behind is looked at: at first, in a replay at first, and when it stays behind. */
+/** Delays between checks of a reader that is behind: the first, the first in a replay, and the longest. */
 const FIRST_LOOK_MS = 10;
 const FIRST_REPLAY_LOOK_MS = 1;
 const LAST_LOOK_MS = 500;
 
-/** A turn's text as far as it has come, and how to say a piece of it. */
+/** A turn's text so far, and the encoding of a piece of it. */
 export interface DeltaSource {
   readonly text: string;
   encode(offset: number, content: string): string;
@@ -25,11 +25,11 @@ export interface DeltaSource {
 
 interface HeldDelta {
   source: DeltaSource;
-  /** Where in the text the reader is. */
+  /** The reader's position in the text. */
   offset: number;
 }
 
-export interface OutboxOptions {
+export interface SendBufferOptions {
   clock: Clock;
   /** Bytes that may wait for the reader, in the socket and held back together. */
   maxBufferedBytes: number;
@@ -39,9 +39,9 @@ export interface OutboxOptions {
   onOverflow(): void;
 }
 
-export class Outbox {
+export class SendBuffer {
   readonly #socket: Socket;
-  readonly #options: OutboxOptions;
+  readonly #options: SendBufferOptions;
   readonly #memory: MemoryAccount;
   #isCounted = false;
   #held: HeldDelta | undefined;
@@ -49,7 +49,7 @@ export class Outbox {
   #cancelLook: CancelTimer | undefined;
   #isClosed = false;
 
-  constructor(socket: Socket, options: OutboxOptions) {
+  constructor(socket: Socket, options: SendBufferOptions) {
     this.#socket = socket;
     this.#options = options;
     this.#memory = options.memory ?? new MemoryBudget(0).account(0);
@@ -82,9 +82,9 @@ export class Outbox {
       this.#socket.send(encoded);
       return true;
     }
-    // Of another text that was held the rest is not wanted any more: its end says it all.
+    // The rest of another held text is not needed: its terminal frame has the whole text.
     if (this.#held?.source !== source) this.#held = { source, offset };
-    // It may begin anew before the place that the reader has come to.
+    // A restarted answer may begin before the reader's position.
     this.#held.offset = Math.min(this.#held.offset, offset);
     if (waiting + source.text.length - this.#held.offset > this.#options.maxBufferedBytes) this.#overflow();
     else this.#lookLater(FIRST_LOOK_MS);
@@ -96,7 +96,7 @@ export class Outbox {
     if (this.#held?.source === source) this.#held = undefined;
   }
 
-  /** Settles once a replay may go on, or the outbox was closed. */
+  /** Settles once a replay may go on, or the buffer is closed. */
   drained(): Promise<void> | undefined {
     if (this.#isClosed || !this.#isReplayBehind()) return undefined;
     return new Promise((resolve) => {
@@ -118,7 +118,7 @@ export class Outbox {
     this.#options.onOverflow();
   }
 
-  /** A WebSocket does not say when it has drained: it has to be asked. */
+  /** A WebSocket has no drain event: poll `bufferedAmount`. */
   #lookLater(delayMs: number): void {
     this.#cancelLook ??= this.#options.clock.after(delayMs, () => {
       this.#cancelLook = undefined;
@@ -131,7 +131,7 @@ export class Outbox {
     });
   }
 
-  /** What waits for a reader that keeps up is a part of what a connection takes. */
+  /** Counts the waiting bytes above {@linkcode LOW_WATER_BYTES}; fewer are part of a connection's fixed overhead. */
   #count(): void {
     const waiting = this.#socket.bufferedAmount;
     this.#isCounted = waiting > LOW_WATER_BYTES;
