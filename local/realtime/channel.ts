@@ -1,6 +1,6 @@
 /** One membership of one connection: from its join to its `phx_close`. */
 
-import type { CancelTimer } from "../../supabase/functions/_shared/ports.ts";
+import type { CancelTimer } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { type ClientFrame, isRecord, type Ref, type ServerFrame, type Version } from "./frames.ts";
 import { type Member, TOPIC_PREFIX } from "./hub.ts";
 import type { Context, JoinRequest } from "./join.ts";

@@ -1,6 +1,6 @@
 /** Topics and their members: what is published on one reaches each of them once. */
 
-import type { Clock } from "../../supabase/functions/_shared/ports.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { type Broadcast, encodeBroadcast, type Version } from "./frames.ts";
 import { MessageRate } from "./message_rate.ts";
 

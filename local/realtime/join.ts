@@ -1,6 +1,6 @@
 /** Who may join what: the checks of a join, in the real server's order. */
 
-import type { Clock } from "../../supabase/functions/_shared/ports.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { isRecord } from "./frames.ts";
 import { type Hub, type Room, TOPIC_PREFIX } from "./hub.ts";
 import type { Policy } from "./policy.ts";

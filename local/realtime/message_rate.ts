@@ -4,7 +4,7 @@
  * average is changes at a tick only, so a burst passes until then; and a project that was silent has few ticks to share it.
  */
 
-import type { Clock } from "../../supabase/functions/_shared/ports.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 
 const TICK_MS = 5000;
 const TICKS = 12;

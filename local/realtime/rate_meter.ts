@@ -1,6 +1,6 @@
 /** Counts what happened lately, in a ring of short spans. */
 
-import type { Clock } from "../../supabase/functions/_shared/ports.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 
 export interface RateMeterOptions {
   /** How many spans the average is taken over. */

@@ -1,6 +1,6 @@
 /** The settings of the local Realtime. The defaults are those of a real project. */
 
-import type { Clock } from "../../supabase/functions/_shared/ports.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import type { SigningKey } from "../keys.ts";
 import type { Policy } from "./policy.ts";
 

@@ -1,7 +1,7 @@
 /** The tokens that Realtime takes, and what it says about those that it does not. */
 
 import { compactVerify, decodeJwt, decodeProtectedHeader } from "jose";
-import type { Clock } from "../../supabase/functions/_shared/ports.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import type { RealtimeKeys, RealtimeOptions } from "./settings.ts";
 
 export interface Claims {

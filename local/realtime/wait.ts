@@ -1,4 +1,4 @@
-import type { Clock } from "../../supabase/functions/_shared/ports.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 
 /** Resolves after `delayMs` milliseconds, or as soon as `signal` aborts. */
 export async function wait(

@@ -1,6 +1,6 @@
 /** The end of what a run has started: within bounds, whatever it does. */
 
-import type { Clock } from "../../supabase/functions/_shared/ports.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { settledWithin } from "../../supabase/functions/_shared/settled_within.ts";
 
 /** Something that was started and has to be stopped. */

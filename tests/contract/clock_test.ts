@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
-import type { Clock } from "../../supabase/functions/_shared/ports.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { ManualClock } from "../support/manual_clock.ts";
 
 interface Subject {

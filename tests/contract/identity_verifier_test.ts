@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createSupabaseVerifier } from "../../supabase/functions/_shared/platform/supabase_auth.ts";
-import type { IdentityVerifier } from "../../supabase/functions/_shared/ports.ts";
+import type { IdentityVerifier } from "../../supabase/functions/_shared/ports/identity.ts";
 import { FakeVerifier } from "../support/fake_verifier.ts";
 import { startAuthServer } from "../support/jwks_server.ts";
 import { ManualClock } from "../support/manual_clock.ts";

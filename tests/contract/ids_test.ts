@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { systemIds } from "../../supabase/functions/_shared/platform/system.ts";
-import type { Ids } from "../../supabase/functions/_shared/ports.ts";
+import type { Ids } from "../../supabase/functions/_shared/ports/runtime.ts";
 
 const SUBJECTS: Readonly<Record<string, () => Ids>> = {
   system: systemIds,

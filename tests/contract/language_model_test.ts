@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
-import type { ModelReply } from "../../supabase/functions/_shared/ports.ts";
+import type { ModelReply } from "../../supabase/functions/_shared/ports/model.ts";
 import { AimockProvider, type ModelProvider, RawProvider, ScriptedProvider } from "./model_providers.ts";
 
 const PROVIDERS: readonly (new () => ModelProvider)[] = [ScriptedProvider, AimockProvider, RawProvider];

@@ -5,7 +5,8 @@ import * as z from "zod";
 import { AgentError, type ErrorCode } from "../../supabase/functions/_shared/errors.ts";
 import { createOpenRouter } from "../../supabase/functions/_shared/openrouter/open_router.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
-import type { CancelTimer, LanguageModel } from "../../supabase/functions/_shared/ports.ts";
+import type { LanguageModel } from "../../supabase/functions/_shared/ports/model.ts";
+import type { CancelTimer } from "../../supabase/functions/_shared/ports/runtime.ts";
 import type { Usage } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { delta, finish, sse } from "../support/model_stream.ts";
 import {

@@ -7,7 +7,7 @@ import {
 } from "../../supabase/functions/_shared/openrouter/open_router.ts";
 import { ReadPacer } from "../../supabase/functions/_shared/openrouter/read_pacer.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
-import type { LanguageModel, ModelReply } from "../../supabase/functions/_shared/ports.ts";
+import type { LanguageModel, ModelReply } from "../../supabase/functions/_shared/ports/model.ts";
 import { delta, ending, finish, sse } from "../support/model_stream.ts";
 import { CUT, HOLD, RawModelServer, type RawStep, RESET } from "../support/raw_model_server.ts";
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import postgres from "postgres";
-import type { Committed, LogWrite } from "../../supabase/functions/_shared/ports.ts";
+import type { Committed, LogWrite } from "../../supabase/functions/_shared/ports/event_log.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 import { isTerminal, keyOf, type NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { notification, query, response } from "../support/log_events.ts";

@@ -1,7 +1,7 @@
 /** What the Postgres store does beside sessions and logs: notifications, accounts, retention, the probe. */
 
 import assert from "node:assert/strict";
-import type { DeliveryRequest } from "../../supabase/functions/_shared/ports.ts";
+import type { DeliveryRequest } from "../../supabase/functions/_shared/ports/notifications.ts";
 import { failure, notification, query, response } from "../support/log_events.ts";
 import { startPglite, startPostgresStore, type StoreServer } from "../support/store_server.ts";
 import { advanceDatabase, IDLE_MS, LEASE_MS, openStore } from "../support/stores_under_test.ts";

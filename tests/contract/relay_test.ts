@@ -5,7 +5,7 @@ import { MessageSeal } from "../../supabase/functions/_shared/guard/message_seal
 import { BatchingRelay } from "../../supabase/functions/_shared/notify/batching_relay.ts";
 import { InProcessRelay } from "../../supabase/functions/_shared/notify/in_process_relay.ts";
 import { SigningRelay } from "../../supabase/functions/_shared/notify/signing_relay.ts";
-import type { Relay, RelayMessage } from "../../supabase/functions/_shared/ports.ts";
+import type { Relay, RelayMessage } from "../../supabase/functions/_shared/ports/relay.ts";
 import { createRealtimeRelay } from "../../supabase/functions/_shared/platform/realtime_relay.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../../supabase/functions/_shared/protocol/topics.ts";

@@ -2,12 +2,8 @@
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type {
-  Committed,
-  LogWrite,
-  SessionOwner,
-  SessionRecord,
-} from "../../supabase/functions/_shared/ports.ts";
+import type { Committed, LogWrite } from "../../supabase/functions/_shared/ports/event_log.ts";
+import type { SessionOwner, SessionRecord } from "../../supabase/functions/_shared/ports/session_store.ts";
 import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 import {

@@ -5,7 +5,7 @@ import {
   createSupabaseVerifier,
   type SupabaseVerifierOptions,
 } from "../../supabase/functions/_shared/platform/supabase_auth.ts";
-import type { IdentityVerifier } from "../../supabase/functions/_shared/ports.ts";
+import type { IdentityVerifier } from "../../supabase/functions/_shared/ports/identity.ts";
 import { type AuthServer, startAuthServer } from "../support/jwks_server.ts";
 import { ManualClock } from "../support/manual_clock.ts";
 import { sharedSecret, signingKey, type TokenSigner, userClaims } from "../support/tokens.ts";

@@ -6,7 +6,7 @@ import {
   type SupabaseVerifierOptions,
 } from "../../supabase/functions/_shared/platform/supabase_auth.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
-import type { IdentityVerifier } from "../../supabase/functions/_shared/ports.ts";
+import type { IdentityVerifier } from "../../supabase/functions/_shared/ports/identity.ts";
 import { captureConsole } from "../support/capture_console.ts";
 import { type AuthServer, type AuthServerMode, startAuthServer } from "../support/jwks_server.ts";
 import { ManualClock } from "../support/manual_clock.ts";

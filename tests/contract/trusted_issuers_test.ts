@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
 import { createSupabaseVerifier } from "../../supabase/functions/_shared/platform/supabase_auth.ts";
-import type { IdentityVerifier } from "../../supabase/functions/_shared/ports.ts";
+import type { IdentityVerifier } from "../../supabase/functions/_shared/ports/identity.ts";
 import { trustedIssuers } from "../../supabase/functions/_shared/trusted_issuers.ts";
 import { type AuthServer, startAuthServer } from "../support/jwks_server.ts";
 import { ManualClock } from "../support/manual_clock.ts";

@@ -1,6 +1,6 @@
 /** What a worker does, in the words of a transcript. */
 
-import type { LogWrite } from "../../supabase/functions/_shared/ports.ts";
+import type { LogWrite } from "../../supabase/functions/_shared/ports/event_log.ts";
 import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
 

@@ -14,7 +14,7 @@ import type {
   LogWrite,
   OpenTurn,
   StopRequest,
-} from "../../supabase/functions/_shared/ports.ts";
+} from "../../supabase/functions/_shared/ports/event_log.ts";
 import {
   isTerminal,
   keyOf,

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import type { LogWrite, StopRequest } from "../../supabase/functions/_shared/ports.ts";
+import type { LogWrite, StopRequest } from "../../supabase/functions/_shared/ports/event_log.ts";
 import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { MemorySession } from "../../supabase/functions/_shared/session/memory_session.ts";
 import { MemoryBudget } from "../../supabase/functions/_shared/guard/memory_budget.ts";

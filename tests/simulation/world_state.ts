@@ -1,6 +1,6 @@
 /** Workers, clients, a store, a relay and a model, as plain data. What is under way is a {@linkcode Message}. */
 
-import type { LogWrite } from "../../supabase/functions/_shared/ports.ts";
+import type { LogWrite } from "../../supabase/functions/_shared/ports/event_log.ts";
 import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
 import type { Effect, ReadPurpose } from "../../supabase/functions/_shared/session/core/effect.ts";
 import type { SessionEvent } from "../../supabase/functions/_shared/session/core/event.ts";

@@ -13,14 +13,10 @@ import { Slots } from "../../supabase/functions/_shared/guard/slots.ts";
 import { TokenBudget } from "../../supabase/functions/_shared/guard/token_budget.ts";
 import { Metrics } from "../../supabase/functions/_shared/metrics.ts";
 import { OnDemand } from "../../supabase/functions/_shared/on_demand.ts";
-import type {
-  EventLog,
-  Ids,
-  LogEntry,
-  SessionStore,
-  Socket,
-  UseLedger,
-} from "../../supabase/functions/_shared/ports.ts";
+import type { EventLog } from "../../supabase/functions/_shared/ports/event_log.ts";
+import type { UseLedger } from "../../supabase/functions/_shared/ports/quota.ts";
+import type { Ids, LogEntry, Socket } from "../../supabase/functions/_shared/ports/runtime.ts";
+import type { SessionStore } from "../../supabase/functions/_shared/ports/session_store.ts";
 import { parseConnectRequest } from "../../supabase/functions/_shared/protocol/connect_request.ts";
 import { type Decode, decode } from "../../supabase/functions/_shared/protocol/decode.ts";
 import { type ServerFrame, serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";

@@ -1,7 +1,8 @@
 /** An {@linkcode IdentityVerifier} that knows its tokens by heart. tests/contract/identity_verifier_test.ts holds it. */
 
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
-import type { Clock, IdentityVerifier, VerifiedUser } from "../../supabase/functions/_shared/ports.ts";
+import type { IdentityVerifier, VerifiedUser } from "../../supabase/functions/_shared/ports/identity.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 
 export class FakeVerifier implements IdentityVerifier {
   /** While it is set nothing can be verified. */

@@ -1,6 +1,6 @@
 /** A clock that moves only by hand, so that no test sleeps. */
 
-import type { CancelTimer, Clock } from "../../supabase/functions/_shared/ports.ts";
+import type { CancelTimer, Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 
 interface Timer {
   readonly dueAt: number;

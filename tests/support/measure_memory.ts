@@ -7,7 +7,7 @@
  * ask all they may.
  */
 
-import type { Socket } from "../../supabase/functions/_shared/ports.ts";
+import type { Socket } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { parseConnectRequest } from "../../supabase/functions/_shared/protocol/connect_request.ts";
 import type { Connection } from "../../supabase/functions/_shared/session/connection.ts";
 import { foldEvents } from "../../supabase/functions/_shared/session/core/fold.ts";

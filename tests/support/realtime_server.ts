@@ -3,7 +3,7 @@
 import { createKeys, type LocalKeys } from "../../local/keys.ts";
 import { createRealtime, type Realtime } from "../../local/realtime/realtime.ts";
 import type { RealtimeOptions } from "../../local/realtime/settings.ts";
-import type { Relay } from "../../supabase/functions/_shared/ports.ts";
+import type { Relay } from "../../supabase/functions/_shared/ports/relay.ts";
 
 export interface TestRealtime extends AsyncDisposable {
   readonly url: string;

@@ -1,6 +1,6 @@
 /** A log that keeps what was written. */
 
-import type { Log, LogEntry } from "../../supabase/functions/_shared/ports.ts";
+import type { Log, LogEntry } from "../../supabase/functions/_shared/ports/runtime.ts";
 
 export class RecordingLog implements Log {
   readonly entries: LogEntry[] = [];

@@ -1,6 +1,6 @@
 /** Who listens to a relay in a test, and what it is told there. */
 
-import type { RelayListener, RelayMessage } from "../../supabase/functions/_shared/ports.ts";
+import type { RelayListener, RelayMessage } from "../../supabase/functions/_shared/ports/relay.ts";
 
 export interface TestListener extends RelayListener {
   heard: RelayMessage[];

@@ -2,7 +2,7 @@
 
 import * as supabaseJs from "@supabase/supabase-js";
 import type { RealtimeOptions } from "../../local/realtime/settings.ts";
-import type { Relay, RelayPressure } from "../../supabase/functions/_shared/ports.ts";
+import type { Relay, RelayPressure } from "../../supabase/functions/_shared/ports/relay.ts";
 import { jsonLog } from "../../supabase/functions/_shared/platform/system.ts";
 import {
   createRealtimeRelay,

@@ -1,6 +1,6 @@
 /** A real clock that runs fast, for tests that need real sockets and long times. */
 
-import type { Clock } from "../../supabase/functions/_shared/ports.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 
 /** `factor` seconds pass in one. */

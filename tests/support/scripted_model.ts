@@ -20,7 +20,7 @@ import type {
   ModelReply,
   ModelRequest,
   ReplyOptions,
-} from "../../supabase/functions/_shared/ports.ts";
+} from "../../supabase/functions/_shared/ports/model.ts";
 
 /** What a reply ends with: `stop`, the model that was asked first, and no usage, but for what is given. */
 export type ReplyEnd = Partial<ModelReply>;

@@ -1,7 +1,7 @@
 /** One session, three workers and three seats at them, and everything that may happen to them: what a property test plays. */
 
 import assert from "node:assert/strict";
-import type { LogPage } from "../../supabase/functions/_shared/ports.ts";
+import type { LogPage } from "../../supabase/functions/_shared/ports/event_log.ts";
 import { isTerminal } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import type { TestClient } from "./agent_harness.ts";
 import { settle } from "./manual_clock.ts";

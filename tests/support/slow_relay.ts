@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
 import { fromBatch } from "../../supabase/functions/_shared/notify/relay_batch.ts";
-import type { RelayMessage } from "../../supabase/functions/_shared/ports.ts";
+import type { RelayMessage } from "../../supabase/functions/_shared/ports/relay.ts";
 import { encodeRelayPayload } from "../../supabase/functions/_shared/protocol/relay_payload.ts";
 import { type ManualClock, settle } from "./manual_clock.ts";
 

@@ -1,6 +1,7 @@
 /** Stores of two workers on one database, and the time of it moved by hand. */
 
-import type { EventLog, SessionStore } from "../../supabase/functions/_shared/ports.ts";
+import type { EventLog } from "../../supabase/functions/_shared/ports/event_log.ts";
+import type { SessionStore } from "../../supabase/functions/_shared/ports/session_store.ts";
 import {
   PostgresStore,
   type PostgresStoreOptions,

@@ -2,12 +2,12 @@
 
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
 import type {
-  Clock,
   Committed,
   LogPage,
   LogRange,
   LogWrite,
-} from "../../supabase/functions/_shared/ports.ts";
+} from "../../supabase/functions/_shared/ports/event_log.ts";
+import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 
 /** What the way is like at this moment. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { AgentError, type ErrorCode } from "../../supabase/functions/_shared/errors.ts";
 import { logLine } from "../../supabase/functions/_shared/platform/log_line.ts";
-import type { IdentityVerifier } from "../../supabase/functions/_shared/ports.ts";
+import type { IdentityVerifier } from "../../supabase/functions/_shared/ports/identity.ts";
 
 export async function refuses(verifier: IdentityVerifier, token: string): Promise<AgentError> {
   return await fails(verifier, token, "unauthorized");

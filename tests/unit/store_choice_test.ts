@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
-import type { LogEntry } from "../../supabase/functions/_shared/ports.ts";
+import type { LogEntry } from "../../supabase/functions/_shared/ports/runtime.ts";
 import {
   LOOK_AGAIN_MS,
   type Probed,

@@ -1,6 +1,6 @@
 /** Waiting that ends. */
 
-import type { Clock } from "./ports.ts";
+import type { Clock } from "./ports/runtime.ts";
 
 /** Whether `work` has settled within `ms` milliseconds. Rejects as `work` does, where it does so in time. */
 export async function settledWithin(

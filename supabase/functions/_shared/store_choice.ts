@@ -1,7 +1,7 @@
 /** `SESSION_STORE`: whether what is said is kept in the project's database, or ends with its worker. */
 
 import { AgentError } from "./errors.ts";
-import type { Clock, Log } from "./ports.ts";
+import type { Clock, Log } from "./ports/runtime.ts";
 
 /** How soon to try again where the migration is missing: an operator has to apply it. */
 const RETRY_AFTER_MS = 30_000;

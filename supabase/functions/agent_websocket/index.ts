@@ -22,7 +22,7 @@ import { DISABLED_RELAY } from "../_shared/notify/disabled_relay.ts";
 import { onWorkerEnding, workerLifetime } from "../_shared/platform/edge_lifetime.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
 import { wrapSocket } from "../_shared/platform/web_socket.ts";
-import type { Log } from "../_shared/ports.ts";
+import type { Log } from "../_shared/ports/runtime.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../_shared/protocol/topics.ts";
 import { AgentServer } from "../_shared/session/agent_server.ts";
 import { ChosenStore } from "../_shared/session/chosen_store.ts";

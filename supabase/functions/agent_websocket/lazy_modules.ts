@@ -7,7 +7,8 @@
 import type { Config } from "../_shared/config.ts";
 import type { RelayReaders } from "../_shared/notify/inbox.ts";
 import { OnDemand } from "../_shared/on_demand.ts";
-import type { Clock, LanguageModel, Log } from "../_shared/ports.ts";
+import type { LanguageModel } from "../_shared/ports/model.ts";
+import type { Clock, Log } from "../_shared/ports/runtime.ts";
 import type { DecodeAction } from "../_shared/protocol/activity_actions.ts";
 import type { Decode } from "../_shared/protocol/decode.ts";
 import type { ParseActivity } from "../_shared/protocol/published_activity.ts";

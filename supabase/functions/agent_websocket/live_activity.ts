@@ -9,7 +9,7 @@ import { type ActivityRelay, RelayedActivity } from "../_shared/activity/relayed
 import type { ActivitySink } from "../_shared/activity/reporter.ts";
 import type { Config } from "../_shared/config.ts";
 import { OnDemand } from "../_shared/on_demand.ts";
-import type { Log } from "../_shared/ports.ts";
+import type { Log } from "../_shared/ports/runtime.ts";
 import type { ActivityEvent } from "../_shared/protocol/activity_events.ts";
 import { RELAY_MESSAGES } from "../_shared/protocol/topics.ts";
 import type { WatchedActivity, WatchedActivityDeps } from "./watched_activity.ts";

@@ -10,7 +10,7 @@ import { overPublicCarrier } from "../_shared/notify/public_carrier.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
-import type { Clock, Ids, Log } from "../_shared/ports.ts";
+import type { Clock, Ids, Log } from "../_shared/ports/runtime.ts";
 
 /** Dependencies that all parts of this worker share. */
 export interface RuntimeDeps {

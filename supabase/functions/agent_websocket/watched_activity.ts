@@ -7,7 +7,7 @@ import type { RelayedActivity } from "../_shared/activity/relayed_activity.ts";
 import type { ActivitySink } from "../_shared/activity/reporter.ts";
 import type { Config } from "../_shared/config.ts";
 import type { Metrics } from "../_shared/metrics.ts";
-import type { Clock, Ids, Log } from "../_shared/ports.ts";
+import type { Clock, Ids, Log } from "../_shared/ports/runtime.ts";
 import type { Readers } from "./lazy_modules.ts";
 
 export interface WatchedActivityDeps {

@@ -18,7 +18,7 @@ import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
-import type { Clock, Ids, Log } from "../_shared/ports.ts";
+import type { Clock, Ids, Log } from "../_shared/ports/runtime.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../_shared/protocol/topics.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
 

@@ -6,7 +6,7 @@ type Layer = 0 | 1 | 2 | 3 | "side";
 
 /** Every file and folder directly in `_shared/`, with its layer (CONTRIBUTING.md has the same as a table). */
 export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
-  ["ports.ts", 0],
+  ["ports", 0],
   ["config.ts", 0],
   ["errors.ts", 0],
   ["version.ts", 0],

@@ -17,7 +17,7 @@ import {
 } from "../../../supabase/functions/_shared/activity/event_helpers.ts";
 import { Metrics } from "../../../supabase/functions/_shared/metrics.ts";
 import { OnDemand } from "../../../supabase/functions/_shared/on_demand.ts";
-import type { LogEntry, Socket } from "../../../supabase/functions/_shared/ports.ts";
+import type { LogEntry, Socket } from "../../../supabase/functions/_shared/ports/runtime.ts";
 import { decodeAction } from "../../../supabase/functions/_shared/protocol/activity_actions.ts";
 import {
   activityBatch,

@@ -10,7 +10,7 @@ import {
 } from "../../../supabase/functions/_shared/activity/relayed_activity.ts";
 import { parseConfig } from "../../../supabase/functions/_shared/config.ts";
 import { Metrics } from "../../../supabase/functions/_shared/metrics.ts";
-import type { RelayMessage } from "../../../supabase/functions/_shared/ports.ts";
+import type { RelayMessage } from "../../../supabase/functions/_shared/ports/relay.ts";
 import { RELAY_MESSAGES } from "../../../supabase/functions/_shared/protocol/topics.ts";
 import { CountedIds, until } from "../../support/agent_harness.ts";
 import { ManualClock } from "../../support/manual_clock.ts";

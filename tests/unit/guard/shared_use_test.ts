@@ -4,7 +4,7 @@ import { REPORT_MS, SharedUse, SILENCE_MS } from "../../../supabase/functions/_s
 import { Slots } from "../../../supabase/functions/_shared/guard/slots.ts";
 import { TokenBudget } from "../../../supabase/functions/_shared/guard/token_budget.ts";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
-import type { QuotaUsage, UseLedger, UseReport } from "../../../supabase/functions/_shared/ports.ts";
+import type { QuotaUsage, UseLedger, UseReport } from "../../../supabase/functions/_shared/ports/quota.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { RecordingLog } from "../../support/recording_log.ts";
 

@@ -8,7 +8,7 @@ import {
   WatcherSocket,
   type WatcherSocketDeps,
 } from "../../../supabase/functions/_shared/http/watcher_socket.ts";
-import type { Socket } from "../../../supabase/functions/_shared/ports.ts";
+import type { Socket } from "../../../supabase/functions/_shared/ports/runtime.ts";
 import { type ManualClock, settle } from "../../support/manual_clock.ts";
 import { startHub } from "../activity/watching.ts";
 

@@ -5,7 +5,7 @@ import {
   MAX_WAITING_BYTES,
 } from "../../../supabase/functions/_shared/notify/batching_publisher.ts";
 import { fromBatch } from "../../../supabase/functions/_shared/notify/relay_batch.ts";
-import type { RelayMessage } from "../../../supabase/functions/_shared/ports.ts";
+import type { RelayMessage } from "../../../supabase/functions/_shared/ports/relay.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 import { RecordingLog } from "../../support/recording_log.ts";
 import { finish, pass, SlowRelay } from "../../support/slow_relay.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Inbox, type RelayReaders } from "../../../supabase/functions/_shared/notify/inbox.ts";
 import { readRelayedNotification } from "../../../supabase/functions/_shared/notify/relayed.ts";
 import { OnDemand } from "../../../supabase/functions/_shared/on_demand.ts";
-import type { RelayListener } from "../../../supabase/functions/_shared/ports.ts";
+import type { RelayListener } from "../../../supabase/functions/_shared/ports/relay.ts";
 import { readSessionCall } from "../../../supabase/functions/_shared/protocol/session_call.ts";
 import { RELAY_MESSAGES } from "../../../supabase/functions/_shared/protocol/topics.ts";
 import { settle } from "../../support/manual_clock.ts";

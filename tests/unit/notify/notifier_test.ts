@@ -4,7 +4,7 @@ import { createNotifyRoutes } from "../../../supabase/functions/_shared/http/not
 import { RateLimiter } from "../../../supabase/functions/_shared/guard/rate_limiter.ts";
 import { createNotifyClient, type NotifyError } from "../../../supabase/functions/_shared/notify/client.ts";
 import { Notifier } from "../../../supabase/functions/_shared/notify/notifier.ts";
-import type { Delivered, DeliveryRequest } from "../../../supabase/functions/_shared/ports.ts";
+import type { Delivered, DeliveryRequest } from "../../../supabase/functions/_shared/ports/notifications.ts";
 import { FakeVerifier } from "../../support/fake_verifier.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 

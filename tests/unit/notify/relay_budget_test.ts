@@ -9,7 +9,7 @@ import {
   MAX_WAITING_BYTES,
 } from "../../../supabase/functions/_shared/notify/batching_publisher.ts";
 import { PostBudget } from "../../../supabase/functions/_shared/notify/post_budget.ts";
-import type { RelayMessage } from "../../../supabase/functions/_shared/ports.ts";
+import type { RelayMessage } from "../../../supabase/functions/_shared/ports/relay.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 import { valueOf } from "../../support/prometheus.ts";
 import { RecordingLog } from "../../support/recording_log.ts";

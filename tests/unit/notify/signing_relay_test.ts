@@ -4,7 +4,7 @@ import { MessageSeal, type SealProblem } from "../../../supabase/functions/_shar
 import { BatchingRelay } from "../../../supabase/functions/_shared/notify/batching_relay.ts";
 import { InProcessRelay } from "../../../supabase/functions/_shared/notify/in_process_relay.ts";
 import { SigningRelay } from "../../../supabase/functions/_shared/notify/signing_relay.ts";
-import type { Relay, RelayMessage } from "../../../supabase/functions/_shared/ports.ts";
+import type { Relay, RelayMessage } from "../../../supabase/functions/_shared/ports/relay.ts";
 import {
   MAX_RELAY_BATCH_BYTES,
   MAX_RELAY_PAYLOAD_BYTES,

@@ -6,10 +6,10 @@ import {
 } from "../../../supabase/functions/_shared/openrouter/open_router.ts";
 import type {
   LanguageModel,
-  LogEntry,
   ModelReply,
   ModelRequest,
-} from "../../../supabase/functions/_shared/ports.ts";
+} from "../../../supabase/functions/_shared/ports/model.ts";
+import type { LogEntry } from "../../../supabase/functions/_shared/ports/runtime.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 
 export interface FakeRequest {

@@ -5,7 +5,7 @@ import * as fc from "fast-check";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
 import { BytePool } from "../../../supabase/functions/_shared/guard/byte_pool.ts";
 import { OnDemand } from "../../../supabase/functions/_shared/on_demand.ts";
-import type { UseLedger } from "../../../supabase/functions/_shared/ports.ts";
+import type { UseLedger } from "../../../supabase/functions/_shared/ports/quota.ts";
 import { type Decode, decode } from "../../../supabase/functions/_shared/protocol/decode.ts";
 import { PUBLISHABLE_KEY, startAgent, type TestClient, until } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";

@@ -2,7 +2,12 @@
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
-import type { Committed, LogPage, LogRange, LogWrite } from "../../../supabase/functions/_shared/ports.ts";
+import type {
+  Committed,
+  LogPage,
+  LogRange,
+  LogWrite,
+} from "../../../supabase/functions/_shared/ports/event_log.ts";
 import { MemoryStore } from "../../../supabase/functions/_shared/session/memory_store.ts";
 import { startAgent } from "../../support/agent_harness.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";

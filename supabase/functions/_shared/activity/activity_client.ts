@@ -6,7 +6,7 @@
 
 import { AgentError } from "../errors.ts";
 import type { OnDemand } from "../on_demand.ts";
-import type { CancelTimer, Clock, Socket } from "../ports.ts";
+import type { CancelTimer, Clock, Socket } from "../ports/runtime.ts";
 import type { ActivityAction, DecodeAction } from "../protocol/activity_actions.ts";
 import type { ActivityEvent, SubscribedFrame } from "../protocol/activity_events.ts";
 import { type ActivityEventType, isActivityEventType } from "../protocol/activity_types.ts";

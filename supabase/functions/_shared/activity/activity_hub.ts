@@ -8,7 +8,7 @@
 
 import type { Metrics } from "../metrics.ts";
 import type { OnDemand } from "../on_demand.ts";
-import type { Clock, Ids, Log, Socket } from "../ports.ts";
+import type { Clock, Ids, Log, Socket } from "../ports/runtime.ts";
 import type { DecodeAction } from "../protocol/activity_actions.ts";
 import type { ActivityEvent } from "../protocol/activity_events.ts";
 import { ACTIVITY_CLOSE } from "../protocol/close_codes.ts";

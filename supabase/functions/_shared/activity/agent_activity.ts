@@ -3,7 +3,7 @@
  * time is read.
  */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 import type { ActivityEvent, SystemEventData } from "../protocol/activity_events.ts";
 import { ANONYMOUS } from "../protocol/activity_types.ts";
 import { activityEventHelpers } from "./event_helpers.ts";

@@ -5,7 +5,7 @@
  * has waited for. So neither loses, doubles or hurries anything for the others.
  */
 
-import type { CancelTimer, Clock } from "../ports.ts";
+import type { CancelTimer, Clock } from "../ports/runtime.ts";
 import type { WatchFilter } from "./watch_filter.ts";
 
 /** Who batches are sent to. */

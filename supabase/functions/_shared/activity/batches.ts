@@ -1,6 +1,6 @@
 /** The watchers that asked for several events a frame, by what they want and how often. */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 import type { ActivityEventType } from "../protocol/activity_types.ts";
 import { BatchGroup, type BatchTaker } from "./batch_group.ts";
 import { filterKey, passes, type WatchFilter } from "./watch_filter.ts";

@@ -1,6 +1,6 @@
 /** Events from their data alone, as in the original: what the time is comes from a clock. */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 import type {
   ActivityEvent,
   LoadChangeData,

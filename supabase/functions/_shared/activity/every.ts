@@ -1,6 +1,6 @@
 /** A task that is run again and again. */
 
-import type { CancelTimer, Clock } from "../ports.ts";
+import type { CancelTimer, Clock } from "../ports/runtime.ts";
 
 /** Runs `task` each `intervalMs`, first after one interval; 0 for never. */
 export function every(clock: Clock, intervalMs: number, task: () => void): CancelTimer {

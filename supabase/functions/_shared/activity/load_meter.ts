@@ -7,7 +7,7 @@
  * more than 0.05 below it, so that a load that wavers around a threshold is reported once.
  */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 import type { LoadChangeData } from "../protocol/activity_events.ts";
 import { activityEventHelpers } from "./event_helpers.ts";
 import { every } from "./every.ts";

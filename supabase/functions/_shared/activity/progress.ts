@@ -1,6 +1,6 @@
 /** The progress of a turn, as a number that only grows, reported at a limited rate. */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 import type { ReportedTurn, TurnStage } from "./reporter.ts";
 
 /** Minimum time between two progress reports of one turn. */

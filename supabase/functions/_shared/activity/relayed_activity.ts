@@ -6,7 +6,8 @@
  * running before it does. It keeps its events until then, and sends them when another worker announces watchers.
  */
 
-import type { CancelTimer, Clock, RelayMessage } from "../ports.ts";
+import type { RelayMessage } from "../ports/relay.ts";
+import type { CancelTimer, Clock } from "../ports/runtime.ts";
 import type { ActivityEvent } from "../protocol/activity_events.ts";
 import { EVERYONE_TOPIC, RELAY_MESSAGES } from "../protocol/topics.ts";
 import type { EventOwner } from "./activity_hub.ts";

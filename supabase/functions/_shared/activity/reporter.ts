@@ -1,6 +1,6 @@
 /** How the rest of the agent reports its activity, and where the events go. */
 
-import type { SessionRecord } from "../ports.ts";
+import type { SessionRecord } from "../ports/session_store.ts";
 import type { ActivityEvent, SystemEventData } from "../protocol/activity_events.ts";
 
 /** Where events go: the hub of this worker, or something that carries them further too. */

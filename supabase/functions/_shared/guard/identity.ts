@@ -1,7 +1,7 @@
 /** Who is at the other end: which of the credentials counts, and what it amounts to. */
 
 import { AgentError } from "../errors.ts";
-import type { IdentityVerifier } from "../ports.ts";
+import type { IdentityVerifier } from "../ports/identity.ts";
 
 export type AuthMode = "required" | "optional" | "none";
 

@@ -6,7 +6,7 @@
  * replayed on another topic or later. It does not encrypt.
  */
 
-import type { RelayMessage } from "../ports.ts";
+import type { RelayMessage } from "../ports/relay.ts";
 
 /** Longest delivery time plus clock skew between two workers. */
 const MAX_AGE_MS = 60_000;

@@ -1,6 +1,6 @@
 /** Token buckets, one for each key: a user, a session, an address. */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 
 /** Past so many buckets the full ones are dropped: a full bucket is the same as none. */
 const SWEEP_AT = 10_000;

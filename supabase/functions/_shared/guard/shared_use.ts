@@ -4,7 +4,8 @@
  */
 
 import { toAgentError } from "../errors.ts";
-import type { CancelTimer, Clock, Log, QuotaUsage, UseLedger, UseReport, WorkerLifetime } from "../ports.ts";
+import type { QuotaUsage, UseLedger, UseReport } from "../ports/quota.ts";
+import type { CancelTimer, Clock, Log, WorkerLifetime } from "../ports/runtime.ts";
 import type { RateLimiter } from "./rate_limiter.ts";
 import type { Slot, Slots } from "./slots.ts";
 import { type TokenBudget, utcDay } from "./token_budget.ts";

@@ -1,6 +1,6 @@
 /** How many model tokens each user may use a day (UTC). */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 
 const DAY_MS = 86_400_000;
 

@@ -2,7 +2,7 @@
 
 import { ConfigError } from "../config.ts";
 import type { PeerInfo } from "../guard/address.ts";
-import type { Log } from "../ports.ts";
+import type { Log } from "../ports/runtime.ts";
 import { problem } from "./problems.ts";
 
 /** A handler for `Deno.serve`. */

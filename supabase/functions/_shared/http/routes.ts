@@ -3,7 +3,8 @@
 import { addressKey, type PeerInfo } from "../guard/address.ts";
 import type { MemoryBudget } from "../guard/memory_budget.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Clock, RelayStatus } from "../ports.ts";
+import type { RelayStatus } from "../ports/relay.ts";
+import type { Clock } from "../ports/runtime.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
 import { VERSION } from "../version.ts";
 import { expectedWebSocket, problem } from "./problems.ts";

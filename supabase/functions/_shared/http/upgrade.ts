@@ -1,7 +1,7 @@
 /** From an HTTP request to a WebSocket: the checks that can still be answered by a status, then the switch. */
 
 import { toAgentError } from "../errors.ts";
-import type { Socket } from "../ports.ts";
+import type { Socket } from "../ports/runtime.ts";
 import {
   type ConnectRequest,
   offeredSubprotocols,

@@ -5,7 +5,7 @@ import type { Watcher } from "../activity/activity_client.ts";
 import { AgentError, toAgentError } from "../errors.ts";
 import type { BytePool, WaitingBytes } from "../guard/byte_pool.ts";
 import type { Slot, Slots } from "../guard/slots.ts";
-import type { CancelTimer, Clock, Socket, WorkerLifetime } from "../ports.ts";
+import type { CancelTimer, Clock, Socket, WorkerLifetime } from "../ports/runtime.ts";
 import { ACTIVITY_CLOSE, CLOSE, type Closing } from "../protocol/close_codes.ts";
 import { renderError } from "../protocol/render.ts";
 import { FAR_OVER, sizeOf } from "../session/frame_size.ts";

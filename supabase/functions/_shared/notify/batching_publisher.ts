@@ -10,7 +10,8 @@
 
 import { type AgentError, toAgentError } from "../errors.ts";
 import type { Metrics } from "../metrics.ts";
-import type { CancelTimer, Clock, Log, Relay, RelayMessage } from "../ports.ts";
+import type { Relay, RelayMessage } from "../ports/relay.ts";
+import type { CancelTimer, Clock, Log } from "../ports/runtime.ts";
 import { type Lane, PostBudget } from "./post_budget.ts";
 import { toBatch } from "./relay_batch.ts";
 import { relayUnavailable } from "./relay_unavailable.ts";

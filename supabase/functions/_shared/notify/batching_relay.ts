@@ -1,6 +1,6 @@
 /** A relay that sends many messages as few broadcasts, and takes them apart on arrival. */
 
-import type { Relay, RelayListener, RelayMessage, RelayStatus } from "../ports.ts";
+import type { Relay, RelayListener, RelayMessage, RelayStatus } from "../ports/relay.ts";
 import { type BatchingOptions, BatchingPublisher } from "./batching_publisher.ts";
 import { unbatching } from "./relay_batch.ts";
 import { relayUnavailable } from "./relay_unavailable.ts";

@@ -1,6 +1,6 @@
 /** A relay within one process: for local use without Supabase, and for tests. */
 
-import type { Relay, RelayListener, RelayMessage, RelayStatus } from "../ports.ts";
+import type { Relay, RelayListener, RelayMessage, RelayStatus } from "../ports/relay.ts";
 import { encodeRelayPayload } from "../protocol/relay_payload.ts";
 import { Listeners } from "./listeners.ts";
 import { relayUnavailable } from "./relay_unavailable.ts";

@@ -6,7 +6,8 @@
  */
 
 import type { OnDemand } from "../on_demand.ts";
-import type { Log, Relay, RelayMessage } from "../ports.ts";
+import type { Relay, RelayMessage } from "../ports/relay.ts";
+import type { Log } from "../ports/runtime.ts";
 import type { NotificationEvent } from "../protocol/log_event.ts";
 import type { readSessionCall, SessionCall } from "../protocol/session_call.ts";
 import { RELAY_MESSAGES } from "../protocol/topics.ts";

@@ -1,6 +1,6 @@
 /** The listeners of one topic. */
 
-import type { RelayListener } from "../ports.ts";
+import type { RelayListener } from "../ports/relay.ts";
 
 export class Listeners {
   // An object for each subscription, as the same listener may subscribe twice.

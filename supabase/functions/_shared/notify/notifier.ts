@@ -7,7 +7,9 @@
 
 import { AgentError, toAgentError } from "../errors.ts";
 import { sha256Hex } from "../guard/digest.ts";
-import type { Clock, Ids, Log, NotificationStore, Relay } from "../ports.ts";
+import type { NotificationStore } from "../ports/notifications.ts";
+import type { Relay } from "../ports/relay.ts";
+import type { Clock, Ids, Log } from "../ports/runtime.ts";
 import type { NotificationEvent } from "../protocol/log_event.ts";
 import type { NotifyRequest, NotifyTarget } from "../protocol/notify_request.ts";
 import type { SessionCall } from "../protocol/session_call.ts";

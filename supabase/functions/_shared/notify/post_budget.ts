@@ -7,7 +7,8 @@
  * refusal. docs/decisions/0049 has the figures.
  */
 
-import type { Clock, RelayPressure } from "../ports.ts";
+import type { RelayPressure } from "../ports/relay.ts";
+import type { Clock } from "../ports/runtime.ts";
 
 /** `prompt` waits for nothing but the budget; `background` leaves the last post of a burst to it. */
 export type Lane = "prompt" | "background";

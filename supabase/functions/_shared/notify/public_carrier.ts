@@ -2,7 +2,8 @@
 
 import { MessageSeal, type SealProblem } from "../guard/message_seal.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Clock, Log, Relay, RelayPressure } from "../ports.ts";
+import type { Relay, RelayPressure } from "../ports/relay.ts";
+import type { Clock, Log } from "../ports/runtime.ts";
 import { BatchingRelay } from "./batching_relay.ts";
 import { PostBudget } from "./post_budget.ts";
 import { SigningRelay } from "./signing_relay.ts";

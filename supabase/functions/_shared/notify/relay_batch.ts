@@ -1,6 +1,6 @@
 /** Several messages of one topic as one broadcast. */
 
-import type { RelayListener, RelayMessage } from "../ports.ts";
+import type { RelayListener, RelayMessage } from "../ports/relay.ts";
 
 /** The event name of such a broadcast. Reserved. */
 const BATCH = "relay_batch";

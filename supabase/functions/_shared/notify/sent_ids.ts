@@ -1,7 +1,7 @@
 /** Ids of what was sent, so that a retry sends nothing twice. In this worker's memory. */
 
 import { AgentError } from "../errors.ts";
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 
 const REMEMBER_MS = 86_400_000;
 const MAX_REMEMBERED = 10_000;

@@ -1,6 +1,6 @@
 /** Doorbells and other calls between the workers that hold one session, over the relay. */
 
-import type { RelayMessage } from "../ports.ts";
+import type { RelayMessage } from "../ports/relay.ts";
 import type { CallSource, SessionCall } from "../protocol/session_call.ts";
 import { RELAY_MESSAGES } from "../protocol/topics.ts";
 import type { BatchingRelay } from "./batching_relay.ts";

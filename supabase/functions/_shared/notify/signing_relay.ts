@@ -1,7 +1,8 @@
 /** A relay that signs what it sends and drops what is not validly signed. */
 
 import type { MessageSeal, SealProblem } from "../guard/message_seal.ts";
-import type { CancelTimer, Clock, Log, Relay, RelayListener, RelayMessage, RelayStatus } from "../ports.ts";
+import type { Relay, RelayListener, RelayMessage, RelayStatus } from "../ports/relay.ts";
+import type { CancelTimer, Clock, Log } from "../ports/runtime.ts";
 import { encodeRelayPayload } from "../protocol/relay_payload.ts";
 import { Listeners } from "./listeners.ts";
 

@@ -1,6 +1,6 @@
 /** Lines of the log that would come by the thousand, summed up. */
 
-import type { CancelTimer, Clock, Log } from "../ports.ts";
+import type { CancelTimer, Clock, Log } from "../ports/runtime.ts";
 
 export const SUM_MS = 10_000;
 

@@ -1,7 +1,7 @@
 /** What waits to be sent on one topic, in the order in which it goes. */
 
 import type { AgentError } from "../errors.ts";
-import type { RelayMessage } from "../ports.ts";
+import type { RelayMessage } from "../ports/relay.ts";
 import { encodeRelayPayload, MAX_RELAY_BATCH_BYTES, utf8Bytes } from "../protocol/relay_payload.ts";
 import type { Lane } from "./post_budget.ts";
 import { BATCH_FRAME_BYTES, MESSAGE_FRAME_BYTES } from "./relay_batch.ts";

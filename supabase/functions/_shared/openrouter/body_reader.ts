@@ -1,6 +1,6 @@
 /** Reads the bytes of a response. */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 
 /** A token's event is some 300 bytes, and a read never brings more than one HTTP chunk. */
 const BUFFER_BYTES = 16_384;

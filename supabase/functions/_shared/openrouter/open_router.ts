@@ -1,7 +1,8 @@
 /** The language model: OpenRouter, or any server that speaks its chat completions. */
 
 import { AgentError } from "../errors.ts";
-import type { Clock, LanguageModel, Log, ModelReply, ModelRequest, ReplyOptions } from "../ports.ts";
+import type { LanguageModel, ModelReply, ModelRequest, ReplyOptions } from "../ports/model.ts";
+import type { Clock, Log } from "../ports/runtime.ts";
 import { AttemptFailure, notAStream, statusFailure, unreachable } from "./attempt_failure.ts";
 import { readStart } from "./body_reader.ts";
 import { describe, mask } from "./mask.ts";

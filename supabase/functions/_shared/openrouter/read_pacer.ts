@@ -6,7 +6,7 @@
  * each reads what has gathered in the meantime, and hands it on as one piece of text.
  */
 
-import type { CancelTimer, Clock } from "../ports.ts";
+import type { CancelTimer, Clock } from "../ports/runtime.ts";
 
 export interface ReadPacerOptions {
   clock: Clock;

@@ -1,6 +1,6 @@
 /** The chunks of a stream, put together. */
 
-import type { ModelReply } from "../ports.ts";
+import type { ModelReply } from "../ports/model.ts";
 import type { Usage } from "../protocol/log_event.ts";
 import { AttemptFailure, brokenStream, statusFailure } from "./attempt_failure.ts";
 

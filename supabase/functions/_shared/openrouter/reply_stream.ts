@@ -1,7 +1,8 @@
 /** Reads one reply off the wire: the hot path, run for every token. */
 
 import { createParser, type EventSourceParser } from "eventsource-parser";
-import type { CancelTimer, Clock, ModelReply } from "../ports.ts";
+import type { ModelReply } from "../ports/model.ts";
+import type { CancelTimer, Clock } from "../ports/runtime.ts";
 import { type AttemptFailure, brokenStream } from "./attempt_failure.ts";
 import { type BodyReader, readBody } from "./body_reader.ts";
 import { describe } from "./mask.ts";

@@ -1,6 +1,6 @@
 /** One chat completion request, as OpenRouter and whatever is compatible with it understand it. */
 
-import type { ModelRequest } from "../ports.ts";
+import type { ModelRequest } from "../ports/model.ts";
 
 export interface Endpoint {
   /** The API's base with its path, such as `https://openrouter.ai/api/v1`; a slash at its end does no harm. */

@@ -1,6 +1,6 @@
 /** When to ask again. */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 
 /** A provider that wants to be left alone for longer fails the turn: its user should not stare at a wait. */
 export const MAX_RETRY_WAIT_MS = 20_000;

@@ -1,6 +1,6 @@
 /** Notices that a provider has gone silent. */
 
-import type { CancelTimer, Clock } from "../ports.ts";
+import type { CancelTimer, Clock } from "../ports/runtime.ts";
 import { type AttemptFailure, stalled, tooSlowToBegin } from "./attempt_failure.ts";
 
 export interface WatchdogOptions {

@@ -1,6 +1,6 @@
 /** `fetch` for text that is short and must come soon. */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 
 /** Far above a key set or a user. */
 const MAX_ANSWER_CHARS = 1_048_576;

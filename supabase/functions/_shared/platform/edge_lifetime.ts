@@ -1,6 +1,6 @@
 /** A worker's life: what keeps it alive, and word of its end. */
 
-import type { WorkerLifetime } from "../ports.ts";
+import type { WorkerLifetime } from "../ports/runtime.ts";
 
 interface EdgeRuntime {
   waitUntil(work: Promise<unknown>): void;

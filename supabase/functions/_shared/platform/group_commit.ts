@@ -6,7 +6,7 @@
  */
 
 import { AgentError } from "../errors.ts";
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 import { RefusedCall, storeUnavailable } from "./store_rpc.ts";
 
 /** The answer to a write that was not done as its session was locked, nor any later one of that session in the batch. */

@@ -1,6 +1,6 @@
 /** One entry of the log as a line of JSON: bounded in size, with tokens and keys masked. */
 
-import type { LogEntry } from "../ports.ts";
+import type { LogEntry } from "../ports/runtime.ts";
 import { MASK, maskSecrets } from "../secrets.ts";
 
 const MAX_STRING_CHARS = 2000;

@@ -1,6 +1,6 @@
 /** A {@linkcode LogWrite} as the database's function takes it. */
 
-import type { LogWrite } from "../ports.ts";
+import type { LogWrite } from "../ports/event_log.ts";
 import type { NewLogEvent } from "../protocol/log_event.ts";
 
 /** What is left out is not in its JSON either. */

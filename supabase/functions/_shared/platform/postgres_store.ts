@@ -6,27 +6,17 @@
  */
 
 import { AgentError } from "../errors.ts";
+import type { Committed, EventLog, Feedback, LogPage, LogRange, LogWrite } from "../ports/event_log.ts";
+import type { Delivered, DeliveryRequest, NotificationStore } from "../ports/notifications.ts";
+import type { QuotaUsage, UseLedger, UseReport } from "../ports/quota.ts";
+import type { Clock, Ids } from "../ports/runtime.ts";
 import type {
-  Clock,
-  Committed,
-  Delivered,
-  DeliveryRequest,
-  EventLog,
-  Feedback,
-  Ids,
   ListOptions,
-  LogPage,
-  LogRange,
-  LogWrite,
-  NotificationStore,
-  QuotaUsage,
   SessionOwner,
   SessionRecord,
   SessionStore,
   StoredSession,
-  UseLedger,
-  UseReport,
-} from "../ports.ts";
+} from "../ports/session_store.ts";
 import { GroupCommit, LOCKED, type Pending } from "./group_commit.ts";
 import { charsOf, toWriteJson } from "./log_write_json.ts";
 import { type Pruned, pruneInSteps } from "./retention.ts";

@@ -17,7 +17,8 @@
  * channels, and the next connection gets a new one.
  */
 
-import type { CancelTimer, Clock, RelayMessage } from "../ports.ts";
+import type { RelayMessage } from "../ports/relay.ts";
+import type { CancelTimer, Clock } from "../ports/runtime.ts";
 
 /** What is used of supabase-js. */
 export type RealtimeJs = Pick<typeof import("@supabase/supabase-js"), "RealtimeClient">;

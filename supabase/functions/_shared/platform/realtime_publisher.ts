@@ -10,7 +10,8 @@
  */
 
 import { AgentError } from "../errors.ts";
-import type { Clock, RelayMessage, RelayPressure } from "../ports.ts";
+import type { RelayMessage, RelayPressure } from "../ports/relay.ts";
+import type { Clock } from "../ports/runtime.ts";
 import { encodeRelayPayload } from "../protocol/relay_payload.ts";
 import { deadlineFetch, type Fetch } from "./deadline_fetch.ts";
 import { type RealtimeJs, realtimeUrl } from "./realtime_connection.ts";

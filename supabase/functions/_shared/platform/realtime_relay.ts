@@ -1,16 +1,8 @@
 /** The relay over Supabase Realtime: which topics are wanted, and the way back after any trouble. */
 
 import { AgentError } from "../errors.ts";
-import type {
-  CancelTimer,
-  Clock,
-  Log,
-  Relay,
-  RelayListener,
-  RelayMessage,
-  RelayPressure,
-  RelayStatus,
-} from "../ports.ts";
+import type { Relay, RelayListener, RelayMessage, RelayPressure, RelayStatus } from "../ports/relay.ts";
+import type { CancelTimer, Clock, Log } from "../ports/runtime.ts";
 import {
   connectRealtime,
   type RealtimeConnection,

@@ -1,6 +1,6 @@
 /** Limits refused requests by the address of the caller that caused them. */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 
 const WINDOW_MS = 60_000;
 const MAX_REFUSALS = 20;

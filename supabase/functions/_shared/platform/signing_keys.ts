@@ -1,6 +1,6 @@
 /** The public keys of an issuer, which sign its users' tokens. */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 import type { Fetch } from "./deadline_fetch.ts";
 import {
   algorithmOf,

@@ -1,17 +1,9 @@
 /** What the database's functions answer, checked by hand: each write of a worker comes this way, and CPU is short. */
 
 import { AgentError, type ErrorCode } from "../errors.ts";
-import type {
-  Committed,
-  CommittedByHolder,
-  Lease,
-  LogPage,
-  LogWrite,
-  OpenTurn,
-  QuotaUsage,
-  SessionRecord,
-  StoredSession,
-} from "../ports.ts";
+import type { Committed, CommittedByHolder, Lease, LogPage, LogWrite, OpenTurn } from "../ports/event_log.ts";
+import type { QuotaUsage } from "../ports/quota.ts";
+import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
 import type { LogEvent, Logged, QueryEvent } from "../protocol/log_event.ts";
 import type { Pruned } from "./retention.ts";
 import { storeUnavailable } from "./store_rpc.ts";

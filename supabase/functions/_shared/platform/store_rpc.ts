@@ -1,7 +1,7 @@
 /** Calls of the database's functions through supabase-js: with a deadline, retried until there is an answer. */
 
 import { AgentError } from "../errors.ts";
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 import { fromJsonbText, toJsonbText } from "./jsonb_text.ts";
 
 /** What is used of supabase-js. */

@@ -7,7 +7,8 @@
 
 import type { Hs256Policy } from "../config.ts";
 import { AgentError } from "../errors.ts";
-import type { Clock, IdentityVerifier, VerifiedUser } from "../ports.ts";
+import type { IdentityVerifier, VerifiedUser } from "../ports/identity.ts";
+import type { Clock } from "../ports/runtime.ts";
 import type { TrustedIssuer } from "../trusted_issuers.ts";
 import { type ClaimedToken, type Issuers, ownIssuer, readAccessToken, refused } from "./access_token.ts";
 import { deadlineFetch, type Fetch } from "./deadline_fetch.ts";

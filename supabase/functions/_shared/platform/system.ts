@@ -1,6 +1,6 @@
 /** The clock, the randomness and the log of a real process, behind the ports. */
 
-import type { CancelTimer, Clock, Ids, Log, LogEntry, LogLevel } from "../ports.ts";
+import type { CancelTimer, Clock, Ids, Log, LogEntry, LogLevel } from "../ports/runtime.ts";
 import { logLine } from "./log_line.ts";
 
 /** The longest delay that `setTimeout` can hold: past it, it fires at once. */

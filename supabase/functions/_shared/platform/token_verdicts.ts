@@ -1,7 +1,7 @@
 /** What the auth server said of a token, remembered for a moment. */
 
 import { AgentError } from "../errors.ts";
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 
 /** The longest time that a sign-out stays unnoticed. Tokens that are verified locally stay valid until they expire. */
 const REMEMBER_MS = 30_000;

@@ -1,6 +1,6 @@
 /** A WebSocket of the runtime as the {@linkcode Socket} port. */
 
-import type { Socket } from "../ports.ts";
+import type { Socket } from "../ports/runtime.ts";
 
 /** A close frame holds 125 bytes, two of them the code (RFC 6455, 5.5). */
 const MAX_REASON_BYTES = 123;

@@ -3,7 +3,8 @@
 import type { ActivityReporter, TurnStage } from "../activity/reporter.ts";
 import type { TokenBudget } from "../guard/token_budget.ts";
 import type { Metrics } from "../metrics.ts";
-import type { Log, SessionRecord } from "../ports.ts";
+import type { Log } from "../ports/runtime.ts";
+import type { SessionRecord } from "../ports/session_store.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
 import { type Question, textOf } from "./core/turn.ts";
 import { payersOf } from "./payers.ts";

@@ -5,7 +5,7 @@
  */
 
 import { checkRenewal, identify, type Identity, type IdentityPolicy } from "../guard/identity.ts";
-import type { Socket } from "../ports.ts";
+import type { Socket } from "../ports/runtime.ts";
 import type { ClientFrame, CommandFrame } from "../protocol/client_frames.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import { renderStatus, stamp } from "../protocol/render.ts";

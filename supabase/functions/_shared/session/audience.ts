@@ -1,6 +1,6 @@
 /** The connections of one session at this worker, and what they are shown: the core says to whom, this says how. */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import { deltaEncoder } from "../protocol/delta_encoder.ts";
 import type { LogEvent } from "../protocol/log_event.ts";

@@ -4,19 +4,14 @@
  * on there, and end with it.
  */
 
+import type { Committed, EventLog, Feedback, LogPage, LogRange, LogWrite } from "../ports/event_log.ts";
 import type {
-  Committed,
-  EventLog,
-  Feedback,
   ListOptions,
-  LogPage,
-  LogRange,
-  LogWrite,
   SessionOwner,
   SessionRecord,
   SessionStore,
   StoredSession,
-} from "../ports.ts";
+} from "../ports/session_store.ts";
 import type { Probed, StoreChoice } from "../store_choice.ts";
 
 type Store = SessionStore & EventLog;

@@ -3,7 +3,9 @@
  * where the store is out of reach the answer is an error, and nothing has changed.
  */
 
-import type { Clock, EventLog, SessionRecord, SessionStore } from "../ports.ts";
+import type { EventLog } from "../ports/event_log.ts";
+import type { Clock } from "../ports/runtime.ts";
+import type { SessionRecord, SessionStore } from "../ports/session_store.ts";
 import type { CommandFrame } from "../protocol/client_frames.ts";
 import { renderStatus, stamp } from "../protocol/render.ts";
 import { VERBS } from "../protocol/verbs.ts";

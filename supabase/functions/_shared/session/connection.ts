@@ -11,7 +11,7 @@ import { type MemoryAccount, type MemoryBudget, OVERHEAD_BYTES } from "../guard/
 import type { RateLimiter } from "../guard/rate_limiter.ts";
 import type { Metrics } from "../metrics.ts";
 import type { OnDemand } from "../on_demand.ts";
-import type { CancelTimer, Clock, Log, Socket } from "../ports.ts";
+import type { CancelTimer, Clock, Log, Socket } from "../ports/runtime.ts";
 import type { ClientFrame } from "../protocol/client_frames.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";

@@ -1,6 +1,6 @@
 /** The conversation as people read it: questions and answers off the log, newest page first. */
 
-import type { EventLog } from "../ports.ts";
+import type { EventLog } from "../ports/event_log.ts";
 import type { LogEvent } from "../protocol/log_event.ts";
 import { stamp } from "../protocol/render.ts";
 

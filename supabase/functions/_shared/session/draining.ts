@@ -1,7 +1,7 @@
 /** The sessions of a worker that ends: first their clients are sent on, then the database is written to. */
 
 import { AgentError } from "../errors.ts";
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 import { settledWithin } from "../settled_within.ts";
 import type { Reader } from "./reader.ts";
 import type { Session } from "./session.ts";

@@ -6,7 +6,9 @@
 
 import type { ActivityReporter } from "../activity/reporter.ts";
 import { type AgentError, toAgentError } from "../errors.ts";
-import type { CancelTimer, Clock, EventLog, Log, LogWrite, SessionRecord, WorkerLifetime } from "../ports.ts";
+import type { EventLog, LogWrite } from "../ports/event_log.ts";
+import type { CancelTimer, Clock, Log, WorkerLifetime } from "../ports/runtime.ts";
+import type { SessionRecord } from "../ports/session_store.ts";
 import type { CallSource, SessionCall } from "../protocol/session_call.ts";
 import { isTerminal, type LogEvent } from "../protocol/log_event.ts";
 import type { Metrics } from "../metrics.ts";

@@ -1,7 +1,7 @@
 /** Records what people think of turns. */
 
 import { AgentError } from "../errors.ts";
-import type { EventLog, Feedback } from "../ports.ts";
+import type { EventLog, Feedback } from "../ports/event_log.ts";
 import type { FeedbackFrame } from "../protocol/client_frames.ts";
 import type { StatusFields } from "../protocol/render.ts";
 

@@ -2,7 +2,7 @@
 
 import { AgentError } from "../errors.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 
 /** Frames refused for their rate within a minute, after which the connection is closed. */
 const MAX_REFUSED_PER_MINUTE = 100;

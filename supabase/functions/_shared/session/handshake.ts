@@ -6,7 +6,7 @@
 
 import { AgentError, toAgentError } from "../errors.ts";
 import { identify, type Identity, type IdentityPolicy } from "../guard/identity.ts";
-import type { CancelTimer, Clock, Log } from "../ports.ts";
+import type { CancelTimer, Clock, Log } from "../ports/runtime.ts";
 import type { ClientFrame } from "../protocol/client_frames.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import type { Connection } from "./connection.ts";

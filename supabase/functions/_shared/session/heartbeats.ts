@@ -1,6 +1,6 @@
 /** Application heartbeats for the connections that asked for them: one timer, and only while there are any. */
 
-import type { CancelTimer, Clock } from "../ports.ts";
+import type { CancelTimer, Clock } from "../ports/runtime.ts";
 import { stamp } from "../protocol/render.ts";
 import type { Connection } from "./connection.ts";
 

@@ -6,7 +6,7 @@
  */
 
 import type { MemoryBudget } from "../guard/memory_budget.ts";
-import type { Clock, Log, WorkerLifetime } from "../ports.ts";
+import type { Clock, Log, WorkerLifetime } from "../ports/runtime.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import type { Session } from "./session.ts";
 

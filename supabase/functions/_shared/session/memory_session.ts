@@ -9,7 +9,6 @@ import {
   textBytes,
 } from "../guard/memory_budget.ts";
 import type {
-  Clock,
   Committed,
   CommittedByHolder,
   Feedback,
@@ -18,10 +17,10 @@ import type {
   LogRange,
   LogWrite,
   OpenTurn,
-  SessionRecord,
   StopRequest,
-  StoredSession,
-} from "../ports.ts";
+} from "../ports/event_log.ts";
+import type { Clock } from "../ports/runtime.ts";
+import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
 import { isTerminal, keyOf, type LogEvent, type NewLogEvent } from "../protocol/log_event.ts";
 

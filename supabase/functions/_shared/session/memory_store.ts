@@ -6,20 +6,15 @@
 
 import { AgentError } from "../errors.ts";
 import { MemoryBudget } from "../guard/memory_budget.ts";
+import type { Committed, EventLog, Feedback, LogPage, LogRange, LogWrite } from "../ports/event_log.ts";
+import type { Clock } from "../ports/runtime.ts";
 import type {
-  Clock,
-  Committed,
-  EventLog,
-  Feedback,
   ListOptions,
-  LogPage,
-  LogRange,
-  LogWrite,
   SessionOwner,
   SessionRecord,
   SessionStore,
   StoredSession,
-} from "../ports.ts";
+} from "../ports/session_store.ts";
 import { MemorySession } from "./memory_session.ts";
 
 /** UTF-16 units of text that one session's log may hold; the oldest events go past it, as they do past `maxEvents`. */

@@ -2,7 +2,9 @@
 
 import type { ActivityReporter, ReportedTurn } from "../activity/reporter.ts";
 import { toAgentError } from "../errors.ts";
-import type { LanguageModel, ModelReply, ModelRequest, SessionRecord, WorkerLifetime } from "../ports.ts";
+import type { LanguageModel, ModelReply, ModelRequest } from "../ports/model.ts";
+import type { WorkerLifetime } from "../ports/runtime.ts";
+import type { SessionRecord } from "../ports/session_store.ts";
 import type { ModelOutcome } from "./core/event.ts";
 
 export interface ModelCallsDeps {

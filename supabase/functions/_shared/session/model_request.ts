@@ -1,6 +1,6 @@
 /** What the model is asked for a turn. */
 
-import type { ModelMessage, ModelRequest } from "../ports.ts";
+import type { ModelMessage, ModelRequest } from "../ports/model.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
 
 export interface ModelSettings {

@@ -1,6 +1,6 @@
 /** Notifications from other functions, brought to the sessions of this worker. */
 
-import type { Clock, Log, WorkerLifetime } from "../ports.ts";
+import type { Clock, Log, WorkerLifetime } from "../ports/runtime.ts";
 import type { NotificationEvent } from "../protocol/log_event.ts";
 import { renderNotification } from "../protocol/render.ts";
 import type { SessionRegistry } from "./registry.ts";

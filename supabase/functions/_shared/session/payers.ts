@@ -1,6 +1,6 @@
 /** Whose limits and budgets something counts against. */
 
-import type { SessionRecord } from "../ports.ts";
+import type { SessionRecord } from "../ports/session_store.ts";
 
 /** The name under which a user's use is counted, at all workers. */
 export function userKey(userId: string): string {

@@ -1,6 +1,6 @@
 /** Closes a socket in a way that its peer can see why, though it is still sending. */
 
-import type { Clock } from "../ports.ts";
+import type { Clock } from "../ports/runtime.ts";
 
 /**
  * A close while frames of the client are unread reaches it as 1006, without a code. So we read on without listening

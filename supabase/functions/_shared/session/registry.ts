@@ -3,7 +3,7 @@
 import { AgentError } from "../errors.ts";
 import { sha256Hex } from "../guard/digest.ts";
 import type { Identity } from "../guard/identity.ts";
-import type { SessionOwner, SessionRecord, SessionStore, StoredSession } from "../ports.ts";
+import type { SessionOwner, SessionRecord, SessionStore, StoredSession } from "../ports/session_store.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";
 import type { CoreSettings } from "./core/state.ts";

@@ -1,6 +1,7 @@
 /** A session as it is opened: fresh, or resumed, and what its client is told of that. */
 
-import type { LogPage, SessionRecord, StoredSession } from "../ports.ts";
+import type { LogPage } from "../ports/event_log.ts";
+import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
 import type { NotificationFrame } from "../protocol/server_frames.ts";
 
 /** How a resume went; `events from_seq … to_seq` are what is replayed. */

@@ -5,7 +5,8 @@
  */
 
 import { toAgentError } from "../errors.ts";
-import type { CancelTimer, Clock, EventLog, Log, WorkerLifetime } from "../ports.ts";
+import type { EventLog } from "../ports/event_log.ts";
+import type { CancelTimer, Clock, Log, WorkerLifetime } from "../ports/runtime.ts";
 import type { Session } from "./session.ts";
 
 export const ROLL_CALL_MS = 15_000;

@@ -6,7 +6,7 @@
  */
 
 import { type MemoryAccount, MemoryBudget } from "../guard/memory_budget.ts";
-import type { CancelTimer, Clock, Socket } from "../ports.ts";
+import type { CancelTimer, Clock, Socket } from "../ports/runtime.ts";
 
 /** While more than this waits in the socket, deltas are held. */
 export const LOW_WATER_BYTES = 16_384;

@@ -6,7 +6,8 @@
 
 import type { AgentError } from "../errors.ts";
 import { SessionMemory } from "../guard/memory_budget.ts";
-import type { SessionRecord, StopRequest, StoredSession } from "../ports.ts";
+import type { StopRequest } from "../ports/event_log.ts";
+import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
 import type { CommandArgs, FeedbackFrame, QueryFrame } from "../protocol/client_frames.ts";
 import type { ConfiguredEvent, LogEvent, NotificationEvent } from "../protocol/log_event.ts";
 import type { StatusFields } from "../protocol/render.ts";

@@ -1,7 +1,7 @@
 /** What a session is made with. */
 
 import type { MemoryBudget } from "../guard/memory_budget.ts";
-import type { Ids } from "../ports.ts";
+import type { Ids } from "../ports/runtime.ts";
 import type { QueuePolicy } from "../protocol/queueing.ts";
 import type { CoreSettings } from "./core/state.ts";
 import type { DriverDeps } from "./driver.ts";

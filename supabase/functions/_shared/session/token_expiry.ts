@@ -1,7 +1,7 @@
 /** Watches the tokens of live connections: a notice before one ends, then the connection's end. */
 
 import { AgentError } from "../errors.ts";
-import type { CancelTimer, Clock } from "../ports.ts";
+import type { CancelTimer, Clock } from "../ports/runtime.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import { stamp } from "../protocol/render.ts";
 import type { Connection } from "./connection.ts";

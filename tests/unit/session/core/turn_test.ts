@@ -1,7 +1,7 @@
 /** What each thing that happens makes of a turn in each phase: the whole table, by the state machine itself. */
 
 import assert from "node:assert/strict";
-import type { Committed } from "../../../../supabase/functions/_shared/ports.ts";
+import type { Committed } from "../../../../supabase/functions/_shared/ports/event_log.ts";
 import type { LogEvent } from "../../../../supabase/functions/_shared/protocol/log_event.ts";
 import type { Effect } from "../../../../supabase/functions/_shared/session/core/effect.ts";
 import type { SessionEvent } from "../../../../supabase/functions/_shared/session/core/event.ts";

@@ -98,5 +98,5 @@ Deno.test("no-ambient-io: platform/ and index.ts implement the ports, http/ does
   assert.deepEqual(lint("_shared/platform/clock.ts", source), []);
   assert.deepEqual(lint("agent_websocket/index.ts", source), []);
   assert.deepEqual(lint("_shared/http/upgrade.ts", source), ["Deno", "fetch"]);
-  assert.deepEqual(lint("_shared/ports.ts", source), ["Deno", "fetch"]);
+  assert.deepEqual(lint("_shared/ports/model.ts", source), ["Deno", "fetch"]);
 });

@@ -1,6 +1,6 @@
 /** What clients want: queries, stops, and what goes into the log as it is. */
 
-import type { StopRequest } from "../../ports.ts";
+import type { StopRequest } from "../../ports/event_log.ts";
 import type { QueuePolicy } from "../../protocol/queueing.ts";
 import type { Refusal } from "./effect.ts";
 import type { SessionEvent } from "./event.ts";

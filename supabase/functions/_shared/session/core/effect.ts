@@ -1,7 +1,8 @@
 /** What the core wants done. The driver does it and nothing else; the order is the order of the list. */
 
 import type { ErrorCode } from "../../errors.ts";
-import type { LogWrite, ModelMessage } from "../../ports.ts";
+import type { LogWrite } from "../../ports/event_log.ts";
+import type { ModelMessage } from "../../ports/model.ts";
 import type { QueryOptions } from "../../protocol/client_frames.ts";
 import type { LogEvent, TerminalEvent } from "../../protocol/log_event.ts";
 import type { SessionCall } from "../../protocol/session_call.ts";

@@ -1,7 +1,7 @@
 /** What can happen to a session at one worker. */
 
 import type { ErrorCode } from "../../errors.ts";
-import type { Committed, LogPage, StopRequest } from "../../ports.ts";
+import type { Committed, LogPage, StopRequest } from "../../ports/event_log.ts";
 import type { QueuePolicy } from "../../protocol/queueing.ts";
 import type {
   ClearedEvent,

@@ -1,6 +1,6 @@
 /** The log as this worker has read it: each event is folded and shown once, in the order of `seq`. */
 
-import type { Committed, LogPage } from "../../ports.ts";
+import type { Committed, LogPage } from "../../ports/event_log.ts";
 import {
   isTerminal,
   type LogEvent,

@@ -1,6 +1,6 @@
 /** What the model sees of a session: a fold over the log, so that any worker that reads the log sees the same. */
 
-import type { ModelMessage } from "../../ports.ts";
+import type { ModelMessage } from "../../ports/model.ts";
 import type { LogEvent, QueryEvent } from "../../protocol/log_event.ts";
 
 type Asked = Pick<QueryEvent, "content" | "feedback">;

@@ -1,6 +1,6 @@
 /** Whose the turns are, which the lease says: lost with it, adopted with it. */
 
-import type { Committed, OpenTurn } from "../../ports.ts";
+import type { Committed, OpenTurn } from "../../ports/event_log.ts";
 import { leave, passStopOn } from "./fold.ts";
 import { type LeaseSignal, type LeaseView, stepLease } from "./lease.ts";
 import { adoptAttempt, dropAttempt, interruptTurn, MAX_STARTS, put, stopTurn } from "./run.ts";

@@ -5,7 +5,7 @@
  * lease is `in_doubt` until a fence is answered. The table is total: a pair that cannot happen is an assertion.
  */
 
-import type { Lease } from "../../ports.ts";
+import type { Lease } from "../../ports/event_log.ts";
 
 export type LeaseView =
   /** Nobody holds it, as far as this worker knows. */

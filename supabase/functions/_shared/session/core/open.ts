@@ -1,7 +1,7 @@
 /** The state of a session that this worker did not hold before, as the store describes it. */
 
 import type { LogEvent } from "../../protocol/log_event.ts";
-import type { StoredSession } from "../../ports.ts";
+import type { StoredSession } from "../../ports/session_store.ts";
 import { foldEvents } from "./fold.ts";
 import { addNote } from "./history.ts";
 import { stepLease } from "./lease.ts";

@@ -1,6 +1,6 @@
 /** Connections: each has its cursor, and is live once it has been shown everything up to the newest event. */
 
-import type { LogPage } from "../../ports.ts";
+import type { LogPage } from "../../ports/event_log.ts";
 import { isTerminal } from "../../protocol/log_event.ts";
 import { repeatEnd } from "./ask.ts";
 import type { ReadPurpose } from "./effect.ts";

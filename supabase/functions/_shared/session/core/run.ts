@@ -1,7 +1,7 @@
 /** Runs turns: asks the model, takes what it says, and ends a turn for whatever reason. */
 
 import type { ErrorCode } from "../../errors.ts";
-import type { StopRequest } from "../../ports.ts";
+import type { StopRequest } from "../../ports/event_log.ts";
 import type { TerminalEvent } from "../../protocol/log_event.ts";
 import type { ModelOutcome } from "./event.ts";
 import { promptFor } from "./history.ts";

@@ -1,7 +1,7 @@
 /** What a write has come to: committed, rejected, or in doubt. */
 
 import type { ErrorCode } from "../../errors.ts";
-import type { Committed } from "../../ports.ts";
+import type { Committed } from "../../ports/event_log.ts";
 import type { LogEvent } from "../../protocol/log_event.ts";
 import { refuseAskers } from "./ask.ts";
 import { foldAnswer, isSameQuestion, retract } from "./fold.ts";

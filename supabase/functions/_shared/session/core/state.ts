@@ -1,7 +1,7 @@
 /** All that one worker knows of one session. Plain data with one owner: `step` changes it, nothing else does. */
 
 import type { ContinuePolicy } from "../../config.ts";
-import type { Committed, LogWrite, OpenTurn, StopRequest } from "../../ports.ts";
+import type { Committed, LogWrite, OpenTurn, StopRequest } from "../../ports/event_log.ts";
 import type { QueryOptions } from "../../protocol/client_frames.ts";
 import type { ClearedEvent, ConfiguredEvent, NotificationEvent } from "../../protocol/log_event.ts";
 import type { Effect } from "./effect.ts";

@@ -12,7 +12,7 @@
  * ```
  */
 
-import type { OpenTurn, StopRequest } from "../../ports.ts";
+import type { OpenTurn, StopRequest } from "../../ports/event_log.ts";
 import type { QueryOptions } from "../../protocol/client_frames.ts";
 import type { CancelledEvent, QueryEvent, TerminalEvent } from "../../protocol/log_event.ts";
 

@@ -3,7 +3,13 @@
  * what becomes of the lease. One write is in flight at a time, so each is composed in full knowledge of the one before.
  */
 
-import type { Checkpoint, ClaimingWrite, GuestWrite, HolderWrite, StopRequest } from "../../ports.ts";
+import type {
+  Checkpoint,
+  ClaimingWrite,
+  GuestWrite,
+  HolderWrite,
+  StopRequest,
+} from "../../ports/event_log.ts";
 import type { NewLogEvent } from "../../protocol/log_event.ts";
 import { stepLease } from "./lease.ts";
 import { nextTurn } from "./queue.ts";

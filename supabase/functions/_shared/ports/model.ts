@@ -1,0 +1,43 @@
+/** The language model. */
+
+import type { Usage } from "../protocol/log_event.ts";
+
+/** One message of a chat completion. */
+export interface ModelMessage {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
+/** A request to the model. */
+export interface ModelRequest {
+  messages: readonly ModelMessage[];
+  /** The wanted model first, then the ones to fall back to. Never empty. */
+  models: readonly string[];
+  temperature: number;
+  maxTokens: number;
+}
+
+/** How a reply ended. Its text has been handed to `onText` by then. */
+export interface ModelReply {
+  /** `stop`, `length`, `content_filter`, or whatever else the provider says. */
+  finishReason: string;
+  /** The model that answered: not the first one asked for, after a fallback. */
+  model: string;
+  usage?: Usage;
+}
+
+/** Receives a reply, and aborts it. */
+export interface ReplyOptions {
+  /** Called with each piece of text as it arrives, several tokens at once where the provider sends them so. */
+  onText(text: string): void;
+  signal: AbortSignal;
+}
+
+/** A language model. */
+export interface LanguageModel {
+  /**
+   * Streams one reply. Rejects with an {@linkcode AgentError} with a `model_…` code, or with the signal's reason once
+   * it is aborted; the upstream request is given up at once then.
+   */
+  reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply>;
+}

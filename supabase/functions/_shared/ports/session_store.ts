@@ -1,0 +1,57 @@
+/** The sessions and their owners. */
+
+import type { QueryOptions } from "../protocol/client_frames.ts";
+import type { LogPage, OpenTurn } from "./event_log.ts";
+
+/** The owner of a session: a signed-in user, or the holder of the resume token with this SHA-256. */
+export type SessionOwner =
+  | { kind: "user"; userId: string }
+  | { kind: "anonymous"; tokenHash: string };
+
+/** A session as the store knows it. */
+export interface SessionRecord {
+  sessionId: string;
+  owner: SessionOwner;
+  /** Milliseconds since the epoch. */
+  createdAt: number;
+}
+
+/** A session's state when it is opened. */
+export interface StoredSession {
+  record: SessionRecord;
+  /** The end of its log: the newest events, as many as were asked for. */
+  tail: LogPage;
+  /** Accepted turns without a terminal event, oldest first. */
+  openTurns: readonly OpenTurn[];
+  /** The options set by `configure`. */
+  defaults: QueryOptions;
+  /** Comments of `modify` feedback that came after the newest query, oldest first. */
+  notes: readonly string[];
+}
+
+/** The sessions and their owners. All methods reject with `store_unavailable` if the store cannot be reached. */
+export interface SessionStore {
+  /** Atomic: if it rejects, there is no partly created session. */
+  create(record: SessionRecord): Promise<void>;
+  /**
+   * The session with the newest `tail` events, if it exists and one of `claims` owns it. For an unknown session, an
+   * expired one and another owner's the answer is the same `undefined`.
+   */
+  find(
+    sessionId: string,
+    claims: readonly SessionOwner[],
+    options: { tail: number },
+  ): Promise<StoredSession | undefined>;
+  /** The newest sessions of a user first. */
+  list(userId: string, options: ListOptions): Promise<readonly SessionRecord[]>;
+  /** Deletes a session with its log. Deleting an unknown one does nothing. */
+  remove(sessionId: string): Promise<void>;
+}
+
+/** Which page of a list. */
+export interface ListOptions {
+  /** At most this many. */
+  limit: number;
+  /** Only sessions created before this one in the order of the list: the last of the page before. */
+  before?: string;
+}
