@@ -22,7 +22,7 @@ export class AccountKeeper {
   readonly #onChange: () => void;
   #account: Account | undefined = load();
 
-  /** `onChange`: another user, or nobody any more. */
+  /** `onChange`: another user, or signed out. */
   constructor(publishableKey: string, onChange: () => void) {
     this.#publishableKey = publishableKey;
     this.#onChange = onChange;
@@ -32,7 +32,7 @@ export class AccountKeeper {
     return this.#account?.email;
   }
 
-  /** A token that is good for a while, or a new one; undefined where nobody is signed in. Rejects where Auth cannot be reached. */
+  /** A token that is good for a while, or a new one; undefined if no user is signed in. Rejects if Auth cannot be reached. */
   async token(why: "connect" | "rejected" | "expiring"): Promise<string | undefined> {
     const account = this.#account;
     if (account === undefined) return undefined;

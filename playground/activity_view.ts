@@ -14,7 +14,7 @@ const CHIPS: Readonly<Record<WatchStatus, readonly [words: string, tone: string]
 
 export interface ActivityViewOptions {
   info: StackInfo;
-  /** The user's own token; undefined where nobody is signed in. */
+  /** The user's own token; undefined if no user is signed in. */
   token(): Promise<string | undefined>;
 }
 
@@ -49,7 +49,7 @@ export class ActivityView {
     this.#drawNow();
   }
 
-  /** Somebody signed in or out. */
+  /** A user signed in or out. */
   account(isSignedIn: boolean): void {
     this.#mine.disabled = !isSignedIn;
     if (!isSignedIn && this.#mine.checked) this.#all.checked = true;

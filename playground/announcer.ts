@@ -1,4 +1,4 @@
-/** Tells those who do not see the page what happened: in few words, when something is over, never while it runs. */
+/** Announcements for screen readers: short, when something has ended, never while it runs. */
 
 import { find } from "./dom.ts";
 

@@ -31,13 +31,13 @@ export class Chat {
     return loadCursor(sessionStorage, STORAGE_KEY)?.resumeToken;
   }
 
-  /** Connects as whoever is signed in: to the session that this tab had, if that is hers. */
+  /** Connects as the signed-in user: to this tab's earlier session, if it belongs to them. */
   start(): void {
     this.#client?.close();
     this.#client = this.#create();
     if (!this.#options.isWelcome()) return;
     this.#client.connect().catch(() => {
-      // `close` has told.
+      // `close` has reported it.
     });
   }
 

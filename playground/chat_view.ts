@@ -60,7 +60,7 @@ export class ChatView {
     this.#scroll();
   }
 
-  /** After a reload the client knows its unanswered questions before it is told of what came earlier. */
+  /** After a reload the client knows its unanswered questions before it gets the earlier events. */
   message(): void {
     const turns = [...this.#views.keys()];
     const sorted = this.#client?.turns.filter((turn) => this.#views.has(turn)) ?? [];

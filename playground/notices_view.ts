@@ -50,7 +50,7 @@ export class NoticesView {
     toast.append(button("Dismiss", { class: "small-button" }, () => toast.remove()));
     this.#toasts.append(toast);
     while (this.#toasts.children.length > MAX_TOASTS) this.#toasts.firstElementChild?.remove();
-    // Not while somebody reads it.
+    // Not while the user reads it.
     const fade = (): void => {
       if (toast.matches(":hover, :focus-within")) setTimeout(fade, TOAST_MS);
       else toast.remove();

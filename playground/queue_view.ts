@@ -31,7 +31,7 @@ export class QueueView {
       document.activeElement as HTMLButtonElement,
     );
     this.#list.replaceChildren(...open.map((turn) => this.#row(turn)));
-    // Whoever takes back one after the other stays where she is.
+    // Keep the focus, so that a user can cancel one query after the other.
     if (focused >= 0) {
       const buttons = [...this.#list.querySelectorAll("button")];
       (buttons[focused] ?? buttons.at(-1) ?? find("question", HTMLElement)).focus();

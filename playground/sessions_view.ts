@@ -1,4 +1,4 @@
-/** The sessions of whoever is signed in, and what can be done with this one. */
+/** The sessions of the signed-in user, and the actions on this one. */
 
 import type { AgentClient } from "../client/mod.ts";
 import { button, el, find, setText } from "./dom.ts";

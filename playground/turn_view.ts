@@ -21,7 +21,7 @@ export interface TurnViewOptions {
   turn: Turn;
   /** It was asked just now, by another tab. */
   isFromElsewhere: boolean;
-  /** It was asked and answered before this page was loaded: nobody needs to be told. */
+  /** It was asked and answered before this page was loaded: do not announce it. */
   isHistory: boolean;
   feedback(feedback: Feedback): Promise<unknown>;
   /** The element has grown. */

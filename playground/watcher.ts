@@ -2,7 +2,7 @@
 
 import { ACTIVITY_TYPES, type ActivityEvent, type ActivityType, readEvents } from "./activity_events.ts";
 
-/** Gathered for so long, so that a busy agent costs the page few frames. */
+/** How long events are gathered, so that a busy agent costs the page few renders. */
 const BATCH_MS = 100;
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 10_000;
@@ -11,7 +11,7 @@ export type WatchStatus = "connecting" | "watching" | "refused";
 
 export interface WatcherOptions {
   url: string;
-  /** What to be let in by; undefined where no token is needed. Rejects where there is none. */
+  /** The token for admission; undefined if none is needed. Rejects if there is none. */
   token(): Promise<string | undefined>;
   types(): ActivityType[];
   onStatus(status: WatchStatus, why?: string): void;
@@ -29,7 +29,7 @@ export class Watcher {
     addEventListener("online", () => this.restart());
   }
 
-  /** Begins anew, as whoever watches now. */
+  /** Restarts, as the present user. */
   restart(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -56,7 +56,7 @@ async function emit(side: Side, events: number, everyMs: number): Promise<void> 
   }
 }
 
-/** What an event costs before anybody is shown it. */
+/** The cost of an event without watchers. */
 function nobody(): Side {
   return { accept: () => {}, broadcast: (event) => void JSON.stringify(event) };
 }

@@ -1,4 +1,4 @@
-/** What the agent's telling costs while nobody watches. */
+/** The cost of the agent's reports without watchers. */
 
 import { ActivityHub } from "../../supabase/functions/_shared/activity/activity_hub.ts";
 import { AgentActivity } from "../../supabase/functions/_shared/activity/agent_activity.ts";

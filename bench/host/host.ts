@@ -29,7 +29,7 @@ while (await control.read(question) !== null) {
   if (question[0] === "c".charCodeAt(0)) collect();
   await tell();
 }
-// Whoever asks is gone.
+// The parent process is gone.
 Deno.exit();
 
 async function tell(): Promise<void> {

@@ -17,7 +17,7 @@ const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }
 });
 await Deno.stdout.write(encoder.encode(`${server.addr.port}\n`));
 
-// Whoever started it is gone when its standard input ends.
+// Its standard input ends when the parent process is gone.
 void Deno.stdin.readable.pipeTo(new WritableStream()).then(() => Deno.exit());
 
 /** One write in each interval, at a moment of its own: streams of real models are not in step either. */

@@ -28,7 +28,7 @@ const EXAMPLE_TABLE = `
 `;
 
 const postgres = await startPostgres();
-// Whoever started it is gone when its standard input ends. An interrupt is for that one: here is a database to stop first.
+// Its standard input ends when the parent is gone. Ignore interrupts, which are for the parent: a database must stop first.
 Deno.addSignalListener("SIGINT", () => {});
 void Deno.stdin.readable.pipeTo(new WritableStream()).then(() => end());
 try {

@@ -31,7 +31,7 @@ const LOADS: readonly Load[] = [
   { name: "  100 events/s, batch_ms 100", events: 150, everyMs: 10, batchMs: 100, goal: 0.2 },
   { name: "  50 events/s, batch_ms 250", events: 75, everyMs: 20, batchMs: 250, goal: 0.2 },
 ];
-/** Most that telling of something may cost while nobody watches. */
+/** The most that a report may cost without watchers. */
 const UNWATCHED_GOAL_NS = 100;
 
 export const activityFanOut: Scenario = async (options) => {
@@ -74,7 +74,7 @@ async function measure(
   const series = { floor: [] as number[], ours: [] as number[] };
   const emission = isQuick ? { ...load, events: load.events / 3 } : load;
   const deliveries = emission.events * WATCHERS;
-  // Nobody counts the first two: code that has not been compiled yet is not what is compared.
+  // The first two rounds do not count: they measure the compiler.
   for (let round = -2; round < rounds; round++) {
     const made = await nobody.cpuOf(emission);
     // Each side goes first as often as second.

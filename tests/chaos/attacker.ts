@@ -1,4 +1,4 @@
-/** Somebody who has heard of another's session id, and tries it with whatever she has. */
+/** An attacker who knows another user's session id, and tries it with all credentials they have. */
 
 import type { Random } from "./random.ts";
 import type { Frame } from "./reading.ts";

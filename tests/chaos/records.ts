@@ -2,7 +2,7 @@
 
 import type { ModelReport } from "./model_thread.ts";
 
-/** A durable event as a client or the log tells it: who sees the same, sees equal ones. */
+/** A durable event as a client or the log has it: the same event gives equal records. */
 export interface DurableEvent {
   seq: number;
   kind: "query" | "response" | "error" | "cancelled" | "cleared" | "notification";
@@ -61,11 +61,11 @@ export interface ConversationRecord {
   notices: string[];
 }
 
-/** Somebody tried to resume a session that is not hers. */
+/** A client tried to resume a session of another user. */
 export interface AttackRecord {
   target: string;
   how: string;
-  /** What she was told, and the session she was given. */
+  /** The answer they got, and the session they were given. */
   reason: string | undefined;
   sessionId: string;
 }

@@ -99,7 +99,7 @@ async function live(
       turnsLeft -= taken;
       return taken;
     };
-    // In a short run nobody is to go on alone for long.
+    // In a short run no client should continue alone for long.
     const longest = Math.max(3, Math.min(MAX_QUESTIONS, Math.floor(options.turns / options.clients / 2)));
     const clients = Array.from(
       { length: options.clients },
@@ -167,7 +167,7 @@ interface Living {
   conversations: ConversationRecord[];
 }
 
-/** One client: a user or nobody in particular, who has one conversation after the other. */
+/** One client: a user or an anonymous one, who has one conversation after the other. */
 async function liveAs(
   name: string,
   { world, random, takeTurns, longest, conversations }: Living,

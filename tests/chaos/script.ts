@@ -1,11 +1,11 @@
-/** What is asked, and the one right answer to it: each follows from the other, so that nobody has to remember. */
+/** What is asked, and the one right answer to it: each follows from the other, so that no state is needed. */
 
 import { Random } from "./random.ts";
 
 /** With signs of one, two, three and four bytes, and pairs of UTF-16 units that must not be torn apart. */
 const WORDS = ["wave", "tide", "Möwe", "pier", "潮", "lamp", "🌊", "letter", "naïve", "🧑‍🚀", "rope"] as const;
 
-/** Names the conversation in each of its questions: whoever sees another's, sees what is not meant for her. */
+/** Names the conversation in each of its questions, so that a client that sees another's is detected. */
 export function questionOf(conversation: string, number: number): string {
   return `[${conversation}] ${number}: what do you see?`;
 }

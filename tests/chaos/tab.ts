@@ -118,7 +118,7 @@ export class Tab {
     if (frame.type === "error" && frame.seq === undefined) return this.#refused(frame);
     const visit = this.#visit;
     if (visit === undefined) {
-      // A worker that is ending takes nobody in any more.
+      // A worker that is ending admits no more clients.
       if (frame.code === "reconnecting") return;
       return this.fault("unexplained", `${frame.type} ${frame.code} before the welcome`);
     }

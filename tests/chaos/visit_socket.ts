@@ -11,7 +11,7 @@ export interface HoldOptions {
   onText(text: string, send: (text: string) => void): void;
 }
 
-/** Heartbeats come every two seconds: a line that is frozen tells nobody. */
+/** Heartbeats come every two seconds: a frozen connection gives no other sign. */
 const SILENCE_MS = 6000;
 const LOOK_MS = 500;
 /** Of a connection that we gave up. */

@@ -18,7 +18,7 @@ export class FakeVerifier implements IdentityVerifier {
     this.#clock = clock;
   }
 
-  /** Makes `token` stand for a user, for an hour unless told otherwise, and answers with it. */
+  /** Makes `token` stand for a user, for an hour by default, and returns it. */
   admit(token: string, userId: string, expiresAt: number = this.#clock.now() + 3_600_000): string {
     this.#users.set(token, { userId, expiresAt });
     return token;

@@ -38,7 +38,7 @@ export class Exchange {
     return this.#controller?.desiredSize ?? 0;
   }
 
-  /** Says a piece of the answer. Nobody hears it once the request was given up. */
+  /** Sends a piece of the answer. It is lost once the request was aborted. */
   say(text: string): void {
     this.#write(delta(text));
   }
@@ -88,7 +88,7 @@ export class HandModel implements AsyncDisposable {
     return `http://127.0.0.1:${this.#server.addr.port}/api/v1`;
   }
 
-  /** The next request that nobody has asked for yet. */
+  /** The next request that was not returned yet. */
   async next(): Promise<Exchange> {
     const index = this.#taken++;
     return await eventually("a request to the model", () => this.exchanges[index]);

@@ -1,4 +1,4 @@
-/** Who listens to a relay in a test, and what it is told there. */
+/** A relay's listener in a test, and the messages that it gets. */
 
 import type { RelayListener, RelayMessage } from "../../supabase/functions/_shared/ports/relay.ts";
 

@@ -38,7 +38,7 @@ export class ScriptedSocket implements SocketLike {
     this.closedWith ??= code;
   }
 
-  /** The client is told a frame, or text as it is. */
+  /** Sends a frame to the client, or raw text. */
   say(frame: Fields | string): void {
     this.onmessage?.({ data: typeof frame === "string" ? frame : JSON.stringify(frame) });
   }
@@ -118,7 +118,7 @@ export interface TestClient {
   client: AgentClient;
   clock: ManualClock;
   sockets: ScriptedSocket[];
-  /** What the client told, oldest first. */
+  /** The client's events, oldest first. */
   events: { [Name in keyof ClientEvents]: ClientEvents[Name][] };
   wake: EventTarget;
   /** The newest socket, once it is open: waits for the token, and for the time until the next attempt. */

@@ -6,7 +6,7 @@ export interface Section {
   text: string;
 }
 
-/** The page with one section written anew. Throws where its markers are missing. */
+/** The page with one section replaced. Throws if its markers are missing. */
 export function withSection(markdown: string, { name, text }: Section): string {
   const [start, end] = bounds(markdown, name);
   return `${markdown.slice(0, start)}\n\n${text}\n\n${markdown.slice(end)}`;

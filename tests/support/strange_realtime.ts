@@ -1,6 +1,6 @@
 /** A Realtime that behaves as the real one never should. */
 
-/** A server that lets everybody join, takes every message, and then does as told. */
+/** A server that lets everybody join, takes every message, and then does what the test says. */
 export function openStrangeServer(
   afterJoin: (socket: WebSocket) => void,
 ): AsyncDisposable & { supabaseUrl: string } {

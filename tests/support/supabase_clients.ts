@@ -24,7 +24,7 @@ export interface Received {
 export interface Listener {
   channel: RealtimeChannel;
   received: Received[];
-  /** What the subscribe callback was told: the status, and the message of the error if there is one. */
+  /** The arguments of the subscribe callback: the status, and the error's message if there is one. */
   statuses: string[];
   /** The messages of the `system` events. */
   system: string[];

@@ -76,7 +76,7 @@ const ACTIVITY_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodTy
   ["ActivitySubscribed", activitySubscribed.describe("Answers a subscribe with ack: what is in force")],
 ]);
 const EVENT_NAMES: readonly string[] = ACTIVITY_EVENT_TYPES.map(activityName);
-/** A watcher who is refused is told so by the same frame as a client. */
+/** A refused watcher gets the same `error` frame as a client. */
 const WATCHER_FRAMES: readonly string[] = [...ACTIVITY_SCHEMAS.keys(), "Error"];
 
 /** docs/schema.json: one definition a frame, and the unions of what goes each way on each of the two sockets. */
