@@ -106,7 +106,7 @@ Deno.test("one-way-street reads a Windows path", () => {
   assert.equal(found.length, 1);
 });
 
-Deno.test("one-way-street: from each room, exactly the rooms of DESIGN §2", () => {
+Deno.test("one-way-street: from each room, exactly the rooms below it", () => {
   const reach = Object.fromEntries(
     [...ROOMS.keys()].map((from) => {
       const path = from.endsWith(".ts") ? `_shared/${from}` : `_shared/${from}/a.ts`;
