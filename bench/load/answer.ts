@@ -39,7 +39,7 @@ export async function ask(socket: RawSocket, script: Script): Promise<Answer> {
 }
 
 /** Throws where the deltas, or the response, are not what the model said. Answers with how many deltas there were. */
-export function check({ frames }: Answer, script: Script): number {
+export function check({ frames }: Pick<Answer, "frames">, script: Script): number {
   const expected = answerTo(script);
   let text = "";
   let deltas = 0;
