@@ -10,6 +10,7 @@ import { durableResume } from "./scenarios/durable_resume.ts";
 import { firstDelta } from "./scenarios/first_delta.ts";
 import { idleConnections } from "./scenarios/idle_connections.ts";
 import { notification } from "./scenarios/notification.ts";
+import { pace } from "./scenarios/pace.ts";
 import type { Scenario } from "./scenarios/scenario.ts";
 import { watchedAnswers } from "./scenarios/watched_answers.ts";
 
@@ -18,6 +19,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   paced,
   batched,
   flood,
+  pace,
   "first-delta": firstDelta,
   "idle": idleConnections,
   "cold-start": coldStart,

@@ -11,6 +11,8 @@ export interface Answer {
   frames: readonly Uint8Array[];
   /** From the question to the first delta, in milliseconds. */
   firstDeltaMs: number;
+  /** The longest time from one delta to the next, in milliseconds. */
+  longestGapMs: number;
 }
 
 /** Settles with the frame that ends the turn. Nothing is decoded on the way: the clock is running. */
@@ -18,9 +20,14 @@ export async function ask(socket: RawSocket, script: Script): Promise<Answer> {
   const before = socket.frames.length;
   const { promise, resolve } = Promise.withResolvers<void>();
   let firstDeltaMs = NaN;
+  let lastAt = Infinity;
+  let longestGapMs = 0;
   socket.onFrame = (payload) => {
     if (isOfType(payload, "delta")) {
-      if (Number.isNaN(firstDeltaMs)) firstDeltaMs = performance.now() - startedAt;
+      const now = performance.now();
+      if (Number.isNaN(firstDeltaMs)) firstDeltaMs = now - startedAt;
+      longestGapMs = Math.max(longestGapMs, now - lastAt);
+      lastAt = now;
     } else if (isOfType(payload, "response") || isOfType(payload, "error")) resolve();
   };
   const timer = setTimeout(resolve, timeoutMs(script));
@@ -28,11 +35,11 @@ export async function ask(socket: RawSocket, script: Script): Promise<Answer> {
   await socket.send({ type: "query", content: toQuestion(script) });
   await promise;
   clearTimeout(timer);
-  return { frames: socket.frames.slice(before), firstDeltaMs };
+  return { frames: socket.frames.slice(before), firstDeltaMs, longestGapMs };
 }
 
 /** Throws where the deltas, or the response, are not what the model said. Answers with how many deltas there were. */
-export function check({ frames }: Answer, script: Script): number {
+export function check({ frames }: Pick<Answer, "frames">, script: Script): number {
   const expected = answerTo(script);
   let text = "";
   let deltas = 0;

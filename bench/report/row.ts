@@ -12,6 +12,8 @@ export interface Row {
   resultText: string;
   /** The most that `result` may be; undefined for what is only told. */
   goal: number | undefined;
+  /** The goal is the least that `result` may be. */
+  isLeast?: boolean;
 }
 
 /** A ratio of two series measured in turn: the median of the ratios of each pair, as the machine drifts between them. */
@@ -27,6 +29,11 @@ export function ratioRow(
   return { what, unit, floor: median(floor), ours: median(ours), result, resultText, goal };
 }
 
+/** The same where more is better: the goal is the least that the ratio may be. */
+export function atLeastRow(...[what, series]: Parameters<typeof ratioRow>): Row {
+  return { ...ratioRow(what, series), isLeast: true };
+}
+
 export function differenceRow(
   what: string,
   values: { floor: number; ours: number; unit: string; goal: number | undefined },
@@ -37,6 +44,6 @@ export function differenceRow(
   return { what, unit, floor, ours, result, resultText, goal };
 }
 
-export function isMissed({ result, goal }: Row): boolean {
-  return goal !== undefined && !(result <= goal);
+export function isMissed({ result, goal, isLeast = false }: Row): boolean {
+  return goal !== undefined && !(isLeast ? result >= goal : result <= goal);
 }

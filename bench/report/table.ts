@@ -15,7 +15,7 @@ export function table(rows: readonly Row[]): string {
 }
 
 function cells(row: Row): string[] {
-  const { what, unit, floor, ours, resultText, goal } = row;
+  const { what, unit, floor, ours, resultText, goal, isLeast = false } = row;
   const verdict = goal === undefined ? "" : isMissed(row) ? "missed" : "ok";
   return [
     what,
@@ -23,7 +23,7 @@ function cells(row: Row): string[] {
     figure(floor),
     figure(ours),
     resultText,
-    goal === undefined ? "" : `≤ ${goal}`,
+    goal === undefined ? "" : `${isLeast ? "≥" : "≤"} ${goal}`,
     verdict,
   ];
 }

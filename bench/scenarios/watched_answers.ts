@@ -44,7 +44,7 @@ export const watchedAnswers: Scenario = async ({ modelPort, isQuick, onProgress 
       const perSecond = posts * 1000 / (performance.now() - startedAt);
       for (const answer of await asked) check(answer, script);
       await watched;
-      for (const { frames } of watchers) check({ frames, firstDeltaMs: NaN }, script);
+      for (const { frames } of watchers) check({ frames }, script);
       const { published, refused, closed } = await project.realtime();
       onProgress(`${published} posts of both workers in all, ${refused} refused, ${closed} channels closed`);
       for (const socket of [...sockets, ...watchers]) socket.close();

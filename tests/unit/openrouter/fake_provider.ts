@@ -124,6 +124,13 @@ export class FakeStream {
     this.#controller?.enqueue(typeof piece === "string" ? new TextEncoder().encode(piece) : piece);
   }
 
+  /** Whether something that was written has not been read. */
+  get hasUnread(): boolean {
+    // A stream of bytes has a high-water mark of 0, any other of 1.
+    const { desiredSize } = this.#controller ?? {};
+    return typeof desiredSize === "number" && desiredSize < 0;
+  }
+
   end(): void {
     if (!this.#open) return;
     this.#open = false;

@@ -249,3 +249,41 @@ Deno.test("ReadPacer: waiting for a tick is no stall, and a stall is noticed all
   for (const { asked } of streams) await assert.rejects(asked.reply, { code: "model_timeout" });
   assert.equal(provider.clock.pending, 0);
 });
+
+/**
+ * A connection that hands on four chunks a millisecond at most, as Deno does with a busy worker, from what a model has said:
+ * `perMs` chunks a millisecond by stream, for `ms`.
+ */
+async function sayThroughSlowReads(
+  provider: FakeProvider,
+  streams: readonly PacedStream[],
+  { perMs, ms }: { perMs: readonly number[]; ms: number },
+): Promise<void> {
+  const waiting = streams.map(() => 0);
+  const stepMs = 0.25;
+  for (let passed = 0; passed < ms; passed += stepMs) {
+    provider.clock.advance(stepMs);
+    for (const [index, { stream }] of streams.entries()) {
+      waiting[index] = (waiting[index] ?? 0) + (perMs[index] ?? 0) * stepMs;
+      // A chunk waits in the connection until the one before it has been read.
+      if ((waiting[index] ?? 0) < 1 || stream.hasUnread) continue;
+      waiting[index] = (waiting[index] ?? 0) - 1;
+      stream.write(delta("x"));
+    }
+    await settle(1);
+  }
+}
+
+Deno.test("ReadPacer: a stream that has more to read at the end of a tick's reads goes on until nothing is left", async () => {
+  const provider = new FakeProvider();
+  const streams = await start(provider, 3);
+  await speedUp(provider, streams);
+  const ms = 1000;
+  await sayThroughSlowReads(provider, streams, { perMs: [0.8, 0.2, 0.2], ms });
+  const [fast, ...others] = streams.map(({ asked }) => asked.text.length);
+  // All but what came in the last tick.
+  assert.ok((fast ?? 0) >= 0.8 * (ms - 100), `${fast} of ${0.8 * ms} chunks were handed on`);
+  for (const count of others) assert.ok(count >= 0.2 * (ms - 100), `${count} of ${0.2 * ms} chunks`);
+  // It has read all the time, and still its text goes out tick by tick.
+  for (const { asked } of streams) assert.ok(asked.pieces.length <= 60, `${asked.pieces.length} pieces`);
+});

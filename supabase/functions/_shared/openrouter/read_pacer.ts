@@ -3,7 +3,9 @@
  *
  * With many streams it is waking up that costs, not reading: twenty streams of 100 tokens/s wake a worker 2,000 times
  * a second. So while enough fast streams are being written, none of them is read until a tick that they share; then
- * each reads what has gathered in the meantime, and hands it on as one piece of text.
+ * each reads what has gathered in the meantime, and hands it on as one piece of text. A stream that is still reading when
+ * the time for that is over goes on until nothing is left: one read never brings more than one HTTP chunk, and what stayed
+ * behind at each tick would slow the answer down.
  */
 
 import type { CancelTimer, Clock } from "../ports/runtime.ts";
@@ -22,7 +24,10 @@ export interface ReadPacerOptions {
    * bring less than one read in that time, as those of providers that send many tokens at once do. Default 50.
    */
   intervalMs?: number;
-  /** How long after a tick reading goes on: chunks come one by one, a few microseconds apart. Default 2. */
+  /**
+   * How long after a tick every stream reads, and how often it is then looked which of them have not come to the end of
+   * what has gathered. Default 2.
+   */
   windowMs?: number;
 }
 
@@ -32,6 +37,9 @@ const SAMPLE_TICKS = 10;
 const FAST_READS = 0.5;
 /** A stream stays fast, and the pace is kept, down to this part of what it took, lest they come and go. */
 const STAY = 0.75;
+
+/** A stream whose last read is at most this old, in milliseconds, has more to read. */
+const STILL_READING_MS = 0.5;
 
 /** `off`: everyone reads as it comes. Otherwise reading is allowed, or has to wait. */
 type Pace = "off" | "open" | "closed";
@@ -44,6 +52,8 @@ export class ReadPacer {
   readonly #minReads: number;
   readonly #fast = new Set<PacedLane>();
   #tickMs: number;
+  /** When the next tick is due. */
+  #nextAt = 0;
   #pace: Pace = "off";
   #cancelTimer: CancelTimer | undefined;
 
@@ -80,7 +90,7 @@ export class ReadPacer {
     const isOn = this.#pace !== "off";
     const pays = this.#fast.size >= this.#minStreams && reads >= this.#minReads * (isOn ? STAY : 1);
     if (pays === isOn) return;
-    if (pays) return this.#close();
+    if (pays) return this.#start();
     this.#pace = "off";
     this.#cancelTimer?.();
     for (const other of this.#fast) {
@@ -89,18 +99,38 @@ export class ReadPacer {
     }
   }
 
+  #start(): void {
+    this.#pace = "closed";
+    this.#cancelTimer = this.#clock.after(this.#tickMs - this.#windowMs, this.#open);
+    for (const lane of this.#fast) lane.flush();
+  }
+
   /** Reading goes on. */
   readonly #open = (): void => {
+    // A stream that has been reading since the last tick is not kept waiting for the end of it.
+    for (const lane of this.#fast) if (lane.isBehind) lane.flush();
     this.#pace = "open";
+    this.#nextAt = this.#clock.now() + this.#tickMs;
     this.#cancelTimer = this.#clock.after(this.#windowMs, this.#close);
     for (const lane of this.#fast) lane.resume();
   };
 
-  /** Reading is over; what it brought goes out. */
+  /** Reading is over but for streams that have more to read; what it brought goes out. */
   readonly #close = (): void => {
+    const wasOpen = this.#pace === "open";
     this.#pace = "closed";
-    this.#cancelTimer = this.#clock.after(this.#tickMs - this.#windowMs, this.#open);
-    for (const lane of this.#fast) lane.flush();
+    const now = this.#clock.now();
+    let isAnyBehind = false;
+    for (const lane of this.#fast) {
+      if (!wasOpen && !lane.isBehind) continue;
+      lane.isBehind = now - lane.readAt <= STILL_READING_MS;
+      if (lane.isBehind) isAnyBehind = true;
+      else lane.flush();
+    }
+    const leftMs = this.#nextAt - now;
+    this.#cancelTimer = isAnyBehind && leftMs > this.#windowMs
+      ? this.#clock.after(this.#windowMs, this.#close)
+      : this.#clock.after(leftMs, this.#open);
   };
 }
 
@@ -121,6 +151,10 @@ export class PacedLane {
   isFast = false;
   /** How much it reads, as far as is known. */
   readsPerSample = 0;
+  /** When it last read. */
+  readAt = 0;
+  /** It goes on reading although the pace is closed, as there is more to read. */
+  isBehind = false;
   #left = false;
   #reads = 0;
   #bytes = 0;
@@ -142,11 +176,12 @@ export class PacedLane {
 
   /** Reading should wait for {@linkcode turn}. */
   get closed(): boolean {
-    return this.isFast && this.#options.pace() === "closed";
+    return this.isFast && !this.isBehind && this.#options.pace() === "closed";
   }
 
   /** So many bytes were read at `now`. */
   noteRead(now: number, bytes: number): void {
+    this.readAt = now;
     this.#reads++;
     this.#bytes += bytes;
     const { sampleMs } = this.#options;
