@@ -1,7 +1,9 @@
 /** The database under Supabase Lite, and which migrations it has seen. */
 
+import { createRequire } from "node:module";
 import { createPgliteConnection, type PgliteConnection } from "@supabase/lite/pglite";
 import { createPostgresConnection, type PostgresConnection } from "@supabase/lite/postgres";
+import { openFromImage } from "./database_image.ts";
 import type { Migration } from "./supabase_lite.ts";
 
 /** Queries that run at once: Lite itself is one thread, and asks for each of them while the others run. */
@@ -18,7 +20,12 @@ export interface LiteDatabase {
 /** Without `url`: PGlite, empty. */
 export async function openDatabase(url: string | undefined): Promise<LiteDatabase> {
   if (url === undefined) {
-    const connection = await createPgliteConnection({});
+    const connection = await openFromImage(imageOfPglite(), async (image) => {
+      const connection = await createPgliteConnection(image && { pgliteOptions: { loadDataDir: image } });
+      const { driver } = connection;
+      await driver.waitReady;
+      return { database: connection, dump: () => driver.dumpDataDir("gzip") };
+    });
     return { connection, migrate: async ({ sql }) => await connection.exec(sql) };
   }
   const connection = createPostgresConnection({
@@ -26,6 +33,13 @@ export async function openDatabase(url: string | undefined): Promise<LiteDatabas
     postgresOptions: { max: POOL_SIZE, onnotice: () => {}, types: { json: json(114), jsonb: json(3802) } },
   });
   return { connection, migrate: (migration) => migrateOnce(connection, migration) };
+}
+
+/** Named after the version, which is in the path of the package: another one may keep its data in another form. */
+function imageOfPglite(): URL {
+  const { resolve } = createRequire(import.meta.resolve("@supabase/lite/pglite"));
+  const version = /pglite[/@](\d[\w.-]*)/.exec(resolve("@electric-sql/pglite").replaceAll("\\", "/"))?.[1];
+  return new URL(`../.ci/tmp/pglite-${version ?? "unknown"}.tar.gz`, import.meta.url);
 }
 
 /** Lite has made text of JSON arguments already; its own driver options would make a JSON string of that text. */
