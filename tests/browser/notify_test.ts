@@ -31,7 +31,6 @@ Deno.test("notifications: one that is pushed from outside pops up, is announced 
     );
     const list = tab.locator("#notices li");
     // A worker that has just begun may not have joined the relay yet; the id makes it one notification all the same.
-    // Not faster: more than a hundred messages a second close the channel.
     const id = crypto.randomUUID();
     await eventually("the notification", async () => {
       await push(stack, page, "Your report is ready", id);

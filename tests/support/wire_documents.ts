@@ -41,7 +41,7 @@ const CLIENT_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType
       commandFrame.extend({ content: z.literal(verb), args: wanted }).describe(VERBS[verb as Verb]),
     ];
   }),
-  ["HumanFeedback", feedbackFrame.describe("What a person thinks of a turn; content, a verdict or a rating")],
+  ["HumanFeedback", feedbackFrame.describe("Feedback on a turn: content, a verdict or a rating")],
 ]);
 
 const SERVER_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map(
@@ -59,21 +59,27 @@ const ACTION_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType
   [
     "ActivitySubscribe",
     subscribeAction.extend({ types: activityTypes.optional() }).describe(
-      "Adds types of event; none subscribed to means all",
+      "Adds event types; a watcher without types gets all",
     ),
   ],
   [
     "ActivityUnsubscribe",
-    unsubscribeAction.extend({ types: activityTypes.optional() }).describe("Removes types of event"),
+    unsubscribeAction.extend({ types: activityTypes.optional() }).describe("Removes event types"),
   ],
-  ["ActivityPing", pingAction.describe("Answered by a heartbeat, message pong")],
+  ["ActivityPing", pingAction.describe("Answered with a heartbeat, message pong")],
 ]);
 
 /** One of each type of event, and what holds or answers. */
 const ACTIVITY_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
   ...activityEvent.options.map((event): [string, z.ZodType] => [activityName(event.shape.type.value), event]),
-  ["ActivityBatch", activityBatch.describe("Several events, oldest first: for who subscribed with batch_ms")],
-  ["ActivitySubscribed", activitySubscribed.describe("Answers a subscribe with ack: what is in force")],
+  [
+    "ActivityBatch",
+    activityBatch.describe("Several events, oldest first, for a watcher that subscribed with batch_ms"),
+  ],
+  [
+    "ActivitySubscribed",
+    activitySubscribed.describe("The answer to a subscribe with ack: the subscription in force"),
+  ],
 ]);
 const EVENT_NAMES: readonly string[] = ACTIVITY_EVENT_TYPES.map(activityName);
 /** A refused watcher gets the same `error` frame as a client. */
@@ -89,7 +95,7 @@ export function jsonSchema(): JsonObject {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Frames of Agent WebSocket, protocol 1",
     ...anyOf(
-      "Unknown fields are to be ignored by both sides, except where additionalProperties is false. docs/PROTOCOL.md has the rules.",
+      "Both sides ignore unknown fields, except where additionalProperties is false. docs/PROTOCOL.md has the rules.",
       [
         "ClientFrame",
         "ServerFrame",
@@ -98,11 +104,11 @@ export function jsonSchema(): JsonObject {
       ],
     ),
     $defs: {
-      ClientFrame: anyOf("What a client may send", CLIENT_SCHEMAS.keys()),
-      ServerFrame: anyOf("What the server sends", SERVER_SCHEMAS.keys()),
-      ActivityAction: anyOf("What a watcher of the live activity may send", ACTION_SCHEMAS.keys()),
-      ActivityFrame: anyOf("What a watcher is sent", WATCHER_FRAMES),
-      ActivityEvent: anyOf("What happened", EVENT_NAMES),
+      ClientFrame: anyOf("Frames that a client may send", CLIENT_SCHEMAS.keys()),
+      ServerFrame: anyOf("Frames that the server sends", SERVER_SCHEMAS.keys()),
+      ActivityAction: anyOf("Actions that a watcher of the live activity may send", ACTION_SCHEMAS.keys()),
+      ActivityFrame: anyOf("What the server sends to a watcher", WATCHER_FRAMES),
+      ActivityEvent: anyOf("An activity event", EVENT_NAMES),
       ...frameSchemas("draft-2020-12", "#/$defs"),
     },
   };
@@ -143,7 +149,7 @@ export function asyncApi(): JsonObject {
       },
       activity: {
         address: `/agent_websocket${environment.ACTIVITY_PATH(undefined)}`,
-        description: "Live activity: what the agent does, as JSON text frames, one object each",
+        description: "Live activity, as JSON text frames, one object each",
         messages: channelMessages(activity),
         bindings: {
           ws: { method: "GET", query: { type: "object", properties: { jwt: CONNECT_QUERY.properties.jwt } } },
@@ -184,11 +190,16 @@ export function asyncApi(): JsonObject {
 export const CONNECT_QUERY = {
   type: "object",
   properties: {
-    stream: { type: "boolean", default: false, description: "Whether deltas are wanted" },
-    heartbeat: { type: "boolean", default: false, description: "Whether heartbeat frames are wanted" },
+    stream: { type: "boolean", default: false, description: "Whether the client wants deltas" },
+    heartbeat: { type: "boolean", default: false, description: "Whether the client wants heartbeat frames" },
     session_id: { type: "string", description: "The session to resume" },
-    last_seq: { type: "integer", minimum: 0, default: 0, description: "The newest seq the client has" },
-    resume_token: { type: "string", description: "What resumes an anonymous session" },
+    last_seq: {
+      type: "integer",
+      minimum: 0,
+      default: 0,
+      description: "The client's cursor: the newest seq that it has received",
+    },
+    resume_token: { type: "string", description: "The token that resumes an anonymous session" },
     jwt: { type: "string", description: "The user's token" },
   },
 };

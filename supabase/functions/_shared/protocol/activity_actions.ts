@@ -1,34 +1,34 @@
-/** What a watcher of the live-activity stream may say. Whatever else it says is ignored. */
+/** Actions that a watcher of the live-activity stream may send. Any other frame is ignored. */
 
 import * as z from "zod";
 
-// As in the original a `types` that is no list adds nothing, and is no reason to refuse the rest.
+// As in the original handler, a `types` that is not a list adds nothing, and the rest of the action is still valid.
 const types = z.array(z.unknown()).exactOptional().catch([]);
 
-/** Adds types; none subscribed to means all. */
+/** Adds types. A watcher without any types gets all of them. */
 export const subscribeAction = z.object({
   action: z.literal("subscribe"),
   types,
   batch_ms: z.number().min(0).optional().catch(undefined).describe(
-    "Gather events for so long, and send them in one frame; 0 ends it; left out, it stays as it is",
+    "Milliseconds for which events are gathered into one frame; 0 ends batching; without it nothing changes",
   ),
-  ack: z.boolean().optional().catch(undefined).describe("Answer with what is in force"),
+  ack: z.boolean().optional().catch(undefined).describe("Whether to answer with the subscription in force"),
 });
 
 /** Removes types. */
 export const unsubscribeAction = z.object({ action: z.literal("unsubscribe"), types });
 
-/** Answered by `heartbeat` `pong`. */
+/** Answered with `heartbeat` `pong`. */
 export const pingAction = z.object({ action: z.literal("ping") });
 
 const action = z.discriminatedUnion("action", [subscribeAction, unsubscribeAction, pingAction]);
 
 export type ActivityAction = z.infer<typeof action>;
 
-/** What {@linkcode decodeAction} is, for those who load it on demand. */
+/** The type of {@linkcode decodeAction}, for callers that load it on demand. */
 export type DecodeAction = typeof decodeAction;
 
-/** Text, or bytes of text, into an action; undefined where it is none. Never throws. The caller has checked the size. */
+/** Decodes text, or bytes of text, into an action; undefined if it is not one. Never throws. The caller has checked the size. */
 export function decodeAction(data: string | ArrayBuffer): ActivityAction | undefined {
   try {
     return action.safeParse(JSON.parse(typeof data === "string" ? data : new TextDecoder().decode(data)))

@@ -1,15 +1,15 @@
 /**
- * The live-activity stream: what happens in the agent, and the frames in which a watcher is told.
+ * The live-activity stream: events about what the agent does, and the frames that carry them.
  *
- * Names, fields and words are those of the handler that this stands in for; a watcher written for that one works
- * unchanged. `batch` and `subscribed` come only to those who ask for them.
+ * Names, fields and texts are those of the original handler, so a watcher written for it works unchanged. Only watchers that ask for
+ * `batch` and `subscribed` get them.
  */
 
 import * as z from "zod";
 import { ACTIVITY_EVENT_TYPES, type ActivityEventType, ANONYMOUS } from "./activity_types.ts";
 
 const text = z.string("must be a string");
-const userId = text.describe(`Whose it is; "${ANONYMOUS}" where nobody is signed in`);
+const userId = text.describe(`The owner; "${ANONYMOUS}" for an anonymous session`);
 const fraction = z.number("must be a number").min(0, "must be 0 or more").max(1, "must be 1 or less");
 const count = z.number("must be a number").min(0, "must be 0 or more");
 const flag = z.boolean("must be true or false");
@@ -20,7 +20,7 @@ function oneOf<const Words extends readonly [string, ...string[]]>(
   return z.enum(words, `must be one of ${words.join(", ")}`);
 }
 
-/** What was done to a memory. */
+/** An operation on a memory. */
 export const memoryOperationData = z.object({
   operation: oneOf(["store", "recall", "update", "delete", "search"]),
   memoryId: text.exactOptional(),
@@ -30,7 +30,7 @@ export const memoryOperationData = z.object({
   duration: count.exactOptional().describe("Milliseconds"),
 }, "must be an object");
 
-/** How far a turn has come. */
+/** The progress of a turn. */
 export const reasoningUpdateData = z.object({
   sessionId: text,
   stage: text,
@@ -39,7 +39,7 @@ export const reasoningUpdateData = z.object({
   mode: text.exactOptional(),
 }, "must be an object");
 
-/** How busy a worker is. */
+/** The load of a worker. */
 export const loadChangeData = z.object({
   loadLevel: fraction,
   activeProcesses: count,
@@ -48,14 +48,14 @@ export const loadChangeData = z.object({
   visualIntensity: oneOf(["low", "medium", "high"]),
 }, "must be an object");
 
-/** What became of a session. */
+/** A change of a session. */
 export const sessionEventData = z.object({
   event: oneOf(["created", "updated", "deleted"]),
   sessionId: text,
   userId: userId.exactOptional(),
 }, "must be an object");
 
-/** What became of a worker. */
+/** A change of a worker. */
 export const systemEventData = z.object({
   event: oneOf(["startup", "shutdown", "health_change", "config_change"]),
   status: text.exactOptional(),
@@ -85,7 +85,7 @@ export interface ActivityEvent {
 const timestamp = z.iso.datetime({ error: "must be a date and time in ISO 8601, in UTC" });
 const words = z.object({ message: text });
 
-/** One event as a schema: tests hold every frame against it. */
+/** The schema of one event. Tests check every frame against it. */
 export const activityEvent = z.discriminatedUnion("type", [
   z.object({ type: z.literal("memory_operation"), timestamp, data: memoryOperationData }),
   z.object({ type: z.literal("reasoning_update"), timestamp, data: reasoningUpdateData }),
@@ -99,13 +99,13 @@ export const activityEvent = z.discriminatedUnion("type", [
 /** Several events in one frame, oldest first: for a watcher that subscribed with `batch_ms`. */
 export const activityBatch = z.object({ type: z.literal("batch"), events: z.array(activityEvent).min(1) });
 
-/** Answers a `subscribe` that asked for it: what is in force now. */
+/** The answer to a `subscribe` with `ack: true`: the subscription in force. */
 export const activitySubscribed = z.object({
   type: z.literal("subscribed"),
   timestamp,
   data: z.object({
-    types: z.array(z.enum(ACTIVITY_EVENT_TYPES)).describe("All that are subscribed to; empty for every type"),
-    unknown: z.array(z.unknown()).describe("What was asked for and is no type"),
+    types: z.array(z.enum(ACTIVITY_EVENT_TYPES)).describe("The whole subscription; empty means all types"),
+    unknown: z.array(z.unknown()).describe("Requested names that are not types"),
     batch_ms: z.int().min(0),
   }),
 });

@@ -1,4 +1,4 @@
-/** The words of the live-activity stream that are known without its schemas. */
+/** Names of the live-activity stream, separate from its schemas so that they load without zod. */
 
 /** Every type of event, in the order in which docs list them. */
 export const ACTIVITY_EVENT_TYPES = [
@@ -13,10 +13,10 @@ export const ACTIVITY_EVENT_TYPES = [
 
 export type ActivityEventType = (typeof ACTIVITY_EVENT_TYPES)[number];
 
-/** In place of a user's id where nobody is signed in. */
+/** Stands for the user's id in events of anonymous sessions. */
 export const ANONYMOUS = "anonymous";
 
-/** Whether anything at all is the name of a type. */
+/** Whether a value is the name of an event type. */
 export function isActivityEventType(value: unknown): value is ActivityEventType {
   return (ACTIVITY_EVENT_TYPES as readonly unknown[]).includes(value);
 }

@@ -1,6 +1,6 @@
 /**
- * What a client may send. The schemas are the single source: the types, the checks of {@linkcode decode}, the JSON
- * Schema and the AsyncAPI document all come from them.
+ * Frames that a client may send. The schemas are the single source of the types, the checks of {@linkcode decode}, the JSON Schema and the
+ * AsyncAPI document.
  */
 
 import * as z from "zod";
@@ -8,20 +8,20 @@ import { PRIORITIES, QUEUE_POLICIES } from "./queueing.ts";
 import type { Verb } from "./verbs.ts";
 
 /**
- * A client's key for a frame of its own: scopes to the session, echoed as `in_reply_to`. One with a lone surrogate is
- * refused, not mended: the mended one would be another key.
+ * A client's idempotency key for a frame, unique in the session and echoed as `in_reply_to`. An id with a lone surrogate is refused: replacing
+ * the surrogate would make it another key.
  */
 export const frameId = z.string("must be a string").min(1, "must not be empty").max(
   128,
   "must have at most 128 characters",
 ).refine((id) => id.isWellFormed(), "must be well-formed Unicode");
 
-/** Free text, lone surrogates replaced by U+FFFD: Postgres and model providers refuse them. */
+/** Free text. Lone surrogates are replaced by U+FFFD, because Postgres and model providers refuse them. */
 function text(): z.ZodString {
   return z.string("must be a string").overwrite((value) => value.toWellFormed());
 }
 
-/** How the model is asked. What may be chosen is the operator's to say: `ALLOWED_MODELS`, `MAX_TOKENS`. */
+/** Options of the model request. `ALLOWED_MODELS` and `MAX_TOKENS` restrict them. */
 export const queryOptions = z.object({
   model: text().min(1, "must not be empty").max(200, "must have at most 200 characters").optional(),
   temperature: z.number("must be a number").min(0, "must be from 0 to 2").max(2, "must be from 0 to 2")
@@ -32,7 +32,7 @@ export const queryOptions = z.object({
   ).optional(),
 }, "must be an object");
 
-/** A question to the model. On the wire `type` may be left out. */
+/** A question to the model. On the wire `type` may be omitted. */
 export const queryFrame = z.object({
   type: z.literal("query"),
   content: text(),
@@ -49,14 +49,14 @@ const pageSize = z.int("must be a whole number").min(1, "must be from 1 to 200")
   "must be from 1 to 200",
 );
 
-/** A name that a client chose, as an error may show it: short, and well-formed. */
+/** A name chosen by a client, shortened and well-formed so that an error may show it. */
 export function quoted(name: string): string {
   return `"${name.slice(0, 64).toWellFormed()}"`;
 }
 
 /**
- * Arguments of a verb that destroys something. A field that is not known is refused: ignoring a misspelt `id` would
- * destroy something else than was meant.
+ * Arguments of a destructive verb. An unknown field is refused, because ignoring a misspelt `id` would destroy something other than
+ * intended.
  */
 function strictArgs<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
   const known = Object.keys(shape).map(quoted).join(", ") || "none";
@@ -93,7 +93,7 @@ export const COMMAND_ARGS = {
 
 export type CommandArgs<V extends Verb> = z.infer<(typeof COMMAND_ARGS)[V]>;
 
-/** A command as it is on the wire; the shape of `args` is the verb's, in {@linkcode COMMAND_ARGS}. */
+/** A command on the wire. {@linkcode COMMAND_ARGS} has the shape of `args` for each verb. */
 export const commandFrame = z.object({
   type: z.literal("command"),
   content: z.enum(Object.keys(COMMAND_ARGS) as [Verb, ...Verb[]]),
@@ -101,7 +101,7 @@ export const commandFrame = z.object({
   args: z.object({}).optional(),
 });
 
-/** What a person thinks of a turn. `content` may be left out where a verdict or a rating says it. */
+/** A person's feedback on a turn. `content` may be omitted if there is a verdict or a rating. */
 export const feedbackFrame = z.object({
   type: z.literal("human_feedback"),
   content: text().optional(),
@@ -115,7 +115,7 @@ export const feedbackFrame = z.object({
 export type QueryOptions = z.infer<typeof queryOptions>;
 export type QueryFrame = z.infer<typeof queryFrame>;
 export type FeedbackFrame = z.infer<typeof feedbackFrame>;
-/** A command with its verb and the arguments that belong to it. */
+/** A decoded command: its verb and the arguments of that verb. */
 export type CommandFrame = {
   [V in Verb]: { type: "command"; verb: V; id?: string | undefined; args: CommandArgs<V> };
 }[Verb];

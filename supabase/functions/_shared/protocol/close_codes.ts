@@ -1,12 +1,12 @@
-/** Why a connection is closed, and with which words. docs/PROTOCOL.md says what a client should do on each. */
+/** Close codes and reasons. docs/PROTOCOL.md says what a client should do for each. */
 
-/** The code and the words of a close frame. */
+/** The code and the reason of a close frame. */
 export interface Closing {
   readonly code: number;
   readonly reason: string;
 }
 
-/** Every way in which we close. */
+/** Every close that the server sends to a client. */
 export const CLOSE = {
   sessionTimeout: { code: 1000, reason: "Session timeout" },
   rateLimitAbused: { code: 1008, reason: "Rate limit abused" },
@@ -21,9 +21,9 @@ export const CLOSE = {
   sessionDeleted: { code: 4009, reason: "Session deleted" },
 } as const satisfies Record<string, Closing>;
 
-/** Every further way in which a watcher of the live activity is closed. */
+/** Further closes, for watchers of the live activity. */
 export const ACTIVITY_CLOSE = {
-  /** The original's words for whatever it drops: here a watcher that was silent for too long. */
+  /** A watcher was silent for too long. The reason is the original handler's text. */
   stale: { code: 1000, reason: "Connection closed" },
   shuttingDown: { code: 1001, reason: "Server shutting down" },
   full: { code: 1013, reason: "Maximum clients reached" },

@@ -1,19 +1,19 @@
-/** What a client asks for when it connects, read off the URL and the headers of the upgrade. */
+/** A client's connect request, parsed from the URL and the headers of the upgrade. */
 
 import { AgentError } from "../errors.ts";
 
-/** The one subprotocol that the server names in its answer: a browser that offers any wants one of them back. */
+/** The only subprotocol that the server selects. A browser that offers subprotocols requires that one is selected. */
 export const SUBPROTOCOL = "agent-websocket.v1";
-/** The header by which a client offers subprotocols: a list, each with what it carries. */
+/** The header in which a client offers subprotocols: a list, some of whose elements carry a token. */
 export const SUBPROTOCOL_HEADER = "sec-websocket-protocol";
 
-/** What one upgrade asks for, checked. */
+/** The parameters of one upgrade, validated. */
 export interface ConnectRequest {
-  /** The user's token; the header counts before the subprotocol, and that before the query. */
+  /** The user's token. The header takes precedence over the subprotocol, and that over the query parameter. */
   token: string | undefined;
-  /** Whether deltas are wanted. */
+  /** Whether the client wants deltas. */
   stream: boolean;
-  /** Whether application heartbeats are wanted. */
+  /** Whether the client wants application heartbeats. */
   heartbeat: boolean;
   /** The session to resume, if any. */
   resume: { sessionId: string; lastSeq: number; token: string | undefined } | undefined;
@@ -22,7 +22,7 @@ export interface ConnectRequest {
   offersSubprotocol: boolean;
 }
 
-/** Throws `invalid_frame` where a parameter makes no sense, naming it and what was expected. */
+/** Throws `invalid_frame` for an invalid parameter, naming it and what was expected. */
 export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest {
   const query = url.searchParams;
   const offered = offeredSubprotocols(headers);
@@ -44,13 +44,13 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
   };
 }
 
-/** The subprotocols that a client offers, each once, in its order, however the list is written (RFC 9110, 5.6.1). */
+/** The offered subprotocols, in order and without duplicates, in any spelling of the list that RFC 9110, 5.6.1 allows. */
 export function offeredSubprotocols(headers: Headers): string[] {
   const names = (headers.get(SUBPROTOCOL_HEADER) ?? "").split(",").map((name) => name.trim());
   return [...new Set(names)].filter((name) => name !== "");
 }
 
-/** What stands behind `Bearer`: with nothing behind it, that is an empty token, and not none. */
+/** The token after `Bearer`. `Bearer` alone is an empty token, not a missing one. */
 export function bearerOf(headers: Headers): string | undefined {
   return /^bearer( .*|)$/i.exec(headers.get("authorization") ?? "")?.[1]?.trim();
 }

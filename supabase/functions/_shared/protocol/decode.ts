@@ -1,4 +1,4 @@
-/** Text off the socket into a frame, or into the problem with it. Never throws, whatever comes. */
+/** Decodes a message from the socket into a frame, or into the problem with it. Never throws. */
 
 import type * as z from "zod";
 import type { ErrorCode } from "../errors.ts";
@@ -13,24 +13,24 @@ import {
 } from "./client_frames.ts";
 import { isDestructive, type Verb, VERBS } from "./verbs.ts";
 
-/** Why a frame was refused, in the terms of the `error` frame that answers it. */
+/** Why a frame was refused: the fields of the `error` frame that answers it. */
 export interface FrameProblem {
   code: ErrorCode;
   message: string;
-  /** The offending frame's id, where it has a usable one. */
+  /** The id of the refused frame, if it has a valid one. */
   inReplyTo?: string;
 }
 
 export type Decoded = { frame: ClientFrame } | { problem: FrameProblem };
 
-/** Types that exist but that only the server sends. */
+/** Types that only the server sends. */
 const SERVER_TYPES = new Set(["response", "notification", "status", "error", "delta", "heartbeat"]);
 const VERB_LIST = Object.keys(VERBS).join(", ");
 
-/** What {@linkcode decode} is, for those who load it on demand. */
+/** The type of {@linkcode decode}, for callers that load it on demand. */
 export type Decode = typeof decode;
 
-/** Bytes of UTF-8 JSON, or text, into a frame. The caller has checked the size. */
+/** Decodes JSON, as text or as UTF-8 bytes, into a frame. The caller has checked the size. */
 export function decode(data: string | ArrayBuffer): Decoded {
   let text: string;
   if (typeof data === "string") {
@@ -102,7 +102,7 @@ function decodeCommand(value: Record<string, unknown>, id: string | undefined): 
     const { path, message } = firstIssue(parsed.error);
     return refuse("invalid_args", `Cannot run ${verb}: "${["args", ...path].join(".")}" ${message}`, id);
   }
-  // The schema is the verb's own, which TypeScript cannot follow through the index.
+  // The schema belongs to the verb, but TypeScript does not infer this through the index.
   return { frame: { type: "command", verb, id, args: parsed.data } as CommandFrame };
 }
 
@@ -117,7 +117,7 @@ function decodeFeedback(value: Record<string, unknown>, id: string | undefined):
   return { frame: { ...parsed.data, content } };
 }
 
-/** The seed's own words for a missing content; an object or a number is told what was expected. */
+/** Missing content gets the text of the original handler. Content of another type gets an error that says what was expected. */
 function requireContent(
   value: Record<string, unknown>,
   id: string | undefined,
@@ -149,7 +149,7 @@ function refuse(code: ErrorCode, message: string, id?: string): { problem: Frame
   return { problem: id === undefined ? { code, message } : { code, message, inReplyTo: id } };
 }
 
-/** Whether a field of a command says what it is about, which only its `args` may: the command's own `id` does not. */
+/** Whether a field beside `args` looks like a target, which belongs into `args`. The command's own `id` does not. */
 function isMisplaced(name: string): boolean {
   return name === "all" || name !== "id" && /id$/i.test(name);
 }

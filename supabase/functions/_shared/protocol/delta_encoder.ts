@@ -1,4 +1,4 @@
-/** `delta` frames, encoded with only what changes from one to the next: they are most of what is ever sent. */
+/** Encodes `delta` frames. Most frames are deltas, so only the parts that change are encoded each time. */
 
 import { stamp } from "./render.ts";
 

@@ -1,40 +1,40 @@
 /**
- * The durable events of a session: what has a `seq`, survives a lost socket and is replayed on resume.
+ * The durable events of a session: they have a `seq`, survive a lost socket and are replayed on resume.
  *
- * The log is the one truth. What the model sees (`agent/history.ts`) and what a client is shown
- * (`protocol/render.ts`) are both read off it.
+ * The log is the single source of truth. What the model sees (`agent/history.ts`) and the frames that clients get
+ * (`protocol/render.ts`) are both derived from it.
  */
 
 import type { ErrorCode } from "../errors.ts";
 import type { QueryOptions } from "./client_frames.ts";
 import type { Priority } from "./queueing.ts";
 
-/** What a reply cost, as the provider reports it. */
+/** The token counts of an answer, as the provider reports them. */
 export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;
-  /** In US dollars, where the provider reports it. */
+  /** In US dollars, if the provider reports it. */
   cost?: number;
 }
 
 interface OfQuery {
-  /** The client's idempotency key, or the one the server gave. */
+  /** The client's idempotency key, or the id that the server generated. */
   queryId: string;
   turnId: string;
 }
 
-/** A question was taken. */
+/** A query was accepted. */
 export interface QueryEvent extends OfQuery {
   kind: "query";
   content: string;
   options: QueryOptions;
   priority: Priority;
-  /** Whether it goes before all that wait (policy `interrupt`). */
+  /** Whether it precedes all waiting queries (policy `interrupt`). */
   first: boolean;
-  /** Who asked: this connection learns `seq` from a `status`, every other one from the `query` frame. */
+  /** The connection that asked. It gets the `seq` in a `status`; every other connection gets it in the `query` frame. */
   connectionId: string;
-  /** Comments of feedback with verdict `modify`, put before the model with this query. */
+  /** Comments of `modify` feedback that are given to the model with this query. */
   feedback: readonly string[];
 }
 
@@ -54,18 +54,18 @@ export interface ErrorEvent extends OfQuery {
   content: string;
   retryable: boolean;
   retryAfterMs?: number;
-  /** What had been written by then; empty if nothing was. */
+  /** The text so far; empty if there was none. */
   partial: string;
 }
 
-/** A turn was stopped on somebody's wish. */
+/** A turn was stopped by a user's command or by a later query. */
 export interface CancelledEvent extends OfQuery {
   kind: "cancelled";
   reason: "cancelled" | "interrupted" | "superseded";
   partial: string;
 }
 
-/** The conversation so far is put out of the model's sight; the log keeps it. */
+/** The conversation so far is hidden from the model. The log keeps it. */
 export interface ClearedEvent {
   kind: "cleared";
   /** The server's key for it, unique in the session. */
@@ -75,7 +75,7 @@ export interface ClearedEvent {
   connectionId: string;
 }
 
-/** What queries fall back on was changed, field by field. */
+/** Defaults of queries were set, field by field. */
 export interface ConfiguredEvent {
   kind: "configured";
   /** The server's key for it, unique in the session. */
@@ -87,10 +87,10 @@ export interface ConfiguredEvent {
   options: QueryOptions;
 }
 
-/** Something was pushed in from another function. */
+/** A notification from another function. */
 export interface NotificationEvent {
   kind: "notification";
-  /** The sender's key for it, or the one it was given: a repeat is dropped. */
+  /** The sender's idempotency key, or the id that the server generated. A repeat is dropped. */
   notificationId: string;
   type: "notification" | "status";
   content: string;
@@ -102,9 +102,9 @@ export interface NotificationEvent {
 export type TerminalEvent = ResponseEvent | ErrorEvent | CancelledEvent;
 export type NewLogEvent = QueryEvent | TerminalEvent | ClearedEvent | ConfiguredEvent | NotificationEvent;
 
-/** What an event has once it is committed. */
+/** The fields that an event gets when it is committed. */
 export interface Logged {
-  /** 1, 2, 3 … within the session, without holes. */
+  /** 1, 2, 3 … within the session, without gaps. */
   seq: number;
   /** When it was committed, in milliseconds since the epoch. */
   at: number;
@@ -113,8 +113,8 @@ export interface Logged {
 export type LogEvent = NewLogEvent & Logged;
 
 /**
- * What makes two events of a session the same: the log takes each once. An end is its turn's, not its query's: an id may be
- * used again once its question is no longer kept, and the end of the older turn may outlive that.
+ * The key of an event within its session. The log accepts each key once. A terminal event has the key of its turn, not of its
+ * query: a query id may be used again when its events are no longer kept.
  */
 export function keyOf(event: NewLogEvent): string {
   switch (event.kind) {

@@ -1,4 +1,4 @@
-/** What may be posted to `notify_websocket`. */
+/** The body of a post to `notify_websocket`. */
 
 import * as z from "zod";
 import { frameId } from "./client_frames.ts";
@@ -11,7 +11,7 @@ const nonEmpty = z.string("must be a string").min(1, "must not be empty").max(
 const content = z.string("must be a string").refine((text) => text.trim() !== "", "must not be empty")
   .transform((text) => text.toWellFormed());
 
-/** What a notification says; a string is the content alone. */
+/** The message of a notification. A string is the content alone. */
 export const notifyMessage = z.union([
   content.transform((text) => ({ content: text, type: "notification" as const })),
   z.object({
@@ -35,7 +35,7 @@ const fields = z.object({
 
 export type NotifyMessage = z.output<typeof notifyMessage>;
 
-/** Whom a notification is for. */
+/** The recipient of a notification. */
 export type NotifyTarget =
   | { kind: "session"; sessionId: string }
   | { kind: "user"; userId: string }
@@ -53,7 +53,7 @@ export interface NotifyProblem {
 
 const TARGETS = ["session_id", "sessionId", "user_id", "broadcast", "activity"] as const;
 
-/** Checks a body that was JSON; `at` is when it came, in milliseconds since the epoch. */
+/** Checks a parsed JSON body. `at` is the time of arrival, in milliseconds since the epoch. */
 export function parseNotifyRequest(
   body: unknown,
   at: number,
@@ -92,7 +92,7 @@ function wrong(error: z.ZodError, ...above: string[]): { problem: NotifyProblem 
   return { problem: { field, expected: issue?.message ?? "another shape" } };
 }
 
-/** Of a union's branches the one that got furthest: the object, where an object was sent. */
+/** The issue of the union's branch that matched furthest: the object branch, if an object was sent. */
 function innermost(
   issue: z.core.$ZodIssue | undefined,
 ): { path: readonly PropertyKey[]; message: string } | undefined {

@@ -21,7 +21,7 @@ const common = {
     .optional(),
 };
 
-/** `heartbeat` and `connection_established` are the server's own. */
+/** All types except `heartbeat` and `connection_established`, which only the server sends. */
 export const publishedActivity = z.discriminatedUnion("type", [
   z.object({ type: z.literal("memory_operation"), data: memoryOperationData, ...common }),
   z.object({ type: z.literal("reasoning_update"), data: reasoningUpdateData, ...common }),
@@ -30,19 +30,19 @@ export const publishedActivity = z.discriminatedUnion("type", [
   z.object({ type: z.literal("system_event"), data: systemEventData, ...common }),
 ], "must be memory_operation, reasoning_update, load_change, session_event or system_event");
 
-/** An event and whose it is: that is kept beside it, and decides who is shown it. */
+/** An event with its owner. The owner is metadata, not part of the payload, and decides who sees the event. */
 export interface OwnedActivity {
   event: ActivityEvent;
-  /** Undefined where it is nobody's: then only those are shown it who are shown everything. */
+  /** Undefined for an event without an owner, which only watchers that see everything get. */
   userId: string | undefined;
 }
 
-/** What {@linkcode parsePublishedActivity} is, for those who load it on demand. */
+/** The type of {@linkcode parsePublishedActivity}, for callers that load it on demand. */
 export type ParseActivity = typeof parsePublishedActivity;
 
 /**
- * Checks a posted event; `at` is its time where it names none. Whose it is says `user_id`, else the `userId` of its data.
- * A problem names the field within `activity`.
+ * Checks a posted event. `at`, in milliseconds since the epoch, is its time if it has none. Its owner is `user_id`, or else the `userId` of its
+ * data. A problem names the field within `activity`.
  */
 export function parsePublishedActivity(
   activity: unknown,

@@ -1,31 +1,31 @@
-/** What a message on the relay may carry. */
+/** Limits and encoding of relay payloads. */
 
 import { AgentError } from "../errors.ts";
 
 /**
- * Bytes of a payload as JSON. The smallest plan of Realtime lets 256 KB through, by a measure of its own; what is above it
- * is dropped there without a word when it comes over a socket.
+ * Largest payload as JSON, in bytes. The smallest plan of Realtime allows 256 KB, which it measures in its own way. A larger message that
+ * arrives over a socket is dropped there without an error.
  */
 export const MAX_RELAY_PAYLOAD_BYTES = 250_000;
 
 /**
- * Payloads that go together: less than half, as a signed payload is a text in JSON, where each quotation mark and backslash
+ * Largest batch of payloads, in bytes: less than half, because a signed payload is a JSON string, in which each quotation mark and backslash
  * takes two bytes.
  */
 export const MAX_RELAY_BATCH_BYTES = 124_000;
 
 /**
- * The payload as JSON.
+ * Encodes the payload as JSON.
  *
- * Throws an {@linkcode AgentError} `message_too_large` above {@linkcode MAX_RELAY_PAYLOAD_BYTES}, and a `TypeError` for
- * what is no JSON object: of anything else Realtime would make `{"_json": …}`.
+ * Throws an {@linkcode AgentError} `message_too_large` above {@linkcode MAX_RELAY_PAYLOAD_BYTES}, and a `TypeError` if the payload is not a JSON
+ * object, because Realtime would wrap any other value as `{"_json": …}`.
  */
 export function encodeRelayPayload(payload: unknown): string {
   if (typeof payload !== "object" || payload === null || Array.isArray(payload)) {
     throw new TypeError("Cannot relay the payload: it is not an object");
   }
   const json = JSON.stringify(payload);
-  // No UTF-16 unit takes more than three bytes: almost no message has to be measured.
+  // A UTF-16 code unit takes at most three bytes, so almost no message has to be measured.
   const bytes = json.length * 3 <= MAX_RELAY_PAYLOAD_BYTES ? 0 : utf8Bytes(json);
   if (bytes > MAX_RELAY_PAYLOAD_BYTES) {
     throw new AgentError(
@@ -36,7 +36,7 @@ export function encodeRelayPayload(payload: unknown): string {
   return json;
 }
 
-/** How many bytes `text` takes in UTF-8; a half surrogate takes three, as the replacement character does. */
+/** Bytes of `text` in UTF-8. A lone surrogate takes three, like the replacement character. */
 export function utf8Bytes(text: string): number {
   return new TextEncoder().encode(text).length;
 }

@@ -1,15 +1,15 @@
-/** Durable events and the server's own words as frames on the wire. */
+/** Renders durable events, statuses and errors as frames on the wire. */
 
 import type { AgentError } from "../errors.ts";
 import type { LogEvent, NotificationEvent } from "./log_event.ts";
 import type { ErrorFrame, NotificationFrame, ServerFrame, StatusFrame } from "./server_frames.ts";
 
-/** Milliseconds since the epoch as the `timestamp` of a frame. */
+/** Milliseconds since the epoch, as the `timestamp` of a frame. */
 export function stamp(at: number): string {
   return new Date(at).toISOString();
 }
 
-/** A durable event as everyone is shown it, on the spot and in replay. The asker of a query learns it by a status. */
+/** The frame of a durable event, live and in a replay. The connection that asked a query gets a `status` instead. */
 export function renderEvent(event: LogEvent): ServerFrame {
   const { seq } = event;
   const timestamp = stamp(event.at);
@@ -84,7 +84,7 @@ export function renderEvent(event: LogEvent): ServerFrame {
   }
 }
 
-/** A frame that refuses or reports something without being part of the log. */
+/** An `error` frame that is not part of the log. */
 export function renderError(error: AgentError, at: number, inReplyTo?: string): ErrorFrame {
   return {
     type: "error",
@@ -100,7 +100,7 @@ export function renderError(error: AgentError, at: number, inReplyTo?: string): 
 
 export type StatusFields = Omit<StatusFrame, "type" | "content" | "timestamp" | "code">;
 
-/** A `status` frame that is no durable event, unless `fields` has its `seq`. */
+/** A `status` frame. It is not a durable event unless `fields` has a `seq`. */
 export function renderStatus(
   code: string,
   content: string,
@@ -110,7 +110,7 @@ export function renderStatus(
   return { type: "status", content, timestamp: stamp(at), code, ...fields };
 }
 
-/** A notification from another function; `seq` is for the ones that are in a session's log. */
+/** A notification from another function, without the `seq` that it has if it is in a session's log. */
 export function renderNotification(
   { type, notificationId: id, content, code, data, source }: Omit<NotificationEvent, "kind">,
   at: number,
@@ -120,7 +120,7 @@ export function renderNotification(
   return { type, content, timestamp: stamp(at), ...(code !== undefined && { code }), ...fields };
 }
 
-/** That a turn has started, told apart from its question's place in the log. */
+/** The `status` that says that a turn has started. It has no `seq`. */
 export function renderThinking(
   { queryId, turnId }: { queryId: string; turnId: string },
   at: number,

@@ -1,17 +1,19 @@
 /**
- * What the server sends. Types come from the schemas; tests check every frame they see against them. Nothing is
- * validated on the way out: it is ours.
+ * Frames that the server sends. The types come from the schemas, and tests check every frame against them. Outgoing frames are not validated
+ * at run time.
  */
 
 import * as z from "zod";
 import { ERROR_CODES } from "../errors.ts";
 
-const seq = z.int().min(1).describe("Place of a durable event in its session: 1, 2, 3 … without holes");
-const stamp = z.iso.datetime().describe("When it was sent; of a durable event, when it was committed");
-const queryId = z.string().describe("The id of the frame that this answers, or the one the server gave it");
+const seq = z.int().min(1).describe("Place of a durable event in the session's log: 1, 2, 3 … without gaps");
+const stamp = z.iso.datetime().describe("Time of sending; for a durable event, time of its commit");
+const queryId = z.string().describe(
+  "The id of the frame that this answers, or the id that the server generated for it",
+);
 const turnId = z.string().describe("The turn: one query with its answer");
 
-/** What an answer took, as the provider counts it. */
+/** The token counts of an answer, as the provider reports them. */
 export const usage = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
@@ -26,10 +28,12 @@ export const notificationFrame = z.object({
   timestamp: stamp,
   code: z.string().optional().describe("connected, reconnecting, token_expiring, session_timeout"),
   seq: seq.optional(),
-  id: z.string().optional().describe("Of one that another function sent: the sender's key for it"),
-  source: z.string().optional().describe("Who sent it"),
+  id: z.string().optional().describe(
+    "For a notification from another function: the sender's idempotency key",
+  ),
+  source: z.string().optional().describe("The sender's name"),
   data: z.record(z.string(), z.unknown()).optional(),
-  // Of the welcome only
+  // The welcome only
   session_id: z.string().optional(),
   connection_id: z.string().optional(),
   resume_token: z.string().optional(),
@@ -44,7 +48,7 @@ export const notificationFrame = z.object({
   }).optional(),
 });
 
-/** Where a query stands, or what a command did. With `code: "cancelled"` it ends a turn. */
+/** The state of a query, or the result of a command. With `code: "cancelled"` it ends a turn. */
 export const statusFrame = z.object({
   type: z.literal("status"),
   content: z.string(),
@@ -56,12 +60,14 @@ export const statusFrame = z.object({
   replay: z.literal(true).optional(),
   reason: z.string().optional(),
   partial: z.string().optional(),
-  id: z.string().optional().describe("Of one that another function sent: the sender's key for it"),
+  id: z.string().optional().describe(
+    "For a notification from another function: the sender's idempotency key",
+  ),
   source: z.string().optional(),
   data: z.record(z.string(), z.unknown()).optional(),
 });
 
-/** A piece of an answer that is being written; sent to those who asked for it. */
+/** A piece of a running answer, for connections that asked for deltas. */
 export const deltaFrame = z.object({
   type: z.literal("delta"),
   content: z.string(),
@@ -87,7 +93,7 @@ export const responseFrame = z.object({
   replay: z.literal(true).optional(),
 });
 
-/** A query, as every connection but the one that asked is shown it, and as a replay shows it. */
+/** A query, as other connections than the asking one get it, and as a replay has it. */
 export const queryEchoFrame = z.object({
   type: z.literal("query"),
   content: z.string(),
@@ -97,7 +103,7 @@ export const queryEchoFrame = z.object({
   turn_id: turnId,
 });
 
-/** What was refused or has failed. With a `seq` it ends a turn. */
+/** Something was refused or failed. With a `seq` it ends a turn. */
 export const errorFrame = z.object({
   type: z.literal("error"),
   content: z.string(),
@@ -114,7 +120,7 @@ export const errorFrame = z.object({
   remaining: z.number().optional(),
 });
 
-/** Sent each interval to those who asked for it. */
+/** Sent at intervals to connections that asked for it. */
 export const heartbeatFrame = z.object({
   type: z.literal("heartbeat"),
   content: z.literal("heartbeat"),

@@ -1,31 +1,31 @@
 /**
- * What the workers that hold one session tell each other over the relay. Nothing depends on a call's arrival but speed: the
- * log is the truth, and this is the doorbell.
+ * Relay messages between the workers that have one session. A lost message costs only time: the log is the source of truth, and these messages
+ * are doorbells.
  */
 
 import * as z from "zod";
 
 const sessionCall = z.object({
-  /** The worker or function that calls: it hears itself too. */
+  /** The sender, a worker or a function. It also receives its own messages. */
   from: z.string(),
   sessionId: z.string(),
   call: z.discriminatedUnion("kind", [
-    // There are events up to this one.
+    // The log has events up to this one.
     z.object({ kind: z.literal("appended"), seq: z.int() }),
-    // The lease of this epoch was given up, and there are turns to go on with.
+    // The lease of this epoch was released, and there are open turns.
     z.object({ kind: z.literal("released"), epoch: z.int() }),
-    // Somebody wants turns stopped; the store knows it too.
+    // Turns are to be stopped. The store has the request too.
     z.object({
       kind: z.literal("stop"),
       queryIds: z.array(z.string()),
       reason: z.enum(["cancelled", "interrupted", "superseded"]),
     }),
-    // Somebody here is shown deltas: say what comes of the running answer, and what there is beyond what is known here.
+    // A connection here wants deltas: send the running answer from `have` on, and then its new pieces.
     z.object({
       kind: z.literal("tail_wanted"),
       have: z.object({ epoch: z.int(), turnId: z.string(), offset: z.int() }).optional(),
     }),
-    // A piece of the running answer. `offset` is the UTF-16 index at which it starts; `epoch` is the writer's lease's.
+    // A piece of the running answer. `offset` is the UTF-16 index at which it starts; `epoch` belongs to the writer's lease.
     z.object({
       kind: z.literal("tail"),
       epoch: z.int(),
@@ -34,24 +34,24 @@ const sessionCall = z.object({
       offset: z.int(),
       content: z.string(),
     }),
-    // The comment of a `modify` waits for the next query, whichever worker takes it.
+    // The comment of `modify` feedback, for the next query at any worker.
     z.object({ kind: z.literal("noted"), comment: z.string() }),
-    // The session is no more.
+    // The session was deleted.
     z.object({ kind: z.literal("deleted") }),
   ]),
 });
 
 export type SessionCall = z.output<typeof sessionCall>["call"];
 
-/** Has a call whenever one can be sent; neither function may throw. */
+/** Makes the next call when there is capacity to send one. Its functions must not throw. */
 export interface CallSource {
-  /** What is new since the last one; undefined where nothing is. */
+  /** The call with everything new since the last one; undefined if there is nothing new. */
   make(): SessionCall | undefined;
-  /** The last one was not taken. */
+  /** The last call was not sent. */
   onFailed(): void;
 }
 
-/** The call in a relay's payload; undefined where it is none. */
+/** The call in a relay payload; undefined if the payload is not a call. */
 export function readSessionCall(payload: unknown): z.output<typeof sessionCall> | undefined {
   return sessionCall.safeParse(payload).data;
 }

@@ -1,20 +1,20 @@
 /**
- * The relay's topics, and the names of what goes over them.
+ * The relay's topics, and the names of its messages.
  *
  * Realtime allows 100 channels a connection and, on the smallest plan, 100 joins a second: a channel per session cannot
  * scale. So the sessions share a few topics, and every worker and function of a project must use the same number.
  */
 
-/** How many topics the sessions share where nothing else was said. */
+/** Default number of topics that the sessions share. */
 export const DEFAULT_RELAY_SHARDS = 8;
 
 /** One less than Realtime's channels per connection: the last is {@linkcode EVERYONE_TOPIC}. */
 export const MAX_RELAY_SHARDS = 99;
 
-/** How every topic begins. The migration of the relay's policies has the same. */
+/** Prefix of every topic. The migration of the relay's policies has the same prefix. */
 export const RELAY_PREFIX = "agent_websocket:";
 
-/** What is not for one session: notifications to a user or to everyone, and activity. */
+/** Topic of messages that are not for one session: notifications to a user or to everyone, and activity. */
 export const EVERYONE_TOPIC = `${RELAY_PREFIX}all`;
 
 /** Names of the messages on the topics. */
@@ -23,7 +23,7 @@ export const RELAY_MESSAGES = {
   sessionCall: "session_call",
   activity: "activity",
   activityWatched: "activity_watched",
-  /** Whoever is watched says so now: somebody listens from now on. */
+  /** Asks watched workers to announce that they are watched, because a new worker now listens. */
   activityAsked: "activity_asked",
 } as const;
 
@@ -37,7 +37,7 @@ export function sessionTopic(sessionId: string, shards: number = DEFAULT_RELAY_S
 
 /**
  * FNV-1a in 32 bits (http://www.isthe.com/chongo/tech/comp/fnv, "FNV-1a alternate algorithm"), over UTF-16 units, which
- * for ASCII are the bytes. Five lines rather than a package: nothing else in a deployed function would use it.
+ * for ASCII are the bytes. Five lines instead of a package that nothing else in a deployed function would use.
  */
 export function fnv1a(text: string): number {
   let hash = FNV_OFFSET_BASIS;

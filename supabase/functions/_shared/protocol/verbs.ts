@@ -1,23 +1,23 @@
-/** The verbs of a `command`, and what `help` says of each. `client_frames.ts` has the shapes of their arguments. */
+/** The verbs of a `command`, each with its text in `help`. `client_frames.ts` has the shapes of their arguments. */
 export const VERBS = {
   help: "Lists the commands",
-  ping: "Answers pong",
+  ping: "Answers with pong",
   auth: "Authenticates this connection, or renews its token: {token}",
-  status: "Tells what the session is doing",
-  history: "Reads the conversation back, newest page first: {limit, before_seq}",
-  clear: "Starts afresh: the model forgets the conversation so far",
-  cancel: "Stops the running answer, or a query by its id, or all: {id} or {all}",
+  status: "Shows the state of the session",
+  history: "Returns the conversation, newest page first: {limit, before_seq}",
+  clear: "Hides the conversation so far from the model",
+  cancel: "Cancels the running answer, one query, or all queries: {id} or {all}",
   configure: "Sets defaults for this session's queries: {model, temperature, max_tokens, stream}",
   sessions: "Lists your sessions, newest first: {limit, before}",
-  delete: "Deletes this session and all it holds",
+  delete: "Deletes this session and all its data",
 } as const;
 
 export type Verb = keyof typeof VERBS;
 
-/** The verbs that destroy something. */
+/** The verbs that discard data or an answer. */
 const DESTRUCTIVE: ReadonlySet<Verb> = new Set(["clear", "cancel", "delete"]);
 
-/** Whether a verb destroys something: its arguments are then checked to the last one. */
+/** Whether a verb is destructive. Such a verb refuses unknown arguments. */
 export function isDestructive(verb: Verb): boolean {
   return DESTRUCTIVE.has(verb);
 }
