@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { TestClient } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
-import { inSteps, startTwoClients, startTwoWorkers } from "../../support/two_workers.ts";
+import { inSteps, resumeAt, startTwoClients, startTwoWorkers } from "../../support/two_workers.ts";
 import type { TestWorker } from "../../support/workers.ts";
 
 function refused(client: TestClient): unknown[] {
@@ -231,4 +231,20 @@ Deno.test("[DU6] a sign of life that the store has not heard is told again as so
   const before = heard;
   await workers.pass(300_000);
   assert.equal(heard, before, "nothing has happened since");
+});
+
+Deno.test("[CM6] configure is shared: field by field, with every worker and every connection, also after a resume", async () => {
+  const { a, b, client, other } = await startTwoClients();
+  client.command("configure", { temperature: 0.1 }, "c1");
+  await settle();
+  other.command("configure", { model: "test/other" }, "c2");
+  await settle();
+  for (const seen of [client, other]) {
+    const configured = seen.of("status", "configured");
+    assert.deepEqual(configured.map(({ seq, in_reply_to }) => [seq, in_reply_to]), [[1, "c1"], [2, "c2"]]);
+  }
+  assert.deepEqual(await modelOf(a, client), ["test/other", 0.1]);
+  assert.deepEqual(await modelOf(b, other), ["test/other", 0.1]);
+  const later = await resumeAt(a, client, 0);
+  assert.deepEqual(later.of("status", "configured").map(({ seq }) => seq), [1, 2]);
 });
