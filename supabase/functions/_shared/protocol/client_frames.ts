@@ -8,8 +8,8 @@ import { PRIORITIES, QUEUE_POLICIES } from "./queueing.ts";
 import type { Verb } from "./verbs.ts";
 
 /**
- * A client's idempotency key for a frame, unique in the session and echoed as `in_reply_to`. An id with a lone surrogate is refused: replacing
- * the surrogate would make it another key.
+ * A client's idempotency key for a frame, unique in the session and echoed as `in_reply_to`. An id with a lone surrogate is refused:
+ * replacing the surrogate would make it another key.
  */
 export const frameId = z.string("must be a string").min(1, "must not be empty").max(
   128,

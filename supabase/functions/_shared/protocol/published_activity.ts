@@ -41,8 +41,8 @@ export interface OwnedActivity {
 export type ParseActivity = typeof parsePublishedActivity;
 
 /**
- * Checks a posted event. `at`, in milliseconds since the epoch, is its time if it has none. Its owner is `user_id`, or else the `userId` of its
- * data. A problem names the field within `activity`.
+ * Checks a posted event. `at`, in milliseconds since the epoch, is its time if it has none. Its owner is `user_id`, or else the
+ * `userId` of its data. A problem names the field within `activity`.
  */
 export function parsePublishedActivity(
   activity: unknown,

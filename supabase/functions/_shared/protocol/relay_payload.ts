@@ -9,16 +9,16 @@ import { AgentError } from "../errors.ts";
 export const MAX_RELAY_PAYLOAD_BYTES = 250_000;
 
 /**
- * Largest batch of payloads, in bytes: less than half, because a signed payload is a JSON string, in which each quotation mark and backslash
- * takes two bytes.
+ * Largest batch of payloads, in bytes: less than half, because a signed payload is a JSON string, in which each quotation mark and
+ * backslash takes two bytes.
  */
 export const MAX_RELAY_BATCH_BYTES = 124_000;
 
 /**
  * Encodes the payload as JSON.
  *
- * Throws an {@linkcode AgentError} `message_too_large` above {@linkcode MAX_RELAY_PAYLOAD_BYTES}, and a `TypeError` if the payload is not a JSON
- * object, because Realtime would wrap any other value as `{"_json": …}`.
+ * Throws an {@linkcode AgentError} `message_too_large` above {@linkcode MAX_RELAY_PAYLOAD_BYTES}, and a `TypeError` if the payload is
+ * not a JSON object, because Realtime would wrap any other value as `{"_json": …}`.
  */
 export function encodeRelayPayload(payload: unknown): string {
   if (typeof payload !== "object" || payload === null || Array.isArray(payload)) {

@@ -1,6 +1,6 @@
 /**
- * Relay messages between the workers that have one session. A lost message costs only time: the log is the source of truth, and these messages
- * are doorbells.
+ * Relay messages between the workers that have one session. A lost message costs only time: the log is the source of truth, and these
+ * messages are doorbells.
  */
 
 import * as z from "zod";

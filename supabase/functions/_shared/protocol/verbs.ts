@@ -6,7 +6,7 @@ export const VERBS = {
   status: "Shows the state of the session",
   history: "Returns the conversation, newest page first: {limit, before_seq}",
   clear: "Hides the conversation so far from the model",
-  cancel: "Cancels the running answer, one query, or all queries: {id} or {all}",
+  cancel: "Stops the running answer, one query, or all queries: {id} or {all}",
   configure: "Sets defaults for this session's queries: {model, temperature, max_tokens, stream}",
   sessions: "Lists your sessions, newest first: {limit, before}",
   delete: "Deletes this session and all its data",
