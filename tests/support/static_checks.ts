@@ -1,4 +1,4 @@
-/** What the gate checks before any test runs. */
+/** What the gate checks beside the tests. */
 
 import { filesUnder, foldersIn, read } from "./source_files.ts";
 
@@ -8,6 +8,9 @@ const PLATFORM_DENO = "deno@2.1.4";
 const PAGE = "playground";
 const DOCUMENTED = ["supabase/functions/_shared/ports", "supabase/functions/_shared/protocol"];
 
+/** How long the simulator looks for new faults in each run of the gate. A seed that finds one is printed. */
+const SIMULATED_SECONDS = 60;
+
 export interface Check {
   name: string;
   command: string;
@@ -16,6 +19,8 @@ export interface Check {
   env?: Record<string, string>;
   /** Says what is wrong, if anything is, where the exit code alone does not tell. */
   judge?: (run: { output: string; success: boolean }) => string;
+  /** Whether its output is shown also where nothing is wrong. */
+  isShown?: boolean;
 }
 
 /** Every check of the gate, for a project as it is on disk. */
@@ -28,6 +33,12 @@ export function staticChecks(): Check[] {
     { name: "format", command: deno, args: ["fmt", "--check"] },
     { name: "lint", command: deno, args: ["lint"] },
     checkTypesOf(codeFolders()),
+    {
+      name: `simulation of fresh seeds, ${SIMULATED_SECONDS} s`,
+      command: deno,
+      args: ["task", "--quiet", "simulate", "--seconds", String(SIMULATED_SECONDS)],
+      isShown: true,
+    },
     { name: "types of the page", command: deno, args: ["check", "--quiet", "--frozen", PAGE] },
     { name: "examples in docstrings", command: deno, args: ["check", "--quiet", "--doc", ...documented] },
     { name: "docstrings", command: deno, args: ["doc", "--lint", ...documented], judge: judgeDocLint },

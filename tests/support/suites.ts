@@ -32,7 +32,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: "simulation",
     folder: "tests/simulation",
-    flags: ["--trace-leaks", "--allow-read=tests/simulation"],
+    flags: ["--allow-read=tests/simulation"],
     filesPerRun: 2,
     timeoutMinutes: 5,
   },

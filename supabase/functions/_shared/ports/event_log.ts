@@ -107,6 +107,7 @@ export interface GuestWrite extends AnyWrite {
 /** The result of a write that was done. */
 export type Committed = CommittedByHolder | CommittedByGuest;
 
+/** What the result of every write has. */
 export interface AnyCommitted {
   /** In the order of the write. An event that was in the log before is returned as stored, with its first `seq`. */
   events: readonly LogEvent[];

@@ -52,8 +52,9 @@ export class ModelCalls {
       durationMs: 0,
     });
     activity.reasoning(this.#record, turn, "thinking");
-    const asking = Promise.try(() =>
-      model.reply(request, {
+    // Async, so that a model that throws at once has failed like any other.
+    const reply = async (): Promise<ModelReply> =>
+      await model.reply(request, {
         signal: controller.signal,
         onText: (text) => {
           // The model may not have noticed yet that it was given up.
@@ -61,11 +62,12 @@ export class ModelCalls {
           this.#sink.onText(number, text);
           activity.streaming(this.#record, turn, request.maxTokens);
         },
-      })
-    ).then(succeeded, failed);
-    lifetime.hold(asking.then((outcome) => {
-      if (open.delete(number)) this.#sink.onEnded(number, outcome);
-    }));
+      });
+    lifetime.hold(
+      reply().then(succeeded, failed).then((outcome) => {
+        if (open.delete(number)) this.#sink.onEnded(number, outcome);
+      }),
+    );
   }
 
   abort(number: number): void {
