@@ -2,6 +2,7 @@
 
 import { type Fault, FAULT_KINDS } from "./records.ts";
 import type { ChaosResult } from "./run.ts";
+import { longestStandstillMs } from "./standstill.ts";
 import type { Counts } from "./tally.ts";
 
 export function table({ record, tally, faults, seconds, isInterrupted }: ChaosResult): string {
@@ -20,7 +21,7 @@ export function table({ record, tally, faults, seconds, isInterrupted }: ChaosRe
     ["workers stopped for a while", tally.stalls.length],
     ["goodbyes of workers", tally.rotations],
     ["connections cut / frozen", `${tally.cuts} / ${tally.freezes}`],
-    ["database disturbed", tally.databaseTroubles],
+    ["database disturbed", tally.outages.length],
     ["relay cut", tally.relayTroubles],
     ["model failures", modelFaults],
     ["resumes", tally.resumes],
@@ -28,6 +29,10 @@ export function table({ record, tally, faults, seconds, isInterrupted }: ChaosRe
     ["attacks on sessions", record.attacks.length],
     ["reconnect to caught up, p50 / p99", milliseconds(tally.caughtUpMs)],
     ["loss to caught up, p50 / p99", milliseconds(tally.backMs)],
+    [
+      "longest time without an end, database well",
+      `${Math.round(longestStandstillMs(record.conversations, tally.outages))} ms`,
+    ],
     ["ends", words(tally.ends)],
     ["closes", words(tally.closes)],
     ["refusals", words(tally.refusals)],

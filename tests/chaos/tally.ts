@@ -9,7 +9,8 @@ export class Tally {
   readonly stalls: Span[] = [];
   cuts = 0;
   freezes = 0;
-  databaseTroubles = 0;
+  /** When the database was disturbed. */
+  readonly outages: Span[] = [];
   relayTroubles = 0;
   resumes = 0;
   /** Workers that said goodbye before they ended. */

@@ -66,12 +66,11 @@ export function startWeather(world: World, random: Random): () => void {
     after(forMs, () => wake(pid));
   });
   repeat("database", DATABASE_EVERY_MS, (chance) => {
-    stack.database.disturb({
-      mode: chance.pick(DISTURBANCES),
-      forMs: chance.chance(LONG_OUTAGE) ? chance.int(3500, 6000) : chance.int(300, 1500),
-      delayMs: chance.int(50, 800),
-    });
-    tally.databaseTroubles++;
+    const mode = chance.pick(DISTURBANCES);
+    const forMs = chance.chance(LONG_OUTAGE) ? chance.int(3500, 6000) : chance.int(300, 1500);
+    stack.database.disturb({ mode, forMs, delayMs: chance.int(50, 800) });
+    const from = performance.now();
+    tally.outages.push({ from, to: from + forMs });
   });
   repeat("relay", RELAY_EVERY_MS, (chance) => {
     tally.relayTroubles++;
