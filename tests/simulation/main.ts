@@ -41,15 +41,19 @@ const isClean = flags.transcripts
   : flags.exhaustive
   ? exhaust()
   : flags.seed !== undefined
-  ? replay(planOf(Number(flags.seed)))
+  ? replay(planOf(integer("seed", flags.seed)))
   : search();
 Deno.exit(isClean ? 0 : 1);
 
 function search(): boolean {
-  const from = flags.from === undefined ? Math.floor(Math.random() * 2_000_000_000) : Number(flags.from);
-  const isOver = flags.seconds === undefined
-    ? (seed: number): boolean => seed >= from + Number(flags.seeds)
-    : (): boolean => performance.now() > Number(flags.seconds) * 1000;
+  const from = flags.from === undefined
+    ? Math.floor(Math.random() * 2_000_000_000)
+    : integer("from", flags.from);
+  const seeds = integer("seeds", flags.seeds);
+  const seconds = flags.seconds === undefined ? undefined : integer("seconds", flags.seconds);
+  const isOver = seconds === undefined
+    ? (seed: number): boolean => seed >= from + seeds
+    : (): boolean => performance.now() > seconds * 1000;
   const startedAt = performance.now();
   const broken = new Map<string, number[]>();
   let steps = 0;
@@ -90,10 +94,10 @@ function exhaust(): boolean {
   const { kills, lost, late, stalls } = flags;
   const budget = {
     asks: [["q1"], ["q2"]],
-    kills: Number(kills),
-    lostAnswers: Number(lost),
-    lateLandings: Number(late),
-    stalls: Number(stalls),
+    kills: integer("kills", kills),
+    lostAnswers: integer("lost", lost),
+    lateLandings: integer("late", late),
+    stalls: integer("stalls", stalls),
   };
   const startedAt = performance.now();
   const { states, ends, violation } = explore(smallWorld(budget));
@@ -110,4 +114,11 @@ function exhaust(): boolean {
 function writeTranscripts(): boolean {
   for (const { url, text } of transcripts()) Deno.writeTextFileSync(url, play(text));
   return true;
+}
+
+function integer(flag: string, value: string): number {
+  const number = Number(value);
+  if (Number.isSafeInteger(number) && number >= 0) return number;
+  console.error(`Cannot simulate: --${flag} must be a whole number from 0 on, not "${value}"`);
+  Deno.exit(2);
 }
