@@ -8,6 +8,7 @@ import type { SessionEvent } from "../../../../supabase/functions/_shared/sessio
 import { newSession, type SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
 import { step } from "../../../../supabase/functions/_shared/session/core/step.ts";
 import type { Question, Turn, TurnPhase } from "../../../../supabase/functions/_shared/session/core/turn.ts";
+import { CORE_SETTINGS } from "../../../support/core_session.ts";
 
 const NOW = 1000;
 const QUERY: Question = {
@@ -74,15 +75,7 @@ const TURNS: Record<TurnPhase, Turn> = {
 
 /** A session with this turn, the lease, and a write in flight, so that nothing follows by itself. */
 function sessionWith(turn: Turn): SessionState {
-  const state = newSession({
-    maxHistory: 10,
-    maxEvents: 100,
-    maxQueue: 4,
-    continuePolicy: "continue",
-    checkpointMs: 500,
-    leaseMs: 5000,
-    renewLeaseMs: 1500,
-  });
+  const state = newSession(CORE_SETTINGS);
   const isOurs = turn.phase !== "remote" && turn.phase !== "proposed";
   const seq = turn.phase === "proposed" ? 0 : 1;
   state.lease = isOurs
