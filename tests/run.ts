@@ -1,7 +1,7 @@
 /**
  * Runs the tests: `deno task test [suite or part of a path …]`, or with `--gate` the static checks as well (`deno task
- * ok`). As many processes run side by side as the machine has cores (`--lanes N` for another number); what each printed
- * is printed when it ends. The last line is `N passed, N failed`; the exit code is 1 if anything failed, was skipped or
+ * ok`). One process more than the machine has cores runs side by side (`--lanes N` for another number), as each waits for
+ * something now and then; what each printed is printed when it ends. The last line is `N passed, N failed`; the exit code is 1 if anything failed, was skipped or
  * is missing.
  */
 
@@ -40,7 +40,7 @@ try {
     options: { gate: { type: "boolean" }, lanes: { type: "string" } },
     allowPositionals: true,
   });
-  const lanes = values.lanes === undefined ? navigator.hardwareConcurrency : Number(values.lanes);
+  const lanes = values.lanes === undefined ? navigator.hardwareConcurrency + 1 : Number(values.lanes);
   if (!Number.isInteger(lanes) || lanes < 1) {
     throw new Error(`Cannot run in ${values.lanes} lanes: --lanes takes a whole number from 1 on`);
   }
