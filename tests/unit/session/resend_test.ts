@@ -53,3 +53,16 @@ Deno.test("[QU4] [TO3] a query that another worker is answering is acknowledged 
     );
   }
 });
+
+Deno.test("[QU4] a query that has ended, sent again to a worker that has not read it yet, asks no model", async () => {
+  const { workers, a, b, client, other } = await startTwoClients();
+  workers.isRelayUp = false;
+  client.ask("count", { id: "q" });
+  await settle();
+  a.model.last.finish("one");
+  await settle();
+  other.ask("count", { id: "q" });
+  await settle();
+  assert.equal(b.model.calls.length, 0);
+  assert.equal(other.only("response").content, "one");
+});

@@ -11,7 +11,7 @@ import {
 import { foldHistory } from "./history.ts";
 import { adoptAttempt, canStart, dropAttempt, isMeant, put, startTurn, stopTurn } from "./run.ts";
 import { acknowledge, announceStart, completeText, showEvent, showText } from "./show.ts";
-import { mayRun, type SessionState, type Step } from "./state.ts";
+import { isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
 import { sendTail } from "./tail.ts";
 import type { LeaseView } from "./lease.ts";
 import { fromEvent, type ProposedTurn, shownOf, textOf, type Turn } from "./turn.ts";
@@ -42,8 +42,8 @@ export function foldPage(step: Step, page: LogPage): void {
   const askedFor = log.reading.name === "in_flight" ? log.reading.wantedSeq : log.wantedSeq;
   log.reading = { name: "idle", retryAt: step.now };
   if (page.oldestSeq > log.lastSeq + 1) skipTo(step, page.oldestSeq);
-  foldEvents(step, page.events);
   wantSeq(step, page.lastSeq);
+  foldEvents(step, page.events);
   // Whoever told of more than there is was wrong; but what was told after the read began it may have missed.
   if (log.wantedSeq === askedFor && page.lastSeq < askedFor) {
     log.wantedSeq = Math.max(log.lastSeq, page.lastSeq);
@@ -138,7 +138,9 @@ function adoptProposed(step: Step, turn: ProposedTurn, seq: number, told: readon
   const adopted = adoptAttempt(step, turn, seq, isStarted);
   if (adopted.phase === "running") announceStart(step, adopted, told);
   const isAlone = state.turns.size === 1 && state.inherited.length === 0;
-  if (adopted.phase !== "queued" || !isAlone || !canStart(state, queryId)) return adopted;
+  // Its end may be the next event: then it was sent again, and is not to be asked again.
+  const isNext = isAlone && isUpToDate(state) && canStart(state, queryId);
+  if (adopted.phase !== "queued" || !isNext) return adopted;
   return startTurn(step, adopted, { isStarted, told });
 }
 
@@ -238,6 +240,6 @@ function relabel(turn: ProposedTurn, event: QueryEvent): void {
 
 /** What was committed, for those who read on: its events, and how far the log reaches. */
 export function foldAnswer(step: Step, { events, lastSeq }: Committed): void {
-  foldEvents(step, events);
   wantSeq(step, lastSeq);
+  foldEvents(step, events);
 }
