@@ -114,7 +114,7 @@ export function isCalm({ actions }: Plan): boolean {
 
 /** A query as a client sends it; its turn and connection are given later. */
 export function askOf(
-  { id, policy, priority }: Extract<Action, { do: "ask" }>,
+  { id, policy, priority }: Pick<Extract<Action, { do: "ask" }>, "id" | "policy" | "priority">,
 ): Extract<SessionEvent, { kind: "ask" }> {
   const query = {
     kind: "query",

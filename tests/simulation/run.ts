@@ -2,7 +2,7 @@
 
 import { connect, disconnect, send, sendStop } from "./clients.ts";
 import { deliver, endCall, killWorker, startWorker, tell } from "./world.ts";
-import { type Message, newWorld, type Worker, type World } from "./world_state.ts";
+import { type Message, newWorld, SETTINGS, type Worker, type World } from "./world_state.ts";
 import { check, Violation } from "./observer.ts";
 import { type Action, askOf, type Fate, type Plan } from "./plan.ts";
 import { roll } from "./random.ts";
@@ -10,23 +10,12 @@ import { checkRest, describe, isAtRest } from "./rest.ts";
 import { route } from "./network.ts";
 import { TimeQueue } from "./time_queue.ts";
 
-const LEASE_MS = 5000;
 /** How often a worker asks how far the log is. */
 const POLL_MS = 15_000;
 /** Far more than any run needs. */
 const MAX_TURNS = 20_000;
 /** After the last fault everything is at rest within so long. */
 const REST_MS = 60_000;
-
-const SETTINGS = {
-  maxHistory: 20,
-  maxEvents: 1000,
-  maxQueue: 4,
-  continuePolicy: "continue",
-  checkpointMs: 500,
-  leaseMs: LEASE_MS,
-  renewLeaseMs: 1500,
-} as const;
 
 type Task =
   | { do: "deliver"; message: Message }
@@ -82,7 +71,6 @@ class Run {
     const names = Array.from({ length: plan.clients }, (_, n) => `c${n}`);
     this.world = newWorld({
       settings: SETTINGS,
-      leaseMs: LEASE_MS,
       clients: names,
       post: (message) => this.#post(message),
     });

@@ -7,7 +7,7 @@ import { clone } from "./clone.ts";
 import { check } from "./observer.ts";
 import { connect, send, workerOf } from "./clients.ts";
 import { deliver, endCall, killWorker, startWorker, tell } from "./world.ts";
-import { type Message, newWorld, type World } from "./world_state.ts";
+import { type Message, newWorld, SETTINGS, type World } from "./world_state.ts";
 
 export interface Budget {
   /** Queries still to be asked, by client. */
@@ -28,22 +28,13 @@ export interface SmallWorld {
   pending: Message[];
 }
 
-const SETTINGS = {
-  maxHistory: 20,
-  maxEvents: 1000,
-  maxQueue: 4,
-  continuePolicy: "continue",
-  // Neither checkpoints nor renewals: a lease runs out if it takes too long, which is one case more and many states fewer.
-  checkpointMs: Infinity,
-  leaseMs: 5000,
-  renewLeaseMs: Infinity,
-} as const;
+// Neither checkpoints nor renewals: a lease runs out if it takes too long, which is one case more and many states fewer.
+const PLAIN_SETTINGS = { ...SETTINGS, checkpointMs: Infinity, renewLeaseMs: Infinity };
 
 export function smallWorld(budget: Budget): SmallWorld {
   const pending: Message[] = [];
   const world = newWorld({
-    settings: SETTINGS,
-    leaseMs: 5000,
+    settings: PLAIN_SETTINGS,
     clients: budget.asks.map((_, n) => `c${n}`),
     post: (message) => post(pending, message),
   });

@@ -17,22 +17,19 @@
  */
 
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
-import { activeTurn } from "../../supabase/functions/_shared/session/core/run.ts";
+import { askOf } from "./plan.ts";
 import { sentenceFor } from "./sentences.ts";
 import { connect, disconnect, send, sendStop } from "./clients.ts";
-import { deliver, endCall, killWorker, startWorker, tell } from "./world.ts";
-import { type Client, type Message, newWorld, type Worker, type World } from "./world_state.ts";
-
-const LEASE_MS = 5000;
-const SETTINGS = {
-  maxHistory: 20,
-  maxEvents: 1000,
-  maxQueue: 20,
-  continuePolicy: "continue",
-  checkpointMs: 500,
-  leaseMs: LEASE_MS,
-  renewLeaseMs: 1500,
-} as const;
+import { callOf, deliver, endCall, killWorker, startWorker, tell } from "./world.ts";
+import {
+  type Client,
+  type Message,
+  newClient,
+  newWorld,
+  SETTINGS,
+  type Worker,
+  type World,
+} from "./world_state.ts";
 
 /** Plays the commands of a transcript, and answers it with what they have come to. Throws where an invariant is broken. */
 export function play(text: string): string {
@@ -60,8 +57,7 @@ class Story {
 
   constructor() {
     this.#world = newWorld({
-      settings: SETTINGS,
-      leaseMs: LEASE_MS,
+      settings: { ...SETTINGS, maxQueue: 20 },
       clients: [],
       post: (message) => this.#post(message),
     });
@@ -98,24 +94,7 @@ class Story {
         const policy = (["interrupt", "latest", "reject"] as const).find((name) => rest.includes(name)) ??
           "queue";
         const priority = (["high", "low"] as const).find((name) => rest.includes(name)) ?? "normal";
-        return send(world, client, {
-          kind: "ask",
-          query: {
-            kind: "query",
-            queryId: third,
-            turnId: "",
-            content: third,
-            options: {},
-            priority,
-            first: false,
-            connectionId: "",
-            feedback: [],
-            stream: undefined,
-            payers: [],
-          },
-          policy,
-          refusal: undefined,
-        });
+        return send(world, client, askOf({ id: third, policy, priority }));
       }
       case "cancels": {
         const which = third === "" ? "running" : third === "all" ? "all" : { queryId: third };
@@ -148,11 +127,15 @@ class Story {
     if (says !== null) {
       return this.#tell(
         id,
-        (worker) => tell(world, worker, { kind: "text", call: callOf(worker), text: `${says[1]} ` }),
+        (worker) =>
+          tell(world, worker, { kind: "text", call: callOf(worker.state) ?? 0, text: `${says[1]} ` }),
       );
     }
     if (what === "model ends" || what === "model fails") {
-      return this.#tell(id, (worker) => endCall(world, worker, callOf(worker), what === "model ends"));
+      return this.#tell(
+        id,
+        (worker) => endCall(world, worker, callOf(worker.state) ?? 0, what === "model ends"),
+      );
     }
     if (next !== null) return void this.#fates.set(`${id} ${next[1]}`, next[2] ?? "");
     if (what !== "write arrives" && what !== "read arrives") {
@@ -239,19 +222,10 @@ class Story {
 
   #client(name: string): Client {
     const { clients } = this.#world;
-    let client = clients.find((each) => each.name === name);
-    if (client === undefined) {
-      const made = {
-        name,
-        workerId: undefined,
-        seat: undefined,
-        lastSeq: 0,
-        wantsDeltas: true,
-        connections: 0,
-        unanswered: new Map(),
-      };
-      clients.push(client = made);
-    }
+    const known = clients.find((each) => each.name === name);
+    if (known !== undefined) return known;
+    const client = newClient(name);
+    clients.push(client);
     return client;
   }
 
@@ -265,12 +239,6 @@ class Story {
     const said = sentenceFor(worker.id, effect);
     if (said !== undefined) this.#output.push(said);
   }
-}
-
-function callOf({ state }: Worker): number {
-  const turn = activeTurn(state);
-  if (turn?.phase === "running") return turn.call;
-  return turn?.attempt.name === "calling" ? turn.attempt.call : 0;
 }
 
 function drainAt(deadline: number): Parameters<typeof tell>[2] {

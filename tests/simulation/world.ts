@@ -4,7 +4,11 @@
  */
 
 import type { SessionEvent } from "../../supabase/functions/_shared/session/core/event.ts";
-import { activeTurn } from "../../supabase/functions/_shared/session/core/run.ts";
+import {
+  callingTurn,
+  runningTurn,
+  type SessionState,
+} from "../../supabase/functions/_shared/session/core/state.ts";
 import { newSession } from "../../supabase/functions/_shared/session/core/state.ts";
 import { step, wakeAt } from "../../supabase/functions/_shared/session/core/step.ts";
 import { check } from "./observer.ts";
@@ -49,12 +53,7 @@ export function tell(world: World, worker: Worker, event: SessionEvent): void {
   const wake = wakeAt(worker.state);
   worker.wakeAt = wake === undefined ? undefined : Math.max(world.now, wake - worker.skewMs);
   if (world.granted.size > 0) checkGranted(world);
-  const active = activeTurn(worker.state);
-  const call = active?.phase === "running"
-    ? active.call
-    : active?.attempt.name === "calling"
-    ? active.attempt.call
-    : undefined;
+  const call = callOf(worker.state);
   for (const open of worker.calls) {
     check(open === call, () => `${worker.id} has a model call that no turn waits for`);
   }
@@ -108,4 +107,10 @@ function eventOf(number: number, outcome: Outcome | { doubt: true }): SessionEve
   return "rejected" in outcome
     ? { kind: "rejected", number, code: outcome.rejected }
     : { kind: "in_doubt", number };
+}
+
+/** The model call that a turn waits for. */
+export function callOf(state: SessionState): number | undefined {
+  const attempt = callingTurn(state)?.attempt;
+  return runningTurn(state)?.call ?? (attempt?.name === "calling" ? attempt.call : undefined);
 }

@@ -72,34 +72,49 @@ export interface World {
   onEvent?(worker: Worker, event: SessionEvent): void;
 }
 
+/** Those of a worker, unless a world has others. */
+export const SETTINGS: CoreSettings = {
+  maxHistory: 20,
+  maxEvents: 1000,
+  maxQueue: 4,
+  continuePolicy: "continue",
+  checkpointMs: 500,
+  leaseMs: 5000,
+  renewLeaseMs: 1500,
+};
+
 export interface WorldOptions {
   settings: CoreSettings;
-  leaseMs: number;
   clients: readonly string[];
   startAt?: number;
   post(message: Message): void;
 }
 
-export function newWorld({ settings, leaseMs, clients, startAt = 1_000_000, post }: WorldOptions): World {
+export function newWorld({ settings, clients, startAt = 1_000_000, post }: WorldOptions): World {
   return {
     now: startAt,
     settings,
-    store: newStore(leaseMs),
+    store: newStore(settings.leaseMs),
     workers: new Map(),
-    clients: clients.map((name) => ({
-      name,
-      workerId: undefined,
-      seat: undefined,
-      lastSeq: 0,
-      wantsDeltas: true,
-      connections: 0,
-      unanswered: new Map(),
-    })),
+    clients: clients.map(newClient),
     callsOf: new Map(),
     writers: new Map(),
     wishes: new Map(),
     granted: new Map(),
     counts: { steps: 0, ids: 0, vainCalls: 0 },
     post,
+  };
+}
+
+/** One that has not connected yet. */
+export function newClient(name: string): Client {
+  return {
+    name,
+    workerId: undefined,
+    seat: undefined,
+    lastSeq: 0,
+    wantsDeltas: true,
+    connections: 0,
+    unanswered: new Map(),
   };
 }

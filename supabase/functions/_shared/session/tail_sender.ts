@@ -4,8 +4,7 @@
  */
 
 import type { CallSource, SessionCall } from "../protocol/session_call.ts";
-import type { SessionState } from "./core/state.ts";
-import { runningTurn } from "./core/write.ts";
+import { runningTurn, type SessionState } from "./core/state.ts";
 
 /** A piece is no longer than this, in UTF-16 units: as JSON it has at most six times as many bytes, and has to fit. */
 const MAX_PIECE_CHARS = 19_000;

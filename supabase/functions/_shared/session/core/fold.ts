@@ -9,12 +9,21 @@ import {
   type TerminalEvent,
 } from "../../protocol/log_event.ts";
 import { foldHistory } from "./history.ts";
-import { adoptAttempt, canStart, dropAttempt, isMeant, put, startTurn, stopTurn } from "./run.ts";
+import { adoptAttempt, canStart, dropAttempt, isMeant, loseCall, put, startTurn, stopTurn } from "./run.ts";
 import { acknowledge, announceStart, completeText, showEvent, showText } from "./show.ts";
 import { isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
 import { sendTail } from "./tail.ts";
 import type { LeaseView } from "./lease.ts";
-import { fromEvent, type ProposedTurn, shownOf, textOf, type Turn } from "./turn.ts";
+import {
+  type Attempt,
+  fromEvent,
+  type ProposedTurn,
+  remoteTurn,
+  shownOf,
+  type StopReason,
+  textOf,
+  type Turn,
+} from "./turn.ts";
 
 /** UTF-16 units of ended questions that are kept to tell a repeat from a conflict; the oldest go past it. */
 const MAX_ENDED_CHARS = 4_000_000;
@@ -25,7 +34,7 @@ export function foldEvents(step: Step, events: readonly LogEvent[]): void {
   for (const event of events) {
     if (event.seq !== log.lastSeq + 1) continue;
     log.lastSeq = event.seq;
-    if (log.wantedSeq < event.seq) log.wantedSeq = event.seq;
+    wantSeq(step, event.seq);
     foldEvent(step, event);
   }
 }
@@ -79,12 +88,12 @@ function foldQuery(step: Step, event: QueryEvent & Logged): void {
     return foldProposed(step, turn, event);
   }
   if (turn === undefined) {
-    put(state, remoteOf(event));
+    put(state, remoteTurn(fromEvent(event), event.seq));
     showEvent(step, event);
     return acknowledge(step, event.queryId, [event.connectionId]);
   }
   // An id that was used again, and the end of its older turn is not kept.
-  if (turn.query.turnId !== event.turnId) put(state, remoteOf(event));
+  if (turn.query.turnId !== event.turnId) put(state, remoteTurn(fromEvent(event), event.seq));
   showEvent(step, event);
 }
 
@@ -97,7 +106,7 @@ function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged
   const { askers } = turn;
   if (!isSame) {
     dropAttempt(step, turn);
-    put(state, remoteOf(event));
+    put(state, remoteTurn(fromEvent(event), event.seq));
     if (askers.length > 0) {
       effects.push({ kind: "refuse", to: askers, queryId, refusal: { code: "id_conflict" } });
     }
@@ -149,17 +158,8 @@ export function leave(step: Step, turn: ProposedTurn, { seq }: { seq: number }):
   const { state } = step;
   const { attempt, query } = turn;
   dropAttempt(step, turn);
-  put(state, {
-    phase: "remote",
-    query,
-    seq,
-    begun: undefined,
-    stopped: undefined,
-    shown: { epoch: 0, text: "" },
-  });
-  if (attempt.name === "done" && attempt.end.kind === "cancelled") {
-    passStopOn(state, query.queryId, attempt.end.reason);
-  }
+  put(state, remoteTurn(query, seq));
+  passAttemptOn(state, query.queryId, attempt);
 }
 
 /** The log has not taken the question, as far as this worker knows. If another has brought it there, it is to be stopped. */
@@ -167,8 +167,13 @@ export function retract(step: Step, turn: ProposedTurn): void {
   const { attempt, query: { queryId } } = turn;
   dropAttempt(step, turn);
   step.state.turns.delete(queryId);
+  passAttemptOn(step.state, queryId, attempt);
+}
+
+/** What an attempt came to counts no more, but that it was stopped. */
+function passAttemptOn(state: SessionState, queryId: string, attempt: Attempt): void {
   if (attempt.name === "done" && attempt.end.kind === "cancelled") {
-    passStopOn(step.state, queryId, attempt.end.reason);
+    passStopOn(state, queryId, attempt.end.reason);
   }
 }
 
@@ -176,13 +181,13 @@ export function retract(step: Step, turn: ProposedTurn): void {
 export function passStopOn(
   { intents }: SessionState,
   queryId: string,
-  reason: "cancelled" | "interrupted" | "superseded",
+  reason: StopReason,
 ): void {
   intents.push({ kind: "stop", wish: undefined, stop: { which: { queryId }, reason }, reached: [] });
 }
 
 function foldEnd(step: Step, event: TerminalEvent & Logged): void {
-  const { state, effects } = step;
+  const { state } = step;
   const { queryId, turnId, seq } = event;
   const turn = state.turns.get(queryId);
   state.lastTurnId = turnId;
@@ -190,10 +195,7 @@ function foldEnd(step: Step, event: TerminalEvent & Logged): void {
   if (turn?.query.turnId !== turnId) return;
   state.turns.delete(queryId);
   if (turn.phase === "proposed") dropAttempt(step, turn);
-  if (turn.phase === "running") {
-    effects.push({ kind: "abort", call: turn.call });
-    effects.push({ kind: "account_call", query: turn.query, text: turn.text, why: "lost" });
-  }
+  if (turn.phase === "running") loseCall(step, turn);
   completeText(step, turn.query, shownOf(turn), textOf(event));
   const { content, options } = turn.query;
   state.ended.set(queryId, { queryId, turnId, content, options, endSeq: seq });
@@ -218,18 +220,6 @@ export function isSameQuestion(a: Asked, b: Asked): boolean {
 }
 
 type Asked = Pick<QueryEvent, "content" | "options">;
-
-function remoteOf(event: QueryEvent & Logged): Parameters<typeof put>[1] {
-  const shown = { epoch: 0, text: "" };
-  return {
-    phase: "remote",
-    query: fromEvent(event),
-    seq: event.seq,
-    begun: undefined,
-    stopped: undefined,
-    shown,
-  };
-}
 
 /** The turn is the log's from now on; who pays for it stays. */
 function relabel(turn: ProposedTurn, event: QueryEvent): void {

@@ -3,7 +3,7 @@
 import type { Committed, OpenTurn } from "../../ports/event_log.ts";
 import { leave, passStopOn } from "./fold.ts";
 import { type LeaseSignal, type LeaseView, stepLease } from "./lease.ts";
-import { adoptAttempt, dropAttempt, interruptTurn, MAX_STARTS, put, stopTurn } from "./run.ts";
+import { adoptAttempt, dropAttempt, interruptTurn, loseCall, MAX_STARTS, put, stopTurn } from "./run.ts";
 import { announceStart, showText } from "./show.ts";
 import type { Step } from "./state.ts";
 import {
@@ -11,6 +11,7 @@ import {
   type ProposedTurn,
   type QueuedTurn,
   type RemoteTurn,
+  remoteTurn,
   shownOf,
   type Turn,
 } from "./turn.ts";
@@ -26,7 +27,7 @@ export function stepTo(step: Step, signal: LeaseSignal): void {
 
 /** None of the turns is ours any more: whoever holds the lease answers. */
 function loseTurns(step: Step, { epoch }: Pick<LeaseView, "epoch">): void {
-  const { state, effects } = step;
+  const { state } = step;
   for (const turn of [...state.turns.values()]) {
     switch (turn.phase) {
       case "proposed":
@@ -36,8 +37,7 @@ function loseTurns(step: Step, { epoch }: Pick<LeaseView, "epoch">): void {
       case "remote":
         continue;
       case "running":
-        effects.push({ kind: "abort", call: turn.call });
-        effects.push({ kind: "account_call", query: turn.query, text: turn.text, why: "lost" });
+        loseCall(step, turn);
         break;
       case "ending":
         // Its end is in the log, which is not read that far yet.
@@ -55,14 +55,7 @@ function toRemote(turn: Exclude<Turn, ProposedTurn>, epoch: number): RemoteTurn 
   const text = shownOf(turn);
   const { query, seq } = turn;
   const begun = turn.phase === "queued" ? turn.begun : undefined;
-  return {
-    phase: "remote",
-    query,
-    seq,
-    begun,
-    stopped: undefined,
-    shown: { epoch: text === "" ? 0 : epoch, text },
-  };
+  return { ...remoteTurn(query, seq), begun, shown: { epoch: text === "" ? 0 : epoch, text } };
 }
 
 /** Every turn in the log is ours: those that another worker has left, and those that came meanwhile. */
@@ -91,15 +84,7 @@ function markBegun(turn: QueuedTurn, open: OpenTurn | undefined): void {
 /** Its event is no longer kept, or was never read. */
 function addUnread({ state }: Step, { query }: OpenTurn): void {
   if (state.turns.has(query.queryId) || state.ended.get(query.queryId)?.turnId === query.turnId) return;
-  const shown = { epoch: 0, text: "" };
-  put(state, {
-    phase: "remote",
-    query: fromEvent(query),
-    seq: query.seq,
-    begun: undefined,
-    stopped: undefined,
-    shown,
-  });
+  put(state, remoteTurn(fromEvent(query), query.seq));
 }
 
 function isBefore({ seq }: RemoteTurn, { lastSeq, events }: Committed): boolean {

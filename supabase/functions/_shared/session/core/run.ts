@@ -93,6 +93,12 @@ export function dropAttempt({ effects }: Step, turn: ProposedTurn): void {
   effects.push({ kind: "account_call", query, text, why: "in_vain" });
 }
 
+/** Gives up the call of a running turn that is another worker's now, or nobody's. */
+export function loseCall({ effects }: Step, { call, query, text }: RunningTurn): void {
+  effects.push({ kind: "abort", call });
+  effects.push({ kind: "account_call", query, text, why: "lost" });
+}
+
 function isStopped(attempt: Attempt): boolean {
   return attempt.name === "done" && attempt.end.kind === "cancelled";
 }
@@ -178,15 +184,6 @@ export function replaceEnd({ state }: Step, turn: EndingTurn, code: ErrorCode): 
     ? { ...turn.end, partial: "" }
     : failed(turn.query, { code, content, retryable: true, partial: "" });
   put(state, { ...turn, end });
-}
-
-/** The turn that a model call is for, at this moment. */
-export function activeTurn({ turns }: SessionState): RunningTurn | ProposedTurn | undefined {
-  for (const turn of turns.values()) {
-    if (turn.phase === "running") return turn;
-    if (turn.phase === "proposed" && turn.attempt.name === "calling") return turn;
-  }
-  return undefined;
 }
 
 /** Whether this query's turn could start now, if it were queued: no other runs, or was announced to the store. */

@@ -7,10 +7,10 @@ import { refuseAskers } from "./ask.ts";
 import { foldAnswer, isSameQuestion, retract } from "./fold.ts";
 import { adoptTurns, stepTo } from "./holding.ts";
 import { dropAttempt, replaceEnd, startTurn, stopTurn } from "./run.ts";
-import { type Flight, mayRun, type Step } from "./state.ts";
+import { type Flight, liveConnections, mayRun, type Step } from "./state.ts";
 
 /** A fence that was not answered is sent again after so long. */
-export const FENCE_RETRY_MS = 1000;
+const FENCE_RETRY_MS = 1000;
 
 /** The store has done the write. It is settled once the log was read as far as the answer says. */
 export function takeCommitted(step: Step, number: number, answer: Committed): void {
@@ -203,8 +203,7 @@ function takeBack({ state }: Step, { intents }: Flight): void {
 
 /** The answer is done and nobody knows whether the log has it. */
 function warnReaders({ state, effects }: Step, queryId: string): void {
-  const to: string[] = [];
-  for (const { id, replay } of state.connections.values()) if (replay.name === "live") to.push(id);
+  const to = liveConnections(state);
   if (to.length > 0) effects.push({ kind: "refuse", to, queryId, refusal: { code: "store_unavailable" } });
 }
 

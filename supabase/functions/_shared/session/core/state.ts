@@ -7,7 +7,7 @@ import type { ClearedEvent, ConfiguredEvent, NotificationEvent } from "../../pro
 import type { Effect } from "./effect.ts";
 import { emptyHistory, type History } from "./history.ts";
 import type { LeaseView } from "./lease.ts";
-import type { EndedTurn, Turn } from "./turn.ts";
+import type { EndedTurn, ProposedTurn, RunningTurn, Turn } from "./turn.ts";
 
 export interface CoreSettings {
   /** Messages of a prompt without the system's. */
@@ -200,4 +200,17 @@ export function isUpToDate({ log }: SessionState): boolean {
 /** Whether the answer to the write in flight is waiting for the log to be read. */
 export function isSettling({ flight }: SessionState): boolean {
   return flight?.answer !== undefined;
+}
+
+export function runningTurn({ turns }: SessionState): RunningTurn | undefined {
+  for (const turn of turns.values()) if (turn.phase === "running") return turn;
+  return undefined;
+}
+
+/** The question for which the model was asked before it is in the log. */
+export function callingTurn({ turns }: SessionState): ProposedTurn | undefined {
+  for (const turn of turns.values()) {
+    if (turn.phase === "proposed" && turn.attempt.name === "calling") return turn;
+  }
+  return undefined;
 }

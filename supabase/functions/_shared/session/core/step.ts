@@ -13,12 +13,12 @@ import { foldPage, wantSeq } from "./fold.ts";
 import { addNote } from "./history.ts";
 import { nextTurn } from "./queue.ts";
 import { attach, catchUp, endPage, replayed, replayPage, setDeltas } from "./replay.ts";
-import { canStart, dropAttempt, interruptTurn, startTurn, takeOutcome, takeText } from "./run.ts";
+import { canStart, dropAttempt, interruptTurn, loseCall, startTurn, takeOutcome, takeText } from "./run.ts";
 import { adopt, stepTo } from "./holding.ts";
 import { settle, takeCommitted, takeDoubt, takeRejected } from "./settle.ts";
-import { isSettling, isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
+import { isSettling, isUpToDate, mayRun, runningTurn, type SessionState, type Step } from "./state.ts";
 import { askForTail, nextAsk, takeTail, takeTailWanted } from "./tail.ts";
-import { runningTurn, sendWrite } from "./write.ts";
+import { sendWrite } from "./write.ts";
 
 /** A read that failed is made again after so long. */
 const READ_RETRY_MS = 1000;
@@ -223,13 +223,10 @@ function takeCall(at: Step, call: SessionCall): void {
 }
 
 function abandon(at: Step): void {
-  const { state, effects } = at;
+  const { state } = at;
   state.life = { name: "gone" };
   for (const turn of state.turns.values()) {
-    if (turn.phase === "running") {
-      effects.push({ kind: "abort", call: turn.call });
-      effects.push({ kind: "account_call", query: turn.query, text: turn.text, why: "lost" });
-    }
+    if (turn.phase === "running") loseCall(at, turn);
     if (turn.phase === "proposed") dropAttempt(at, turn);
   }
 }

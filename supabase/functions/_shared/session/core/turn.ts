@@ -146,6 +146,18 @@ export function toEvent({ stream: _stream, payers: _payers, ...event }: Question
   return event;
 }
 
+/** A turn that another worker answers, or nobody yet, and of which nothing more is known than its question. */
+export function remoteTurn(query: Question, seq: number): RemoteTurn {
+  return {
+    phase: "remote",
+    query,
+    seq,
+    begun: undefined,
+    stopped: undefined,
+    shown: { epoch: 0, text: "" },
+  };
+}
+
 /** A question that was read in the log. */
 export function fromEvent(
   { kind, queryId, turnId, content, options, priority, first, connectionId, feedback }: QueryEvent,

@@ -13,17 +13,19 @@ import type {
 import type { NewLogEvent } from "../../protocol/log_event.ts";
 import { stepLease } from "./lease.ts";
 import { nextTurn } from "./queue.ts";
-import { nextCheckpoint, put } from "./run.ts";
+import { loseCall, nextCheckpoint, put } from "./run.ts";
 import {
+  callingTurn,
   type Flight,
   type Intent,
   isUpToDate,
   mayRun,
   type Progress,
+  runningTurn,
   type SessionState,
   type Step,
 } from "./state.ts";
-import { type EndingTurn, type ProposedTurn, type RunningTurn, toEvent } from "./turn.ts";
+import { type EndingTurn, type ProposedTurn, remoteTurn, type RunningTurn, toEvent } from "./turn.ts";
 
 /** Sends the next write, if there is anything to write and nothing in flight. */
 export function sendWrite(step: Step): void {
@@ -172,14 +174,6 @@ function isBrought({ query: { queryId } }: ProposedTurn, intents: readonly Inten
   return intents.some((intent) => intent.kind === "ask" && intent.queryId === queryId);
 }
 
-/** The question for which the model was asked before it is in the log. */
-function callingTurn({ turns }: SessionState): ProposedTurn | undefined {
-  for (const turn of turns.values()) {
-    if (turn.phase === "proposed" && turn.attempt.name === "calling") return turn;
-  }
-  return undefined;
-}
-
 /** The turns that a write brings to the log, and that may start with it. */
 function broughtBy({ turns }: SessionState, intents: readonly Intent[]): ProposedTurn[] {
   const brought: ProposedTurn[] = [];
@@ -221,21 +215,16 @@ function endsWithHalf(text: string): boolean {
 }
 
 /** The running turn goes to the next worker with this write. */
-function letGo({ state, effects }: Step, { query, seq, call, text }: RunningTurn, epoch: number): void {
-  effects.push({ kind: "abort", call });
-  effects.push({ kind: "account_call", query, text, why: "lost" });
-  put(state, { phase: "remote", query, seq, begun: undefined, stopped: undefined, shown: { epoch, text } });
+function letGo(step: Step, turn: RunningTurn, epoch: number): void {
+  const { query, seq, text } = turn;
+  loseCall(step, turn);
+  put(step.state, { ...remoteTurn(query, seq), shown: { epoch, text } });
 }
 
 function endingTurns({ turns }: SessionState): EndingTurn[] {
   const ending: EndingTurn[] = [];
   for (const turn of turns.values()) if (turn.phase === "ending") ending.push(turn);
   return ending;
-}
-
-export function runningTurn({ turns }: SessionState): RunningTurn | undefined {
-  for (const turn of turns.values()) if (turn.phase === "running") return turn;
-  return undefined;
 }
 
 /** Whether the lease is needed after a write that brings all ends there are. */
@@ -246,7 +235,7 @@ function hasMore({ turns, intents, life }: SessionState, ends: number): boolean 
 }
 
 /** Turns that this worker still has to bring to an end. */
-export function hasOursOpen({ turns }: SessionState): boolean {
+function hasOursOpen({ turns }: SessionState): boolean {
   for (const { phase } of turns.values()) if (phase === "running" || phase === "ending") return true;
   return false;
 }
