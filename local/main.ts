@@ -32,7 +32,7 @@ async function start(): Promise<LocalStack> {
       realtime: { limits: { eventsPerSecond: settings.LOCAL_REALTIME_MESSAGES_PER_SECOND } },
       testHooks: settings.LOCAL_TEST_HOOKS === "1",
       onLog: print,
-      ...(settings.DATABASE_URL === undefined ? {} : { databaseUrl: settings.DATABASE_URL }),
+      ...databaseOf(settings.DATABASE_URL),
       ...(settings.LOCAL_DENO === undefined ? {} : { denoPath: settings.LOCAL_DENO }),
     });
     welcome(stack, env);
@@ -46,6 +46,11 @@ async function start(): Promise<LocalStack> {
     }
     throw error;
   }
+}
+
+function databaseOf(url: string | undefined): { lite?: boolean; databaseUrl?: string } {
+  if (url === undefined) return {};
+  return url === "none" ? { lite: false } : { databaseUrl: url };
 }
 
 function welcome({ url, keys, model, authMode }: LocalStack, env: Readonly<Record<string, string>>): void {

@@ -27,16 +27,15 @@ const schema = z.object({
   LOCAL_REALTIME_MESSAGES_PER_SECOND: whole(0, 1_000_000, 100),
   LOCAL_TEST_HOOKS: z.enum(["0", "1"], "must be 0 or 1").default("0"),
   LOCAL_DENO: z.string().optional(),
-  DATABASE_URL: z.url({
-    protocol: /^postgres(ql)?$/,
-    error: "must be a URL such as postgres://localhost/agent",
-  })
-    .optional(),
+  DATABASE_URL: z.string().refine(
+    (value) => value === "none" || z.url({ protocol: /^postgres(ql)?$/ }).safeParse(value).success,
+    "must be `none`, or a URL such as postgres://localhost/agent",
+  ).optional(),
   SESSION_STORE: z.string().optional(),
 }).transform(({ LOCAL_WORKERS, SESSION_STORE, ...others }) => ({
   ...others,
   // In memory a session lives in one worker, and a reconnect to another worker would start a new one.
-  LOCAL_WORKERS: LOCAL_WORKERS ?? (SESSION_STORE === "memory" ? 1 : 2),
+  LOCAL_WORKERS: LOCAL_WORKERS ?? (SESSION_STORE === "memory" || others.DATABASE_URL === "none" ? 1 : 2),
 }));
 
 export type Settings = z.output<typeof schema>;

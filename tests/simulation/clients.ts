@@ -37,14 +37,15 @@ export function send(world: World, client: Client, ask: Extract<SessionEvent, { 
   const worker = workerOf(world, client);
   if (worker === undefined || client.seat === undefined) return;
   const { queryId } = ask.query;
+  const turnId = `${queryId}.${worker.id}.${client.seat.connectionId}`;
   if (client.unanswered.has(queryId) || world.store.keys.has(`q:${queryId}`)) {
     client.seat.repeated.add(queryId);
+    world.resent.add(turnId);
   }
   client.unanswered.set(queryId, ask);
   // Whoever asks again after a stop wants an answer.
   world.granted.delete(queryId);
   for (const wish of world.wishes.values()) wish.askedAgain.add(queryId);
-  const turnId = `${queryId}.${worker.id}.${client.seat.connectionId}`;
   tell(world, worker, { ...ask, query: { ...ask.query, turnId, connectionId: client.seat.connectionId } });
 }
 

@@ -22,6 +22,7 @@ const LEFT_OUT = new Set([
   "post",
   "settings",
   "counts",
+  "resent",
   "callsOf",
   "writers",
   "history",

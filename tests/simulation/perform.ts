@@ -38,7 +38,7 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
       return void worker.calls.delete(effect.call);
     case "account_call":
       if (effect.why !== "in_vain") return;
-      world.counts.vainCalls++;
+      if (world.resent.has(effect.query.turnId)) world.counts.vainResends++;
       world.callsOf.set(effect.query.queryId, (world.callsOf.get(effect.query.queryId) ?? 0) - 1);
       return;
     case "show":

@@ -221,6 +221,7 @@ export function copyOf({ world, budget, pending }: SmallWorld, at: string | unde
     writers: new Map(writers),
     wishes: clone(wishes),
     granted: new Map(world.granted),
+    resent: new Set(world.resent),
     counts: { ...counts },
   };
   for (const [id, worker] of workers) {

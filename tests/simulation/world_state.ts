@@ -64,7 +64,9 @@ export interface World {
   writers: Map<number, string>;
   wishes: Map<string, Wish>;
   granted: Granted;
-  counts: { steps: number; ids: number; vainCalls: number };
+  /** Turns that were asked for when their client had sent the query before. */
+  resent: Set<string>;
+  counts: { steps: number; ids: number; vainResends: number };
   /** Hands a message to whatever runs the world. */
   post(message: Message): void;
   /** Told of each effect that a client or a reader of a transcript could see. */
@@ -101,7 +103,8 @@ export function newWorld({ settings, clients, startAt = 1_000_000, post }: World
     writers: new Map(),
     wishes: new Map(),
     granted: new Map(),
-    counts: { steps: 0, ids: 0, vainCalls: 0 },
+    resent: new Set(),
+    counts: { steps: 0, ids: 0, vainResends: 0 },
     post,
   };
 }

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { type LocalStack, type LocalStackOptions, startLocalStack } from "../../local/stack.ts";
+import { startPostgres } from "./postgres_server.ts";
 
 /** Functions that exist for the tests of the stack itself. */
 export const FIXTURE_FUNCTIONS = new URL("../fixtures/functions/", import.meta.url);
@@ -12,6 +13,8 @@ const NOWHERE = "http://127.0.0.1:9/api/v1";
 export interface TestStackOptions extends Omit<LocalStackOptions, "env" | "onLog"> {
   /** Over the bare environment; see {@linkcode bareEnv}. */
   env?: Readonly<Record<string, string>>;
+  /** Keeps the database in PGlite, as `deno task dev` does, and not in a PostgreSQL of its own, which starts sooner. */
+  pglite?: boolean;
 }
 
 export interface TestStack extends LocalStack {
@@ -27,7 +30,22 @@ export interface TestStack extends LocalStack {
  * another Deno for the workers. If `body` fails, what the workers printed is printed.
  */
 export async function withLocalStack<T>(
-  options: TestStackOptions,
+  { pglite = false, ...options }: TestStackOptions,
+  body: (stack: TestStack) => Promise<T>,
+): Promise<T> {
+  if (options.lite !== true || pglite || options.databaseUrl !== undefined) {
+    return await runStack(options, body);
+  }
+  const database = await startPostgres();
+  try {
+    return await runStack({ ...options, databaseUrl: database.url }, body);
+  } finally {
+    await database.stop();
+  }
+}
+
+async function runStack<T>(
+  options: Omit<TestStackOptions, "pglite">,
   body: (stack: TestStack) => Promise<T>,
 ): Promise<T> {
   const workerLogs: string[] = [];

@@ -7,7 +7,7 @@ const QUESTION = '{"content":"Hello"}';
 
 /** What wscat shows, with what differs from run to run put in words. */
 export async function transcript(): Promise<string> {
-  return await withLocalStack({ lite: true, model: "mock" }, async ({ wsUrl }) => {
+  return await withLocalStack({ lite: true, pglite: true, model: "mock" }, async ({ wsUrl }) => {
     const client = new WireClient(`${wsUrl}/functions/v1/agent_websocket?stream=true`);
     await eventually("the welcome", () => client.messages.length > 0);
     client.socket.send(QUESTION);

@@ -39,7 +39,12 @@ Deno.test("local settings: an empty value is not set, and every wrong one is nam
     },
   );
   assert.equal(readSettings({ SESSION_STORE: "memory" }).LOCAL_WORKERS, 1);
-  assert.throws(() => readSettings({ DATABASE_URL: "mysql://x/y" }), /DATABASE_URL must be a URL such as/);
+  assert.equal(readSettings({ DATABASE_URL: "none" }).LOCAL_WORKERS, 1);
+  assert.equal(readSettings({ DATABASE_URL: "postgres://localhost/agent" }).LOCAL_WORKERS, 2);
+  assert.throws(
+    () => readSettings({ DATABASE_URL: "mysql://x/y" }),
+    /DATABASE_URL must be `none`, or a URL such as/,
+  );
   assert.throws(() => readSettings({ PORT: "0x10", LOCAL_TEST_HOOKS: "yes" }), (error) => {
     assert.ok(error instanceof SettingsError);
     assert.match(

@@ -19,7 +19,7 @@ Deno.test("local stack: an account made with supabase-js gets a token that getCl
     assert.equal(off.status, 503);
     assert.equal((await off.json()).code, "LITE_OFF");
   });
-  await withLocalStack({ functions, lite: true }, async (stack) => {
+  await withLocalStack({ functions, lite: true, pglite: true }, async (stack) => {
     const client = supabase(stack);
     // At once: the first request waits for Lite.
     const { data, error } = await client.auth.signUp({ email: "ines@example.com", password: "secret-123" });

@@ -118,7 +118,7 @@ interface Ending {
   /** Which of its processes gets the signal. */
   target: "npx" | "deno task" | "the stack" | "all of them";
   signal: Deno.Signal;
-  /** Where sessions are kept: a stack whose sessions are in memory does not wait for its database. */
+  /** Where sessions are kept: a stack whose sessions are in memory has no database. */
   store: "memory" | "postgres";
 }
 
@@ -141,7 +141,7 @@ const ENDINGS: readonly Ending[] = [
 
 for (const { by, target, signal, store } of ENDINGS) {
   Deno.test(`[CL1] [CL3] deno task dev, started by ${by}: ${signal} to ${target} tells everyone and ends everything (${store})`, async () => {
-    await using task = new DevTask({ SESSION_STORE: store }, commandOf(by));
+    await using task = new DevTask(store === "memory" ? { DATABASE_URL: "none" } : {}, commandOf(by));
     const url = await task.ready();
     const all = await task.processes();
     assert.ok(all.length >= (by === "npx" ? 5 : 3), `deno task, the stack, a worker: ${all}`);
@@ -166,7 +166,7 @@ for (const { by, target, signal, store } of ENDINGS) {
 }
 
 Deno.test("deno task dev: a second signal does not wait for a running answer", async () => {
-  await using task = new DevTask({ SESSION_STORE: "memory", DRAIN_TIMEOUT_MS: "60000" });
+  await using task = new DevTask({ DATABASE_URL: "none", DRAIN_TIMEOUT_MS: "60000" });
   const { idle, busy } = await startTalking(await task.ready());
   Deno.kill(task.pid, "SIGTERM");
   assert.equal((await idle.end()).code, 1012);
@@ -208,7 +208,7 @@ Deno.test("deno task dev: says what it runs, with which keys, and how to talk to
 });
 
 Deno.test("deno task dev: workers end by themselves when the stack is killed", async () => {
-  await using task = new DevTask({});
+  await using task = new DevTask({ DATABASE_URL: "none" });
   await task.ready();
   const stack = (await task.processes()).find((pid) => parentOf(pid) === task.pid);
   assert.ok(stack !== undefined);
