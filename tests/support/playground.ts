@@ -1,7 +1,7 @@
-/** The page in a real browser, on a stack of its own. */
+/** The page in a real browser, which the tests of one process share, on a stack of each test's own. */
 
 import assert from "node:assert/strict";
-import type { Browser, BrowserContextOptions, Locator, Page } from "playwright-core";
+import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from "playwright-core";
 import { launchChromium } from "./chromium.ts";
 import { eventually, type TestStack, type TestStackOptions, withLocalStack } from "./local_stack.ts";
 import { urlOf } from "./source_files.ts";
@@ -19,12 +19,23 @@ export interface PlaygroundOptions extends TestStackOptions {
 
 export interface PlaygroundTest {
   stack: TestStack;
-  browser: Browser;
   page: PlaygroundPage;
   /** Opens the page once more: in the same browser window (`page`: a tab beside it), or in another one. */
   open(
     options?: { beside?: PlaygroundPage; context?: BrowserContextOptions; url?: string },
   ): Promise<PlaygroundPage>;
+}
+
+let browser: Promise<Browser> | undefined;
+
+// Outside of the tests, each of which must end what it starts.
+Deno.test.beforeAll(async () => void await (browser = launchChromium()));
+Deno.test.afterAll(closeBrowser);
+
+/** For what is no test: the browser stays open until then. */
+export async function closeBrowser(): Promise<void> {
+  await (await browser)?.close();
+  browser = undefined;
 }
 
 /**
@@ -35,13 +46,16 @@ export async function withPlayground(
   { context = {}, mayComplain, ...stackOptions }: PlaygroundOptions,
   body: (test: PlaygroundTest) => Promise<void>,
 ): Promise<void> {
-  const browser = await launchChromium();
+  const chromium = await (browser ??= launchChromium());
+  const windows = new Set<BrowserContext>();
   const pages: PlaygroundPage[] = [];
+  const closeAll = (): Promise<unknown> => Promise.all(Array.from(windows, (window) => window.close()));
   try {
     const env = { RATE_LIMIT_PER_MINUTE: "0", ...stackOptions.env };
     await withLocalStack({ testHooks: true, ...stackOptions, env }, async (stack) => {
       const open: PlaygroundTest["open"] = async (options = {}) => {
-        const window = options.beside?.page.context() ?? await browser.newContext(options.context ?? context);
+        const window = options.beside?.page.context() ?? await chromium.newContext(options.context ?? context);
+        windows.add(window);
         const made = new PlaygroundPage(await window.newPage(), stack);
         pages.push(made);
         await made.page.goto(options.url ?? `${stack.url}/`);
@@ -49,7 +63,7 @@ export async function withPlayground(
       };
       const page = await open();
       try {
-        await body({ stack, browser, page, open });
+        await body({ stack, page, open });
       } catch (error) {
         for (const [at, one] of pages.entries()) await one.screenshot(`failed-${at}`).catch(() => {});
         throw error;
@@ -59,10 +73,10 @@ export async function withPlayground(
         assert.deepEqual(one.foreign, []);
       }
       // Before the stack: a page would try to come back.
-      await browser.close();
+      await closeAll();
     });
   } finally {
-    await browser.close();
+    await closeAll();
   }
 }
 

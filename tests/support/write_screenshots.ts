@@ -2,7 +2,7 @@
 
 // deno-lint-ignore-file no-console -- a command-line tool
 
-import { type PlaygroundPage, withPlayground } from "./playground.ts";
+import { closeBrowser, type PlaygroundPage, withPlayground } from "./playground.ts";
 import { urlOf } from "./source_files.ts";
 
 const FOLDER = urlOf("docs/images/");
@@ -51,3 +51,4 @@ await withPlayground(options, async ({ page, stack }) => {
   await take(page, "playground_dark");
   await page.screenshot("readme-dark");
 });
+await closeBrowser();
