@@ -54,7 +54,8 @@ export async function withPlayground(
     const env = { RATE_LIMIT_PER_MINUTE: "0", ...stackOptions.env };
     await withLocalStack({ testHooks: true, ...stackOptions, env }, async (stack) => {
       const open: PlaygroundTest["open"] = async (options = {}) => {
-        const window = options.beside?.page.context() ?? await chromium.newContext(options.context ?? context);
+        const window = options.beside?.page.context() ??
+          await chromium.newContext(options.context ?? context);
         windows.add(window);
         const made = new PlaygroundPage(await window.newPage(), stack);
         pages.push(made);
