@@ -23,6 +23,7 @@ const LEFT_OUT = new Set([
   "settings",
   "counts",
   "resent",
+  "callsForResent",
   "callsOf",
   "writers",
   "history",

@@ -31,6 +31,7 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
     case "ask": {
       const { queryId, turnId } = effect.query;
       worker.calls.add(effect.call);
+      if (world.resent.has(turnId)) worker.callsForResent.add(queryId);
       world.callsOf.set(queryId, (world.callsOf.get(queryId) ?? 0) + 1);
       return world.post({ kind: "model", to: worker.id, call: effect.call, turnId, piece: 1 });
     }
@@ -38,7 +39,7 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
       return void worker.calls.delete(effect.call);
     case "account_call":
       if (effect.why !== "in_vain") return;
-      if (world.resent.has(effect.query.turnId)) world.counts.vainResends++;
+      if (worker.callsForResent.has(effect.query.queryId)) world.counts.vainResends++;
       world.callsOf.set(effect.query.queryId, (world.callsOf.get(effect.query.queryId) ?? 0) - 1);
       return;
     case "show":

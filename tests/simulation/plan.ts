@@ -46,6 +46,11 @@ export interface Plan {
 const POLICIES = ["queue", "queue", "queue", "reject", "interrupt", "latest"] as const;
 const IDS = ["q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8"] as const;
 
+/** A write that takes so long is answered before anyone gives it up. */
+const SLOW_BUT_WELL_MS = 700;
+/** Every so many seeds a plan is calm: see {@linkcode isCalm}. */
+const CALM_EVERY = 8;
+
 /** The plan of a seed: mostly clients, and a fault for every second thing they do. */
 export function planOf(seed: number): Plan {
   const dice = new Dice(seed);
@@ -54,9 +59,28 @@ export function planOf(seed: number): Plan {
   const endsAt = 2000 + dice.below(20_000);
   const actions: Action[] = [];
   const count = 4 + dice.below(30);
-  for (let n = 0; n < count; n++) actions.push(drawAction(dice, { workers, clients, endsAt }));
+  const draw = seed % CALM_EVERY === 0 ? drawCalmAction : drawAction;
+  for (let n = 0; n < count; n++) actions.push(draw(dice, { workers, clients, endsAt }));
   actions.sort((a, b) => a.at - b.at);
   return { seed, workers, clients, endsAt, actions };
+}
+
+/** Queries, cuts, a relay in trouble, and writes that take so long that a client is back before they arrive. */
+function drawCalmAction(dice: Dice, plan: Pick<Plan, "workers" | "clients" | "endsAt">): Action {
+  const at = dice.below(plan.endsAt);
+  const client = dice.below(plan.clients);
+  const what = dice.below(100);
+  if (what < 40) {
+    const own = IDS.filter((_, index) => index % plan.clients === client);
+    return { at, do: "ask", client, id: dice.pick(own), policy: dice.pick(POLICIES), priority: "normal" };
+  }
+  if (what < 70) return { at, do: "cut", client, lost: dice.below(3) };
+  if (what < 75) return { at, do: dice.pick(["toggle", "clear", "configure", "note"]), client };
+  if (what < 93) {
+    const ms = dice.pick([50, 300, SLOW_BUT_WELL_MS]);
+    return { at, do: "fate", worker: dice.below(plan.workers), fate: { name: "slow", ms } };
+  }
+  return { at, do: "relay", mode: dice.pick(["drop", "double", "slow"]), ms: dice.pick([500, 5000]) };
 }
 
 function drawAction(dice: Dice, plan: Pick<Plan, "workers" | "clients" | "endsAt">): Action {
@@ -107,6 +131,8 @@ export function isCalm({ actions }: Plan): boolean {
     if (action.do === "ask") {
       if ((asked.get(action.id) ?? action.client) !== action.client) return false;
       asked.set(action.id, action.client);
+    } else if (action.do === "fate") {
+      if (action.fate.name !== "slow" || action.fate.ms > SLOW_BUT_WELL_MS) return false;
     } else if (!["clear", "configure", "note", "cut", "toggle", "relay"].includes(action.do)) return false;
   }
   return true;

@@ -24,6 +24,7 @@ export function startWorker(world: World, id: string, skewMs = 0): Worker {
     state: newSession(world.settings),
     skewMs,
     calls: new Set(),
+    callsForResent: new Set(),
     wakeAt: undefined,
     isDrained: false,
   };

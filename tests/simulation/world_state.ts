@@ -17,6 +17,8 @@ export interface Worker {
   skewMs: number;
   /** Model calls that were begun and are neither ended nor given up. */
   calls: Set<number>;
+  /** Queries for which it has called the model, and which their client had sent before. */
+  callsForResent: Set<string>;
   /** When it wants to be woken, in milliseconds of the world; undefined where it does not. */
   wakeAt: number | undefined;
   isDrained: boolean;
