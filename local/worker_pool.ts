@@ -31,7 +31,7 @@ export interface WorkerPoolOptions {
   denoPath: string;
   /** The environment of each worker; `SB_EXECUTION_ID` is added. */
   env: Readonly<Record<string, string>>;
-  /** How many take requests at a time. */
+  /** How many take requests at a time; with 0 the first request starts one, as it does on the platform. */
   size: number;
   /** Whether the workers answer the test hooks. */
   testHooks: boolean;
@@ -93,7 +93,7 @@ export class WorkerPool {
   /** Starts the first workers. Rejects with {@linkcode BootError} if none can boot. */
   async start(): Promise<void> {
     this.#fill();
-    await this.#readyWorker();
+    if (this.#options.size > 0) await this.#readyWorker();
   }
 
   /** The next worker in turn, started if need be. Rejects with {@linkcode BootError}. */

@@ -26,7 +26,7 @@ export interface TestStack extends LocalStack {
 
 /**
  * Runs `body` with a stack of its own, and ends the stack. The defaults of a test are those of a start in under a
- * second: no Supabase Lite, no mock model (`model: "mock"` brings it), one worker of each function. `LOCAL_DENO` names
+ * second: no Supabase Lite, no mock model (`model: "mock"` brings it), one worker of each function, that of `notify_websocket` at its first request. `LOCAL_DENO` names
  * another Deno for the workers. If `body` fails, what the workers printed is printed.
  */
 export async function withLocalStack<T>(
@@ -58,6 +58,10 @@ async function runStack<T>(
     stopGraceMs: 3000,
     ...(denoPath === undefined ? {} : { denoPath }),
     ...options,
+    // Most tests never ask it.
+    workers: typeof options.workers === "number"
+      ? options.workers
+      : { notify_websocket: 0, ...options.workers },
     env: { ...bareEnv(), ...options.env },
     onLog: (line, stream) => {
       workerLogs.push(line);
