@@ -71,8 +71,8 @@ function drawCalmAction(dice: Dice, plan: Pick<Plan, "workers" | "clients" | "en
   const client = dice.below(plan.clients);
   const what = dice.below(100);
   if (what < 40) {
-    const own = IDS.filter((_, index) => index % plan.clients === client);
-    return { at, do: "ask", client, id: dice.pick(own), policy: dice.pick(POLICIES), priority: "normal" };
+    const id = IDS[client + plan.clients * dice.below(Math.floor(IDS.length / plan.clients))] ?? "q1";
+    return { at, do: "ask", client, id, policy: dice.pick(POLICIES), priority: "normal" };
   }
   if (what < 70) return { at, do: "cut", client, lost: dice.below(3) };
   if (what < 75) return { at, do: dice.pick(["toggle", "clear", "configure", "note"]), client };
