@@ -153,7 +153,7 @@ export function askOf(
     connectionId: "",
     feedback: [],
     stream: undefined,
-    payers: [],
+    quotaKeys: [],
   } as const;
   return { kind: "ask", query, policy, refusal: undefined };
 }

@@ -147,7 +147,7 @@ function ask({ world, budget }: SmallWorld, n: number, id: string): void {
     connectionId: "",
     feedback: [],
     stream: true,
-    payers: [],
+    quotaKeys: [],
   } as const;
   send(world, client, { kind: "ask", query, policy: "queue", refusal: undefined });
 }

@@ -20,7 +20,7 @@ export const CORE_SETTINGS: CoreSettings = {
 
 /** A question, its turn named after it. */
 export function question(id: string, content = "?"): Question {
-  return { ...query(id, content), stream: undefined, payers: [] };
+  return { ...query(id, content), stream: undefined, quotaKeys: [] };
 }
 
 /** A session with nothing in its log, whose lease this worker holds. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { isTerminal } from "../../supabase/functions/_shared/protocol/log_event.ts";
-import { ROLL_CALL_MS } from "../../supabase/functions/_shared/session/roll_call.ts";
+import { HEAD_POLL_MS } from "../../supabase/functions/_shared/session/head_poller.ts";
 import { type Step, World } from "./session_world.ts";
 import { LEASE_MS } from "./workers.ts";
 
@@ -65,8 +65,8 @@ export async function play(taken: readonly Step[]): Promise<void> {
   for (const each of taken) await world.take(each);
   const restedMs = await world.heal();
   checkSeats(world, await checkLog(world));
-  // What a dead worker's write has appended is found by a roll call, and by nothing else.
-  const withinMs = REST_WITHIN_MS + (world.workers.leavesLateWrites ? ROLL_CALL_MS : 0);
+  // What a dead worker's write has appended is found by a head poll, and by nothing else.
+  const withinMs = REST_WITHIN_MS + (world.workers.leavesLateWrites ? HEAD_POLL_MS : 0);
   assert.ok(restedMs <= withinMs, `at rest only after ${restedMs} ms`);
 }
 

@@ -193,7 +193,7 @@ export class World {
     const since = this.workers.clock.now();
     let restedAt = since;
     // What the relay has lost before is looked for, as when it is back.
-    for (const { server } of this.pool) server.missedCalls();
+    for (const { server } of this.pool) server.pollHeads();
     for (let round = 0; round < 180; round++) {
       for (const seat of this.seats) {
         if (!seat.isIn || !this.pool.includes(seat.at)) await this.#move(seat, this.worker(0));

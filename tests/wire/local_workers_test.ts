@@ -100,12 +100,12 @@ Deno.test("local workers: over 256 MB of heap is 546 WORKER_LIMIT", async () => 
 });
 
 Deno.test("local workers: at half the wall clock a worker retires, and without work it is dropped early", async () => {
-  await withLocalStack({ functions, wallClockMs: 2400 }, async (stack) => {
+  await withLocalStack({ functions, wallClockMs: 6000 }, async (stack) => {
     const first = await ask(stack);
     // An upgraded socket is a finished request: it does not keep the worker.
     const socket = new WireClient(`${stack.wsUrl}/functions/v1/probe/socket`);
     await socket.next(/^worker/);
-    await eventually("the next worker", () => live(stack).includes(2), 2300);
+    await eventually("the next worker", () => live(stack).includes(2), 5900);
     assert.equal(await socket.next(/^unload/), "unload early_drop");
     await socket.end();
     assert.notEqual((await ask(stack)).worker, first.worker);
@@ -114,7 +114,7 @@ Deno.test("local workers: at half the wall clock a worker retires, and without w
 });
 
 Deno.test("local workers: waitUntil keeps a retired worker to 90 %, where beforeunload comes, and to 100 %", async () => {
-  await withLocalStack({ functions, wallClockMs: 3000 }, async (stack) => {
+  await withLocalStack({ functions, wallClockMs: 6000 }, async (stack) => {
     const socket = new WireClient(`${stack.wsUrl}/functions/v1/probe/socket?hold`);
     const mine = (await socket.next(/^worker/)).slice("worker ".length);
     await eventually("the next worker", () => live(stack).includes(2));

@@ -109,7 +109,7 @@ function compose(config: Config, log: Log): Handler {
       toUser: (userId, notification) => server.notices.toUser(userId, notification),
       toEveryone: (notification) => server.notices.toEveryone(notification),
       call: (sessionId, call) => server.receive(sessionId, call),
-      missed: () => server.missedCalls(),
+      missed: () => server.pollHeads(),
       activity: (name, payload) => live.receive(name, payload),
       joiningEveryone: () => live.joining(),
       joinedEveryone: () => live.joined(),

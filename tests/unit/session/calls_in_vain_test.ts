@@ -19,7 +19,7 @@ Deno.test("[QU4] [DU2] a query that is sent again after a cut is asked of the mo
   assert.deepEqual([a.model.calls.length, b.model.calls.length], [1, 0]);
   a.model.last.finish("one");
   workers.isRelayUp = true;
-  b.server.missedCalls();
+  b.server.pollHeads();
   for (let ms = 0; ms < 2000; ms += 50) await workers.pass(50);
   assert.equal(later.only("response").content, "one");
 });

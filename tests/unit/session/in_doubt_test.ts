@@ -76,12 +76,12 @@ Deno.test("[DU8] what was missed while the sessions were asked for is asked for 
   const other = await resumeAt(b, client);
   workers.isRelayUp = false;
   b.latencyMs = 100;
-  b.server.missedCalls();
+  b.server.pollHeads();
   await workers.pass(60);
   a.model.last.finish("one");
   await settle();
   // The relay is back: the answer to the first call knows nothing of the end.
-  b.server.missedCalls();
+  b.server.pollHeads();
   await passSlowly(workers, SETTLED_MS);
   assert.equal(other.only("response").content, "one");
 });

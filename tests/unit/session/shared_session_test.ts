@@ -161,7 +161,7 @@ Deno.test("[QU4] [DU2] an id from before all that a worker has read is still kno
   assert.deepEqual(events, []);
 });
 
-Deno.test("[DU8] without the relay the others catch up at the next roll call", async () => {
+Deno.test("[DU8] without the relay the others catch up at the next head poll", async () => {
   const { workers, a, client, other } = await startTwoClients();
   workers.isRelayUp = false;
   client.ask("first", { id: "1" });
@@ -193,7 +193,7 @@ Deno.test("[RS6] [TO5] who comes is shown what another worker has written, also 
   await settle();
   b.latencyMs = 0;
   workers.isRelayUp = true;
-  b.server.missedCalls();
+  b.server.pollHeads();
   await settle();
   const third = await resumeAt(b, client, 0);
   await settle();

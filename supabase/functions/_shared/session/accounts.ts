@@ -1,4 +1,4 @@
-/** What a turn that has ended is counted as: budget, metrics, log, live activity. */
+/** Accounts for turns that have ended: token budget, metrics, log, live activity. */
 
 import type { ActivityReporter, TurnStage } from "../activity/reporter.ts";
 import type { TokenBudget } from "../guard/token_budget.ts";
@@ -7,7 +7,7 @@ import type { Log } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
 import { type Question, textOf } from "./core/turn.ts";
-import { payersOf } from "./payers.ts";
+import { quotaKeysOf } from "./quota_keys.ts";
 
 export interface AccountDeps {
   log: Log;
@@ -25,7 +25,7 @@ export function accountFor(
   const { metrics, budget, activity, log } = deps;
   const outcome = outcomeOf(end);
   const text = textOf(end);
-  const payers = payersFor(query, record);
+  const quotaKeys = keysOf(query, record);
   const write = (fields: Record<string, unknown>): void =>
     log.write({
       level: "info",
@@ -38,11 +38,11 @@ export function accountFor(
   activity.reasoning(record, { query, text }, outcome);
   metrics.count("turns_total", outcome);
   if (end.kind !== "response") {
-    if (text !== "") budget.spend(payers, estimateTokens(query, text));
+    if (text !== "") budget.spend(quotaKeys, estimateTokens(query, text));
     return write(end.kind === "error" ? { code: end.code } : { reason: end.reason });
   }
   const { model, finishReason, usage } = end;
-  budget.spend(payers, usage?.total_tokens ?? estimateTokens(query, text));
+  budget.spend(quotaKeys, usage?.total_tokens ?? estimateTokens(query, text));
   if (usage !== undefined) {
     metrics.count("tokens_total", "prompt", usage.prompt_tokens);
     metrics.count("tokens_total", "completion", usage.completion_tokens);
@@ -51,7 +51,7 @@ export function accountFor(
   write({ model, finish_reason: finishReason, ...usage });
 }
 
-/** Accounts for a model call that was given up because another worker answers the query, or nobody does: it was paid for. */
+/** Accounts for a model call that was aborted because its query is answered elsewhere or was refused: its tokens are paid for. */
 export function accountForCall(
   query: Question,
   text: string,
@@ -59,7 +59,7 @@ export function accountForCall(
   { metrics, budget, log }: AccountDeps,
 ): void {
   metrics.count("model_calls_in_vain_total");
-  if (text !== "") budget.spend(payersFor(query, record), estimateTokens(query, text));
+  if (text !== "") budget.spend(keysOf(query, record), estimateTokens(query, text));
   log.write({
     level: "info",
     event: "model_call_in_vain",
@@ -74,11 +74,11 @@ function outcomeOf(end: TerminalEvent): Exclude<TurnStage, "queued" | "thinking"
   return end.code === "interrupted" ? "interrupted" : "failed";
 }
 
-function payersFor({ payers }: Question, record: SessionRecord): readonly string[] {
-  return payers.length > 0 ? payers : payersOf(record);
+function keysOf({ quotaKeys }: Question, record: SessionRecord): readonly string[] {
+  return quotaKeys.length > 0 ? quotaKeys : quotaKeysOf(record);
 }
 
-/** About four UTF-16 units a token: for a budget, where the provider reports no usage. */
+/** About four UTF-16 units per token; for the budget, if the provider reports no usage. */
 function estimateTokens({ content }: Question, text: string): number {
   return Math.ceil((text.length + content.length) / 4);
 }

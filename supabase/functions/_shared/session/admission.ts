@@ -9,7 +9,7 @@ import type { RateLimiter } from "../guard/rate_limiter.ts";
 import type { SharedUse } from "../guard/shared_use.ts";
 import type { Slot, Slots } from "../guard/slots.ts";
 import type { Connection } from "./connection.ts";
-import { addressPayer, userKey } from "./payers.ts";
+import { addressQuotaKey, userKey } from "./quota_keys.ts";
 
 /** When a client that found no room should try again. */
 const RETRY_CONNECT_MS = 5000;
@@ -82,7 +82,7 @@ export class Admission {
   /** A new session is made for it: one of an anonymous caller counts. Throws `too_many_sessions`. */
   chargeSession({ identity, request: { address } }: Connection): void {
     if (identity?.kind !== "anonymous") return;
-    const verdict = this.#options.newSessions.take([addressPayer(address)]);
+    const verdict = this.#options.newSessions.take([addressQuotaKey(address)]);
     if (verdict.allowed) return;
     throw new AgentError("too_many_sessions", "Cannot open a session: too many are new from this address", {
       retryable: true,

@@ -18,9 +18,9 @@ import { Handshake } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
 import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
 import { Notices } from "./notices.ts";
-import { payersOf, userKey } from "./payers.ts";
+import { quotaKeysOf, userKey } from "./quota_keys.ts";
 import type { Reader } from "./reader.ts";
-import { RollCall } from "./roll_call.ts";
+import { HeadPoller } from "./head_poller.ts";
 import { howOpened, renderWelcome } from "./welcome.ts";
 import { TokenExpiry } from "./token_expiry.ts";
 
@@ -37,19 +37,19 @@ export interface AgentServerOptions {
   authTimeoutMs: number;
   tokenExpiryNoticeMs: number;
   heartbeatIntervalMs: number;
-  /** How long a running turn may go on when the worker ends; 0 for as long as it takes. */
+  /** How long a running turn may take when the worker shuts down, in milliseconds; 0 for no limit. */
   drainTimeoutMs: number;
-  /** Told in the welcome. */
+  /** Part of the welcome frame. */
   limits: Readonly<Record<string, number>>;
 }
 
 export class AgentServer {
-  /** Where notifications from other functions come in. */
+  /** Receives notifications from other functions. */
   readonly notices: Notices;
   readonly #options: AgentServerOptions;
   readonly #connectionDeps: ConnectionDeps;
   readonly #registry: SessionRegistry;
-  readonly #rollCall: RollCall;
+  readonly #headPoller: HeadPoller;
   readonly #handshake: Handshake;
   readonly #heartbeats: Heartbeats;
   readonly #tokenExpiry: TokenExpiry;
@@ -69,7 +69,7 @@ export class AgentServer {
       log,
       lifetime: options.registry.session.lifetime,
     });
-    this.#rollCall = new RollCall({
+    this.#headPoller = new HeadPoller({
       ...options.registry.session,
       isDurable: options.registry.isDurable,
       sessions: () => this.#registry.values(),
@@ -96,24 +96,24 @@ export class AgentServer {
     return this.#isDraining;
   }
 
-  /** What there is at this moment. */
+  /** Current numbers. */
   count(): { sessions: number; connections: number; runningTurns: number } {
     let runningTurns = 0;
     for (const session of this.#registry.values()) if (session.isRunning) runningTurns++;
     return { sessions: this.#registry.size, connections: this.#admission.size, runningTurns };
   }
 
-  /** Another worker tells something about a session, which this one may hold. */
+  /** Handles a message from another worker about a session that this worker may hold. */
   receive(sessionId: string, call: SessionCall): void {
     this.#registry.get(sessionId)?.receive(call);
   }
 
-  /** Other workers may have told something that has not come here. */
-  missedCalls(): void {
-    this.#rollCall.now();
+  /** Messages of other workers may have been lost. */
+  pollHeads(): void {
+    this.#headPoller.pollNow();
   }
 
-  /** Takes a socket that is coming up. Its owner calls `opened`, `received` and `lost` on the answer. */
+  /** Accepts a socket that is being upgraded. Its owner calls `opened`, `received` and `lost` on the result. */
   connect(socket: Socket, request: IncomingRequest): Connection {
     const { ids, lifetime } = this.#options.registry.session;
     const connection = new Connection(ids.uuid(), socket, request, this.#connectionDeps);
@@ -124,9 +124,9 @@ export class AgentServer {
   }
 
   /**
-   * Takes no more turns and lets every connection go: idle ones now, the others when their answer is out, or after
-   * `drainTimeoutMs`. Settles when the last socket has closed, or had {@linkcode CLOSE_TIMEOUT_MS} to and counts as gone, and
-   * the last writes are done.
+   * Accepts no more turns and closes every connection: idle ones now, the others when their answer is complete, or after
+   * `drainTimeoutMs`. Resolves when the last writes are done and every socket has closed, or has had
+   * {@linkcode CLOSE_TIMEOUT_MS} to close.
    */
   async drain(reason: string): Promise<void> {
     if (this.#isDraining) return;
@@ -141,7 +141,7 @@ export class AgentServer {
       sendAway: (connection) => this.#sendAway(connection),
     });
     this.#registry.stop();
-    this.#rollCall.stop();
+    this.#headPoller.stop();
     await Promise.all([this.#allClosed(), written]);
     log.write({ level: "info", event: "drained", reason });
   }
@@ -189,14 +189,14 @@ export class AgentServer {
     const { address } = connection.request;
     connection.quotaKeys = identity.kind === "user"
       ? [userKey(identity.userId)]
-      : payersOf(session.record, address);
+      : quotaKeysOf(session.record, address);
     session.touch();
     this.#welcome(connection, opened);
     session.attach(connection, {
       cursor: resumed === undefined ? 0 : resumed.from_seq - 1,
       isResumed: connection.request.resume !== undefined,
     });
-    this.#rollCall.start(session.record.sessionId);
+    this.#headPoller.start(session.record.sessionId);
     if (identity.kind === "user") this.#tokenExpiry.watch(connection, identity.expiresAt);
     if (connection.request.heartbeat) this.#heartbeats.add(connection);
   }

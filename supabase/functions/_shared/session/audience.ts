@@ -1,4 +1,4 @@
-/** The connections of one session at this worker, and what they are shown: the core says to whom, this says how. */
+/** Shows events and text to the connections of one session. The core decides to which; this encodes and sends. */
 
 import type { Clock } from "../ports/runtime.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
@@ -30,7 +30,7 @@ function isAnswerTo(event: LogEvent, { id }: Reader): boolean {
 export class Audience {
   readonly readers = new Map<string, Reader>();
   readonly #options: AudienceOptions;
-  /** Turns whose text was shown, by turn id, until they end; made with the first. */
+  /** Turns whose text was shown, by turn id, until they end. Created with the first. */
   #sources: Map<string, DeltaSource> | undefined;
 
   constructor(options: AudienceOptions) {
@@ -45,7 +45,7 @@ export class Audience {
     }
   }
 
-  /** Shows a page at the pace at which its reader reads. Settles with the newest `seq` once it is sent, or the reader gone. */
+  /** Shows a page as fast as the connection reads. Resolves with the newest `seq` once it was sent, or the connection closed. */
   async replay({ connectionId, events }: Of<"replay">): Promise<number> {
     const reader = this.readers.get(connectionId);
     for (const event of events) {
@@ -61,7 +61,7 @@ export class Audience {
     const { state, clock } = this.#options;
     const source = this.#sources?.get(turnId) ??
       (state.turns.get(queryId)?.query.turnId === turnId ? this.#sourceOf(turnId, queryId) : undefined);
-    // The turn has just ended, and nothing of it was shown before: there is no text to go on with later.
+    // The turn has just ended and none of its text was shown before: there is no text to continue later.
     if (source === undefined) {
       const encoded = deltaEncoder(turnId, queryId)(offset, content, clock.now());
       for (const reader of this.#named(to)) reader.sendText(encoded);
@@ -71,7 +71,7 @@ export class Audience {
     for (const id of to) this.readers.get(id)?.sendDelta(source, offset, encoded);
   }
 
-  /** A turn is over: its end says all that is held back of its text. */
+  /** A turn has ended: its terminal event has the whole text, so deltas that were held back are dropped. */
   endText(turnId: string): void {
     const source = this.#sources?.get(turnId);
     if (source === undefined) return;
@@ -79,7 +79,7 @@ export class Audience {
     for (const reader of this.readers.values()) reader.dropHeldDeltas(source);
   }
 
-  /** Says how an open query stands. */
+  /** Sends the status of an open query. */
   acknowledge({ to, queryId, turnId, seq, position }: Of<"acknowledge">): void {
     const now = this.#options.clock.now();
     const fields = { in_reply_to: queryId, turn_id: turnId, ...(seq !== undefined && { seq }) };
@@ -104,7 +104,7 @@ export class Audience {
     this.readers.get(connectionId)?.close(CLOSE.slowConsumer);
   }
 
-  /** Sends a frame that is no part of the log to every connection that has been shown everything. */
+  /** Sends a frame that is not part of the log to every live connection. */
   broadcast(frame: ServerFrame): void {
     const to = liveConnections(this.#options.state);
     if (to.length === 0) return;
@@ -112,7 +112,7 @@ export class Audience {
     for (const reader of this.#named(to)) reader.sendText(text);
   }
 
-  /** The answer to a `configure` that has set nothing in the log. */
+  /** Answers a `configure` that changed nothing in the log. */
   configuredFrame(reader: Reader, commandId: string | undefined): ServerFrame {
     const data = this.#inForce(reader);
     const fields = { ...(commandId !== undefined && { in_reply_to: commandId }), data };
@@ -124,7 +124,7 @@ export class Audience {
     return { ...inForce(defaults, settings), stream: wantsDeltas };
   }
 
-  /** Who has set something is told all that is in force. */
+  /** The connection that changed settings gets all settings in force. */
   #frameOf(event: LogEvent, reader: Reader): ServerFrame {
     const frame = renderEvent(event);
     if (!isAnswerTo(event, reader)) return frame;

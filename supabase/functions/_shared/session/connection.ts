@@ -22,20 +22,20 @@ import { type ConnectionSignal, type ConnectionState, stepConnection } from "./c
 import { FrameRate } from "./frame_rate.ts";
 import { FAR_OVER, sizeOf, tooLarge } from "./frame_size.ts";
 import { type DeltaSource, SendBuffer } from "./send_buffer.ts";
-import { addressPayer } from "./payers.ts";
+import { addressQuotaKey } from "./quota_keys.ts";
 import { closeWhenQuiet } from "./quiet_close.ts";
 import type { Reader } from "./reader.ts";
 import type { Session } from "./session.ts";
 import { maxWaitingBytes, readerOf, tooManyAtOnce } from "./waiting_frames.ts";
 
-/** How long a peer may take to answer a close. One that reads nothing never does, and the runtime waits for ever. */
+/** How long a peer may take to answer a close. A peer that does not read never answers, and the runtime would wait forever. */
 const CLOSE_TIMEOUT_MS = 5000;
-/** For a peer that is gone without having closed. */
+/** Close code for a peer that vanished without closing. */
 export const NO_CLOSE_FRAME = 1006;
 
-/** What a client asks for, and from where. */
+/** The client's handshake parameters and address. */
 export interface IncomingRequest extends ConnectRequest {
-  /** What its limits are counted under until it is known whose it is: see `guard/address.ts`. */
+  /** The key of its limits until the user is known: see `guard/address.ts`. */
   address: string;
 }
 
@@ -44,7 +44,7 @@ export interface ConnectionDeps {
   log: Log;
   metrics: Metrics;
   rateLimiter: RateLimiter;
-  /** What all connections keep of frames that cannot be taken yet. */
+  /** The shared buffer for frames that arrive before the session is ready. */
   waiting: BytePool;
   decoder: OnDemand<Decode>;
   memory: MemoryBudget;
@@ -62,7 +62,7 @@ export interface ConnectionDeps {
 export class Connection implements Reader {
   readonly id: string;
   readonly request: IncomingRequest;
-  /** Counts what is kept for it, and ends with it. Each buffer takes a part of its own. */
+  /** The memory account of the connection. Each buffer has a part of it. */
   readonly memory: MemoryAccount;
   /** The client's identity; undefined until it is known. */
   identity: Identity | undefined;
@@ -84,7 +84,7 @@ export class Connection implements Reader {
     this.id = id;
     this.request = request;
     this.wantsDeltas = request.stream;
-    this.quotaKeys = [`connection:${id}`, addressPayer(request.address)];
+    this.quotaKeys = [`connection:${id}`, addressQuotaKey(request.address)];
     this.#deps = deps;
     this.#rate = new FrameRate(deps.clock, deps.rateLimiter);
     this.#waiting = deps.waiting.account();
@@ -102,17 +102,17 @@ export class Connection implements Reader {
     return this.#state;
   }
 
-  /** Bytes that wait for its reader, where that is behind. */
+  /** Bytes that wait in the send buffer. */
   get waitingBytes(): number {
     return this.#sendBuffer.waitingBytes;
   }
 
-  /** Whether nothing more can be said. */
+  /** Whether nothing more can be sent. */
   get isGone(): boolean {
     return this.#state === "draining" || this.#state === "closed";
   }
 
-  /** The socket is open: from now on, and never before, frames may be sent. */
+  /** The socket is open: frames may be sent from now on. */
   opened(): void {
     this.#deps.metrics.count("connections_opened_total");
     this.#deps.onOpened(this);
@@ -129,7 +129,7 @@ export class Connection implements Reader {
     const limited = this.#rate.charge(this.quotaKeys);
     const isTooLarge = bytes > maxMessageBytes;
     if (!isTooLarge && !this.#mayWait(bytes)) return;
-    // One that is too large is not looked into, not even for its id, and not kept.
+    // A frame that is too large is not parsed, not even for its id, and not kept.
     const read = isTooLarge ? () => tooLarge(maxMessageBytes) : readerOf(data);
     decoder.use((decode) => {
       if (this.#state !== "opening") this.#waiting.clear();
@@ -140,7 +140,7 @@ export class Connection implements Reader {
     });
   }
 
-  /** Whether a frame may be kept until it can be taken. */
+  /** Whether the frame may be kept until the session is ready. */
   #mayWait(bytes: number): boolean {
     const isEarly = this.#state === "opening";
     const { decoder, maxMessageBytes } = this.#deps;
@@ -216,7 +216,7 @@ export class Connection implements Reader {
     if (this.#sendBuffer.sendDelta(source, offset, encoded)) this.#deps.metrics.count("deltas_sent_total");
   }
 
-  /** A turn has ended: its terminal frame has the whole text, so deltas that are held back need not be sent. */
+  /** A turn has ended: its terminal frame has the whole text, so deltas that were held back are dropped. */
   dropHeldDeltas(source: DeltaSource): void {
     this.#sendBuffer.dropHeld(source);
   }

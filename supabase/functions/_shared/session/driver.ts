@@ -1,7 +1,7 @@
 /**
- * Does what the core of one session wants done, and tells the core what came of it.
+ * Performs the effects of one session's core, and feeds the results back as events.
  *
- * One event at a time goes through `step`; its effects are done in their order before the next. What happens meanwhile waits.
+ * One event at a time goes through `step`, and its effects are performed in order. Events that come meanwhile are queued.
  */
 
 import type { ActivityReporter } from "../activity/reporter.ts";
@@ -36,20 +36,20 @@ export interface DriverDeps extends ModelCallsDeps, AccountDeps {
   activity: ActivityReporter;
   eventLog: EventLog;
   settings: ModelSettings;
-  /** Tells the other workers that hold the session; best effort. */
+  /** Sends a message to the other workers that hold the session; best effort. */
   call(sessionId: string, call: SessionCall): void;
-  /** The same of what grows while it waits: of a session there is one at a time. */
+  /** Sends the text of an answer, which may grow while it waits: at most one send per session is pending. */
   offer(sessionId: string, source: CallSource): void;
 }
 
-/** Who is told of what the session comes to. */
+/** Observes the session. */
 export interface DriverSink {
-  /** An event of the log was learnt. */
+  /** An event of the log was folded. */
   onLearnt(event: LogEvent): void;
-  /** Something that may take memory has changed. `asking`: tokens that the answer being written may have; 0 for none. */
+  /** The memory in use may have changed. `asking`: the token limit of the running answer; 0 if none runs. */
   onChanged(asking: number): void;
   onAnswer(wish: string, result: WishResult): void;
-  /** The store says that the session is no more. */
+  /** The store has no such session any more. */
   onGone(): void;
   onDrained(): void;
 }
@@ -62,15 +62,15 @@ export class SessionDriver {
   readonly #deps: DriverDeps;
   readonly #sink: DriverSink;
   readonly #calls: ModelCalls;
-  /** Made with the first piece that another worker wants. */
+  /** Created when another worker first asks for text. */
   #tail: TailSender | undefined;
-  /** What happened while effects were being done. */
+  /** Events that came while effects were performed. */
   #waiting: SessionEvent[] | undefined;
   #isStepping = false;
   #timer: { at: number; cancel: CancelTimer } | undefined;
-  /** Why the store did not do the last thing that it was asked. */
+  /** The error of the last store call that failed. */
   #failure: AgentError | undefined;
-  /** Tokens that the answer being written may have. */
+  /** The token limit of the running answer. */
   #asking = 0;
 
   constructor(
@@ -88,7 +88,7 @@ export class SessionDriver {
     });
   }
 
-  /** Something happens. Never throws. */
+  /** Handles an event. Never throws. */
   take(event: SessionEvent): void {
     if (this.#isStepping) return void (this.#waiting ??= []).push(event);
     this.#isStepping = true;
@@ -97,7 +97,7 @@ export class SessionDriver {
       this.#step(next);
     }
     this.#isStepping = false;
-    // A piece of text takes no memory that was not counted when its model call began.
+    // The memory for the text was counted when its model call began.
     if (event.kind !== "text") this.#sink.onChanged(this.#asking);
     if (event.kind !== "text" || this.state.settings.checkpointMs !== Infinity) this.#setTimer();
   }
@@ -244,7 +244,7 @@ export class SessionDriver {
     this.#deps.log.write({ level, event, ...this.#ids, error: this.#failure });
   }
 
-  /** The one timer of the session. One that is set for earlier than is wanted may fire: nothing is due then. */
+  /** Sets the session's only timer. It may fire early, when nothing is due. */
   #setTimer(): void {
     const wanted = wakeAt(this.state);
     const set = this.#timer;

@@ -1,4 +1,4 @@
-/** The model calls of one session: asked, given up, and what of them is told to whoever watches. */
+/** The model calls of one session: started, aborted, and reported to the live activity. */
 
 import type { ActivityReporter, ReportedTurn } from "../activity/reporter.ts";
 import { toAgentError } from "../errors.ts";
@@ -18,7 +18,7 @@ export interface CallSink {
   onEnded(call: number, outcome: ModelOutcome): void;
 }
 
-/** A call whose text counts. Its turn's text is looked up when someone watches, and not kept here. */
+/** A call that was not aborted. The text is read from its turn when someone watches, and not kept here. */
 export interface CallOptions {
   number: number;
   request: ModelRequest;
@@ -29,7 +29,7 @@ export class ModelCalls {
   readonly #deps: ModelCallsDeps;
   readonly #record: SessionRecord;
   readonly #sink: CallSink;
-  /** Made with the first. */
+  /** Created with the first call. */
   #open: Map<number, AbortController> | undefined;
 
   constructor(deps: ModelCallsDeps, record: SessionRecord, sink: CallSink) {
@@ -52,12 +52,12 @@ export class ModelCalls {
       durationMs: 0,
     });
     activity.reasoning(this.#record, turn, "thinking");
-    // Async, so that a model that throws at once has failed like any other.
+    // Async, so that a model that throws at once is handled like one that rejects.
     const reply = async (): Promise<ModelReply> =>
       await model.reply(request, {
         signal: controller.signal,
         onText: (text) => {
-          // The model may not have noticed yet that it was given up.
+          // The model may not have noticed the abort yet.
           if (controller.signal.aborted) return;
           this.#sink.onText(number, text);
           activity.streaming(this.#record, turn, request.maxTokens);

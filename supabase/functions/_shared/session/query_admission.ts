@@ -1,4 +1,4 @@
-/** Whether a new query may be taken: what a client may choose about the model, and the limits of the worker and the user. */
+/** Whether a new query may be accepted: the model options that clients may choose, and the limits of the worker and the user. */
 
 import { AgentError } from "../errors.ts";
 import { bytesOfQuery, type MemoryBudget } from "../guard/memory_budget.ts";
@@ -7,7 +7,7 @@ import type { QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
 
 export interface OptionLimits {
   allowedModels: readonly string[];
-  /** `MAX_TOKENS`: the default and the most that may be asked for. */
+  /** `MAX_TOKENS`: the default and the maximum of `max_tokens`. */
   maxTokens: number;
 }
 

@@ -20,11 +20,11 @@ const SPARE_TAIL = 50;
 
 export interface RegistryOptions {
   store: SessionStore;
-  /** Whether a session outlives the worker: then what leaves its memory is still in the store. */
+  /** Whether sessions outlive the worker: then a session that is dropped from memory is still in the store. */
   isDurable(sessionId: string): boolean;
   /** Settles when that is known. */
   ready?(): Promise<void>;
-  /** Forgets in the store what nobody has used for long: at each sweep, while there are sessions that are durable. */
+  /** Deletes expired sessions from the store: at each sweep, while there are durable sessions. */
   prune?(): Promise<unknown>;
   session: SessionDeps;
   /** Milliseconds without a message after which a session ends; 0 for never. */
@@ -40,24 +40,24 @@ export interface RegistryOptions {
 
 export interface OpenedSession {
   session: Session;
-  /** Of an anonymous session: what resumes it. */
+  /** The resume token of an anonymous session. */
   resumeToken: string | undefined;
-  /** Undefined where no resume was asked for. */
+  /** Undefined if no resume was requested. */
   resumed: Resumed | undefined;
 }
 
-/** Takes a session that was opened. Called in the same moment, so that the session cannot go in between. */
+/** Receives the opened session, synchronously, so that it cannot be removed in between. */
 type EnterSession = (opened: OpenedSession) => void;
 
 export interface Opening {
-  /** Called before a fresh session is made, which it refuses by throwing. */
+  /** Called before a new session is created; throws to refuse it. */
   beforeCreate?(): void;
   enter: EnterSession;
 }
 
 type Resume = NonNullable<ConnectRequest["resume"]>;
 
-/** How a session ends at this worker: what its queries are refused with, and how its connections are closed. */
+/** How a session ends at this worker: the error for its queries, and the close code of its connections. */
 interface Ending {
   refusal: string;
   retryable: boolean;
@@ -80,10 +80,10 @@ export class SessionRegistry {
   readonly #sessions = new Map<string, Session>();
   readonly #room: Room;
   readonly #removals = new Removals();
-  /** Sessions that are being looked for: one that is removed meanwhile must not come back. */
+  /** Sessions that are being loaded: one that is removed meanwhile must not come back. */
   readonly #searches = new Set<{ sessionId: string; isRemoved: boolean }>();
   readonly #sweep: IdleSweep;
-  /** Of sessions that other workers may go on with, and of those that end with this one. */
+  /** Of durable sessions, which other workers may continue, and of sessions in memory. */
   readonly #shared: CoreSettings;
   readonly #alone: CoreSettings;
 
@@ -119,8 +119,8 @@ export class SessionRegistry {
   }
 
   /**
-   * Resumes the session asked for, or opens a fresh one, and has it entered. Whether the other one is unknown, expired or another's
-   * makes no difference to the answer. Rejects with `too_many_sessions`, `store_unavailable`, and as the two functions throw.
+   * Resumes the requested session or opens a new one, and calls `enter` with it. The answer is the same for a session that is
+   * unknown, expired or someone else's. Rejects with `too_many_sessions`, `store_unavailable`, and with what the callbacks throw.
    */
   async open(
     identity: Identity,
@@ -133,19 +133,19 @@ export class SessionRegistry {
   }
 
   /**
-   * Takes a session out of the store; once it is out `onRemoved` is called, and its connections are closed. Several calls at once
-   * are one removal. Rejects as the store does: the session is as it was then, and may be removed again.
+   * Deletes a session from the store, then calls `onRemoved` and closes its connections. Concurrent calls are one removal.
+   * Rejects as the store does: the session is then unchanged, and can be removed again.
    */
   remove(session: Session, onRemoved: () => void): Promise<void> {
     return this.#remove(session, DELETED, onRemoved);
   }
 
-  /** The store says that the session is no more: somebody has deleted it here, at another worker or in the store. */
+  /** The store has no such session any more: it was deleted here, at another worker or in the store. */
   gone(session: Session): void {
     this.#endRemoved(session.record.sessionId, DELETED);
   }
 
-  /** Looks for idle sessions no more: the worker is ending. */
+  /** Stops looking for idle sessions: the worker is shutting down. */
   stop(): void {
     this.#sweep.stop();
   }
@@ -166,12 +166,12 @@ export class SessionRegistry {
 
   #endRemoved(sessionId: string, ending: Ending): void {
     for (const search of this.#searches) if (search.sessionId === sessionId) search.isRemoved = true;
-    // It may have been let go, and taken again, while it was being removed.
+    // It may have been dropped and loaded again while it was being removed.
     const session = this.#sessions.get(sessionId);
     if (session !== undefined) this.#end(session, ending);
   }
 
-  /** Takes a session out of this worker's memory, says so to those who wait for it, and closes its connections. */
+  /** Drops a session from this worker's memory, refuses its pending requests, and closes its connections. */
   #end(session: Session, { refusal, retryable, closing }: Ending): void {
     const { sessionId } = session.record;
     if (this.#sessions.get(sessionId) !== session) return;
@@ -183,7 +183,7 @@ export class SessionRegistry {
     if (this.#sessions.size === 0) this.stop();
   }
 
-  /** Answers whether there was such a session, which `enter` has then. */
+  /** Returns whether the session was found and entered. */
   async #resume(identity: Identity, resume: Resume, enter: EnterSession): Promise<boolean> {
     const search = { sessionId: resume.sessionId, isRemoved: false };
     this.#searches.add(search);
@@ -201,7 +201,7 @@ export class SessionRegistry {
   async #find(identity: Identity, resume: Resume): Promise<StoredSession | undefined> {
     const claims: SessionOwner[] = [];
     if (identity.kind === "user") claims.push({ kind: "user", userId: identity.userId });
-    // Hashed whether or not the session exists, so that the time taken tells nothing.
+    // Hashed whether or not the session exists, so that the time taken reveals nothing.
     if (resume.token !== undefined) {
       claims.push({ kind: "anonymous", tokenHash: await sha256Hex(resume.token) });
     }
@@ -210,8 +210,8 @@ export class SessionRegistry {
   }
 
   /**
-   * Gives `enter` the session as this worker has it, brought up to date, or as the store has it. Answers false where it was
-   * removed meanwhile.
+   * Calls `enter` with the session from memory, brought up to date, or from the store. Resolves to false if it was removed
+   * meanwhile.
    */
   async #restore(
     stored: StoredSession,
@@ -222,7 +222,7 @@ export class SessionRegistry {
     while (!search.isRemoved) {
       const known = this.#sessions.get(sessionId);
       if (known === undefined) {
-        // Another connection may have brought it meanwhile.
+        // Another connection may have loaded it meanwhile.
         const isWanted = (): boolean => !search.isRemoved && !this.#sessions.has(sessionId);
         const isEntered = await this.#room.reserve((place) => {
           if (!isWanted()) return false;
@@ -281,12 +281,12 @@ export class SessionRegistry {
     await this.#expire(session);
   }
 
-  /** Ends a session that was not used for long: at this worker, and in a store that ends with it. Rejects as the store does. */
+  /** Ends an idle session: at this worker, and in a store that is in memory. Rejects as the store does. */
   #expire(session: Session): Promise<void> {
     const { session: deps, isDurable } = this.#options;
     const say = (): void => announceExpiry(session, deps);
     if (!isDurable(session.record.sessionId)) return this.#remove(session, EXPIRED, say);
-    // The store knows by itself when it has expired, and another worker may have it in use.
+    // A durable store expires sessions by itself, and another worker may be using this one.
     say();
     this.#end(session, EXPIRED);
     return Promise.resolve();

@@ -1,4 +1,4 @@
-/** A session as it is opened: fresh, or resumed, and what its client is told of that. */
+/** What a client is told about its new or resumed session. */
 
 import type { LogPage } from "../ports/event_log.ts";
 import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
@@ -7,7 +7,7 @@ import type { NotificationFrame } from "../protocol/server_frames.ts";
 /** How a resume went; `events from_seq … to_seq` are what is replayed. */
 export type Resumed = NonNullable<NotificationFrame["resumed"]>;
 
-/** For a session that is unknown, has expired or is another's. */
+/** For a session that is unknown, has expired or is someone else's. */
 export const UNKNOWN_SESSION: Resumed = {
   recovered: false,
   from_seq: 1,
@@ -15,7 +15,7 @@ export const UNKNOWN_SESSION: Resumed = {
   reason: "unknown_session",
 };
 
-/** What a client that has seen everything up to `lastSeq` is told about the rest. */
+/** What a client that has seen everything up to `lastSeq` is told about the events after it. */
 export function judgeResume({ oldestSeq, lastSeq: newest }: LogPage, lastSeq: number): Resumed {
   if (lastSeq > newest) {
     return { recovered: false, from_seq: oldestSeq, to_seq: newest, reason: "cursor_ahead" };
@@ -26,7 +26,7 @@ export function judgeResume({ oldestSeq, lastSeq: newest }: LogPage, lastSeq: nu
   return { recovered: true, from_seq: lastSeq + 1, to_seq: newest };
 }
 
-/** A session that has just been made, as the store would describe it. */
+/** A new session, in the form in which a store returns one. */
 export function newSession(record: SessionRecord): StoredSession {
   const lease = { epoch: 0, holder: "nobody", leftMs: 0 } as const;
   return {

@@ -1,7 +1,7 @@
 /**
- * One session: what clients may ask of it.
+ * One session: the requests of its clients.
  *
- * A frame becomes an event of the core; what the core wants done is done by the driver. `core/` decides everything else.
+ * Each request becomes an event of the core, whose effects the driver performs. `core/` makes every decision.
  */
 
 import type { AgentError } from "../errors.ts";
@@ -33,16 +33,16 @@ export class Session {
   readonly #memory: SessionMemory;
   readonly #onGone: () => void;
   readonly #wishes = new Wishes();
-  /** What else is to change with a `configured` event, by its key. */
+  /** Whether a connection wants deltas, to be changed together with a `configured` event, by its key. */
   #configuring: Map<string, () => void> | undefined;
   #lastActivity: number;
-  /** Until when the store knows that the session is in use. */
+  /** Until when the store counts the session as in use. */
   #keptActivity: number;
-  /** Why nothing more is taken: the worker is ending, or the session has. */
+  /** Why requests are refused: the worker is shutting down, or the session has ended. */
   #refusal: AgentError | undefined;
   #drained: (() => void) | undefined;
   #isDrained = false;
-  /** Made with the first feedback. */
+  /** Created with the first feedback. */
   #feedback: FeedbackTaker | undefined;
 
   constructor(stored: StoredSession, { deps, core, isLogHere, onGone }: SessionOptions) {
@@ -66,7 +66,7 @@ export class Session {
     this.#memory.set(measureSession(this.#driver.state), 0);
   }
 
-  /** The connections that hold it here. */
+  /** Its connections at this worker. */
   get connections(): readonly Reader[] {
     return [...this.#driver.audience.readers.values()];
   }
@@ -79,30 +79,30 @@ export class Session {
     return this.#driver.state.log.lastSeq;
   }
 
-  /** Whether this worker has an answer to write, or to bring into the log. */
+  /** Whether this worker is running a turn, or writing its end to the log. */
   get isRunning(): boolean {
     for (const { phase } of this.#driver.state.turns.values()) if (phase !== "remote") return true;
     return false;
   }
 
-  /** When somebody last did something here: now, while an answer is being written. Milliseconds since the epoch. */
+  /** Time of the last activity, in milliseconds since the epoch; now, while a turn runs. */
   get lastActivity(): number {
     return this.isRunning ? this.#deps.clock.now() : this.#lastActivity;
   }
 
-  /** Tells that somebody did something here. */
+  /** Records activity. */
   touch(): void {
     this.#lastActivity = this.#deps.clock.now();
   }
 
-  /** Tells the store that the session is in use, where nothing in the log has since. */
+  /** Tells the store that the session is in use, unless a recent write has done so. */
   keepAlive(): void {
     if (this.#lastActivity <= this.#keptActivity) return;
     this.#keptActivity = this.#lastActivity;
     this.#take({ kind: "touch" });
   }
 
-  /** Shows a connection everything after `cursor`, and what comes. `isResumed`: its client may send again what it sent before. */
+  /** Shows a connection everything after `cursor`, and what comes later. `isResumed`: its client may repeat earlier queries. */
   attach(reader: Reader, { cursor, isResumed }: { cursor: number; isResumed: boolean }): void {
     this.#driver.audience.readers.set(reader.id, reader);
     const { id: connectionId, wantsDeltas } = reader;
@@ -119,12 +119,12 @@ export class Session {
     return this.#driver.state.connections.get(id)?.cursor;
   }
 
-  /** Sends a frame that is no part of the log to every connection that has been shown everything. */
+  /** Sends a frame that is not part of the log to every live connection. */
   broadcast(frame: ServerFrame): void {
     this.#driver.audience.broadcast(frame);
   }
 
-  /** What `command` `status` tells. */
+  /** The answer to the command `status`. */
   describe(): Record<string, unknown> {
     const { state } = this.#driver;
     return {
@@ -137,8 +137,8 @@ export class Session {
   }
 
   /**
-   * Takes a query: it is answered by a frame. The same id again is answered as it stands. Throws `option_not_allowed`,
-   * `budget_exceeded`, `queue_full` (no memory), `shutting_down`; then nothing was taken.
+   * Accepts a query; frames answer it. A repeated id is answered with the current state of its turn. Throws
+   * `option_not_allowed`, `budget_exceeded`, `queue_full` (no memory) or `shutting_down`; then nothing was accepted.
    */
   submit(reader: Reader, frame: QueryFrame): void {
     const { ids, settings, activity } = this.#deps;
@@ -161,22 +161,22 @@ export class Session {
       connectionId: reader.id,
       feedback: [],
       stream: frame.stream,
-      payers: reader.quotaKeys,
+      quotaKeys: reader.quotaKeys,
     };
     if (!isKnown) activity.reasoning(this.record, { query, text: "" }, "queued");
     this.#take({ kind: "ask", query, policy, refusal: undefined });
   }
 
   /**
-   * Stops what the selector names, the running turn by default. Answers with the ids of the queries, and with none only where
-   * the log knows of none. Rejects as the log does.
+   * Stops the turns that the selector names; by default the running one. Resolves with the ids of the stopped queries: with none
+   * only if the log has none to stop. Rejects as the log does.
    */
   cancel({ id, all }: CommandArgs<"cancel">): Promise<readonly string[]> {
     const which: StopRequest["which"] = all === true ? "all" : id === undefined ? "running" : { queryId: id };
     return this.#wish("cancel", (wish) => ({ kind: "stop", wish, stop: { which, reason: "cancelled" } }));
   }
 
-  /** Puts the conversation so far out of the model's sight. */
+  /** Clears the history that the model sees. */
   async clear(reader: Reader, commandId: string | undefined): Promise<void> {
     const event = { kind: "cleared", clearId: this.#deps.ids.uuid(), connectionId: reader.id } as const;
     const cleared = commandId === undefined ? event : { ...event, commandId };
@@ -185,8 +185,8 @@ export class Session {
   }
 
   /**
-   * Sets what queries fall back on, for every worker that holds the session, and whether the connection is shown deltas. The
-   * event of the log is the answer; where nothing is set there is none. Rejects with `option_not_allowed`, and as the log does.
+   * Sets the default options of queries, at every worker, and whether the connection gets deltas. The event of the log is the
+   * answer; if nothing changes there is none. Rejects with `option_not_allowed`, and as the log does.
    */
   async configure(
     reader: Reader,
@@ -213,7 +213,7 @@ export class Session {
     activity.session(this.record, "updated");
   }
 
-  /** Records what somebody thinks of a turn: see {@linkcode FeedbackTaker}. */
+  /** Records feedback on a turn: see {@linkcode FeedbackTaker}. */
   takeFeedback(frame: FeedbackFrame): Promise<StatusFields> {
     const { eventLog, ids } = this.#deps;
     this.#feedback ??= new FeedbackTaker({
@@ -225,12 +225,12 @@ export class Session {
     return this.#feedback.take(frame, this.#driver.state.lastTurnId);
   }
 
-  /** Something was pushed in from another function. Rejects as the log does. */
+  /** Appends a notification from another function. Rejects as the log does. */
   async notify(event: NotificationEvent): Promise<void> {
     await this.#wish("notify", (wish) => ({ kind: "append", wish, event }));
   }
 
-  /** Another worker that holds the session tells something. */
+  /** Handles a message from another worker that holds the session. */
   receive(call: SessionCall): void {
     this.#take({ kind: "called", call });
   }
@@ -241,8 +241,8 @@ export class Session {
   }
 
   /**
-   * Takes no more queries and lets the running turn finish for `timeoutMs`; what is not done then is interrupted, or left to
-   * another worker. Settles when nothing runs any more.
+   * Accepts no more queries and gives the running turn `timeoutMs` to finish; then it is interrupted or handed over to another
+   * worker. Resolves when nothing runs any more.
    */
   async drain(why: AgentError, { timeoutMs, leave }: DrainOptions): Promise<void> {
     if (leave === "hand_over") this.keepAlive();
@@ -254,7 +254,7 @@ export class Session {
     if (!this.#isDrained) await promise;
   }
 
-  /** Ends everything here at once and without a trace: the session is no more, or no longer this worker's. */
+  /** Ends everything here at once and writes nothing: the session was deleted, or belongs to another worker. */
   abandon(why: AgentError): void {
     this.#refusal = why;
     this.#take({ kind: "abandon" });
@@ -281,7 +281,7 @@ export class Session {
       this.#configuring?.get(event.configId)?.();
       this.#configuring?.delete(event.configId);
     }
-    // What others push in is no sign of life.
+    // Notifications do not count as activity of the client.
     if (event.kind === "notification") return;
     this.touch();
     this.#keptActivity = this.#lastActivity;

@@ -1,4 +1,4 @@
-/** What a session is made with. */
+/** The options of a session. */
 
 import type { MemoryBudget } from "../guard/memory_budget.ts";
 import type { Ids } from "../ports/runtime.ts";
@@ -20,9 +20,9 @@ export interface SessionDeps extends DriverDeps {
   ids: Ids;
   memory: MemoryBudget;
   settings: SessionSettings;
-  /** How often a running answer is put down where another worker could go on with it, in milliseconds. */
+  /** Time between checkpoints of a running answer that another worker could continue, in milliseconds. */
   checkpointMs: number;
-  /** How long a lease lasts that is not renewed, and how long without a write until it is renewed, in milliseconds. */
+  /** How long a lease lasts without renewal, and after how long without a write it is renewed, in milliseconds. */
   leaseMs: number;
   renewLeaseMs: number;
 }
@@ -31,15 +31,15 @@ export interface SessionOptions {
   /** Shared by all sessions. */
   deps: SessionDeps;
   core: CoreSettings;
-  /** Whether its log is in this worker's memory. */
+  /** Whether the log is in this worker's memory. */
   isLogHere: boolean;
-  /** Called when the store says that the session is no more. */
+  /** Called when the store has no such session any more. */
   onGone(): void;
 }
 
-/** How long a running turn may take when the worker ends, and what becomes of what is not done. */
+/** How long a running turn may take when the worker shuts down, and what happens to a turn that takes longer. */
 export interface DrainOptions {
-  /** 0: for as long as it takes. */
+  /** In milliseconds; 0 for no limit. */
   timeoutMs: number;
   leave: "interrupt" | "hand_over";
 }

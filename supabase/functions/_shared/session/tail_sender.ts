@@ -1,12 +1,12 @@
 /**
- * Text of a running answer for other workers, within the limits of the relay: what grew meanwhile goes as one piece, when the
- * relay can take one.
+ * Sends the text of a running answer to other workers, within the limits of the relay: text that grows while the relay is busy
+ * goes as one piece.
  */
 
 import type { CallSource, SessionCall } from "../protocol/session_call.ts";
 import { runningTurn, type SessionState } from "./core/state.ts";
 
-/** A piece is no longer than this, in UTF-16 units: as JSON it has at most six times as many bytes, and has to fit. */
+/** Longest piece, in UTF-16 units. As JSON it has at most six times as many bytes, which must fit into a message. */
 const MAX_PIECE_CHARS = 19_000;
 
 type Piece = Extract<SessionCall, { kind: "tail" }>;
@@ -15,7 +15,7 @@ export class TailSender {
   /** Read, never changed. */
   readonly #state: SessionState;
   readonly #offer: (source: CallSource) => void;
-  /** From where the next piece goes, in UTF-16 units; undefined where nothing is to be sent. */
+  /** Offset of the next piece, in UTF-16 units; undefined if nothing is pending. */
   #next: { turnId: string; epoch: number; from: number } | undefined;
   #isOffered = false;
 
@@ -24,7 +24,7 @@ export class TailSender {
     this.#offer = offer;
   }
 
-  /** Sends a piece of a turn, and what grows behind it until it is sent. */
+  /** Sends a piece of a turn, with the text that is added until it can be sent. */
   send({ turnId, epoch, offset }: Pick<Piece, "turnId" | "epoch" | "offset">): void {
     const next = this.#next;
     if (next?.turnId === turnId && next.epoch === epoch) next.from = Math.min(next.from, offset);
@@ -43,7 +43,7 @@ export class TailSender {
     });
   }
 
-  /** Undefined once the turn has ended or is another worker's: the log has the rest. */
+  /** Undefined once the turn has ended or was released: the log has the rest. */
   #make(): Piece | undefined {
     const next = this.#next;
     this.#next = undefined;
@@ -54,10 +54,10 @@ export class TailSender {
     const { turnId, queryId } = running.query;
     const { epoch, from: offset } = next;
     const content = running.text.slice(offset, offset + MAX_PIECE_CHARS);
-    // An empty one from the start says that the answer has begun.
+    // An empty piece at offset 0 announces that the answer has begun.
     if (content === "" && offset > 0) return undefined;
     const end = offset + content.length;
-    // The next one cannot be offered before this one is out.
+    // The next piece is only offered once this one was sent.
     if (end < running.text.length) queueMicrotask(() => this.send({ turnId, epoch, offset: end }));
     return { kind: "tail", epoch, turnId, queryId, offset, content };
   }

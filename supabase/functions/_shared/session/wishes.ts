@@ -1,22 +1,22 @@
-/** What clients wait for other than the answers to queries: each is settled by an effect of the core with the same id. */
+/** Pending client requests other than queries. Each is settled by an `answer` effect of the core with the same id. */
 
 import type { AgentError } from "../errors.ts";
 import type { WishResult } from "./core/effect.ts";
 import { toError } from "./refusals.ts";
 
 interface Wish {
-  /** What was asked for, in the words of an error: "Cannot <action>: …". */
+  /** The action in the words of an error message: "Cannot <action>: …". */
   action: string;
   resolve(queryIds: readonly string[]): void;
   reject(error: AgentError): void;
 }
 
 export class Wishes {
-  /** By id; made with the first. */
+  /** By id. Created with the first. */
   #open: Map<string, Wish> | undefined;
   #lastId = 0;
 
-  /** `answer` settles with the ids of the queries that were reached, or rejects with the refusal. */
+  /** `answer` resolves with the ids of the queries that were stopped, or rejects with the refusal. */
   open(action: string): { id: string; answer: Promise<readonly string[]> } {
     const id = String(++this.#lastId);
     const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();

@@ -22,9 +22,9 @@ const QUERY: Question = {
   connectionId: "c",
   feedback: [],
   stream: undefined,
-  payers: [],
+  quotaKeys: [],
 };
-const { stream: _, payers: __, ...EVENT } = QUERY;
+const { stream: _, quotaKeys: __, ...EVENT } = QUERY;
 const ASKED: LogEvent = { ...EVENT, seq: 1, at: NOW };
 const ENDED: LogEvent = {
   kind: "cancelled",

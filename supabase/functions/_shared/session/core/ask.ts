@@ -1,4 +1,4 @@
-/** What clients want: queries, stops, and what goes into the log as it is. */
+/** Client requests: queries, stops, and events that are appended to the log unchanged. */
 
 import type { StopRequest } from "../../ports/event_log.ts";
 import type { QueuePolicy } from "../../protocol/queueing.ts";
@@ -21,7 +21,7 @@ import type { ProposedTurn, Question, StopReason, Turn } from "./turn.ts";
 type Ask = Extract<SessionEvent, { kind: "ask" }>;
 type Stop = Extract<SessionEvent, { kind: "stop" }>;
 
-/** Takes a query, or answers one that was sent before as it stands. */
+/** Accepts a query. A query that was sent before is answered with its current state. */
 export function takeQuery(step: Step, { query, policy, refusal }: Ask): void {
   const { state } = step;
   const { queryId, connectionId } = query;
@@ -55,13 +55,13 @@ export function takeQuery(step: Step, { query, policy, refusal }: Ask): void {
   put(state, turn);
   state.lastTurnId = query.turnId;
   const onlyIfIdle = policy === "reject" && !isSureHolder(step);
-  // What this worker may not know of is stopped by the store.
+  // The store stops the turns that this worker may not know of.
   const stop = isSureHolder(step) ? undefined : displaces;
   state.intents.push({ kind: "ask", queryId, stop, onlyIfIdle });
   if (isAlone && mayAskAtOnce(step, connectionId)) startAttempt(step, turn);
 }
 
-/** Stops what the request names. What only the store can reach is written there. */
+/** Stops the turns that the request names. Turns that only the store can reach are stopped by a write. */
 export function takeStop(step: Step, { wish, stop }: Stop): void {
   const { state, effects } = step;
   const { which, reason } = stop;
@@ -76,7 +76,7 @@ export function takeStop(step: Step, { wish, stop }: Stop): void {
   state.intents.push({ kind: "stop", wish, stop, reached });
 }
 
-/** Another worker tells of turns that were stopped there; the store has it as well. */
+/** Another worker has stopped these turns, and has written that to the store. */
 export function takeStopCall(step: Step, queryIds: readonly string[], reason: StopReason): void {
   if (!mayRun(step.state)) return;
   for (const id of queryIds) {
@@ -85,14 +85,14 @@ export function takeStopCall(step: Step, queryIds: readonly string[], reason: St
   }
 }
 
-/** Nobody waits for these queries any more, or the log has not taken them. */
+/** Sends the refusal to every connection that waits for the query. */
 export function refuseAskers({ effects }: Step, turn: ProposedTurn, refusal: Refusal): void {
   const { askers, query: { queryId } } = turn;
   turn.askers = [];
   if (askers.length > 0) effects.push({ kind: "refuse", to: askers, queryId, refusal });
 }
 
-/** Answers a query whose turn has ended by its end, which is in the log. */
+/** Answers a query whose turn has ended: the terminal event is read from the log and sent again. */
 export function repeatEnd({ state, effects }: Step, queryId: string, connectionId: string): void {
   const ended = state.ended.get(queryId);
   const connection = state.connections.get(connectionId);
@@ -126,25 +126,25 @@ function refuseByQueue(state: SessionState, policy: QueuePolicy): Refusal | unde
   ) {
     return { code: "busy" };
   }
-  // One of them runs. `latest` makes its own room.
+  // One of them is running. `latest` frees the places it needs.
   return policy !== "latest" && maxQueue > 0 && turns.size > maxQueue ? { code: "queue_full" } : undefined;
 }
 
-/** Nobody is stopped for a query that is refused: this waits until the log has it. */
+/** Which turns the query stops. They are stopped once the log has the query: a refused query stops nothing. */
 function displacedBy(policy: QueuePolicy): StopRequest | undefined {
   if (policy === "interrupt") return { which: "running", reason: "interrupted" };
   return policy === "latest" ? { which: "waiting", reason: "superseded" } : undefined;
 }
 
 /**
- * Whether the model is asked before the question is in the log. A client that has resumed may have sent it to another worker
- * before; only the holder of the lease can be sure that no other one asks the model too.
+ * Whether the model may be called before the question is in the log. A client that has resumed may have sent the question to
+ * another worker before. Only the holder of the lease can be sure that no other worker calls the model as well.
  */
 function mayAskAtOnce(step: Step, connectionId: string): boolean {
   const { state } = step;
   const { life, lease, connections } = state;
   if (life.name !== "open" || !isUpToDate(state) || isSettling(state)) return false;
-  // What is asked behind it is asked with it.
+  // An unwritten intent would change the prompt of this question.
   if (state.intents.some(changesPrompt) || state.flight?.intents.some(changesPrompt)) return false;
   if (isSureHolder(step)) return true;
   const mayRepeatUntil = connections.get(connectionId)?.mayRepeatUntil ?? Infinity;

@@ -1,4 +1,4 @@
-/** What the core wants done. The driver does it and nothing else; the order is the order of the list. */
+/** The effects of a step, as data. The driver performs them in order and does nothing else. */
 
 import type { ErrorCode } from "../../errors.ts";
 import type { LogWrite } from "../../ports/event_log.ts";
@@ -8,7 +8,7 @@ import type { LogEvent, TerminalEvent } from "../../protocol/log_event.ts";
 import type { SessionCall } from "../../protocol/session_call.ts";
 import type { Question } from "./turn.ts";
 
-/** A refusal: the driver has the words. */
+/** Why a request is refused. The driver adds the message. */
 export interface Refusal {
   code: ErrorCode;
   retryAfterMs?: number;
@@ -16,11 +16,11 @@ export interface Refusal {
 
 /** What a read of the log is for. */
 export type ReadPurpose =
-  /** What this worker has not seen yet. */
+  /** Events that this worker has not folded yet. */
   | { for: "log" }
-  /** What a connection has not been shown yet. */
+  /** Events that a connection was not shown yet. */
   | { for: "replay"; connectionId: string }
-  /** The end of a turn, for a connection that has sent its query again. */
+  /** The terminal event of a turn, for a connection that has repeated its query. */
   | { for: "end"; connectionId: string; queryId: string; turnId: string };
 
 export type Effect =
@@ -28,17 +28,17 @@ export type Effect =
   | { kind: "commit"; number: number; write: LogWrite }
   /** Read the log. Answered by `page` or `read_failed` with the same purpose. */
   | { kind: "read"; purpose: ReadPurpose; afterSeq: number }
-  /** Ask the model. Answered by any number of `text` and one `model_ended`, with the same `call`. */
+  /** Call the model. Answered by any number of `text` and one `model_ended`, with the same `call`. */
   | { kind: "ask"; call: number; query: Question; messages: readonly ModelMessage[]; options: QueryOptions }
-  /** Give a model call up. What it still says is ignored. */
+  /** Abort a model call. Text that still comes is ignored. */
   | { kind: "abort"; call: number }
-  /** Show a durable event. The log has it; each connection gets each `seq` once, in order. */
+  /** Show an event of the log. Each connection gets each `seq` once, in order. */
   | { kind: "show"; event: LogEvent; to: readonly string[] }
-  /** Show a page to one connection at the pace at which it reads. Answered by `replayed`. */
+  /** Show a page to one connection, as fast as it reads. Answered by `replayed`. */
   | { kind: "replay"; connectionId: string; events: readonly LogEvent[] }
   /** Show a piece of a running turn: `text.slice(0, offset) + content`. `offset` is in UTF-16 units. */
   | { kind: "delta"; turnId: string; queryId: string; offset: number; content: string; to: readonly string[] }
-  /** The `status` that answers a query: it runs (position 0), or waits at this position. */
+  /** The `status` that answers a query. Position 0: it runs. */
   | {
     kind: "acknowledge";
     to: readonly string[];
@@ -47,26 +47,26 @@ export type Effect =
     seq: number | undefined;
     position: number;
   }
-  /** The terminal event once more, for a connection that has sent its query again. */
+  /** Send a terminal event again, to a connection that has repeated its query. */
   | { kind: "repeat_end"; connectionId: string; event: LogEvent & TerminalEvent }
-  /** A query was not taken, or nobody knows whether it was. */
+  /** Answer a query with an error: it was not accepted, or the outcome is unknown. */
   | { kind: "refuse"; to: readonly string[]; queryId: string; refusal: Refusal }
-  /** A wish other than a query has come to this. */
+  /** The result of a request other than a query. */
   | { kind: "answer"; wish: string; result: WishResult }
-  /** Tell the other workers that hold the session; best effort. */
+  /** Send a message to the other workers that hold the session; best effort. */
   | { kind: "send"; call: SessionCall }
-  /** A turn has ended here; its end is on the way to the log. */
+  /** Account for a turn that has ended here. */
   | { kind: "account"; query: Question; end: TerminalEvent }
   /**
-   * A model call was given up with what it had written. `in_vain`: its question was not taken, or another worker answers it.
-   * `lost`: another worker has taken the lease.
+   * Account for a model call that was aborted. `in_vain`: its question was not accepted, or another worker answers it. `lost`:
+   * another worker has taken the lease.
    */
   | { kind: "account_call"; query: Question; text: string; why: "in_vain" | "lost" }
-  /** Close a connection that would be shown a hole. */
+  /** Close a connection to which some events can no longer be shown. */
   | { kind: "close_slow"; connectionId: string }
-  /** An event of the log was learnt; for whatever only watches. */
+  /** An event was folded; for observers. */
   | { kind: "learnt"; event: LogEvent }
-  /** A turn that another worker has begun is going on here. */
+  /** This worker continues a turn that another worker has begun. */
   | { kind: "taken_over"; query: Question; how: "run" | "cancel" | "interrupt"; chars: number }
   /** One line for the log of the worker. */
   | {
@@ -74,9 +74,9 @@ export type Effect =
     event: "commit_in_doubt" | "commit_rejected" | "lease_lost" | "read_failed";
     code?: ErrorCode;
   }
-  /** The store says that the session is no more. */
+  /** The store has no such session: it was deleted. */
   | { kind: "gone" }
-  /** Nothing runs here any more, and nothing is held. */
+  /** Nothing runs here any more, and the lease is released. */
   | { kind: "drained" };
 
 export type WishResult =

@@ -1,4 +1,4 @@
-/** What can happen to a session at one worker. */
+/** The events of the state machine. */
 
 import type { ErrorCode } from "../../errors.ts";
 import type { Committed, LogPage, StopRequest } from "../../ports/event_log.ts";
@@ -13,26 +13,26 @@ import type { SessionCall } from "../../protocol/session_call.ts";
 import type { ReadPurpose, Refusal } from "./effect.ts";
 import type { Question } from "./turn.ts";
 
-/** How a model call ended. Its text has come as `text` before. */
+/** How a model call ended. Its text came before, as `text` events. */
 export type ModelOutcome =
   | { ok: true; reply: Pick<ResponseEvent, "finishReason" | "model" | "usage"> }
   | { ok: false; code: ErrorCode; content: string; retryable: boolean; retryAfterMs?: number };
 
 export type SessionEvent =
   // The clients
-  /** `cursor`: the newest `seq` it has. `isResumed`: its client may send again what it sent on another connection. */
+  /** `cursor`: the newest `seq` it has. `isResumed`: its client may repeat queries that it sent on another connection. */
   | { kind: "attach"; connectionId: string; cursor: number; wantsDeltas: boolean; isResumed: boolean }
   | { kind: "detach"; connectionId: string }
   | { kind: "set_deltas"; connectionId: string; wantsDeltas: boolean }
-  /** The connection has been sent the page that `replay` gave it. */
+  /** The page of a `replay` effect was sent, up to `seq`. */
   | { kind: "replayed"; connectionId: string; seq: number }
-  /** `refusal`: why a new query may not be taken, where a limit says so. One that is known is answered all the same. */
+  /** `refusal`: set if a limit forbids a new query. A query that is known is answered all the same. */
   | { kind: "ask"; query: Question; policy: QueuePolicy; refusal: Refusal | undefined }
   | { kind: "stop"; wish: string; stop: StopRequest }
   | { kind: "append"; wish: string; event: ClearedEvent | ConfiguredEvent | NotificationEvent }
-  /** Tell the store that the session is in use. */
+  /** The session is in use, which the store has to know. */
   | { kind: "touch" }
-  /** The comment of a `modify` was recorded here. */
+  /** The comment of a `modify` feedback was recorded. */
   | { kind: "noted"; comment: string }
   // The store
   | { kind: "committed"; number: number; answer: Committed }
@@ -49,7 +49,7 @@ export type SessionEvent =
   | { kind: "called"; call: SessionCall }
   // Time, and the worker's end
   | { kind: "wake" }
-  /** Take no more queries. What still runs at `deadline` goes to `leave`. */
+  /** Accept no more queries. `leave`: what to do with a turn that still runs at `deadline`. */
   | { kind: "drain"; deadline: number; leave: "interrupt" | "hand_over" }
-  /** End everything at once and without a trace. */
+  /** End everything at once and write nothing. */
   | { kind: "abandon" };

@@ -1,4 +1,4 @@
-/** The log as this worker has read it: each event is folded and shown once, in the order of `seq`. */
+/** Applies the log to the state: each event is folded and shown once, in the order of `seq`. */
 
 import type { Committed, LogPage } from "../../ports/event_log.ts";
 import {
@@ -25,10 +25,10 @@ import {
   type Turn,
 } from "./turn.ts";
 
-/** UTF-16 units of ended questions that are kept to tell a repeat from a conflict; the oldest go past it. */
+/** How much of the ended questions is kept to tell a repeat from a conflict, in UTF-16 units. Beyond it the oldest are dropped. */
 const MAX_ENDED_CHARS = 4_000_000;
 
-/** Takes events in; those that were taken before, or that others come before, are left out. */
+/** Folds events. Skips those that were folded before, and those that do not follow directly. */
 export function foldEvents(step: Step, events: readonly LogEvent[]): void {
   const { log } = step.state;
   for (const event of events) {
@@ -39,12 +39,12 @@ export function foldEvents(step: Step, events: readonly LogEvent[]): void {
   }
 }
 
-/** There is at least this much in the log. */
+/** Records that the log reaches at least to `seq`. */
 export function wantSeq({ state: { log } }: Step, seq: number): void {
   if (seq > log.wantedSeq) log.wantedSeq = seq;
 }
 
-/** Takes a page that was read from `lastSeq` on. */
+/** Folds a page that was read from `lastSeq` on. */
 export function foldPage(step: Step, page: LogPage): void {
   const { state } = step;
   const { log } = state;
@@ -53,13 +53,13 @@ export function foldPage(step: Step, page: LogPage): void {
   if (page.oldestSeq > log.lastSeq + 1) skipTo(step, page.oldestSeq);
   wantSeq(step, page.lastSeq);
   foldEvents(step, page.events);
-  // Whoever told of more than there is was wrong; but what was told after the read began it may have missed.
+  // A `seq` announced before the read began and not found does not exist. One announced since may be missing from the page.
   if (log.wantedSeq === askedFor && page.lastSeq < askedFor) {
     log.wantedSeq = Math.max(log.lastSeq, page.lastSeq);
   }
 }
 
-/** What the log had between is not kept any more: nobody can be shown all of it, and a resume says so. */
+/** The log no longer keeps the events in between: connections that need them are closed, and their resume reports the gap. */
 function skipTo({ state, effects }: Step, oldestSeq: number): void {
   state.log.lastSeq = oldestSeq - 1;
   for (const id of state.connections.keys()) effects.push({ kind: "close_slow", connectionId: id });
@@ -92,12 +92,12 @@ function foldQuery(step: Step, event: QueryEvent & Logged): void {
     showEvent(step, event);
     return acknowledge(step, event.queryId, [event.connectionId]);
   }
-  // An id that was used again, and the end of its older turn is not kept.
+  // The id was used again, and the terminal event of its older turn is no longer kept.
   if (turn.query.turnId !== event.turnId) put(state, remoteTurn(fromEvent(event), event.seq));
   showEvent(step, event);
 }
 
-/** The log has a question that was asked here: ours, or another worker's of the same id. */
+/** The log has a question that was asked here: this worker's write of it, or another worker's with the same id. */
 function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged): void {
   const { state, effects } = step;
   const { queryId } = event;
@@ -113,11 +113,11 @@ function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged
     return acknowledge(step, queryId, [event.connectionId]);
   }
   const told = askers.includes(event.connectionId) ? askers : [...askers, event.connectionId];
-  // A call that was begun for the same question answers it as well.
+  // A model call that was begun for the same question answers this one too.
   if (!isOurs) relabel(turn, event);
   if (isOurs) displace(step, turn, event.seq);
   const adopted = mayRun(state) ? adoptProposed(step, turn, event.seq, told) : undefined;
-  // Whose it is, the write that is in flight tells.
+  // The answer to the write in flight says whose turn it is.
   if (adopted === undefined && isUnsettled(state.lease)) turn.seq = event.seq;
   else if (adopted === undefined) leave(step, turn, event);
   acknowledge(step, queryId, told);
@@ -126,7 +126,7 @@ function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged
   sendTail(step, adopted, 0);
 }
 
-/** The log has it: what it displaces is stopped, but for what came after it. */
+/** The log has the question: stops the turns it displaces, except those that came after it. */
 function displace(step: Step, { displaces, query }: ProposedTurn, seq: number): void {
   if (displaces === undefined) return;
   for (const turn of [...step.state.turns.values()]) {
@@ -139,7 +139,7 @@ function isUnsettled({ name }: LeaseView): boolean {
   return name === "in_doubt" || name === "claiming";
 }
 
-/** The question is in the log and ours. `told`: connections that are told how it stands. */
+/** The question is in the log, and this worker answers it. `told`: connections that get its status. */
 function adoptProposed(step: Step, turn: ProposedTurn, seq: number, told: readonly string[]): Turn {
   const { state } = step;
   const { queryId, turnId } = turn.query;
@@ -147,13 +147,13 @@ function adoptProposed(step: Step, turn: ProposedTurn, seq: number, told: readon
   const adopted = adoptAttempt(step, turn, seq, isStarted);
   if (adopted.phase === "running") announceStart(step, adopted, told);
   const isAlone = state.turns.size === 1 && state.inherited.length === 0;
-  // Its end may be the next event: then it was sent again, and is not to be asked again.
+  // Its terminal event may be the next one in the log. Then the question was a repeat, and must not be asked again.
   const isNext = isAlone && isUpToDate(state) && canStart(state, queryId);
   if (adopted.phase !== "queued" || !isNext) return adopted;
   return startTurn(step, adopted, { isStarted, told });
 }
 
-/** The question is in the log, and the lease is not ours: whoever holds it answers. */
+/** The question is in the log, and another worker holds the lease and answers it. */
 export function leave(step: Step, turn: ProposedTurn, { seq }: { seq: number }): void {
   const { state } = step;
   const { attempt, query } = turn;
@@ -162,7 +162,7 @@ export function leave(step: Step, turn: ProposedTurn, { seq }: { seq: number }):
   passAttemptOn(state, query.queryId, attempt);
 }
 
-/** The log has not taken the question, as far as this worker knows. If another has brought it there, it is to be stopped. */
+/** The log did not accept the question, as far as this worker knows. If another worker wrote it, it is stopped there. */
 export function retract(step: Step, turn: ProposedTurn): void {
   const { attempt, query: { queryId } } = turn;
   dropAttempt(step, turn);
@@ -170,14 +170,14 @@ export function retract(step: Step, turn: ProposedTurn): void {
   passAttemptOn(step.state, queryId, attempt);
 }
 
-/** What an attempt came to counts no more, but that it was stopped. */
+/** Discards the result of an early model call, but keeps the fact that it was stopped. */
 function passAttemptOn(state: SessionState, queryId: string, attempt: Attempt): void {
   if (attempt.name === "done" && attempt.end.kind === "cancelled") {
     passStopOn(state, queryId, attempt.end.reason);
   }
 }
 
-/** A turn that was stopped here is another worker's now: the wish goes after it. */
+/** A turn that was stopped here belongs to another worker now: sends the stop to that worker. */
 export function passStopOn(
   { intents }: SessionState,
   queryId: string,
@@ -191,7 +191,7 @@ function foldEnd(step: Step, event: TerminalEvent & Logged): void {
   const { queryId, turnId, seq } = event;
   const turn = state.turns.get(queryId);
   state.lastTurnId = turnId;
-  // The end of an older turn does not end a later one of the same query.
+  // The terminal event of an older turn does not end a later turn of the same query id.
   if (turn?.query.turnId !== turnId) return;
   state.turns.delete(queryId);
   if (turn.phase === "proposed") dropAttempt(step, turn);
@@ -203,7 +203,7 @@ function foldEnd(step: Step, event: TerminalEvent & Logged): void {
   forgetOldest(state);
 }
 
-/** An id is remembered as long as its events are. */
+/** Forgets ended turns together with their events. */
 function forgetOldest(state: SessionState): void {
   const oldestSeq = state.log.lastSeq - state.settings.maxEvents + 1;
   for (const { queryId, endSeq, content } of state.ended.values()) {
@@ -221,14 +221,14 @@ export function isSameQuestion(a: Asked, b: Asked): boolean {
 
 type Asked = Pick<QueryEvent, "content" | "options">;
 
-/** The turn is the log's from now on; who pays for it stays. */
+/** Replaces the proposed question by the one in the log, but keeps its quota keys. */
 function relabel(turn: ProposedTurn, event: QueryEvent): void {
-  const { stream, payers } = turn.query;
-  turn.query = { ...fromEvent(event), stream, payers };
+  const { stream, quotaKeys } = turn.query;
+  turn.query = { ...fromEvent(event), stream, quotaKeys };
   if (turn.attempt.name === "done") turn.attempt.end = { ...turn.attempt.end, turnId: event.turnId };
 }
 
-/** What was committed, for those who read on: its events, and how far the log reaches. */
+/** Folds the events of a committed write, and notes how far the log reaches. */
 export function foldAnswer(step: Step, { events, lastSeq }: Committed): void {
   wantSeq(step, lastSeq);
   foldEvents(step, events);

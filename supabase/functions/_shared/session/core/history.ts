@@ -1,4 +1,4 @@
-/** What the model sees of a session: a fold over the log, so that any worker that reads the log sees the same. */
+/** The conversation as the model sees it: a fold over the log, the same at every worker. */
 
 import type { ModelMessage } from "../../ports/model.ts";
 import type { LogEvent, QueryEvent } from "../../protocol/log_event.ts";
@@ -8,11 +8,11 @@ type Asked = Pick<QueryEvent, "content" | "feedback">;
 export interface History {
   /** Questions and their answers, oldest first. */
   messages: ModelMessage[];
-  /** Asked and not answered yet, by query id: a question is shown to the model only with its answer. */
+  /** Questions without an answer yet, by query id. The model sees a question only together with its answer. */
   readonly open: Map<string, Asked>;
   /** Comments of `modify` feedback that wait for the next query. */
   notes: string[];
-  /** Messages kept, the present question among them. */
+  /** How many messages are kept, including the current question. */
   readonly maxMessages: number;
 }
 
@@ -20,12 +20,12 @@ export function emptyHistory(maxMessages: number): History {
   return { messages: [], open: new Map(), notes: [], maxMessages };
 }
 
-/** Takes an event of the log in. Events come in the order of `seq`, each once. */
+/** Folds an event of the log. Events come in the order of `seq`, each once. */
 export function foldHistory(history: History, event: LogEvent): void {
   switch (event.kind) {
     case "query":
       history.open.set(event.queryId, { content: event.content, feedback: event.feedback });
-      // Whichever worker took the query: what it carries does not wait any more.
+      // The query carries the feedback, whichever worker accepted it, so the feedback no longer waits.
       if (event.feedback.length > 0) {
         history.notes = history.notes.filter((note) => !event.feedback.includes(note));
       }
@@ -35,7 +35,7 @@ export function foldHistory(history: History, event: LogEvent): void {
     case "cancelled":
       return close(history, event.queryId, event.partial);
     case "error":
-      // An interrupted answer was cut short, like a cancelled one; any other error is no answer.
+      // An interrupted answer was cut short, like a cancelled one. Any other error is not an answer.
       return close(history, event.queryId, event.code === "interrupted" ? event.partial : "");
     case "cleared":
       history.messages = [];
@@ -48,13 +48,13 @@ export function foldHistory(history: History, event: LogEvent): void {
   }
 }
 
-/** Keeps a `modify` comment for the next query. The oldest is dropped past `maxMessages` of them. */
+/** Keeps a `modify` comment for the next query. Beyond `maxMessages` comments the oldest is dropped. */
 export function addNote(history: History, comment: string): void {
   history.notes.push(comment);
   if (history.notes.length > history.maxMessages) history.notes.shift();
 }
 
-/** The messages for a question: the newest history that fits, the question. The system prompt is the driver's. */
+/** The messages for a question: the newest history that fits, then the question. The driver adds the system prompt. */
 export function promptFor({ messages, maxMessages }: History, query: Asked): ModelMessage[] {
   const earlier = startAtUser(maxMessages > 1 ? messages.slice(1 - maxMessages) : []);
   return [...earlier, { role: "user", content: wordsOf(query) }];
@@ -65,7 +65,7 @@ function close(history: History, queryId: string, answer: string): void {
   if (asked === undefined) return;
   history.open.delete(queryId);
   if (answer === "") {
-    // No answer: the question leaves no trace, but what it carried goes to the next one.
+    // No answer: the question is not part of the history, but its feedback goes to the next question.
     history.notes.unshift(...asked.feedback);
     return;
   }
@@ -81,7 +81,7 @@ function wordsOf({ content, feedback }: Asked): string {
   return `${notes}\n\n${content}`;
 }
 
-/** A window never starts with an answer whose question was cut off. */
+/** The history never starts with an answer whose question was cut off. */
 function startAtUser(messages: ModelMessage[]): ModelMessage[] {
   return messages[0]?.role === "assistant" ? messages.slice(1) : messages;
 }

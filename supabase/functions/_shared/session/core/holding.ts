@@ -1,4 +1,4 @@
-/** Whose the turns are, which the lease says: lost with it, adopted with it. */
+/** Ownership of turns follows the lease: turns are adopted when it is gained and released when it is lost. */
 
 import type { Committed, OpenTurn } from "../../ports/event_log.ts";
 import { leave, passStopOn } from "./fold.ts";
@@ -16,7 +16,7 @@ import {
   type Turn,
 } from "./turn.ts";
 
-/** The lease, and with it whose the turns are. */
+/** Changes the lease, and with it the ownership of the turns. */
 export function stepTo(step: Step, signal: LeaseSignal): void {
   const { state } = step;
   const before = state.lease;
@@ -25,7 +25,7 @@ export function stepTo(step: Step, signal: LeaseSignal): void {
   if (state.lease.name === "free" || state.lease.name === "other") loseTurns(step, before);
 }
 
-/** None of the turns is ours any more: whoever holds the lease answers. */
+/** Releases every turn: the holder of the lease answers them. */
 function loseTurns(step: Step, { epoch }: Pick<LeaseView, "epoch">): void {
   const { state } = step;
   for (const turn of [...state.turns.values()]) {
@@ -40,7 +40,7 @@ function loseTurns(step: Step, { epoch }: Pick<LeaseView, "epoch">): void {
         loseCall(step, turn);
         break;
       case "ending":
-        // Its end is in the log, which is not read that far yet.
+        // Its terminal event is in the log, in a part that is not read yet.
         if (state.flight?.answer !== undefined && state.flight.ends.includes(turn.query.queryId)) continue;
         if (turn.end.kind === "cancelled") passStopOn(state, turn.query.queryId, turn.end.reason);
         break;
@@ -58,7 +58,7 @@ function toRemote(turn: Exclude<Turn, ProposedTurn>, epoch: number): RemoteTurn 
   return { ...remoteTurn(query, seq), begun, shown: { epoch: text === "" ? 0 : epoch, text } };
 }
 
-/** Every turn in the log is ours: those that another worker has left, and those that came meanwhile. */
+/** Adopts every open turn of the log: those another worker has left, and those that were added since. */
 export function adoptTurns(step: Step, answer: Committed): void {
   const { state } = step;
   const inherited = new Map(state.inherited.map((open) => [open.query.turnId, open]));
@@ -69,19 +69,19 @@ export function adoptTurns(step: Step, answer: Committed): void {
     if (turn.phase === "queued") markBegun(turn, inherited.get(turn.query.turnId));
     if (turn.phase !== "remote") continue;
     const open = inherited.get(turn.query.turnId);
-    // The claim would have told of it: its end was in the part of the log that is not kept.
+    // The claim would have returned it, so it has ended: its terminal event was in a part of the log that is no longer kept.
     if (open === undefined && answer.openTurns !== undefined && isBefore(turn, answer)) {
       state.turns.delete(turn.query.queryId);
     } else adopt(step, turn, open);
   }
 }
 
-/** A write that was in doubt has told the store that it runs: it goes first, so that what the store says is true. */
+/** A write that was in doubt told the store that this turn runs. It runs first, so that the store is right. */
 function markBegun(turn: QueuedTurn, open: OpenTurn | undefined): void {
   if (open !== undefined && open.starts > 0) turn.begun ??= { starts: open.starts, partial: open.partial };
 }
 
-/** Its event is no longer kept, or was never read. */
+/** The turn's query event is no longer kept, or was never read. */
 function addUnread({ state }: Step, { query }: OpenTurn): void {
   if (state.turns.has(query.queryId) || state.ended.get(query.queryId)?.turnId === query.turnId) return;
   put(state, remoteTurn(fromEvent(query), query.seq));
@@ -98,13 +98,13 @@ function adoptProposed(step: Step, turn: ProposedTurn, seq: number): void {
   if (adopted.text !== "") showText(step, adopted, 0, adopted.text);
 }
 
-/** Goes on with a turn that another worker has left, or takes one that it has appended. */
+/** Continues a turn that another worker has left, or queues one that it has appended. */
 export function adopt(step: Step, turn: RemoteTurn, open: OpenTurn | undefined): void {
   const { state: { settings }, effects } = step;
   const { query, seq, shown } = turn;
   const starts = open?.starts ?? turn.begun?.starts ?? 0;
   const partial = open?.partial ?? turn.begun?.partial ?? "";
-  // Another worker may have begun it, and shown some of it, without having told the store.
+  // Another worker may have begun it and shown some of its text without having written that to the store.
   const begun = starts > 0 || shown.text !== "" ? { starts, partial } : undefined;
   const queued = put(step.state, { phase: "queued", query, seq, begun, shown: shown.text });
   const stopped = open?.stopped ?? turn.stopped;

@@ -8,7 +8,7 @@
 import type { Lease } from "../../ports/event_log.ts";
 
 export type LeaseView =
-  /** Nobody holds it, as far as this worker knows. */
+  /** Not held, as far as this worker knows. */
   | { name: "free"; epoch: number }
   /** A claim is in flight. */
   | { name: "claiming"; epoch: number }
@@ -30,14 +30,14 @@ export type LeaseSignal =
   | { kind: "lost" }
   /** A write was rejected for any other reason. */
   | { kind: "rejected" }
-  /** Nobody knows whether a write was done. */
+  /** The outcome of a write is unknown. */
   | { kind: "doubt"; retryAt: number }
   /** A page of the log was read. It may be older than the answer to a write. */
   | { kind: "read"; lease: Lease; now: number }
-  /** The other worker's lease has run out by this worker's clock. */
+  /** The other worker's lease has expired by this worker's clock. */
   | { kind: "lapsed" };
 
-/** A lease is looked at this long after it should have run out, so that it has. */
+/** A lease counts as expired this long after its end, so that it has expired at the store too. */
 export const LEASE_MARGIN_MS = 20;
 
 type Step = (lease: LeaseView, signal: LeaseSignal) => LeaseView;
@@ -50,18 +50,18 @@ const free: Step = ({ epoch }) => ({ name: "free", epoch });
 const claim: Step = ({ epoch }) => ({ name: "claiming", epoch });
 const never: Step = (_, signal) => impossible(signal);
 
-/** The answer to a write: it comes in the order of the writes, so it is always news. */
+/** The answer to a write. Answers come in the order of the writes, so this is the newest state. */
 const answered: Step = (before, signal) => {
   if (signal.kind !== "answered") return impossible(signal);
   const { lease: { epoch, holder, leftMs }, claimed, sentAt, now } = signal;
   if (holder === "nobody") return { name: "free", epoch };
   if (holder === "other") return { name: "other", epoch, until: now + leftMs + LEASE_MARGIN_MS };
   const isRenewed = before.name === "held" && before.epoch === epoch;
-  // Ours without knowing what came with it, from a claim whose answer was lost: it is claimed again.
+  // Held from a claim whose answer was lost, so its open turns are unknown: claim it again.
   return claimed || isRenewed ? { name: "held", epoch, renewedAt: sentAt } : { name: "free", epoch };
 };
 
-/** A read is no proof that the lease is ours, and may be older than what is known. */
+/** A read does not prove that the lease is held here, and may be older than what is known. */
 const read: Step = (before, signal) => {
   if (signal.kind !== "read") return impossible(signal);
   const { lease: { epoch, holder, leftMs }, now } = signal;
@@ -70,13 +70,13 @@ const read: Step = (before, signal) => {
   return { name: "other", epoch, until: now + leftMs + LEASE_MARGIN_MS };
 };
 
-/** What follows on what. `never`: the core does not send such a write in this state. */
+/** The transition table. `never`: the core sends no such write in this state. */
 export const LEASE_TRANSITIONS: Readonly<Record<LeaseName, Row>> = {
   free: { claim, answered, lost: never, rejected: stay, doubt, read, lapsed: stay },
   claiming: { claim: never, answered, lost: never, rejected: free, doubt, read: stay, lapsed: stay },
   held: { claim: stay, answered, lost: free, rejected: stay, doubt, read: stay, lapsed: stay },
   other: { claim, answered, lost: never, rejected: stay, doubt, read, lapsed: free },
-  // The fence is a claim, and its answer settles everything; until then the lease stays in doubt.
+  // The fence is a claim whose answer settles everything. Until then the lease stays in doubt.
   in_doubt: { claim: stay, answered, lost: never, rejected: stay, doubt, read: stay, lapsed: stay },
 };
 

@@ -1,4 +1,4 @@
-/** The state of a session that this worker did not hold before, as the store describes it. */
+/** Builds the state of a session that this worker did not hold before from what the store has of it. */
 
 import type { LogEvent } from "../../protocol/log_event.ts";
 import type { StoredSession } from "../../ports/session_store.ts";
@@ -7,13 +7,13 @@ import { addNote } from "./history.ts";
 import { stepLease } from "./lease.ts";
 import { type CoreSettings, newSession, type SessionState, type Step } from "./state.ts";
 
-/** Folds what the store gives. `now` is in milliseconds since the epoch. Nobody is connected yet, so nothing is to be done. */
+/** Folds what the store has. `now` is in milliseconds since the epoch. There are no connections yet, so there are no effects. */
 export function openSession(stored: StoredSession, settings: CoreSettings, now: number): SessionState {
   const { tail, openTurns, defaults, notes } = stored;
   const state = newSession(settings);
   const at: Step = { state, now, effects: [] };
   const oldestSeq = tail.events[0]?.seq ?? tail.lastSeq + 1;
-  // Questions older than the events that were read, which have no end yet.
+  // Questions without a terminal event that are older than the events that were read.
   for (const { query } of openTurns) if (query.seq < oldestSeq) foldFrom(at, query.seq, [query]);
   foldFrom(at, oldestSeq, tail.events);
   state.log.lastSeq = state.log.wantedSeq = tail.lastSeq;
@@ -23,7 +23,7 @@ export function openSession(stored: StoredSession, settings: CoreSettings, now: 
     if (starts > 0) turn.begun = { starts, partial };
     turn.stopped = stopped;
   }
-  // The store folds all of the log; the events that were read are only its end.
+  // The store's defaults are a fold over the whole log. The events that were read are only the end of it.
   state.defaults = defaults;
   for (const note of notes) addNote(state.history, note);
   state.lease = stepLease(state.lease, { kind: "read", lease: tail.lease, now });

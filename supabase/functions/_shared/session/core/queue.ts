@@ -1,18 +1,18 @@
 /**
- * Which turn goes next: a function of what the log says of the turns that wait, so that each worker gives the same answer.
+ * Chooses the turn that runs next, from the log alone, so that every worker chooses the same.
  *
- * Begun turns go first, then those asked with `interrupt`, the newest first, then lanes by priority. Within a lane the log's
- * order counts. A lane that waits is passed over four times at most.
+ * Order: turns that had begun; turns with policy `interrupt`, the newest first; then lanes by priority. Within a lane turns run
+ * in the order of the log. A waiting lane is skipped at most four times.
  */
 
 import type { SessionState } from "./state.ts";
 import type { Begun, ProposedTurn, QueuedTurn, Turn } from "./turn.ts";
 
 const MAX_SKIPS = 4;
-/** The place in the log of what is not in it yet: behind all that is. */
+/** The `seq` of a turn that is not in the log yet: after all that are. */
 const UNLOGGED_SEQ = Number.MAX_SAFE_INTEGER / 2;
 
-/** A turn that waits, as far as its order goes. */
+/** A waiting turn: the fields that decide the order. */
 interface Waiting<T extends Turn = Turn> {
   turn: T;
   seq: number;
@@ -20,7 +20,7 @@ interface Waiting<T extends Turn = Turn> {
 }
 type Skips = SessionState["skips"];
 
-/** The turn that runs next; undefined where none waits. `brought`: what the same write brings to the log. */
+/** The turn that runs next; undefined if none waits. `brought`: turns whose questions are part of the same write. */
 export function nextTurn<T extends ProposedTurn = never>(
   state: SessionState,
   brought: readonly T[] = [],
@@ -33,7 +33,7 @@ export function nextTurn<T extends ProposedTurn = never>(
   return waiting.length < 2 ? waiting[0]?.turn : pick(waiting, state.skips)?.turn;
 }
 
-/** Counts the turn as the one that went next. */
+/** Counts the lanes that this turn's start has skipped. */
 export function countSkips(state: SessionState, started: Turn): void {
   const lane = laneOf(started);
   state.skips[lane] = 0;
@@ -45,23 +45,23 @@ export function countSkips(state: SessionState, started: Turn): void {
   }
 }
 
-/** How many turns go before this one, plus one; 0 where it runs. */
+/** The turn's position: 0 if it runs, else one more than the number of turns before it. */
 export function position(state: SessionState, turn: Turn): number {
   if (turn.phase === "running" || turn.phase === "ending") return 0;
   if (turn.phase === "proposed" && turn.attempt.name !== "none") return 0;
   const order = inOrder(state);
-  // The worker that holds the lease runs one of its turns: the one it was heard of, or else the first.
+  // The holder of the lease runs one of these turns: the one it has announced, or else the first.
   const running = order.find(isBegunElsewhere) ??
     (state.lease.name === "other" ? order.find(({ phase }) => phase === "remote") : undefined);
   return turn === running ? 0 : order.filter((other) => other !== running).indexOf(turn) + 1;
 }
 
-/** Whether this worker has heard that another has begun it. */
+/** Whether this worker knows that another worker has begun the turn. */
 function isBegunElsewhere(turn: Turn): boolean {
   return turn.phase === "remote" && (turn.begun !== undefined || turn.shown.epoch > 0);
 }
 
-/** All that wait, here and elsewhere, as they would run if nothing more came. */
+/** All waiting turns of all workers, in the order in which they would run if no other query came. */
 function inOrder(state: SessionState): Turn[] {
   const waiting: Waiting[] = [];
   let index = 0;
@@ -109,12 +109,12 @@ function goesBefore(a: Waiting, b: Waiting, starving: number | undefined): boole
   return laneA === laneB ? a.seq < b.seq : laneA < laneB;
 }
 
-/** Whether it goes before all lanes. */
+/** Whether the turn runs before those of all lanes. */
 function isAhead(turn: Turn): boolean {
   return turn.query.first || (turn.phase === "queued" && turn.begun !== undefined);
 }
 
-/** A lane is passed over once for each start, however many wait in it. */
+/** A start counts as one skip for each waiting lane, however many turns wait in it. */
 function hasSkipped({ turns }: SessionState, turn: QueuedTurn): boolean {
   for (const other of turns.values()) {
     if (other === turn) return false;

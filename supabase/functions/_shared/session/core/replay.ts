@@ -1,4 +1,4 @@
-/** Connections: each has its cursor, and is live once it has been shown everything up to the newest event. */
+/** Connections and their replays. A connection is live once it was shown every event up to the newest. */
 
 import type { LogPage } from "../../ports/event_log.ts";
 import { isTerminal } from "../../protocol/log_event.ts";
@@ -12,12 +12,12 @@ import type { ConnectionView, Owed, Step } from "./state.ts";
 type Attach = Extract<SessionEvent, { kind: "attach" }>;
 
 /**
- * A query that was sent again after that has been read here, if another worker has it: a write is tried for 15 seconds, and the
- * log is looked at every 15.
+ * After this time this worker has read every query that the client may have sent to another worker: a write is tried for 15
+ * seconds, and the log is polled every 15 seconds.
  */
 const RESEND_WINDOW_MS = 30_000;
 
-/** A connection has come, with what it has seen. */
+/** Adds a connection with its cursor. */
 export function attach(step: Step, { connectionId, cursor, wantsDeltas, isResumed }: Attach): void {
   const connection: ConnectionView = {
     id: connectionId,
@@ -30,7 +30,7 @@ export function attach(step: Step, { connectionId, cursor, wantsDeltas, isResume
   readOn(step, connection, []);
 }
 
-/** Connections that were ahead go on once the log was read as far as they have seen it. */
+/** Starts the replay of connections whose cursor was ahead, once the log was read that far. */
 export function catchUp(step: Step): void {
   const { connections, log } = step.state;
   for (const connection of connections.values()) {
@@ -43,11 +43,11 @@ export function setDeltas(step: Step, connectionId: string, wantsDeltas: boolean
   const connection = step.state.connections.get(connectionId);
   if (connection === undefined || connection.wantsDeltas === wantsDeltas) return;
   connection.wantsDeltas = wantsDeltas;
-  // The next piece goes on from here.
+  // The next delta continues from here.
   if (wantsDeltas && connection.replay.name === "live") announceText(step, connectionId);
 }
 
-/** A page for a connection. It is shown what this worker knows itself, and no more. */
+/** A page for a replay. The connection is shown nothing that this worker has not folded itself. */
 export function replayPage(step: Step, connectionId: string, page: LogPage): void {
   const { state, effects } = step;
   const connection = state.connections.get(connectionId);
@@ -62,7 +62,7 @@ export function replayPage(step: Step, connectionId: string, page: LogPage): voi
   effects.push({ kind: "replay", connectionId, events });
 }
 
-/** A connection has been sent its page. */
+/** The page was sent to the connection. */
 export function replayed(step: Step, connectionId: string, seq: number): void {
   const connection = step.state.connections.get(connectionId);
   if (connection?.replay.name !== "sending") return;
@@ -70,7 +70,7 @@ export function replayed(step: Step, connectionId: string, seq: number): void {
   readOn(step, connection, connection.replay.owed);
 }
 
-/** A page in which the end of a turn is looked for. */
+/** A page that was read to find the terminal event of a turn. */
 export function endPage(step: Step, purpose: Extract<ReadPurpose, { for: "end" }>, page: LogPage): void {
   const { state, effects } = step;
   const { connectionId, queryId, turnId } = purpose;
@@ -85,7 +85,7 @@ export function endPage(step: Step, purpose: Extract<ReadPurpose, { for: "end" }
     return void effects.push({ kind: "read", purpose, afterSeq: last });
   }
   if (state.turns.has(queryId)) return acknowledge(step, queryId, [connectionId]);
-  // The log has forgotten it, and so may we: the same query is a new one from now on.
+  // The log no longer has it, so forget it here too: the same id is a new query from now on.
   state.ended.delete(queryId);
   effects.push({ kind: "refuse", to: [connectionId], queryId, refusal: { code: "store_unavailable" } });
 }

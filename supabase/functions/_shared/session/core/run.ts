@@ -1,4 +1,4 @@
-/** Runs turns: asks the model, takes what it says, and ends a turn for whatever reason. */
+/** Runs turns: calls the model, handles its text and its end, and ends turns. */
 
 import type { ErrorCode } from "../../errors.ts";
 import type { StopRequest } from "../../ports/event_log.ts";
@@ -22,10 +22,10 @@ import {
   type Turn,
 } from "./turn.ts";
 
-/** A turn that was begun so often and never ended is taken for what ends its workers. */
+/** A turn that was started this often and never ended is assumed to kill its workers, and fails. */
 export const MAX_STARTS = 10;
 
-/** Starts a turn. `told`: connections that are told of it otherwise. */
+/** Starts a turn. `told`: connections that learn of the start by another frame. */
 export function startTurn(
   step: Step,
   queued: QueuedTurn,
@@ -34,14 +34,14 @@ export function startTurn(
   const { state, effects } = step;
   const { query, seq, begun, shown } = queued;
   const isContinued = begun !== undefined && state.settings.continuePolicy === "continue";
-  // Some models refuse a beginning that ends in a space, and all begin the next word with one.
+  // Some models refuse a prefix that ends in a space, and all of them begin the next word with one.
   const text = isContinued ? begun.partial.trimEnd() : "";
   const call = ++state.lastCall;
   countSkips(state, queued);
   const turn = put(state, { phase: "running", query, seq, call, text, ...fresh(step, isStarted) });
   ask(step, query, call, text);
   announceStart(step, turn, told);
-  // Readers here may have more of it than the store, or less.
+  // Connections here may have been shown more of the text than the store has, or less.
   if (text !== shown) showText(step, turn, 0, text);
   if (begun !== undefined) {
     effects.push({ kind: "taken_over", query, how: "run", chars: text.length });
@@ -51,19 +51,19 @@ export function startTurn(
 }
 
 interface StartOptions {
-  /** Whether the store knows that it has begun. */
+  /** Whether the store knows that the turn has begun. */
   isStarted: boolean;
   told?: readonly string[];
 }
 
-/** Asks the model before the question is in the log. Nothing of the answer is shown until it is. */
+/** Calls the model before the question is in the log. No text is shown until it is. */
 export function startAttempt(step: Step, turn: ProposedTurn): void {
   const call = ++step.state.lastCall;
   turn.attempt = { name: "calling", call, text: "" };
   ask(step, turn.query, call, "");
 }
 
-/** The question is in the log and ours: what the attempt has come to counts from now on. */
+/** The question is in the log, and this worker answers it: the early model call becomes the running turn. */
 export function adoptAttempt(
   step: Step,
   { query, attempt }: ProposedTurn,
@@ -83,7 +83,7 @@ export function adoptAttempt(
   }
 }
 
-/** Gives up what was begun for a question that is not ours to answer. That it was stopped stays known. */
+/** Aborts the early model call of a question that another worker answers. A stop stays recorded. */
 export function dropAttempt({ effects }: Step, turn: ProposedTurn): void {
   const { query, attempt } = turn;
   if (attempt.name === "none" || isStopped(attempt)) return;
@@ -93,7 +93,7 @@ export function dropAttempt({ effects }: Step, turn: ProposedTurn): void {
   effects.push({ kind: "account_call", query, text, why: "in_vain" });
 }
 
-/** Gives up the call of a running turn that is another worker's now, or nobody's. */
+/** Aborts the call of a running turn that this worker no longer owns. */
 export function loseCall({ effects }: Step, { call, query, text }: RunningTurn): void {
   effects.push({ kind: "abort", call });
   effects.push({ kind: "account_call", query, text, why: "lost" });
@@ -103,7 +103,7 @@ function isStopped(attempt: Attempt): boolean {
   return attempt.name === "done" && attempt.end.kind === "cancelled";
 }
 
-/** A piece of text from the model. */
+/** Handles a piece of text from the model. */
 export function takeText(step: Step, call: number, text: string): void {
   for (const turn of step.state.turns.values()) {
     if (turn.phase === "running" && turn.call === call) {
@@ -119,7 +119,7 @@ export function takeText(step: Step, call: number, text: string): void {
   }
 }
 
-/** The model is done. */
+/** Handles the end of a model call. */
 export function takeOutcome(step: Step, call: number, outcome: ModelOutcome): void {
   for (const turn of step.state.turns.values()) {
     if (turn.phase === "running" && turn.call === call) {
@@ -133,7 +133,7 @@ export function takeOutcome(step: Step, call: number, outcome: ModelOutcome): vo
   }
 }
 
-/** Stops a turn of this worker on someone's wish. Answers whether there was anything to stop. */
+/** Stops a turn of this worker on request. Returns whether there was anything to stop. */
 export function stopTurn(step: Step, turn: Turn, reason: StopReason): boolean {
   switch (turn.phase) {
     case "proposed": {
@@ -156,7 +156,7 @@ export function stopTurn(step: Step, turn: Turn, reason: StopReason): boolean {
   }
 }
 
-/** Whether a wish to stop means this turn. It counts as running as soon as a write says so, like in the store. */
+/** Whether a stop request selects this turn. As in the store, a turn counts as running once a write says so. */
 export function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest["which"]): boolean {
   if (which === "all") return true;
   if (typeof which === "object") return which.queryId === turn.query.queryId;
@@ -165,7 +165,7 @@ export function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest
   return isRunning === (which === "running");
 }
 
-/** Ends a turn that cannot go on. */
+/** Ends a turn that cannot continue. */
 export function interruptTurn(step: Step, turn: QueuedTurn | RunningTurn, why: string): void {
   if (turn.phase === "running") step.effects.push({ kind: "abort", call: turn.call });
   const shown = shownOf(turn);
@@ -177,7 +177,7 @@ export function interruptTurn(step: Step, turn: QueuedTurn | RunningTurn, why: s
   );
 }
 
-/** The store refuses the end of a turn for good: it ends without its text. */
+/** The store refuses the terminal event for good: the turn ends with an error that has no text. */
 export function replaceEnd({ state }: Step, turn: EndingTurn, code: ErrorCode): void {
   const content = "the store refused the answer";
   const end = turn.end.kind === "cancelled"
@@ -186,14 +186,14 @@ export function replaceEnd({ state }: Step, turn: EndingTurn, code: ErrorCode): 
   put(state, { ...turn, end });
 }
 
-/** Whether this query's turn could start now, if it were queued: no other runs, or was announced to the store. */
+/** Whether this query's turn could start now if it were queued: no other turn runs or was announced to the store. */
 export function canStart(state: SessionState, queryId?: string): boolean {
   if (!mayRun(state) || state.life.name !== "open") return false;
   const announced = state.flight?.started;
   if (announced !== undefined && announced !== queryId) return false;
   for (const turn of state.turns.values()) {
     if (turn.phase === "running" || turn.phase === "ending") return false;
-    // Its question is on the way to the log, and its answer already.
+    // Its question is being written, and its answer is already being generated.
     if (turn.phase === "proposed" && turn.attempt.name === "calling") return false;
   }
   return true;
@@ -204,7 +204,7 @@ export function put<T extends Turn>(state: SessionState, turn: T): T {
   return turn;
 }
 
-/** Its end is known, and goes to the log with the next write. */
+/** Marks the turn as ending: its terminal event goes to the log with the next write. */
 function end(step: Step, { query, seq, shown }: Ended, terminal: TerminalEvent): EndingTurn {
   step.effects.push({ kind: "account", query, end: terminal });
   return put(step.state, { phase: "ending", query, seq, end: terminal, shown });
@@ -228,7 +228,7 @@ function fresh(
   };
 }
 
-/** On a grid that all sessions of a worker share, so that their checkpoints go to the store in one call. */
+/** The next point of a time grid that all sessions of a worker share, so that their checkpoints go to the store in one call. */
 export function nextCheckpoint(now: number, everyMs: number): number {
   return everyMs === Infinity ? Infinity : (Math.floor(now / everyMs) + 1) * everyMs;
 }

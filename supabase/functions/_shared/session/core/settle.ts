@@ -1,4 +1,4 @@
-/** What a write has come to: committed, rejected, or in doubt. */
+/** The outcomes of a write: committed, rejected, or in doubt. */
 
 import type { ErrorCode } from "../../errors.ts";
 import type { Committed } from "../../ports/event_log.ts";
@@ -9,15 +9,15 @@ import { adoptTurns, stepTo } from "./holding.ts";
 import { dropAttempt, replaceEnd, startTurn, stopTurn } from "./run.ts";
 import { type Flight, liveConnections, mayRun, type Step } from "./state.ts";
 
-/** A fence that was not answered is sent again after so long. */
+/** Delay before an unanswered fence is sent again, in milliseconds. */
 const FENCE_RETRY_MS = 1000;
 
-/** The store has done the write. It is settled once the log was read as far as the answer says. */
+/** The write was committed. It is settled once the log was read up to the `seq` of the answer. */
 export function takeCommitted(step: Step, number: number, answer: Committed): void {
   const { state, now } = step;
   const flight = flightOf(step, number);
   flight.answer = answer;
-  // What was in doubt may be in the log, and nobody has heard of it.
+  // The writes that were in doubt may be in the log, and no other worker was told.
   if (state.lease.name === "in_doubt") {
     step.effects.push({ kind: "send", call: { kind: "appended", seq: answer.lastSeq } });
   }
@@ -27,7 +27,7 @@ export function takeCommitted(step: Step, number: number, answer: Committed): vo
   foldAnswer(step, answer);
 }
 
-/** Settles the answered write, if the log was read that far. */
+/** Settles the answered write if the log was read up to it. */
 export function settle(step: Step): void {
   const { state } = step;
   const { flight, log } = state;
@@ -48,7 +48,7 @@ export function settle(step: Step): void {
   }
 }
 
-/** The store has done nothing of the write. */
+/** The write was rejected: nothing of it was done. */
 export function takeRejected(step: Step, number: number, code: ErrorCode): void {
   const { state, effects, now } = step;
   const flight = flightOf(step, number);
@@ -67,11 +67,11 @@ export function takeRejected(step: Step, number: number, code: ErrorCode): void 
     const turn = state.turns.get(queryId);
     if (turn?.phase === "ending") replaceEnd(step, turn, code);
   }
-  // Not again at once: what was refused may be refused again.
+  // Not at once: the store may refuse it again.
   stepTo(step, { kind: "doubt", retryAt: now + FENCE_RETRY_MS });
 }
 
-/** Nobody knows whether the store has done the write, or will. A fence settles it; nothing is written before. */
+/** The outcome of the write is unknown, and it may still land. A fence settles it; nothing else is written before that. */
 export function takeDoubt(step: Step, number: number): void {
   const { state, effects, now } = step;
   const wasFencing = state.lease.name === "in_doubt";
@@ -83,11 +83,11 @@ export function takeDoubt(step: Step, number: number): void {
     if (turn.phase === "running") turn.kept = { isStarted: false, pieces: 0, chars: 0 };
     if (turn.phase !== "proposed" || turn.write !== "in_flight") continue;
     turn.write = "in_doubt";
-    // Nobody knows when the store can be reached again: the model would be paid for an answer that may be for nobody.
+    // The store may be out of reach for long, and the answer may be for a question that was not accepted: do not pay for it.
     if (turn.seq === undefined) dropAttempt(step, turn);
   }
   refuseIntents(step, flight, "store_unavailable");
-  // None of these was sent, so it is sure that none is done.
+  // These were never sent, so it is certain that none was done.
   if (wasFencing) {
     refuseIntents(step, { intents: state.intents.splice(0) }, "store_unavailable");
     for (const turn of state.turns.values()) {
@@ -100,13 +100,13 @@ export function takeDoubt(step: Step, number: number): void {
   }
 }
 
-/** There are turns for whoever takes the lease next: nobody needs to wait until it would have run out. */
+/** Tells other workers that the lease is free and turns are waiting, so that they need not wait for it to expire. */
 function announceRelease({ state, effects }: Step, { write: { lease, epoch } }: Flight): void {
   if (lease !== "release" || epoch === undefined || state.turns.size === 0) return;
   effects.push({ kind: "send", call: { kind: "released", epoch } });
 }
 
-/** The turn that the write has announced to the store as begun. */
+/** Starts the turn that this write has announced to the store as begun. */
 function startPromised(step: Step, { started }: Flight): void {
   const turn = started === undefined ? undefined : step.state.turns.get(started);
   if (turn?.phase === "running") turn.kept.isStarted = true;
@@ -119,12 +119,12 @@ function keepProgress({ state }: Step, { progress }: Flight): void {
   turn.kept = { ...turn.kept, pieces: progress.pieces, chars: progress.chars };
 }
 
-/** What was in doubt and is not in the log now was never taken: its clients were told so. */
+/** Proposals that were in doubt and are not in the log were never accepted; their clients were told so. */
 function settleDoubts(step: Step): void {
   const { state } = step;
   for (const turn of [...state.turns.values()]) {
     if (turn.phase !== "proposed" || turn.write !== "in_doubt" || turn.seq !== undefined) continue;
-    // Someone has asked again since.
+    // A client has sent it again since.
     if (turn.askers.length > 0 && turn.attempt.name !== "done") {
       turn.write = "due";
       const { displaces: stop, query: { queryId } } = turn;
@@ -138,7 +138,7 @@ function settleDoubts(step: Step): void {
 
 function settleIntents(step: Step, { intents }: Flight, answer: Committed): void {
   const { state, effects } = step;
-  // Before any stop: who ends a turn starts the one that the log says is next.
+  // Before any stop is applied: ending a turn starts the next one of the log.
   if (answer.events.length > 0) {
     effects.push({ kind: "send", call: { kind: "appended", seq: answer.lastSeq } });
   }
@@ -158,7 +158,7 @@ function settleIntents(step: Step, { intents }: Flight, answer: Committed): void
   }
 }
 
-/** A proposal that was not folded: the log has had a query of this id for longer than this worker remembers. */
+/** The proposal was not folded: the log has an older query with this id that this worker no longer remembers. */
 function settleAsk(step: Step, queryId: string, events: readonly LogEvent[]): void {
   const { state, effects } = step;
   const turn = state.turns.get(queryId);
@@ -174,11 +174,11 @@ function settleAsk(step: Step, queryId: string, events: readonly LogEvent[]): vo
   }
 }
 
-/** Tells everyone who waits for a part of the write that it was not done, or that nobody knows. */
+/** Refuses every request that waits for a part of the write: it was not done, or its outcome is unknown. */
 function refuseIntents(step: Step, { intents }: Pick<Flight, "intents">, code: ErrorCode): void {
   const { state, effects } = step;
   for (const intent of intents) {
-    // Whoever wanted it was told that it is done.
+    // Its client was already told that it is done.
     if (intent.kind === "stop" && intent.wish === undefined) state.intents.push(intent);
     if (intent.kind === "ask") {
       const turn = state.turns.get(intent.queryId);
@@ -192,7 +192,7 @@ function refuseIntents(step: Step, { intents }: Pick<Flight, "intents">, code: E
   }
 }
 
-/** Nothing was written: what clients want is still to be. */
+/** Nothing was written: the client requests are queued again, first. */
 function takeBack({ state }: Step, { intents }: Flight): void {
   for (const intent of intents) {
     const turn = intent.kind === "ask" ? state.turns.get(intent.queryId) : undefined;
@@ -201,7 +201,7 @@ function takeBack({ state }: Step, { intents }: Flight): void {
   state.intents.unshift(...intents);
 }
 
-/** The answer is done and nobody knows whether the log has it. */
+/** Tells the live connections that nobody knows yet whether the log has the answer. */
 function warnReaders({ state, effects }: Step, queryId: string): void {
   const to = liveConnections(state);
   if (to.length > 0) effects.push({ kind: "refuse", to, queryId, refusal: { code: "store_unavailable" } });

@@ -1,4 +1,4 @@
-/** What connections are shown: durable events in the order of `seq`, and the text of turns that have not ended. */
+/** Output to connections: durable events in the order of `seq`, and the text of turns that have not ended. */
 
 import type { LogEvent } from "../../protocol/log_event.ts";
 import type { ConnectionView, SessionState, Step } from "./state.ts";
@@ -7,22 +7,22 @@ import { position } from "./queue.ts";
 import type { Question, RemoteTurn, RunningTurn } from "./turn.ts";
 import { shownOf } from "./turn.ts";
 
-/** Shows an event to every live connection that has not been shown it. A replay that is under way will come to it. */
+/** Shows an event to every live connection that was not shown it yet. Connections in a replay will reach it there. */
 export function showEvent(step: Step, event: LogEvent): void {
   const to: string[] = [];
   const askedBy = event.kind === "query" ? event.connectionId : undefined;
   for (const connection of step.state.connections.values()) {
     if (connection.replay.name !== "live" || connection.cursor >= event.seq) continue;
     connection.cursor = event.seq;
-    // The asker learns its `seq` by the status that answers the query.
+    // The asking connection gets the `seq` with the status that answers its query.
     if (connection.id !== askedBy) to.push(connection.id);
   }
   if (to.length > 0) step.effects.push({ kind: "show", event, to });
 }
 
 /**
- * Shows a piece of a turn's text to those who want it. Only a running turn and another worker's have text that may be shown:
- * the type says so.
+ * Shows a piece of a turn's text to the connections that want deltas. The type allows only turns whose text may be shown:
+ * running turns, and turns of other workers.
  */
 export function showText(step: Step, turn: RunningTurn | RemoteTurn, offset: number, content: string): void {
   const { query } = turn;
@@ -31,7 +31,7 @@ export function showText(step: Step, turn: RunningTurn | RemoteTurn, offset: num
   step.effects.push({ kind: "delta", turnId: query.turnId, queryId: query.queryId, offset, content, to });
 }
 
-/** Completes the text that was shown of a turn to what it has ended with. Called before its end is shown. */
+/** Completes the text that was shown of a turn to the text of its terminal event. Called before that event is shown. */
 export function completeText(step: Step, query: Question, shown: string, text: string): void {
   if (shown === "" || shown === text) return;
   const to = readersOf(step.state, query);
@@ -41,7 +41,7 @@ export function completeText(step: Step, query: Question, shown: string, text: s
   step.effects.push({ kind: "delta", turnId, queryId, offset, content: text.slice(offset), to });
 }
 
-/** Sends the text so far of all turns to a connection that has just become live. */
+/** Shows the text so far of all turns to a connection that has just become live. */
 export function announceText(step: Step, connectionId: string): void {
   for (const turn of step.state.turns.values()) {
     const content = shownOf(turn);
@@ -51,7 +51,7 @@ export function announceText(step: Step, connectionId: string): void {
   }
 }
 
-/** Tells connections how an open query stands. Those that are not live are told when they are. */
+/** Sends connections the status of an open query. Connections in a replay get it when they are live. */
 export function acknowledge(step: Step, queryId: string, connectionIds: readonly string[]): void {
   const { state, effects } = step;
   const turn = state.turns.get(queryId);
@@ -68,7 +68,7 @@ export function acknowledge(step: Step, queryId: string, connectionIds: readonly
   effects.push({ kind: "acknowledge", to, queryId, turnId, seq: turn.seq, position: position(state, turn) });
 }
 
-/** Answers a query when the replay is over. */
+/** Answers a query after the replay. */
 export function owe({ replay, cursor }: ConnectionView, queryId: string): void {
   if (replay.name === "live") return;
   const seenSeq = replay.name === "sending" ? replay.upTo : cursor;
@@ -77,7 +77,7 @@ export function owe({ replay, cursor }: ConnectionView, queryId: string): void {
   else replay.owed.push({ queryId, seenSeq });
 }
 
-/** Tells every live connection that a turn has started, but for those that are told with its `seq`. */
+/** Tells every live connection that a turn has started, except those that get its `seq` in the same step. */
 export function announceStart(
   { state, effects }: Step,
   { query: { queryId, turnId } }: RunningTurn,

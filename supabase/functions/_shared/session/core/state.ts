@@ -1,4 +1,4 @@
-/** All that one worker knows of one session. Plain data with one owner: `step` changes it, nothing else does. */
+/** The state of one session at one worker. Plain data that only `step` changes. */
 
 import type { ContinuePolicy } from "../../config.ts";
 import type { Committed, LogWrite, OpenTurn, StopRequest } from "../../ports/event_log.ts";
@@ -10,34 +10,34 @@ import type { LeaseView } from "./lease.ts";
 import type { EndedTurn, ProposedTurn, RunningTurn, Turn } from "./turn.ts";
 
 export interface CoreSettings {
-  /** Messages of a prompt without the system's. */
+  /** Messages of a prompt, not counting the system prompt. */
   maxHistory: number;
   /** Events that the store keeps of a session. */
   maxEvents: number;
   /** Turns that may wait; 0 for any number. */
   maxQueue: number;
   continuePolicy: ContinuePolicy;
-  /** How often a running answer is put down, in milliseconds; Infinity where no other worker could go on. */
+  /** Time between checkpoints of a running answer, in milliseconds; Infinity if no other worker could continue it. */
   checkpointMs: number;
-  /** How long a lease lasts that is not renewed, in milliseconds. */
+  /** How long a lease lasts without renewal, in milliseconds. */
   leaseMs: number;
-  /** A lease is renewed after so long without a write, in milliseconds. */
+  /** A lease is renewed after this long without a write, in milliseconds. */
   renewLeaseMs: number;
 }
 
-/** Whether queries are taken. */
+/** Whether queries are accepted. */
 export type Life =
   | { name: "open" }
   /** The running turn may finish until `deadline`, in milliseconds since the epoch; no other starts. */
   | { name: "draining"; deadline: number; leave: "interrupt" | "hand_over" }
-  /** Its time is over: it goes to another worker with the next write. */
+  /** The deadline has passed: the next write hands the session over to another worker. */
   | { name: "leaving" }
   | { name: "gone" };
 
 /** How far this worker has read the log. Every event up to `lastSeq` was folded and shown. */
 export interface LogView {
   lastSeq: number;
-  /** There is at least this much in the log. Above `lastSeq` a read is in flight, or due at `retryAt`. */
+  /** The log reaches at least to this `seq`. If it is above `lastSeq`, a read is in flight, or due at `retryAt`. */
   wantedSeq: number;
   reading: { name: "idle"; retryAt: number } | { name: "in_flight"; wantedSeq: number };
 }
@@ -46,39 +46,39 @@ export interface ConnectionView {
   id: string;
   wantsDeltas: boolean;
   /**
-   * Until when its client may send again what it sent to another worker, and this one has not read yet; in milliseconds since
-   * the epoch.
+   * Until when its client may repeat a query that it sent to another worker and that this worker has not read yet, in
+   * milliseconds since the epoch.
    */
   mayRepeatUntil: number;
-  /** The newest `seq` it was shown. */
+  /** The newest `seq` that it was shown. */
   cursor: number;
   replay: Replay;
 }
 
-/** A query whose answer carries a `seq`, so that it waits for the end of the replay. */
+/** A query whose answer has a `seq`, and therefore waits for the end of the replay. */
 export interface Owed {
   queryId: string;
-  /** What its client may have been shown when it sent it: an end behind that is the answer, and comes with the replay. */
+  /** The newest `seq` its client may have been shown when it sent the query. A later terminal event is the answer, and is part of the replay. */
   seenSeq: number;
 }
 
 export type Replay =
   | { name: "live" }
-  /** It has seen more than this worker has read. */
+  /** Its cursor is beyond what this worker has read. */
   | { name: "ahead"; owed: Owed[] }
   | { name: "reading"; owed: Owed[] }
-  /** `upTo`: the newest `seq` of the page that it is being sent. */
+  /** `upTo`: the newest `seq` of the page that is being sent. */
   | { name: "sending"; owed: Owed[]; upTo: number };
 
-/** Something that a client wants written; they are written in this order. */
+/** A client request that needs a write. They are written in order. */
 export type Intent =
   | { kind: "ask"; queryId: string; stop: StopRequest | undefined; onlyIfIdle: boolean }
-  /** `reached`: queries of this worker that were stopped without the store. `wish` is undefined where nobody waits. */
+  /** `reached`: queries of this worker that were already stopped. `wish`: undefined if no client waits for the result. */
   | { kind: "stop"; wish: string | undefined; stop: StopRequest; reached: readonly string[] }
   | { kind: "append"; wish: string; event: ClearedEvent | ConfiguredEvent | NotificationEvent }
   | { kind: "touch" };
 
-/** What a running turn's write brings to the store. */
+/** What the store has of a running turn after the write. */
 export interface Progress {
   queryId: string;
   pieces: number;
@@ -86,20 +86,20 @@ export interface Progress {
 }
 
 /**
- * The one write that is in flight. The next is composed when this one is settled, from what the state wants then, so there is
- * never a second one whose outcome could depend on the first.
+ * The one write in flight. The next is composed from the state once this one is settled, so no write ever depends on another
+ * whose outcome is unknown.
  */
 export interface Flight {
   number: number;
   write: LogWrite;
   sentAt: number;
   intents: Intent[];
-  /** Queries of the turns whose ends it brings. */
+  /** Queries whose terminal events it contains. */
   ends: readonly string[];
-  /** The query whose turn it says has begun. */
+  /** The query whose turn it announces as begun. */
   started: string | undefined;
   progress: Progress | undefined;
-  /** Set once it was committed, until the log is read as far as the write has brought it. */
+  /** Set once it was committed, until the log is read up to its events. */
   answer: Committed | undefined;
 }
 
@@ -108,34 +108,34 @@ export interface SessionState {
   life: Life;
   lease: LeaseView;
   log: LogView;
-  /** Turns without a terminal event, by query id. */
+  /** Turns without a terminal event in the log, by query id. */
   turns: Map<string, Turn>;
-  /** Turns with one, by query id, oldest first; as many as the log keeps. */
+  /** Turns with a terminal event in the log, by query id, oldest first; as many as the log keeps. */
   ended: Map<string, EndedTurn>;
   /** UTF-16 units of the questions in `ended`. */
   endedChars: number;
   connections: Map<string, ConnectionView>;
-  /** What is to be written, oldest first. */
+  /** Client requests to write, oldest first. */
   intents: Intent[];
   flight: Flight | undefined;
-  /** What the last claim has brought, until the log is read that far. */
+  /** The open turns from the last claim, until the log is read up to them. */
   inherited: readonly OpenTurn[];
   history: History;
-  /** What queries fall back on: a fold over `configured` events. */
+  /** Default options of queries: a fold over `configured` events. */
   defaults: QueryOptions;
-  /** The turn that was asked or ended last; undefined before the first. */
+  /** The turn that was asked or ended most recently; undefined before the first. */
   lastTurnId: string | undefined;
   lastCall: number;
   lastWrite: number;
-  /** How many turns of higher lanes went first while each lane waited: high, normal, low. */
+  /** How often each waiting lane was skipped: high, normal, low. */
   skips: [number, number, number];
-  /** Until when another worker wants the running answer's text, in milliseconds since the epoch. */
+  /** Until when another worker wants the text of the running answer, in milliseconds since the epoch. */
   tailWantedUntil: number;
-  /** When this worker asked for another's text last. */
+  /** When this worker last asked for another worker's text, in milliseconds since the epoch. */
   tailAskedAt: number;
 }
 
-/** What a step works on: the state, the time, and the effects so far. */
+/** The context of one step: the state, the time, and the effects so far. */
 export interface Step {
   readonly state: SessionState;
   /** Milliseconds since the epoch. */
@@ -143,7 +143,7 @@ export interface Step {
   readonly effects: Effect[];
 }
 
-/** A session that has just been made. */
+/** The state of a new session. */
 export function newSession(settings: CoreSettings): SessionState {
   return {
     settings,
@@ -168,7 +168,7 @@ export function newSession(settings: CoreSettings): SessionState {
   };
 }
 
-/** Connections that have been shown everything, but for one. */
+/** Ids of the live connections, except one. */
 export function liveConnections({ connections }: SessionState, exceptId?: string): string[] {
   const ids: string[] = [];
   for (const { id, replay } of connections.values()) {
@@ -177,14 +177,14 @@ export function liveConnections({ connections }: SessionState, exceptId?: string
   return ids;
 }
 
-/** Whether turns of this session may be run here: the lease is held, and not being given up. */
+/** Whether this worker may run turns: it holds the lease and is not releasing it. */
 export function mayRun({ lease, flight }: SessionState): boolean {
   return lease.name === "held" && flight?.write.lease !== "release";
 }
 
 /**
- * Whether no other worker can have the lease: what this worker does not run does not run, and what it does not know of waits.
- * One that was not renewed in time may have been taken, and its holder has not heard of it.
+ * Whether no other worker can have the lease, so that no turn runs but this worker's. A lease that was not renewed in time may
+ * have been taken without this worker knowing.
  */
 export function isSureHolder({ state, now }: Step): boolean {
   const { lease, settings } = state;
@@ -192,12 +192,12 @@ export function isSureHolder({ state, now }: Step): boolean {
   return mayRun(state) && !isSettling(state) && isUpToDate(state);
 }
 
-/** Whether everything that is known to be in the log was read. What is next is not decided before. */
+/** Whether everything known to be in the log was read. The next turn is only chosen then. */
 export function isUpToDate({ log }: SessionState): boolean {
   return log.wantedSeq <= log.lastSeq;
 }
 
-/** Whether the answer to the write in flight is waiting for the log to be read. */
+/** Whether the write in flight is committed and waits for the log to be read up to it. */
 export function isSettling({ flight }: SessionState): boolean {
   return flight?.answer !== undefined;
 }
@@ -207,7 +207,7 @@ export function runningTurn({ turns }: SessionState): RunningTurn | undefined {
   return undefined;
 }
 
-/** The question for which the model was asked before it is in the log. */
+/** The turn with an early model call. */
 export function callingTurn({ turns }: SessionState): ProposedTurn | undefined {
   for (const turn of turns.values()) {
     if (turn.phase === "proposed" && turn.attempt.name === "calling") return turn;

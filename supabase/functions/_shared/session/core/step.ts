@@ -1,8 +1,8 @@
 /**
- * The session as a state machine: what happens goes in, what is to be done comes out.
+ * The session as a state machine: events go in, effects come out.
  *
- * `step` is deterministic: no promise, no clock, no randomness. It changes the state in place. An event is taken in; then
- * whatever the state now allows is done: turns are adopted and started, the log is read on, the next write is composed.
+ * `step` is deterministic: no promise, no clock, no randomness. It changes the state in place. It first handles the event, then
+ * does everything the new state allows: adopts and starts turns, reads the log, composes the next write.
  */
 
 import type { SessionCall } from "../../protocol/session_call.ts";
@@ -20,21 +20,21 @@ import { isSettling, isUpToDate, mayRun, runningTurn, type SessionState, type St
 import { askForTail, nextAsk, takeTail, takeTailWanted } from "./tail.ts";
 import { sendWrite } from "./write.ts";
 
-/** A read that failed is made again after so long. */
+/** Delay before a failed read is repeated, in milliseconds. */
 const READ_RETRY_MS = 1000;
 
-/** Takes an event in, and answers what is to be done. `now` is in milliseconds since the epoch. */
+/** Handles an event and returns the effects, in order. `now` is in milliseconds since the epoch. */
 export function step(state: SessionState, event: SessionEvent, now: number): Effect[] {
   const effects: Effect[] = [];
   if (state.life.name === "gone") return effects;
   const at: Step = { state, now, effects };
   take(at, event);
-  // A piece of text changes nothing but itself.
+  // A piece of text changes only its turn.
   if (event.kind !== "text") advance(at);
   return effects;
 }
 
-/** When the session is to be woken, in milliseconds since the epoch; undefined where nothing waits for time to pass. */
+/** When the session needs a `wake`, in milliseconds since the epoch; undefined if nothing waits for time to pass. */
 export function wakeAt(state: SessionState): number | undefined {
   let at: number | undefined;
   const due = (time: number | undefined): void => {
@@ -107,7 +107,7 @@ function take(at: Step, event: SessionEvent): void {
   }
 }
 
-/** Does what the state now allows. */
+/** Does everything that the state now allows. */
 function advance(at: Step): void {
   const { state } = at;
   if (at.effects.some(({ kind }) => kind === "gone")) abandon(at);
@@ -130,7 +130,7 @@ function advance(at: Step): void {
   at.effects.push({ kind: "drained" });
 }
 
-/** What may still run is stopped when its time is over; the rest is left to another worker. */
+/** When the drain deadline has passed: interrupts the running turn, or hands it over to another worker. */
 function drain(at: Step): void {
   const { state, now } = at;
   if (state.life.name !== "draining") return;
@@ -143,17 +143,17 @@ function drain(at: Step): void {
   if (now >= deadline) state.life = { name: "leaving" };
 }
 
-/** Whether there is nothing more to do here; then the session is gone from this worker. */
+/** Reports `drained` once there is nothing left to do here; the session is then gone from this worker. */
 function isDrained({ life, lease, flight, turns, intents }: SessionState): boolean {
   if (life.name === "open" || life.name === "gone") return false;
-  // The store is out of reach: another worker takes over when the lease runs out.
+  // The store is out of reach. Another worker takes over when the lease expires.
   if (life.name === "leaving" && lease.name === "in_doubt") return true;
   if (flight !== undefined || lease.name === "held" || intents.length > 0) return false;
   for (const { phase } of turns.values()) if (phase !== "remote") return false;
   return true;
 }
 
-/** Reads the log on where it is known to go on. */
+/** Reads the log if it is known to have more. */
 function readOn({ state, now, effects }: Step): void {
   const { log } = state;
   if (log.wantedSeq <= log.lastSeq || log.reading.name !== "idle" || now < log.reading.retryAt) return;
@@ -185,7 +185,7 @@ function takeReadFailed({ state, now, effects }: Step, { purpose, code }: ReadFa
       state.log.reading = { name: "idle", retryAt: now + READ_RETRY_MS };
       return;
     case "replay":
-      // It comes again, and is told so if the store is still away.
+      // The client will reconnect, and gets an error if the store is still out of reach.
       return void effects.push({ kind: "close_slow", connectionId: purpose.connectionId });
     case "end": {
       const { connectionId, queryId } = purpose;
@@ -198,7 +198,7 @@ function takeCall(at: Step, call: SessionCall): void {
   const { state } = at;
   switch (call.kind) {
     case "appended":
-      // Nobody is here to be shown it: it is read when someone comes.
+      // There is no connection to show it to. It is read when one attaches.
       if (state.connections.size > 0 || state.turns.size > 0 || state.flight !== undefined) {
         wantSeq(at, call.seq);
       }

@@ -1,6 +1,6 @@
 /**
- * Text between workers. A worker that shows an answer but does not write it asks for its text; the one that writes it sends
- * pieces for as long as someone asks.
+ * Deltas between workers. A worker with connections that watch another worker's turn asks for its text; the worker that runs
+ * the turn sends pieces as long as it is asked.
  */
 
 import type { SessionCall } from "../../protocol/session_call.ts";
@@ -8,17 +8,17 @@ import { showText } from "./show.ts";
 import { liveConnections, type SessionState, type Step } from "./state.ts";
 import type { RunningTurn } from "./turn.ts";
 
-/** For so long after it was asked for last the text is sent. */
+/** How long text is sent after the last request for it, in milliseconds. */
 const WANTED_MS = 15_000;
-/** Who still wants it says so this often. */
+/** How often a request is renewed, in milliseconds. */
 const RENEW_MS = 5000;
-/** A missing piece is asked for this often at most. */
+/** Shortest time between two requests for missing text, in milliseconds. */
 const ASK_AGAIN_MS = 250;
 
 type Piece = Extract<SessionCall, { kind: "tail" }>;
 type Have = Extract<SessionCall, { kind: "tail_wanted" }>["have"];
 
-/** Sends a running turn's text from `offset` on, if another worker wants it. */
+/** Sends a running turn's text from `offset` on, if another worker has asked for it. */
 export function sendTail({ state, now, effects }: Step, { query, text }: RunningTurn, offset: number): void {
   if (state.lease.name !== "held" || now >= state.tailWantedUntil) return;
   const { turnId, queryId } = query;
@@ -27,7 +27,7 @@ export function sendTail({ state, now, effects }: Step, { query, text }: Running
   effects.push({ kind: "send", call: { kind: "tail", epoch, turnId, queryId, offset, content } });
 }
 
-/** Another worker wants the text, behind what it has. */
+/** Another worker asks for the text after what it has. */
 export function takeTailWanted(step: Step, have: Have): void {
   const { state, now } = step;
   state.tailWantedUntil = now + WANTED_MS;
@@ -39,8 +39,8 @@ export function takeTailWanted(step: Step, have: Have): void {
 }
 
 /**
- * A piece of another worker's text. Where one before it is missing all is asked for; one from a worker that has lost its
- * lease since is nobody's answer any more.
+ * A piece of another worker's text. If a piece before it is missing, the text is requested again. A piece of an older epoch
+ * is ignored: its worker has lost the lease.
  */
 export function takeTail(step: Step, { epoch, turnId, queryId, offset, content }: Piece): void {
   const turn = step.state.turns.get(queryId);
@@ -49,7 +49,7 @@ export function takeTail(step: Step, { epoch, turnId, queryId, offset, content }
   if (epoch < shown.epoch || epoch < step.state.lease.epoch) return;
   const isSame = epoch === shown.epoch;
   if (offset > (isSame ? shown.text.length : 0)) return askForTail(step, ASK_AGAIN_MS);
-  // It may come twice, or for someone who had less of it: what is shown is not shown again.
+  // It may come twice, or overlap: text that was shown is not shown again.
   const known = isSame ? shown.text.slice(offset, offset + content.length) : "";
   const isMore = content.startsWith(known);
   const start = isMore ? offset + known.length : offset;
@@ -59,7 +59,7 @@ export function takeTail(step: Step, { epoch, turnId, queryId, offset, content }
   if (rest !== "" || start < shown.text.length) showText(step, turn, start, rest);
 }
 
-/** Asks the worker that writes for its text, while someone here wants it. */
+/** Asks the worker that runs the turn for its text, while a connection here wants deltas. */
 export function askForTail({ state, now, effects }: Step, everyMs: number = RENEW_MS): void {
   if (!wantsTail(state) || now - state.tailAskedAt < everyMs) return;
   state.tailAskedAt = now;
@@ -72,7 +72,7 @@ export function askForTail({ state, now, effects }: Step, everyMs: number = RENE
   effects.push({ kind: "send", call: { kind: "tail_wanted", ...(have && { have }) } });
 }
 
-/** When it is to be asked for again; undefined where nobody wants it. */
+/** When the request is renewed, in milliseconds since the epoch; undefined if no connection wants deltas. */
 export function nextAsk(state: SessionState): number | undefined {
   return wantsTail(state) ? state.tailAskedAt + RENEW_MS : undefined;
 }

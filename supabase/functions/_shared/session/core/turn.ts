@@ -1,14 +1,14 @@
 /**
- * One question and what this worker does about it.
+ * One question and its answer, as this worker sees it.
  *
- * A turn is one of six things, each with its own fields only; a turn that was retracted is not in the state any more, and
- * of one that has ended only an {@linkcode EndedTurn} is kept. Neither has a text, so no effect can show any of it.
+ * Each phase has its own fields. A retracted turn is removed from the state, and of an ended one only an {@linkcode EndedTurn} is
+ * kept. Neither has text, so no effect can show any.
  *
  * ```text
  * proposed ─┬→ queued → running → ending → ended
- *           ├→ running (its model call had begun already)
- *           ├→ remote ⇄ queued      another worker's turn, or nobody's
- *           └→ retracted            the log did not take it, or had it before
+ *           ├→ running              its model call was begun early
+ *           ├→ remote ⇄ queued      this worker loses or gains the lease
+ *           └→ retracted            the log did not accept it, or has had it before
  * ```
  */
 
@@ -16,62 +16,62 @@ import type { OpenTurn, StopRequest } from "../../ports/event_log.ts";
 import type { QueryOptions } from "../../protocol/client_frames.ts";
 import type { CancelledEvent, QueryEvent, TerminalEvent } from "../../protocol/log_event.ts";
 
-/** A question as it was asked: its event, and what only the worker that took it knows. */
+/** A question: its event, and what only the worker that accepted it knows. */
 export interface Question extends QueryEvent {
   /** Whether the asking connection wants deltas of this turn; undefined leaves it to the connection. */
   stream: boolean | undefined;
-  /** The keys of the budgets that its tokens count against; empty where the session's own are meant. */
-  payers: readonly string[];
+  /** The keys of the quotas that its tokens count against; empty for the session's own. */
+  quotaKeys: readonly string[];
 }
 
-/** Why a turn is stopped on someone's wish. */
+/** Why a turn is stopped on request. */
 export type StopReason = CancelledEvent["reason"];
 
-/** What there is of a model call that was begun before the question was in the log. Nothing of it is shown. */
+/** An early model call, begun before the question is in the log. None of its text is shown. */
 export type Attempt =
   | { name: "none" }
   | { name: "calling"; call: number; text: string }
   | { name: "done"; end: TerminalEvent };
 
-/** What earlier runs of a turn have left, at this worker or another. */
+/** What earlier runs of the turn have left, at this worker or another. */
 export type Begun = Pick<OpenTurn, "starts" | "partial">;
 
 /** How much of a running turn the store has. */
 export interface Kept {
   /** Whether the store knows that this run has begun. */
   isStarted: boolean;
-  /** Checkpoints of this run; the first replaces what earlier runs have left. */
+  /** Checkpoints of this run. The first one replaces the text of earlier runs. */
   pieces: number;
   chars: number;
 }
 
-/** Asked here; not in the log as far as this worker knows, or not known yet to be ours. */
+/** Asked here. Not in the log as far as this worker knows, or in the log with an unknown owner. */
 export interface ProposedTurn {
   phase: "proposed";
   query: Question;
   attempt: Attempt;
-  /** Connections that are told when the log has it, or has not. */
+  /** Connections that get a status or a refusal once the outcome is known. */
   askers: string[];
-  /** Where its write is: not sent yet, in flight, or sent without anyone knowing what became of it. */
+  /** The state of its write: not sent yet, in flight, or sent with an unknown outcome. */
   write: "due" | "in_flight" | "in_doubt";
-  /** Which turns before it are stopped once the log has it, and why. */
+  /** Which earlier turns are stopped once the log has it, and why. */
   displaces: StopRequest | undefined;
-  /** Set where the log was read before the answer that says whose the turn is. */
+  /** Set if the log was read before the answer that says who owns the turn. */
   seq: number | undefined;
 }
 
-/** Ours to answer; it waits for its turn. */
+/** This worker will answer it; it waits. */
 export interface QueuedTurn {
   phase: "queued";
   query: Question;
   seq: number;
-  /** Set where someone has begun it before. */
+  /** Set if it was begun before, here or elsewhere. */
   begun: Begun | undefined;
-  /** What readers here have of it. */
+  /** The text that connections here were shown. */
   shown: string;
 }
 
-/** Ours, and the model is being asked. The one phase in which text of ours is shown. */
+/** This worker is calling the model. The only phase in which text of this worker is shown. */
 export interface RunningTurn {
   phase: "running";
   query: Question;
@@ -84,33 +84,33 @@ export interface RunningTurn {
   checkpointAt: number;
 }
 
-/** Ours, and over; its end is not in the log yet. */
+/** Answered by this worker; the terminal event is not in the log yet. */
 export interface EndingTurn {
   phase: "ending";
   query: Question;
   seq: number;
   end: TerminalEvent;
-  /** What readers here have of it. */
+  /** The text that connections here were shown. */
   shown: string;
 }
 
-/** In the log without an end, and not ours: another worker answers it, or nobody does yet. */
+/** In the log without a terminal event, and not owned here: another worker answers it, or none does yet. */
 export interface RemoteTurn {
   phase: "remote";
   query: Question;
   seq: number;
-  /** What the store told with the lease. */
+  /** From the answer to a claim. */
   begun: Begun | undefined;
-  /** Why it is to be stopped, where the store told so with the lease. */
+  /** Why it has to be stopped, from the answer to a claim. */
   stopped: StopReason | undefined;
-  /** What is shown of it here, and the epoch of the worker that wrote it. */
+  /** The text that connections here were shown, and the epoch of the worker that wrote it. */
   shown: { epoch: number; text: string };
 }
 
 export type Turn = ProposedTurn | QueuedTurn | RunningTurn | EndingTurn | RemoteTurn;
 export type TurnPhase = Turn["phase"];
 
-/** All that is kept of a turn with a terminal event. */
+/** What is kept of a turn with a terminal event. */
 export interface EndedTurn {
   queryId: string;
   turnId: string;
@@ -120,7 +120,7 @@ export interface EndedTurn {
   endSeq: number;
 }
 
-/** The text that readers here may have of a turn. */
+/** The text that connections here may have been shown of a turn. */
 export function shownOf(turn: Turn): string {
   switch (turn.phase) {
     case "proposed":
@@ -142,11 +142,11 @@ export function textOf(end: TerminalEvent): string {
 }
 
 /** The event for the log. */
-export function toEvent({ stream: _stream, payers: _payers, ...event }: Question): QueryEvent {
+export function toEvent({ stream: _stream, quotaKeys: _quotaKeys, ...event }: Question): QueryEvent {
   return event;
 }
 
-/** A turn that another worker answers, or nobody yet, and of which nothing more is known than its question. */
+/** A turn of which only the question is known; another worker answers it, or none does yet. */
 export function remoteTurn(query: Question, seq: number): RemoteTurn {
   return {
     phase: "remote",
@@ -173,6 +173,6 @@ export function fromEvent(
     connectionId,
     feedback,
     stream: undefined,
-    payers: [],
+    quotaKeys: [],
   };
 }

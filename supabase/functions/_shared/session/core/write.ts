@@ -1,6 +1,6 @@
 /**
- * Composes the next write from what the state wants: ends, starts and checkpoints of our turns, what clients asked for, and
- * what becomes of the lease. One write is in flight at a time, so each is composed in full knowledge of the one before.
+ * Composes the next write: terminal events, starts and checkpoints of this worker's turns, client requests, and the change of
+ * the lease. One write is in flight at a time, so each is composed when the outcome of the one before is known.
  */
 
 import type {
@@ -27,7 +27,7 @@ import {
 } from "./state.ts";
 import { type EndingTurn, type ProposedTurn, remoteTurn, type RunningTurn, toEvent } from "./turn.ts";
 
-/** Sends the next write, if there is anything to write and nothing in flight. */
+/** Sends the next write if there is something to write and no write in flight. */
 export function sendWrite(step: Step): void {
   const { state, now } = step;
   if (state.flight !== undefined || state.life.name === "gone") return;
@@ -42,7 +42,7 @@ export function sendWrite(step: Step): void {
   if (draft !== undefined) send(step, draft);
 }
 
-/** Whether someone waits for what is in doubt. Where the fence fails they are all refused, so it is not sent again at once. */
+/** Whether a client waits for a write in doubt. When a fence fails they are all refused, so the next one is not urgent. */
 function isAwaited({ intents, turns }: SessionState): boolean {
   for (const turn of turns.values()) if (turn.phase === "proposed" && turn.askers.length > 0) return true;
   return intents.some((intent) =>
@@ -53,8 +53,8 @@ function isAwaited({ intents, turns }: SessionState): boolean {
 type Draft = Pick<Flight, "write" | "intents" | "ends" | "started" | "progress">;
 
 /**
- * Settles what became of every write before it: the store does the calls of a worker in the order of their numbers, and none
- * that comes late. As a claim it also brings what is open, whoever wrote it.
+ * Settles the outcome of every write before it: the store runs a worker's calls in the order of their numbers and refuses a
+ * late one. The fence is a claim, so its answer also has all open turns.
  */
 function sendFence(step: Step): void {
   const isWanted = step.state.life.name === "open" || hasOursOpen(step.state);
@@ -78,7 +78,7 @@ function send({ state, now, effects }: Step, draft: Draft): void {
   effects.push({ kind: "commit", number, write: draft.write });
 }
 
-/** The lease is ours: everything may be written, under its epoch. */
+/** A write under the lease's epoch: it may contain everything. */
 function draftAsHolder(step: Step, epoch: number): Draft | undefined {
   const { state } = step;
   const { intents, events, stop } = takeIntents(state);
@@ -113,7 +113,7 @@ function draftAsHolder(step: Step, epoch: number): Draft | undefined {
   };
 }
 
-/** The lease is not ours, or nobody's: what clients asked for is written all the same, and claims it where it can. */
+/** A write without the lease: client requests, and a claim where one is possible. */
 function draftAsGuest({ state }: Step): Draft | undefined {
   const { intents, events, stop, onlyIfIdle } = takeIntents(state);
   const isOpen = state.life.name === "open";
@@ -137,8 +137,8 @@ interface TakenIntents {
 }
 
 /**
- * As many of what clients want as fit one write, in their order: one stop at most, and a query that is refused where another
- * worker is busy goes alone.
+ * As many client requests as fit into one write, in order: at most one stop, and a query with `onlyIfIdle` alone, as the store
+ * may refuse it.
  */
 function takeIntents(state: SessionState): TakenIntents {
   const taken: TakenIntents = { intents: [], events: [], stop: undefined, onlyIfIdle: false };
@@ -151,7 +151,7 @@ function takeIntents(state: SessionState): TakenIntents {
     taken.intents.push(intent);
     if (intent.kind === "append") taken.events.push(intent.event);
     const turn = intent.kind === "ask" ? state.turns.get(intent.queryId) : undefined;
-    // It may be known to the log already, or have been refused.
+    // It may be in the log already, or have been refused.
     if (turn?.phase === "proposed" && turn.seq === undefined) taken.events.push(toEvent(turn.query));
     taken.onlyIfIdle = isAlone;
     if (isAlone) break;
@@ -160,7 +160,7 @@ function takeIntents(state: SessionState): TakenIntents {
   return taken;
 }
 
-/** The only open turn, if it is one that this write brings and nobody has stopped. */
+/** The only open turn, if this write brings it to the log and it was not stopped. */
 function soleProposal(state: SessionState, intents: readonly Intent[]): ProposedTurn | undefined {
   if (state.turns.size !== 1 || !isUpToDate(state)) return undefined;
   for (const turn of state.turns.values()) {
@@ -174,7 +174,7 @@ function isBrought({ query: { queryId } }: ProposedTurn, intents: readonly Inten
   return intents.some((intent) => intent.kind === "ask" && intent.queryId === queryId);
 }
 
-/** The turns that a write brings to the log, and that may start with it. */
+/** The turns whose questions a write brings to the log, and that may start with it. */
 function broughtBy({ turns }: SessionState, intents: readonly Intent[]): ProposedTurn[] {
   const brought: ProposedTurn[] = [];
   for (const intent of intents) {
@@ -189,7 +189,7 @@ interface Piece {
   progress: Progress;
 }
 
-/** What the store does not have of a running turn, where a checkpoint is due or the turn is let go. */
+/** The text of a running turn that the store does not have, if a checkpoint is due or the turn is released. */
 function nextPiece(
   { state, now }: Step,
   turn: RunningTurn,
@@ -208,13 +208,13 @@ function nextPiece(
   };
 }
 
-/** A high surrogate at the end: its other half is still to come. */
+/** Whether the text ends in a high surrogate, whose second half has not come yet. */
 function endsWithHalf(text: string): boolean {
   const last = text.charCodeAt(text.length - 1);
   return last >= 0xd800 && last <= 0xdbff;
 }
 
-/** The running turn goes to the next worker with this write. */
+/** Releases the running turn to the next worker with this write. */
 function letGo(step: Step, turn: RunningTurn, epoch: number): void {
   const { query, seq, text } = turn;
   loseCall(step, turn);
@@ -227,14 +227,14 @@ function endingTurns({ turns }: SessionState): EndingTurn[] {
   return ending;
 }
 
-/** Whether the lease is needed after a write that brings all ends there are. */
+/** Whether the lease is still needed after a write with all pending terminal events. */
 function hasMore({ turns, intents, life }: SessionState, ends: number): boolean {
   if (life.name === "open") return turns.size > ends || intents.some(({ kind }) => kind === "ask");
   for (const { phase } of turns.values()) if (phase === "running") return true;
   return false;
 }
 
-/** Turns that this worker still has to bring to an end. */
+/** Turns that this worker still has to end. */
 function hasOursOpen({ turns }: SessionState): boolean {
   for (const { phase } of turns.values()) if (phase === "running" || phase === "ending") return true;
   return false;

@@ -1,7 +1,7 @@
 /**
- * Asks the store how far its sessions are: doorbells may get lost, and a relay that was away has brought none.
+ * Polls the newest `seq` of sessions from the store (anti-entropy): doorbells on the relay may get lost.
  *
- * One call for all sessions that somebody here is shown, every {@linkcode ROLL_CALL_MS}; and at once after a gap.
+ * One call for all sessions with a connection here, every {@linkcode HEAD_POLL_MS}, and at once after a gap of the relay.
  */
 
 import { toAgentError } from "../errors.ts";
@@ -9,11 +9,12 @@ import type { EventLog } from "../ports/event_log.ts";
 import type { CancelTimer, Clock, Log, WorkerLifetime } from "../ports/runtime.ts";
 import type { Session } from "./session.ts";
 
-export const ROLL_CALL_MS = 15_000;
-/** After a call that failed: what was missed is still missing. */
+/** Time between two polls, in milliseconds. */
+export const HEAD_POLL_MS = 15_000;
+/** Delay after a failed poll, in milliseconds. */
 const RETRY_MS = 1000;
 
-export interface RollCallOptions {
+export interface HeadPollerOptions {
   clock: Clock;
   log: Log;
   lifetime: WorkerLifetime;
@@ -23,42 +24,42 @@ export interface RollCallOptions {
   isDurable(sessionId: string): boolean;
 }
 
-export class RollCall {
-  readonly #options: RollCallOptions;
+export class HeadPoller {
+  readonly #options: HeadPollerOptions;
   #cancelTimer: CancelTimer | undefined;
-  #isCalling = false;
-  /** Something may have been missed since the call that is under way was made. */
+  #isPolling = false;
+  /** Another poll was requested while one was in flight. */
   #isWanted = false;
   #isStopped = false;
 
-  constructor(options: RollCallOptions) {
+  constructor(options: HeadPollerOptions) {
     this.#options = options;
   }
 
-  /** A session is shown to somebody: calls from now on, for as long as there is one that other workers may write to. */
+  /** A session has got a connection: polls as long as there is such a session that other workers may write to. */
   start(sessionId: string): void {
-    if (this.#options.isDurable(sessionId)) this.#callLater();
+    if (this.#options.isDurable(sessionId)) this.#pollLater();
   }
 
-  /** Calls now. */
-  now(): void {
+  /** Polls at once. */
+  pollNow(): void {
     const { lifetime, sessions, isDurable } = this.#options;
     if (this.#isStopped) return;
-    if (this.#isCalling) return void (this.#isWanted = true);
+    if (this.#isPolling) return void (this.#isWanted = true);
     this.#isWanted = false;
     const shown = Array.from(sessions()).filter(({ connectionCount, record }) =>
       connectionCount > 0 && isDurable(record.sessionId)
     );
     if (shown.length === 0) return;
-    this.#isCalling = true;
+    this.#isPolling = true;
     lifetime.hold(
-      this.#call(shown).then((isAnswered) => {
-        this.#isCalling = false;
-        if (this.#isWanted) return this.now();
-        if (isAnswered) return this.#callLater();
+      this.#poll(shown).then((isAnswered) => {
+        this.#isPolling = false;
+        if (this.#isWanted) return this.pollNow();
+        if (isAnswered) return this.#pollLater();
         this.#cancelTimer?.();
         this.#cancelTimer = undefined;
-        this.#callLater(RETRY_MS);
+        this.#pollLater(RETRY_MS);
       }),
     );
   }
@@ -68,16 +69,16 @@ export class RollCall {
     this.#cancelTimer?.();
   }
 
-  #callLater(delayMs = ROLL_CALL_MS): void {
+  #pollLater(delayMs = HEAD_POLL_MS): void {
     if (this.#isStopped) return;
     this.#cancelTimer ??= this.#options.clock.after(delayMs, () => {
       this.#cancelTimer = undefined;
-      this.now();
+      this.pollNow();
     });
   }
 
-  /** Answers whether the store did. */
-  async #call(sessions: readonly Session[]): Promise<boolean> {
+  /** Resolves to whether the store answered. */
+  async #poll(sessions: readonly Session[]): Promise<boolean> {
     const { eventLog, log } = this.#options;
     try {
       const heads = await eventLog.heads(sessions.map(({ record }) => record.sessionId));
@@ -88,7 +89,7 @@ export class RollCall {
       }
       return true;
     } catch (thrown) {
-      log.write({ level: "warn", event: "roll_call_failed", error: toAgentError(thrown) });
+      log.write({ level: "warn", event: "head_poll_failed", error: toAgentError(thrown) });
       return false;
     }
   }
