@@ -41,7 +41,7 @@ export function send(world: World, client: Client, ask: Extract<SessionEvent, { 
   if (client.unanswered.has(queryId) || world.store.keys.has(`q:${queryId}`)) {
     client.seat.repeated.add(queryId);
     world.resent.add(turnId);
-  }
+  } else world.resent.delete(turnId);
   client.unanswered.set(queryId, ask);
   // Whoever asks again after a stop wants an answer.
   world.granted.delete(queryId);

@@ -14,7 +14,10 @@ function copy(value: unknown): unknown {
     return map;
   }
   if (value instanceof Set) return new Set(value);
-  const object: Record<string, unknown> = {};
-  for (const key in value) object[key] = copy((value as Record<string, unknown>)[key]);
+  const object: Record<string, unknown> = { ...value };
+  for (const key in object) {
+    const each = object[key];
+    if (typeof each === "object" && each !== null) object[key] = copy(each);
+  }
   return object;
 }

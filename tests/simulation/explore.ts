@@ -13,9 +13,20 @@ export interface Exploration {
   violation: { message: string; path: string[] } | undefined;
 }
 
+export interface ExploreOptions {
+  /** How many states are visited at most. */
+  limit?: number;
+  /** Called at each million of states. */
+  onProgress?(states: number): void;
+}
+
 /** Visits all states, depth first. */
-export function explore(start: SmallWorld, limit = Infinity): Exploration {
-  const visited = new Set<number>([fingerprint(start)]);
+export function explore(
+  start: SmallWorld,
+  { limit = Infinity, onProgress = () => {} }: ExploreOptions = {},
+): Exploration {
+  const visited = new Visited();
+  visited.add(fingerprint(start));
   const stack: Visit[] = [{ small: start, moves: movesOf(start), path: undefined }];
   let ends = 0;
   for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
@@ -40,6 +51,7 @@ export function explore(start: SmallWorld, limit = Infinity): Exploration {
         return { states: visited.size, ends, isComplete: false, violation: undefined };
       }
       visited.add(key);
+      if (visited.size % 1_000_000 === 0) onProgress(visited.size);
       stack.push({ small: next, moves: after, path });
     }
   }
@@ -61,4 +73,23 @@ function namesOf(path: Path | undefined): string[] {
   const names: string[] = [];
   for (let at = path; at !== undefined; at = at.before) names.unshift(at.move.name());
   return names;
+}
+
+/** Numbers of any count: one set of V8 holds 16 million. */
+class Visited {
+  readonly #sets = Array.from({ length: 256 }, () => new Set<number>());
+  size = 0;
+
+  add(key: number): void {
+    this.#setOf(key).add(key);
+    this.size++;
+  }
+
+  has(key: number): boolean {
+    return this.#setOf(key).has(key);
+  }
+
+  #setOf(key: number): Set<number> {
+    return this.#sets[key % 256] as Set<number>;
+  }
 }

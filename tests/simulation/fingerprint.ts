@@ -67,6 +67,15 @@ function idOf(text: string): number {
   return id;
 }
 
+/** By the name of a field: its number, 0 where it does not count. */
+const fields = new Map<string, { id: number; isTime: boolean }>();
+
+function fieldOf(key: string): { id: number; isTime: boolean } {
+  const field = { id: LEFT_OUT.has(key) ? 0 : idOf(key), isTime: TIMES.has(key) };
+  fields.set(key, field);
+  return field;
+}
+
 class Hash {
   readonly #now: number;
   #a = 0x811c9dc5;
@@ -115,10 +124,12 @@ class Hash {
   }
 
   #fields(value: object): void {
-    for (const [key, each] of Object.entries(value)) {
-      if (LEFT_OUT.has(key)) continue;
-      this.add(key);
-      if (TIMES.has(key) && typeof each === "number") this.number(each <= this.#now ? -1 : each - this.#now);
+    for (const key in value) {
+      const { id, isTime } = fields.get(key) ?? fieldOf(key);
+      if (id === 0) continue;
+      this.#mix(id);
+      const each = (value as Record<string, unknown>)[key];
+      if (isTime && typeof each === "number") this.number(each <= this.#now ? -1 : each - this.#now);
       else this.add(each);
     }
   }

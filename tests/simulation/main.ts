@@ -100,7 +100,9 @@ function exhaust(): boolean {
     stalls: integer("stalls", stalls),
   };
   const startedAt = performance.now();
-  const { states, ends, violation } = explore(smallWorld(budget));
+  const { states, ends, violation } = explore(smallWorld(budget), {
+    onProgress: (states) => console.error(`${states / 1_000_000} million states`),
+  });
   const perSecond = Math.round(states / (performance.now() - startedAt) * 1000);
   if (violation === undefined) {
     console.log(`all ${states} states visited, ${ends} of them at rest (${perSecond} a second)`);

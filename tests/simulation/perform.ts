@@ -32,6 +32,7 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
       const { queryId, turnId } = effect.query;
       worker.calls.add(effect.call);
       if (world.resent.has(turnId)) worker.callsForResent.add(queryId);
+      else worker.callsForResent.delete(queryId);
       world.callsOf.set(queryId, (world.callsOf.get(queryId) ?? 0) + 1);
       return world.post({ kind: "model", to: worker.id, call: effect.call, turnId, piece: 1 });
     }
@@ -120,7 +121,8 @@ function settleWish(
   world.wishes.delete(wish);
   if (made === undefined || !result.ok) return;
   for (const queryId of result.queryIds) {
-    if (!made.askedAgain.has(queryId)) world.granted.set(queryId, id);
+    if (made.askedAgain.has(queryId) || isOnItsWayElsewhere(world, id, queryId)) continue;
+    world.granted.set(queryId, id);
   }
   for (const queryId of made.running) {
     const open = openTurnOf(world.store, queryId);
@@ -129,6 +131,14 @@ function settleWish(
     const isMissed = open !== undefined && open.stopped === undefined && result.queryIds.length === 0;
     check(!isMissed, () => `${wish} was told that there is nothing to stop while ${queryId} runs`);
   }
+}
+
+/** Whether another worker is writing a question of this id, which the log does not have yet: a stop does not reach that one. */
+function isOnItsWayElsewhere({ workers }: World, workerId: string, queryId: string): boolean {
+  return [...workers.values()].some(({ id, state }) => {
+    const turn = id === workerId ? undefined : state.turns.get(queryId);
+    return turn?.phase === "proposed" && turn.seq === undefined;
+  });
 }
 
 function isOver(turn: Turn | undefined): boolean {

@@ -36,7 +36,7 @@ export function smallWorld(budget: Budget): SmallWorld {
   const world = newWorld({
     settings: PLAIN_SETTINGS,
     clients: budget.asks.map((_, n) => `c${n}`),
-    post: (message) => post(pending, message),
+    post: (message) => post(world, pending, message),
   });
   const small = { world, budget, pending };
   const [a, b] = [startWorker(world, "a"), startWorker(world, "b")];
@@ -127,9 +127,7 @@ function arrive(small: SmallWorld, index: number): void {
   if (message.kind !== "model") return;
   const worker = world.workers.get(message.to);
   if (worker?.calls.has(message.call) !== true) return;
-  // One piece, and then the end.
-  if (message.piece === 1) small.pending.push({ ...message, piece: 2 });
-  else endCall(world, worker, message.call, true);
+  endCall(world, worker, message.call, true);
 }
 
 function ask({ world, budget }: SmallWorld, n: number, id: string): void {
@@ -233,11 +231,12 @@ export function copyOf({ world, budget, pending }: SmallWorld, at: string | unde
 }
 
 function rebind(small: SmallWorld): void {
-  small.world.post = (message) => post(small.pending, message);
+  small.world.post = (message) => post(small.world, small.pending, message);
 }
 
 /** The relay brings doorbells and stops; of several doorbells the newest says it all, and text is left out. */
-function post(pending: Message[], message: Message): void {
+function post(world: World, pending: Message[], message: Message): void {
+  if (message.kind === "read") return deliver(world, message);
   if (message.kind === "relay") {
     if (message.call.kind === "tail" || message.call.kind === "tail_wanted") return;
     if (message.call.kind === "appended") {
