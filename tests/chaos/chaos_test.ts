@@ -29,6 +29,9 @@ Deno.test({
     assert.ok(faults.length === 0, `${caseFiles(faults, record)}\n\n${table(result)}\n\nAgain: ${again}`);
     assert.deepEqual(left, [], "what did not stop");
     // A run in which nothing went wrong has shown nothing.
-    assert.ok(tally.turns === TURNS && tally.cuts > 0 && tally.kills > 0 && tally.resumes > 0, table(result));
+    assert.ok(
+      tally.turns === TURNS && tally.cuts > 0 && tally.kills.length > 0 && tally.resumes > 0,
+      table(result),
+    );
   },
 });

@@ -18,6 +18,7 @@ export async function readLogs(url: string): Promise<Map<string, LoggedSession>>
       logs.set(row.id, { lastSeq: row.seq, events: [], openTurns: [], takeOvers: 0 });
     }
     const ended = new Set<string>();
+    const takeOvers = new Map<string, Map<string, number>>();
     for (
       const { id, seq, event } of await sql<{ id: string; seq: number; event: StoredEvent }[]>`
       select session_id::text as id, seq::int as seq, event from public.agent_events order by session_id, seq`
@@ -32,7 +33,12 @@ export async function readLogs(url: string): Promise<Map<string, LoggedSession>>
     ) {
       const log = logs.get(turn.id);
       if (log === undefined) continue;
-      log.takeOvers += Math.max(0, turn.starts - 1);
+      if (turn.starts > 1) {
+        log.takeOvers += turn.starts - 1;
+        const counts = takeOvers.get(turn.id) ?? new Map<string, number>();
+        takeOvers.set(turn.id, counts.set(turn.query, turn.starts - 1));
+        log.takeOversOf = counts;
+      }
       if (!ended.has(`${turn.id} ${turn.query}`)) log.openTurns.push(`${turn.query} (${turn.state})`);
     }
     return logs;

@@ -18,12 +18,23 @@ export interface ModelReport {
   requests: Record<string, number>;
   /** Prompts that no right agent sends. */
   problems: string[];
+  /** Every answer that was begun, in order. */
+  streams: ModelStream[];
+}
+
+/** Times are in milliseconds since the epoch. */
+export interface ModelStream {
+  question: string;
+  /** When the first character was sent. */
+  firstAt?: number;
+  /** When the connection was lost in the middle of the answer. */
+  lostAt?: number;
 }
 
 const encoder = new TextEncoder();
 
 function start({ seed, rates }: ModelSetup): Promise<number> {
-  const report: ModelReport = { faults: {}, requests: {}, problems: [] };
+  const report: ModelReport = { faults: {}, requests: {}, problems: [], streams: [] };
   const options = {
     hostname: "127.0.0.1",
     port: 0,
@@ -45,7 +56,9 @@ function start({ seed, rates }: ModelSetup): Promise<number> {
     if (plan.fault !== undefined) (report.faults[question] ??= []).push(plan.fault);
     if (plan.fault === "status_429") return refusal(429, "slow down", { "retry-after": "0" });
     if (plan.fault === "status_500") return refusal(500, "out of order");
-    return new Response(stream(answerTo(question).slice(partial.length), plan), {
+    const seen: ModelStream = { question };
+    report.streams.push(seen);
+    return new Response(stream(answerTo(question).slice(partial.length), plan, seen), {
       headers: { "content-type": "text/event-stream" },
     });
   });
@@ -56,7 +69,7 @@ function refusal(code: number, message: string, headers: Record<string, string> 
   return Response.json({ error: { code, message } }, { status: code, headers });
 }
 
-function stream(text: string, plan: ModelPlan): ReadableStream<Uint8Array> {
+function stream(text: string, plan: ModelPlan, seen: ModelStream): ReadableStream<Uint8Array> {
   let isWanted = true;
   return new ReadableStream<Uint8Array>({
     async start(controller): Promise<void> {
@@ -72,6 +85,7 @@ function stream(text: string, plan: ModelPlan): ReadableStream<Uint8Array> {
         for (const [index, content] of pieces.entries()) {
           if (!isWanted || index >= end) break;
           say(chunk({ delta: { role: "assistant", content }, finish_reason: null }));
+          seen.firstAt ??= Date.now();
           await wait(plan.random.wait(plan.pauseMs));
         }
         if (!isWanted) return;
@@ -95,6 +109,7 @@ function stream(text: string, plan: ModelPlan): ReadableStream<Uint8Array> {
     },
     cancel(): void {
       isWanted = false;
+      seen.lostAt = Date.now();
     },
   });
 }

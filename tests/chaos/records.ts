@@ -78,6 +78,8 @@ export interface LoggedSession {
   openTurns: string[];
   /** How many times turns were begun beyond the first. */
   takeOvers: number;
+  /** The same for each query for which it is not 0. */
+  takeOversOf?: ReadonlyMap<string, number>;
 }
 
 export interface Span {

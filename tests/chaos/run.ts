@@ -85,7 +85,9 @@ async function live(
   const tellProgress = (): void => {
     const { turns, kills, cuts } = world.tally;
     onProgress(
-      `${seconds(startedAt)} s: ${turns} turns, ${kills} kills, ${cuts} cuts; ${stage}, ${alive} clients`,
+      `${
+        seconds(startedAt)
+      } s: ${turns} turns, ${kills.length} kills, ${cuts} cuts; ${stage}, ${alive} clients`,
     );
   };
   tellProgress();
@@ -127,7 +129,7 @@ async function live(
       conversations,
       attacks,
       model: await inTime("the model's report", world.model.report(), signal) ??
-        { faults: {}, requests: {}, problems: [] },
+        { faults: {}, requests: {}, problems: [], streams: [] },
       ...(logs && { logs }),
       stalls: world.tally.stalls,
       boundMs: world.boundMs,

@@ -1,8 +1,10 @@
 /** The result of a run as one table. */
 
+import { unexplainedCalls } from "./model_calls.ts";
 import { type Fault, FAULT_KINDS } from "./records.ts";
 import type { ChaosResult } from "./run.ts";
 import { longestStandstillMs } from "./standstill.ts";
+import { takeOverTimes } from "./take_over.ts";
 import type { Counts } from "./tally.ts";
 
 export function table({ record, tally, faults, seconds, isInterrupted }: ChaosResult): string {
@@ -10,6 +12,17 @@ export function table({ record, tally, faults, seconds, isInterrupted }: ChaosRe
   const takeOvers = logs?.reduce((sum, log) => sum + log.takeOvers, 0);
   const modelFaults = Object.values(record.model.faults).reduce((sum, { length }) => sum + length, 0);
   const events = logs?.reduce((sum, log) => sum + log.events.length, 0);
+  const troubles = [...tally.outages, ...tally.stalls];
+  const epoch = performance.timeOrigin;
+  const stoodStill = takeOverTimes(
+    record.model.streams,
+    tally.kills.map((at) => epoch + at),
+    troubles.map(({ from, to }) => ({ from: epoch + from, to: epoch + to })),
+  );
+  const unexplained = unexplainedCalls(record, [
+    ...troubles,
+    ...tally.kills.map((at) => ({ from: at, to: at })),
+  ]);
   const rows: [string, string | number][] = [
     ...(isInterrupted ? [["interrupted", "what was not over is not judged"] as [string, string]] : []),
     ["seconds", seconds],
@@ -17,7 +30,7 @@ export function table({ record, tally, faults, seconds, isInterrupted }: ChaosRe
     ["sessions", record.conversations.length],
     ["durable events", events ?? "no database, or not read"],
     ["notifications", tally.notices],
-    ["workers killed", tally.kills],
+    ["workers killed", tally.kills.length],
     ["workers stopped for a while", tally.stalls.length],
     ["goodbyes of workers", tally.rotations],
     ["connections cut / frozen", `${tally.cuts} / ${tally.freezes}`],
@@ -32,6 +45,11 @@ export function table({ record, tally, faults, seconds, isInterrupted }: ChaosRe
     [
       "longest time without an end, database well",
       `${Math.round(longestStandstillMs(record.conversations, tally.outages))} ms`,
+    ],
+    [`kill to next character, p50 / p99 of ${stoodStill.length}`, milliseconds(stoodStill)],
+    [
+      "model calls that no kill, stop or failure explains",
+      [unexplained.length, ...unexplained.slice(0, 3)].join("; "),
     ],
     ["ends", words(tally.ends)],
     ["closes", words(tally.closes)],

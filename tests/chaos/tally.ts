@@ -4,7 +4,8 @@ import type { Span } from "./records.ts";
 
 export class Tally {
   turns = 0;
-  kills = 0;
+  /** When workers were killed, by the clock of `performance.now()`. */
+  readonly kills: number[] = [];
   /** When workers stood still. */
   readonly stalls: Span[] = [];
   cuts = 0;

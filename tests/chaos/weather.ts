@@ -42,7 +42,9 @@ export function startWeather(world: World, random: Random): () => void {
     // Those that are about to end hold most of the sockets.
     const workers = stack.workers().filter((one) => one.function === name && one.state !== "booting");
     const worker = workers[Math.floor(at * workers.length)];
-    if (worker !== undefined && stack.disturb(name, "kill", { number: worker.worker })) tally.kills++;
+    if (worker !== undefined && stack.disturb(name, "kill", { number: worker.worker })) {
+      tally.kills.push(performance.now());
+    }
   });
   // Stopped in the middle of whatever it does, longer than its lease lasts, and then it goes on as if nothing were.
   const stalled = new Set<number>();

@@ -29,7 +29,7 @@ const { values: flags } = parseArgs({
     seed: { type: "string" },
     exhaustive: { type: "boolean", default: false },
     kills: { type: "string", default: "1" },
-    lost: { type: "string", default: "1" },
+    lost: { type: "string", default: "0" },
     late: { type: "string", default: "1" },
     stalls: { type: "string", default: "0" },
     transcripts: { type: "boolean", default: false },

@@ -1,0 +1,29 @@
+/** How long an answer stands still when its worker is killed. */
+
+import type { ModelStream } from "./model_thread.ts";
+import type { Span } from "./records.ts";
+
+/** A stream that the model loses so soon after a kill was lost by it, in milliseconds. */
+const LOST_WITHIN_MS = 250;
+
+/**
+ * From each kill to the next character that the model sends for an answer which the killed worker was writing, in milliseconds.
+ * Left out where a `trouble` came in between (the database disturbed, a worker stopped, another kill), or where the model failed.
+ * All times are in milliseconds since the epoch; `streams` in the order in which they began.
+ */
+export function takeOverTimes(
+  streams: readonly ModelStream[],
+  killedAt: readonly number[],
+  troubles: readonly Span[],
+): number[] {
+  return streams.flatMap(({ question, firstAt, lostAt }, index) => {
+    const at = killedAt.find((at) => lostAt !== undefined && lostAt >= at && lostAt - at < LOST_WITHIN_MS);
+    if (at === undefined || firstAt === undefined) return [];
+    const next = streams.slice(index + 1).find((stream) => stream.question === question);
+    if (next?.firstAt === undefined) return [];
+    const to = next.firstAt;
+    const isDisturbed = troubles.some((trouble) => trouble.from <= to && trouble.to >= at) ||
+      killedAt.some((other) => other > at && other <= to);
+    return isDisturbed ? [] : [to - at];
+  });
+}
