@@ -116,9 +116,11 @@ function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged
   // A model call that was begun for the same question answers this one too.
   if (!isOurs) relabel(turn, event);
   if (isOurs) displace(step, turn, event.seq);
-  const adopted = mayRun(state) ? adoptProposed(step, turn, event.seq, told) : undefined;
+  // A repeat whose first copy is in the log: its terminal event may follow there.
+  const mayHaveEnded = !isOurs && !isUpToDate(state);
+  const adopted = mayRun(state) && !mayHaveEnded ? adoptProposed(step, turn, event.seq, told) : undefined;
   // The answer to the write in flight says whose turn it is.
-  if (adopted === undefined && isUnsettled(state.lease)) turn.seq = event.seq;
+  if (adopted === undefined && (isUnsettled(state.lease) || mayRun(state))) turn.seq = event.seq;
   else if (adopted === undefined) leave(step, turn, event);
   acknowledge(step, queryId, told);
   if (adopted?.phase !== "running") return;
