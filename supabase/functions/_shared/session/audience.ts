@@ -7,6 +7,7 @@ import type { LogEvent } from "../protocol/log_event.ts";
 import { renderEvent, renderStatus } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { Effect } from "./core/effect.ts";
+import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
 import { liveConnections, type SessionState } from "./core/state.ts";
 import { shownOf } from "./core/turn.ts";
 import { inForce, type ModelSettings } from "./model_request.ts";
@@ -30,8 +31,8 @@ function isAnswerTo(event: LogEvent, { id }: Reader): boolean {
 export class Audience {
   readonly readers = new Map<string, Reader>();
   readonly #options: AudienceOptions;
-  /** Turns whose text was shown, by turn id, until they end. Created with the first. */
-  #sources: Map<string, DeltaSource> | undefined;
+  /** Turns whose text was shown, by turn id, until they end. */
+  #sources: LazyMap<string, DeltaSource> = emptyMap();
 
   constructor(options: AudienceOptions) {
     this.#options = options;
@@ -59,7 +60,7 @@ export class Audience {
   /** Shows a piece of a turn's text, encoded once. */
   showText({ turnId, queryId, offset, content, to }: Of<"delta">): void {
     const { state, clock } = this.#options;
-    const source = this.#sources?.get(turnId) ??
+    const source = this.#sources.get(turnId) ??
       (state.turns.get(queryId)?.query.turnId === turnId ? this.#sourceOf(turnId, queryId) : undefined);
     // The turn has just ended and none of its text was shown before: there is no text to continue later.
     if (source === undefined) {
@@ -73,9 +74,9 @@ export class Audience {
 
   /** A turn has ended: its terminal event has the whole text, so deltas that were held back are dropped. */
   endText(turnId: string): void {
-    const source = this.#sources?.get(turnId);
+    const source = this.#sources.get(turnId);
     if (source === undefined) return;
-    this.#sources?.delete(turnId);
+    this.#sources = withoutEntry(this.#sources, turnId);
     for (const reader of this.readers.values()) reader.dropHeldDeltas(source);
   }
 
@@ -139,7 +140,6 @@ export class Audience {
   }
 
   #sourceOf(turnId: string, queryId: string): DeltaSource {
-    this.#sources ??= new Map();
     const known = this.#sources.get(turnId);
     if (known !== undefined) return known;
     const { state: { turns }, clock } = this.#options;
@@ -151,7 +151,7 @@ export class Audience {
       },
       encode: (offset, content) => encode(offset, content, clock.now()),
     };
-    this.#sources.set(turnId, source);
+    this.#sources = withEntry(this.#sources, turnId, source);
     return source;
   }
 }

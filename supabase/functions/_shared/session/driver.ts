@@ -82,10 +82,7 @@ export class SessionDriver {
     this.#deps = deps;
     this.#sink = sink;
     this.audience = new Audience({ clock: deps.clock, state, settings: deps.settings });
-    this.#calls = new ModelCalls(deps, record, {
-      onText: (call, text) => this.take({ kind: "text", call, text }),
-      onEnded: (call, outcome) => this.take({ kind: "model_ended", call, outcome }),
-    });
+    this.#calls = new ModelCalls(deps, record, this);
   }
 
   /** Handles an event. Never throws. */

@@ -5,7 +5,8 @@ import { toAgentError } from "../errors.ts";
 import type { LanguageModel, ModelReply, ModelRequest } from "../ports/model.ts";
 import type { WorkerLifetime } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
-import type { ModelOutcome } from "./core/event.ts";
+import type { ModelOutcome, SessionEvent } from "./core/event.ts";
+import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
 
 export interface ModelCallsDeps {
   model: LanguageModel;
@@ -13,9 +14,9 @@ export interface ModelCallsDeps {
   activity: ActivityReporter;
 }
 
+/** Gets the text and the end of every call. */
 export interface CallSink {
-  onText(call: number, text: string): void;
-  onEnded(call: number, outcome: ModelOutcome): void;
+  take(event: Extract<SessionEvent, { kind: "text" | "model_ended" }>): void;
 }
 
 /** A call that was not aborted. The text is read from its turn when someone watches, and not kept here. */
@@ -29,8 +30,7 @@ export class ModelCalls {
   readonly #deps: ModelCallsDeps;
   readonly #record: SessionRecord;
   readonly #sink: CallSink;
-  /** Created with the first call. */
-  #open: Map<number, AbortController> | undefined;
+  #open: LazyMap<number, AbortController> = emptyMap();
 
   constructor(deps: ModelCallsDeps, record: SessionRecord, sink: CallSink) {
     this.#deps = deps;
@@ -39,14 +39,13 @@ export class ModelCalls {
   }
 
   get size(): number {
-    return this.#open?.size ?? 0;
+    return this.#open.size;
   }
 
   ask({ number, request, turn }: CallOptions): void {
     const { model, lifetime, activity } = this.#deps;
     const controller = new AbortController();
-    const open = this.#open ??= new Map();
-    open.set(number, controller);
+    this.#open = withEntry(this.#open, number, controller);
     activity.memory(this.#record, { operation: "recall", sector: "history" }, {
       success: true,
       durationMs: 0,
@@ -59,20 +58,22 @@ export class ModelCalls {
         onText: (text) => {
           // The model may not have noticed the abort yet.
           if (controller.signal.aborted) return;
-          this.#sink.onText(number, text);
+          this.#sink.take({ kind: "text", call: number, text });
           activity.streaming(this.#record, turn, request.maxTokens);
         },
       });
     lifetime.hold(
       reply().then(succeeded, failed).then((outcome) => {
-        if (open.delete(number)) this.#sink.onEnded(number, outcome);
+        if (!this.#open.has(number)) return;
+        this.#open = withoutEntry(this.#open, number);
+        this.#sink.take({ kind: "model_ended", call: number, outcome });
       }),
     );
   }
 
   abort(number: number): void {
-    const controller = this.#open?.get(number);
-    this.#open?.delete(number);
+    const controller = this.#open.get(number);
+    this.#open = withoutEntry(this.#open, number);
     controller?.abort();
   }
 }

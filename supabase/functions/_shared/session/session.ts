@@ -13,11 +13,12 @@ import type { ConfiguredEvent, LogEvent, NotificationEvent } from "../protocol/l
 import type { StatusFields } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
+import type { WishResult } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
 import { openSession } from "./core/open.ts";
 import type { Question } from "./core/turn.ts";
 import { describeTurns } from "./describe.ts";
-import { SessionDriver } from "./driver.ts";
+import { type DriverSink, SessionDriver } from "./driver.ts";
 import { FeedbackTaker } from "./feedback_taker.ts";
 import { checkOptions, checkQuery } from "./query_admission.ts";
 import type { Reader } from "./reader.ts";
@@ -26,12 +27,12 @@ import type { DrainOptions, SessionDeps, SessionOptions } from "./session_option
 import { measureSession } from "./session_size.ts";
 import { Wishes } from "./wishes.ts";
 
-export class Session {
+export class Session implements DriverSink {
   readonly record: SessionRecord;
   readonly #deps: SessionDeps;
   readonly #driver: SessionDriver;
   readonly #memory: SessionMemory;
-  readonly #onGone: () => void;
+  readonly onGone: () => void;
   readonly #wishes = new Wishes();
   /** Whether a connection wants deltas, to be changed together with a `configured` event, by its key. */
   #configuring: Map<string, () => void> | undefined;
@@ -49,19 +50,13 @@ export class Session {
     const { record } = stored;
     this.record = record;
     this.#deps = deps;
-    this.#onGone = onGone;
+    this.onGone = onGone;
     this.#memory = new SessionMemory(deps.memory, { isLogHere });
     const now = this.#lastActivity = this.#keptActivity = deps.clock.now();
     this.#driver = new SessionDriver(openSession(stored, core, now), {
       record,
       deps,
-      sink: {
-        onLearnt: (event) => this.#onLearnt(event),
-        onChanged: (asking) => this.#memory.set(measureSession(this.#driver.state), asking),
-        onAnswer: (wish, result) => this.#wishes.settle(wish, result),
-        onGone: () => this.#onGone(),
-        onDrained: () => this.#onDrained(),
-      },
+      sink: this,
     });
     this.#memory.set(measureSession(this.#driver.state), 0);
   }
@@ -99,19 +94,19 @@ export class Session {
   keepAlive(): void {
     if (this.#lastActivity <= this.#keptActivity) return;
     this.#keptActivity = this.#lastActivity;
-    this.#take({ kind: "touch" });
+    this.#driver.take({ kind: "touch" });
   }
 
   /** Shows a connection everything after `cursor`, and what comes later. `isResumed`: its client may repeat earlier queries. */
   attach(reader: Reader, { cursor, isResumed }: { cursor: number; isResumed: boolean }): void {
     this.#driver.audience.readers.set(reader.id, reader);
     const { id: connectionId, wantsDeltas } = reader;
-    this.#take({ kind: "attach", connectionId, cursor, wantsDeltas, isResumed });
+    this.#driver.take({ kind: "attach", connectionId, cursor, wantsDeltas, isResumed });
   }
 
   detach({ id }: Reader): void {
     this.#driver.audience.readers.delete(id);
-    this.#take({ kind: "detach", connectionId: id });
+    this.#driver.take({ kind: "detach", connectionId: id });
   }
 
   /** The newest `seq` that a connection was shown. */
@@ -164,7 +159,7 @@ export class Session {
       quotaKeys: reader.quotaKeys,
     };
     if (!isKnown) activity.reasoning(this.record, { query, text: "" }, "queued");
-    this.#take({ kind: "ask", query, policy, refusal: undefined });
+    this.#driver.take({ kind: "ask", query, policy, refusal: undefined });
   }
 
   /**
@@ -220,7 +215,7 @@ export class Session {
       sessionId: this.record.sessionId,
       eventLog,
       newId: () => ids.uuid(),
-      onNoted: (comment) => this.#take({ kind: "noted", comment }),
+      onNoted: (comment) => this.#driver.take({ kind: "noted", comment }),
     });
     return this.#feedback.take(frame, this.#driver.state.lastTurnId);
   }
@@ -232,12 +227,12 @@ export class Session {
 
   /** Handles a message from another worker that holds the session. */
   receive(call: SessionCall): void {
-    this.#take({ kind: "called", call });
+    this.#driver.take({ kind: "called", call });
   }
 
   /** Shows what the log has up to `seq`. */
   catchUp(seq: number): void {
-    this.#take({ kind: "head", seq });
+    this.#driver.take({ kind: "head", seq });
   }
 
   /**
@@ -250,21 +245,17 @@ export class Session {
     const deadline = timeoutMs > 0 ? this.#deps.clock.now() + timeoutMs : Infinity;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#drained = resolve;
-    this.#take({ kind: "drain", deadline, leave });
+    this.#driver.take({ kind: "drain", deadline, leave });
     if (!this.#isDrained) await promise;
   }
 
   /** Ends everything here at once and writes nothing: the session was deleted, or belongs to another worker. */
   abandon(why: AgentError): void {
     this.#refusal = why;
-    this.#take({ kind: "abandon" });
+    this.#driver.take({ kind: "abandon" });
     this.#wishes.rejectAll(why);
-    this.#onDrained();
+    this.onDrained();
     this.#memory.close();
-  }
-
-  #take(event: SessionEvent): void {
-    this.#driver.take(event);
   }
 
   #wish(action: string, eventFor: (wish: string) => SessionEvent): Promise<readonly string[]> {
@@ -272,11 +263,12 @@ export class Session {
       return Promise.reject(this.#refusal ?? toError({ code: "shutting_down" }, action));
     }
     const { id, answer } = this.#wishes.open(action);
-    this.#take(eventFor(id));
+    this.#driver.take(eventFor(id));
     return answer;
   }
 
-  #onLearnt(event: LogEvent): void {
+  /** For the driver, like the methods below. They are methods because closures would take 400 bytes of every idle session. */
+  onLearnt(event: LogEvent): void {
     if (event.kind === "configured") {
       this.#configuring?.get(event.configId)?.();
       this.#configuring?.delete(event.configId);
@@ -290,10 +282,18 @@ export class Session {
   #setDeltas(reader: Reader, wantsDeltas: boolean | undefined): void {
     if (wantsDeltas === undefined) return;
     reader.wantsDeltas = wantsDeltas;
-    this.#take({ kind: "set_deltas", connectionId: reader.id, wantsDeltas });
+    this.#driver.take({ kind: "set_deltas", connectionId: reader.id, wantsDeltas });
   }
 
-  #onDrained(): void {
+  onChanged(asking: number): void {
+    this.#memory.set(measureSession(this.#driver.state), asking);
+  }
+
+  onAnswer(wish: string, result: WishResult): void {
+    this.#wishes.settle(wish, result);
+  }
+
+  onDrained(): void {
     this.#isDrained = true;
     this.#drained?.();
   }

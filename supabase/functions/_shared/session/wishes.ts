@@ -2,6 +2,7 @@
 
 import type { AgentError } from "../errors.ts";
 import type { WishResult } from "./core/effect.ts";
+import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
 import { toError } from "./refusals.ts";
 
 interface Wish {
@@ -12,27 +13,27 @@ interface Wish {
 }
 
 export class Wishes {
-  /** By id. Created with the first. */
-  #open: Map<string, Wish> | undefined;
+  /** By id. */
+  #open: LazyMap<string, Wish> = emptyMap();
   #lastId = 0;
 
   /** `answer` resolves with the ids of the queries that were stopped, or rejects with the refusal. */
   open(action: string): { id: string; answer: Promise<readonly string[]> } {
     const id = String(++this.#lastId);
     const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
-    (this.#open ??= new Map()).set(id, { action, resolve, reject });
+    this.#open = withEntry(this.#open, id, { action, resolve, reject });
     return { id, answer: promise };
   }
 
   settle(id: string, result: WishResult): void {
-    const wish = this.#open?.get(id);
-    this.#open?.delete(id);
+    const wish = this.#open.get(id);
+    this.#open = withoutEntry(this.#open, id);
     if (result.ok) wish?.resolve(result.queryIds);
     else wish?.reject(toError(result.refusal, wish.action));
   }
 
   rejectAll(why: AgentError): void {
-    for (const { reject } of this.#open?.values() ?? []) reject(why);
-    this.#open = undefined;
+    for (const { reject } of this.#open.values()) reject(why);
+    this.#open = emptyMap();
   }
 }

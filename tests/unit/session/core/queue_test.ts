@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { PRIORITIES, type Priority } from "../../../../supabase/functions/_shared/protocol/queueing.ts";
 import { countSkips, nextTurn, position } from "../../../../supabase/functions/_shared/session/core/queue.ts";
+import { put, remove } from "../../../../supabase/functions/_shared/session/core/run.ts";
 import type { SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
 import type { QueuedTurn } from "../../../../supabase/functions/_shared/session/core/turn.ts";
 import { heldSession, question } from "../../../support/core_session.ts";
@@ -11,7 +12,7 @@ function push(state: SessionState, priority: Priority): QueuedTurn {
   const seq = ++state.log.lastSeq;
   const query = { ...question(`q${seq}`), priority };
   const turn: QueuedTurn = { phase: "queued", query, seq, begun: undefined, shown: "" };
-  state.turns.set(query.queryId, turn);
+  put(state, turn);
   return turn;
 }
 
@@ -19,7 +20,7 @@ function take(state: SessionState): QueuedTurn | undefined {
   const next = nextTurn(state);
   if (next === undefined) return undefined;
   countSkips(state, next);
-  state.turns.delete(next.query.queryId);
+  remove(state, next.query.queryId);
   return next;
 }
 

@@ -5,6 +5,7 @@ import type { Committed } from "../../../../supabase/functions/_shared/ports/eve
 import type { LogEvent } from "../../../../supabase/functions/_shared/protocol/log_event.ts";
 import type { Effect } from "../../../../supabase/functions/_shared/session/core/effect.ts";
 import type { SessionEvent } from "../../../../supabase/functions/_shared/session/core/event.ts";
+import { put } from "../../../../supabase/functions/_shared/session/core/run.ts";
 import { newSession, type SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
 import { step } from "../../../../supabase/functions/_shared/session/core/step.ts";
 import type { Question, Turn, TurnPhase } from "../../../../supabase/functions/_shared/session/core/turn.ts";
@@ -84,7 +85,7 @@ function sessionWith(turn: Turn): SessionState {
     ? { name: "claiming", epoch: 0 }
     : { name: "other", epoch: 1, until: NOW + 5000 };
   state.log = { lastSeq: seq, wantedSeq: seq, reading: { name: "idle", retryAt: 0 } };
-  state.turns.set("q", structuredClone(turn));
+  put(state, structuredClone(turn));
   state.connections.set("c", {
     id: "c",
     wantsDeltas: true,

@@ -9,7 +9,17 @@ import {
   type TerminalEvent,
 } from "../../protocol/log_event.ts";
 import { foldHistory } from "./history.ts";
-import { adoptAttempt, canStart, dropAttempt, isMeant, loseCall, put, startTurn, stopTurn } from "./run.ts";
+import {
+  adoptAttempt,
+  canStart,
+  dropAttempt,
+  isMeant,
+  loseCall,
+  put,
+  remove,
+  startTurn,
+  stopTurn,
+} from "./run.ts";
 import { acknowledge, announceStart, completeText, showEvent, showText } from "./show.ts";
 import { isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
 import { sendTail } from "./tail.ts";
@@ -168,7 +178,7 @@ export function leave(step: Step, turn: ProposedTurn, { seq }: { seq: number }):
 export function retract(step: Step, turn: ProposedTurn): void {
   const { attempt, query: { queryId } } = turn;
   dropAttempt(step, turn);
-  step.state.turns.delete(queryId);
+  remove(step.state, queryId);
   passAttemptOn(step.state, queryId, attempt);
 }
 
@@ -195,7 +205,7 @@ function foldEnd(step: Step, event: TerminalEvent & Logged): void {
   state.lastTurnId = turnId;
   // The terminal event of an older turn does not end a later turn of the same query id.
   if (turn?.query.turnId !== turnId) return;
-  state.turns.delete(queryId);
+  remove(state, queryId);
   if (turn.phase === "proposed") dropAttempt(step, turn);
   if (turn.phase === "running") loseCall(step, turn);
   completeText(step, turn.query, shownOf(turn), textOf(event));

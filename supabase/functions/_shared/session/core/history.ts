@@ -2,6 +2,7 @@
 
 import type { ModelMessage } from "../../ports/model.ts";
 import type { LogEvent, QueryEvent } from "../../protocol/log_event.ts";
+import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./lazy_map.ts";
 
 type Asked = Pick<QueryEvent, "content" | "feedback">;
 
@@ -9,7 +10,7 @@ export interface History {
   /** Questions and their answers, oldest first. */
   messages: ModelMessage[];
   /** Questions without an answer yet, by query id. The model sees a question only together with its answer. */
-  readonly open: Map<string, Asked>;
+  open: LazyMap<string, Asked>;
   /** Comments of `modify` feedback that wait for the next query. */
   notes: string[];
   /** How many messages are kept, including the current question. */
@@ -17,14 +18,17 @@ export interface History {
 }
 
 export function emptyHistory(maxMessages: number): History {
-  return { messages: [], open: new Map(), notes: [], maxMessages };
+  return { messages: [], open: emptyMap(), notes: [], maxMessages };
 }
 
 /** Folds an event of the log. Events come in the order of `seq`, each once. */
 export function foldHistory(history: History, event: LogEvent): void {
   switch (event.kind) {
     case "query":
-      history.open.set(event.queryId, { content: event.content, feedback: event.feedback });
+      history.open = withEntry(history.open, event.queryId, {
+        content: event.content,
+        feedback: event.feedback,
+      });
       // The query carries the feedback, whichever worker accepted it, so the feedback no longer waits.
       if (event.feedback.length > 0) {
         history.notes = history.notes.filter((note) => !event.feedback.includes(note));
@@ -40,7 +44,7 @@ export function foldHistory(history: History, event: LogEvent): void {
     case "cleared":
       history.messages = [];
       history.notes = [];
-      history.open.clear();
+      history.open = emptyMap();
       return;
     case "configured":
     case "notification":
@@ -63,7 +67,7 @@ export function promptFor({ messages, maxMessages }: History, query: Asked): Mod
 function close(history: History, queryId: string, answer: string): void {
   const asked = history.open.get(queryId);
   if (asked === undefined) return;
-  history.open.delete(queryId);
+  history.open = withoutEntry(history.open, queryId);
   if (answer === "") {
     // No answer: the question is not part of the history, but its feedback goes to the next question.
     history.notes.unshift(...asked.feedback);

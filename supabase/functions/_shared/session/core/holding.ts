@@ -3,7 +3,16 @@
 import type { Committed, OpenTurn } from "../../ports/event_log.ts";
 import { leave, passStopOn } from "./fold.ts";
 import { type LeaseSignal, type LeaseView, stepLease } from "./lease.ts";
-import { adoptAttempt, dropAttempt, interruptTurn, loseCall, MAX_STARTS, put, stopTurn } from "./run.ts";
+import {
+  adoptAttempt,
+  dropAttempt,
+  interruptTurn,
+  loseCall,
+  MAX_STARTS,
+  put,
+  remove,
+  stopTurn,
+} from "./run.ts";
 import { announceStart, showText } from "./show.ts";
 import type { Step } from "./state.ts";
 import {
@@ -71,7 +80,7 @@ export function adoptTurns(step: Step, answer: Committed): void {
     const open = inherited.get(turn.query.turnId);
     // The claim would have returned it, so it has ended: its terminal event was in a part of the log that is no longer kept.
     if (open === undefined && answer.openTurns !== undefined && isBefore(turn, answer)) {
-      state.turns.delete(turn.query.queryId);
+      remove(state, turn.query.queryId);
     } else adopt(step, turn, open);
   }
 }

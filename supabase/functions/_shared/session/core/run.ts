@@ -5,6 +5,7 @@ import type { StopRequest } from "../../ports/event_log.ts";
 import type { TerminalEvent } from "../../protocol/log_event.ts";
 import type { ModelOutcome } from "./event.ts";
 import { promptFor } from "./history.ts";
+import { withEntry, withoutEntry } from "./lazy_map.ts";
 import { countSkips } from "./queue.ts";
 import { announceStart, showText } from "./show.ts";
 import { mayRun, type SessionState, type Step } from "./state.ts";
@@ -199,8 +200,13 @@ export function canStart(state: SessionState, queryId?: string): boolean {
   return true;
 }
 
+/** Forgets the turn of a query. */
+export function remove(state: SessionState, queryId: string): void {
+  state.turns = withoutEntry(state.turns, queryId);
+}
+
 export function put<T extends Turn>(state: SessionState, turn: T): T {
-  state.turns.set(turn.query.queryId, turn);
+  state.turns = withEntry(state.turns, turn.query.queryId, turn);
   return turn;
 }
 

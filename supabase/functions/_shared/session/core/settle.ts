@@ -6,7 +6,7 @@ import type { LogEvent } from "../../protocol/log_event.ts";
 import { refuseAskers } from "./ask.ts";
 import { foldAnswer, isSameQuestion, retract } from "./fold.ts";
 import { adoptTurns, stepTo } from "./holding.ts";
-import { dropAttempt, replaceEnd, startTurn, stopTurn } from "./run.ts";
+import { dropAttempt, remove, replaceEnd, startTurn, stopTurn } from "./run.ts";
 import { type Flight, liveConnections, mayRun, type Step } from "./state.ts";
 
 /** Delay before an unanswered fence is sent again, in milliseconds. */
@@ -164,7 +164,7 @@ function settleAsk(step: Step, queryId: string, events: readonly LogEvent[]): vo
   const turn = state.turns.get(queryId);
   if (turn?.phase !== "proposed" || turn.write !== "in_flight" || turn.seq !== undefined) return;
   const event = events.find((event) => event.kind === "query" && event.queryId === queryId);
-  state.turns.delete(queryId);
+  remove(state, queryId);
   dropAttempt(step, turn);
   if (event?.kind !== "query") return refuseAskers(step, turn, { code: "store_unavailable" });
   if (!isSameQuestion(turn.query, event)) return refuseAskers(step, turn, { code: "id_conflict" });

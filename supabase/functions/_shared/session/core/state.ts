@@ -6,6 +6,7 @@ import type { QueryOptions } from "../../protocol/client_frames.ts";
 import type { ClearedEvent, ConfiguredEvent, NotificationEvent } from "../../protocol/log_event.ts";
 import type { Effect } from "./effect.ts";
 import { emptyHistory, type History } from "./history.ts";
+import { emptyMap, type LazyMap } from "./lazy_map.ts";
 import type { LeaseView } from "./lease.ts";
 import type { EndedTurn, ProposedTurn, RunningTurn, Turn } from "./turn.ts";
 
@@ -109,7 +110,7 @@ export interface SessionState {
   lease: LeaseView;
   log: LogView;
   /** Turns without a terminal event in the log, by query id. */
-  turns: Map<string, Turn>;
+  turns: LazyMap<string, Turn>;
   /** Turns with a terminal event in the log, by query id, oldest first; as many as the log keeps. */
   ended: Map<string, EndedTurn>;
   /** UTF-16 units of the questions in `ended`. */
@@ -150,7 +151,7 @@ export function newSession(settings: CoreSettings): SessionState {
     life: { name: "open" },
     lease: { name: "free", epoch: 0 },
     log: { lastSeq: 0, wantedSeq: 0, reading: { name: "idle", retryAt: 0 } },
-    turns: new Map(),
+    turns: emptyMap(),
     ended: new Map(),
     endedChars: 0,
     connections: new Map(),
