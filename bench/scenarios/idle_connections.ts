@@ -38,7 +38,7 @@ export const idleConnections: Scenario = ({ modelPort, isQuick, onProgress }) =>
         floor: floor.heapKb,
         ours: ours.heapKb,
         unit: "KB",
-        goal: 12,
+        goal: 5.5,
       }),
       differenceRow("  resident memory", {
         floor: floor.rssKb,
