@@ -1,4 +1,4 @@
-/** What axe finds, in every dress of the page; and the pictures that CI keeps. */
+/** The findings of axe in every theme and state of the page, and the screenshots that CI keeps. */
 
 import assert from "node:assert/strict";
 import axe from "axe-core";
@@ -11,9 +11,9 @@ interface Finding {
   nodes: { html: string; failureSummary?: string }[];
 }
 
-/** Everything that axe has against the page, but for what it takes for minor. */
+/** Every finding of axe except minor ones. */
 async function findings({ page }: PlaygroundPage): Promise<string[]> {
-  // Through the debugger: the page's own policy lets no script in.
+  // Through the debugger, because the page's content security policy blocks scripts.
   await page.evaluate(axe.source);
   const { violations }: { violations: Finding[] } = await page.evaluate("axe.run()");
   return violations.filter(({ impact }) => impact !== "minor").flatMap(({ id, impact, nodes }) =>
@@ -63,7 +63,7 @@ Deno.test("accessibility: axe has nothing serious to say, in light and dark, wid
         assert.deepEqual(await findings(page), [], `${colorScheme}, ${size}`);
       }
     }
-    // A stack that stops waits for answers under way.
+    // A stopping stack waits for running turns.
     await tab.getByRole("button", { name: "Cancel all" }).click();
     await page.until(running, "cancelled");
   });

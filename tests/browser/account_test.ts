@@ -1,4 +1,4 @@
-/** Signing up, in and out against Supabase Lite, and the sessions of a user. */
+/** Sign-up, sign-in and sign-out against Supabase Lite, and the list of a user's sessions. */
 
 import assert from "node:assert/strict";
 import { echo, HandModel } from "../support/hand_model.ts";
@@ -7,7 +7,7 @@ import { withPlayground } from "../support/playground.ts";
 Deno.test("account: one signs up, finds one's sessions again after signing in anew, and watches one's own", async () => {
   await using model = new HandModel({ respond: echo });
   const env = { AUTH_MODE: "required" };
-  // A wrong password is an HTTP error, and the console says so.
+  // A wrong password is an HTTP error, which the browser logs on the console.
   const options = { model: { baseUrl: model.baseUrl }, lite: true, env, mayComplain: /status of 400/ };
   await withPlayground(options, async ({ page, open }) => {
     const { page: tab } = page;
@@ -49,7 +49,7 @@ Deno.test("account: one signs up, finds one's sessions again after signing in an
     await page.is("open");
     await page.says(rows, /^[3-9]$/, async () => String(await rows.count()));
 
-    // Signed in for every tab, and each has a session of its own.
+    // The user is signed in on every tab, and each tab has its own session.
     const other = await open({ beside: page });
     await other.is("open");
     await other.says(other.page.locator("#account-chip"), "signed in");

@@ -1,4 +1,4 @@
-/** The live activity beside the conversation. */
+/** The live activity next to the conversation. */
 
 import assert from "node:assert/strict";
 import { HandModel } from "../support/hand_model.ts";
@@ -18,7 +18,7 @@ Deno.test("activity: turns of everybody are shown as they progress, with the loa
     const { page: tab } = page;
     await page.isWatching();
     const row = tab.locator("#turns li");
-    // Another visitor: she is not us, and the pass shows her turn all the same.
+    // Another visitor: not our session, but the pass shows the visitor's turn too.
     const visitor = await open();
     await visitor.is("open");
     await visitor.ask("Work");
@@ -87,7 +87,7 @@ Deno.test("activity: events are subscribed to by type, and the list can be pause
     for (const type of ["memory_operation", "reasoning_update", "session_event", "load_change"]) {
       await tab.getByLabel(type).uncheck();
     }
-    // None at all means all to the agent, and none to whoever looks.
+    // An empty list of types means all types to the agent, but the page must show none.
     await stored("memory-2");
     await tab.getByLabel("system_event").check();
     await health("three");

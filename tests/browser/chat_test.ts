@@ -1,4 +1,4 @@
-/** Talking: answers as they are written, cancelled, queued, judged, and all of it without a mouse. */
+/** The conversation on the page: answers streamed, cancelled, queued and rated, also with the keyboard only. */
 
 import assert from "node:assert/strict";
 import { echo, HandModel } from "../support/hand_model.ts";
@@ -114,7 +114,7 @@ Deno.test("chat: everything is within reach of the keyboard", async () => {
     await page.until(turn, "completed");
     assert.equal(await turn.locator(".question").textContent(), "First line\nsecond line");
     assert.equal(await focused(), "question");
-    // What was said last is read out once, whole.
+    // The last answer is announced once, as a whole.
     await page.says(tab.locator("#announcer"), "Answer: You said: First line\nsecond line");
     await keyboard.press("Shift+Tab");
     assert.equal(await focused(), "Modify…");
@@ -123,7 +123,7 @@ Deno.test("chat: everything is within reach of the keyboard", async () => {
     await keyboard.press("Enter");
     await page.says(turn.locator(".feedback [role=status]"), "Noted for your next question");
     assert.equal(await focused(), "Modify…");
-    // Once around, nothing is a trap.
+    // Tab goes through the whole page once, without a keyboard trap.
     const seen = new Set<string>();
     for (let step = 0; step < 80; step++) {
       await keyboard.press("Tab");
@@ -145,7 +145,7 @@ Deno.test("chat: everything is within reach of the keyboard", async () => {
         "theme",
       ]
     ) {
-      assert.ok(seen.has(id), `Tab never comes to #${id}: ${[...seen]}`);
+      assert.ok(seen.has(id), `Tab never reaches #${id}: ${[...seen]}`);
     }
   });
 });

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { eventually, type TestStack } from "../support/local_stack.ts";
 import { PATIENCE_MS, type PlaygroundPage, withPlayground } from "../support/playground.ts";
 
-/** What the page says to paste into a terminal, with another message and a key of its own. */
+/** Sends the `curl` command that the page shows, with another message and its own idempotency key. */
 async function push({ url }: TestStack, page: PlaygroundPage, message: unknown, id: string): Promise<void> {
   const curl = await page.page.locator("#curl").textContent() ?? "";
   const [, address = ""] = /^curl (\S+) /.exec(curl) ?? [];
@@ -25,12 +25,12 @@ Deno.test("notifications: one that is pushed from outside pops up, is announced 
   await withPlayground({}, async ({ page, stack }) => {
     const { page: tab } = page;
     await page.is("open");
-    // It fades after eight seconds, which a busy machine may take to look at it.
+    // The notice fades after eight seconds. A busy machine may need longer to check it.
     await tab.evaluate(
       "{ const later = setTimeout; setTimeout = (done, ms) => later(done, ms === 8000 ? 600_000 : ms); }",
     );
     const list = tab.locator("#notices li");
-    // A worker that has just begun may not have joined the relay yet; the id makes it one notification all the same.
+    // A new worker may not have joined the relay yet, so this retries. The id makes all attempts one notification.
     const id = crypto.randomUUID();
     await eventually("the notification", async () => {
       await push(stack, page, "Your report is ready", id);

@@ -1,17 +1,17 @@
-/** The page itself: it loads in silence, is quick, and takes no text for markup. */
+/** The page itself: it loads without console messages, is fast, and never treats text as markup. */
 
 import assert from "node:assert/strict";
 import { HandModel } from "../support/hand_model.ts";
 import { withPlayground } from "../support/playground.ts";
 
-/** Issue 5: a first answer's first word, after the question was sent. */
+/** Issue 5: the time from the question to the first word of the first answer, in milliseconds. */
 const FIRST_WORD_MS = 1000;
 
 Deno.test("page: it loads without a word on the console or a request to another host, and answers within a second", async () => {
   await withPlayground({ model: "mock" }, async ({ page, open }) => {
     await page.is("open");
     await page.isWatching();
-    // This machine may be busy: what it can do is what it did once.
+    // The machine may be busy, so the best of three attempts counts.
     const tries: number[] = [];
     for (let attempt = 0; attempt < 3 && Math.min(...tries, Infinity) > FIRST_WORD_MS; attempt++) {
       const visitor = await open();
@@ -89,7 +89,7 @@ Deno.test("page: it says what runs where, keeps the theme, and fits a phone with
       assert.ok(overflow <= 0, `${overflow} px too wide at ${width}`);
     }
     await page.setViewportSize({ width: 390, height: 800 });
-    // One column: the question is in reach, and what the agent does is below.
+    // One column: the question is in view, and the agent's activity is below.
     const boxes = await Promise.all(["#question", "#load"].map((id) => page.locator(id).boundingBox()));
     assert.ok((boxes[0]?.y ?? 0) + (boxes[0]?.height ?? 0) <= 800);
     assert.ok((boxes[1]?.y ?? 0) >= 600);

@@ -1,4 +1,4 @@
-/** Cut, offline, reloaded, in two tabs, its worker killed: the answer is there once, whole. */
+/** Cut, offline, reloaded, in two tabs, or with its worker killed: the answer appears once, complete. */
 
 import assert from "node:assert/strict";
 import { HandModel } from "../support/hand_model.ts";
@@ -47,7 +47,7 @@ Deno.test("resume: offline the page waits, and is back soon after the network is
     await page.is("reconnecting");
     answer.say("offline, ");
     answer.finish();
-    // Asked where nobody can hear it: it goes out later.
+    // Sent while offline: it goes out later.
     const later = await page.ask("And then?");
     assert.equal(await later.getAttribute("data-state"), "waiting");
     await tab.context().setOffline(false);
@@ -124,7 +124,7 @@ Deno.test("resume: two tabs on one session see the same, in the same order, whoe
       await tab.until(tab.turns.first(), "completed");
       assert.deepEqual(await tab.turns.locator(".text").allTextContents(), ["to both of you", "said once"]);
     }
-    // Either may stop what the other asked for.
+    // Each tab may stop a turn that the other one started.
     const stopped = await page.ask("Never mind");
     await other.until(other.turns.nth(2), "running");
     await other.page.getByRole("button", { name: "Stop", exact: true }).click();
@@ -144,7 +144,7 @@ Deno.test("resume: an answer outlives its worker, in plain sight", async () => {
     await page.says(page.textOf(turn), /one worker/);
     const holder = stack.workers().filter(({ function: name }) => name === "agent_websocket");
     assert.equal(holder.length, 2);
-    // Whichever holds it: both die, one after the other.
+    // Either worker may hold the session, so both are killed, one after the other.
     for (const { worker } of holder) stack.disturb("agent_websocket", "kill", { number: worker });
     await page.is("reconnecting");
     await page.is("open");

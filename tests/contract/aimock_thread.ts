@@ -1,6 +1,6 @@
 /**
- * aimock in a thread of its own: it leaves timers behind, for which Deno's test sanitizers would blame the test.
- * Answers each message with another one, in order.
+ * Runs aimock in its own thread. aimock leaves timers behind, and Deno's test sanitizers would fail the test for them.
+ * Every message gets one answer, in order.
  */
 
 import { LLMock } from "@copilotkit/aimock";
@@ -19,7 +19,7 @@ export type AimockMessage =
   | { do: "fail"; question: string; status: number }
   | { do: "count" };
 
-/** The URL to `start`, the number of requests so far to everything else. */
+/** The URL for `start`; the number of requests so far for every other message. */
 export type AimockAnswer = string | number;
 
 declare const self: {

@@ -1,4 +1,4 @@
-/** What every Clock does: the system's, and the one that is wound by hand. */
+/** The contract of every Clock: the system's and the manual one. */
 
 import assert from "node:assert/strict";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
@@ -7,7 +7,7 @@ import { ManualClock } from "../support/manual_clock.ts";
 
 interface Subject {
   clock: Clock;
-  /** Lets at least `ms` milliseconds pass, and what is due by then run. */
+  /** Lets at least `ms` milliseconds pass, and runs what is due by then. */
   pass(ms: number): Promise<void>;
 }
 
@@ -40,7 +40,7 @@ for (const [name, open] of Object.entries(SUBJECTS)) {
     await pass(20);
     await pass(40);
     assert.equal(ranAt.length, 1);
-    // Two clocks of the system's, one for timers and one for the time of day, may differ by a rounding.
+    // The system uses one clock for timers and another for the time of day, so they may differ by rounding.
     assert.ok((ranAt[0] ?? 0) - setAt >= 19);
   });
 
@@ -66,7 +66,7 @@ for (const [name, open] of Object.entries(SUBJECTS)) {
 
   Deno.test(`${name} clock: a cancelled task does not run, however often it is cancelled`, async () => {
     const { clock, pass } = open();
-    const cancel = clock.after(5, () => assert.fail("it was cancelled"));
+    const cancel = clock.after(5, () => assert.fail("a cancelled timer fired"));
     cancel();
     cancel();
     await pass(10);
@@ -96,7 +96,7 @@ for (const [name, open] of Object.entries(SUBJECTS)) {
 
   Deno.test(`${name} clock: a delay of years is not over at once`, async () => {
     const { clock, pass } = open();
-    const cancel = clock.after(100 * 365 * 86_400_000, () => assert.fail("it is not due"));
+    const cancel = clock.after(100 * 365 * 86_400_000, () => assert.fail("a timer fired before it was due"));
     await pass(10);
     cancel();
   });

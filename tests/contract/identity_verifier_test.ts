@@ -1,4 +1,4 @@
-/** What every IdentityVerifier does. */
+/** The contract of every IdentityVerifier. */
 
 import assert from "node:assert/strict";
 import { createSupabaseVerifier } from "../../supabase/functions/_shared/platform/supabase_auth.ts";
@@ -14,11 +14,11 @@ const es256 = await signingKey("ES256", "key-es256");
 const rs256 = await signingKey("RS256", "key-rs256");
 const hs256 = sharedSecret(SECRET);
 
-/** One implementation with a world around it. */
+/** One implementation with its test environment. */
 interface Subject extends AsyncDisposable {
   verifier: IdentityVerifier;
   clock: ManualClock;
-  /** A token for this user, good until `expiresAt`. */
+  /** A token for this user, valid until `expiresAt`. */
   token(userId: string, expiresAt: number): Promise<string>;
   takeDown(): void;
 }

@@ -1,4 +1,4 @@
-/** What every Ids does. */
+/** The contract of every Ids. */
 
 import assert from "node:assert/strict";
 import { systemIds } from "../../supabase/functions/_shared/platform/system.ts";

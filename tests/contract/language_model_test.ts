@@ -1,4 +1,4 @@
-/** The {@linkcode LanguageModel} port: the test double and the client over real HTTP have to agree. */
+/** The contract of the {@linkcode LanguageModel} port: the test double and the client over real HTTP must agree. */
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
@@ -7,7 +7,7 @@ import { AimockProvider, type ModelProvider, RawProvider, ScriptedProvider } fro
 
 const PROVIDERS: readonly (new () => ModelProvider)[] = [ScriptedProvider, AimockProvider, RawProvider];
 
-/** A reply under way, with the pieces of its text. */
+/** Starts a reply and collects the pieces of its text. */
 function ask(provider: ModelProvider, question: string, signal = new AbortController().signal): {
   reply: Promise<ModelReply>;
   pieces: string[];
@@ -22,7 +22,7 @@ function ask(provider: ModelProvider, question: string, signal = new AbortContro
     },
     { onText: (text) => void pieces.push(text), signal },
   );
-  // Whether it is awaited, and when, is up to the test.
+  // The test decides whether and when to await it.
   reply.catch(() => {});
   return { reply, pieces };
 }

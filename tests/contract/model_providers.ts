@@ -1,4 +1,4 @@
-/** Three ways to have a language model: the double, and the client with either of two servers behind it. */
+/** Three language models: the test double, and the client with each of two servers. */
 
 import assert from "node:assert/strict";
 import * as z from "zod";
@@ -22,21 +22,21 @@ import type { AimockAnswer, AimockMessage } from "./aimock_thread.ts";
 export interface Answer {
   text: string;
   usage?: Usage;
-  /** Before each piece of 20 characters. Default 0. */
+  /** The delay before each piece of 20 characters, in milliseconds. Default: 0. */
   pieceMs?: number;
 }
 
-/** A model, and what it is to say to which question. */
+/** A model whose answers can be set by question. */
 export interface ModelProvider {
   readonly model: LanguageModel;
   start(): Promise<void>;
   stop(): Promise<void>;
   answer(question: string, answer: Answer): Promise<void>;
-  /** Fails as a provider does that answers with this HTTP status. */
+  /** Makes the question fail as if the provider answered with this HTTP status. */
   fail(question: string, status: number): Promise<void>;
-  /** Settles once the question has been asked. */
+  /** Settles when the model has received the question. */
   begun(question: string): Promise<void>;
-  /** Settles once the provider sees that nobody waits for its first answer any more, if it can see that. */
+  /** Settles when the provider sees that its first answer was aborted, if it can see that. */
   gaveUp(): Promise<void>;
 }
 
@@ -103,7 +103,7 @@ export class ScriptedProvider implements ModelProvider {
     return eventually(() => this.model.calls[0]?.aborted === true);
   }
 
-  /** Leads every call by hand, each in its own time. */
+  /** Controls every call, each with its own timing. */
   async #lead(): Promise<void> {
     for (;;) {
       const call = await this.model.nextCall();
@@ -125,7 +125,7 @@ export class ScriptedProvider implements ModelProvider {
   }
 }
 
-/** The client that is deployed, with a key that no server checks. */
+/** The deployed client, with a key that no server checks. */
 function clientOf(baseUrl: string): LanguageModel {
   return createOpenRouter({
     baseUrl,
@@ -140,7 +140,7 @@ function clientOf(baseUrl: string): LanguageModel {
   });
 }
 
-/** The client, and aimock in OpenRouter's shape. */
+/** The client, with aimock as OpenRouter. */
 export class AimockProvider implements ModelProvider {
   #worker: Worker | undefined;
   #model: LanguageModel | undefined;
@@ -172,7 +172,7 @@ export class AimockProvider implements ModelProvider {
     while (await this.#tell({ do: "count" }) === 0) await pause(5);
   }
 
-  // It does not look.
+  // aimock does not notice an abort.
   gaveUp(): Promise<void> {
     return Promise.resolve();
   }
@@ -188,7 +188,7 @@ export class AimockProvider implements ModelProvider {
   }
 }
 
-/** The client, and a server of scripted bytes. */
+/** The client, with a server of scripted bytes. */
 export class RawProvider implements ModelProvider {
   readonly #answers = new Map<string, RawAnswer>();
   #server: RawModelServer | undefined;
@@ -233,7 +233,7 @@ export class RawProvider implements ModelProvider {
   }
 }
 
-/** What a request's last message says. */
+/** The text of a request's last message. */
 function asked({ body }: RawRequest): string {
   return z.object({ messages: z.array(z.object({ content: z.string() })) }).parse(body).messages.at(-1)
     ?.content ?? "";

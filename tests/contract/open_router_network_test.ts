@@ -1,4 +1,4 @@
-/** The client over real sockets: what only a network does to it. */
+/** The client over real sockets: failures that only a network has. */
 
 import assert from "node:assert/strict";
 import {
@@ -35,7 +35,7 @@ function ask(model: LanguageModel, signal = new AbortController().signal): {
     onText: (text) => void pieces.push(text),
     signal,
   });
-  // Whether it is awaited, and when, is up to the test.
+  // The test decides whether and when to await it.
   reply.catch(() => {});
   return { reply, pieces };
 }
@@ -149,7 +149,7 @@ Deno.test("createOpenRouter: many paced streams arrive whole, in fewer pieces", 
   for (const { reply, pieces } of asked) {
     assert.equal((await reply).usage?.total_tokens, 8);
     assert.equal(pieces.join(""), words.join(""));
-    // A piece a word in the first half second; then one for each tick.
+    // One piece per word in the first half second, then one per tick.
     assert.ok(pieces.length < 85, String(pieces.length));
   }
 });

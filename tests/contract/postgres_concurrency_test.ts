@@ -1,4 +1,4 @@
-/** Many connections at once on a real PostgreSQL, and answers that are lost. */
+/** Many concurrent connections on a real PostgreSQL, and lost answers. */
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -26,7 +26,7 @@ interface Answer {
   lease: { epoch: number; holder: string };
 }
 
-/** Calls the function on connections of its own, past the batches of a worker. */
+/** Calls the SQL function on its own connections, without a worker's batching. */
 async function withConnections(
   work: (commit: (worker: string, writes: object[]) => Promise<Answer[]>) => Promise<void>,
 ): Promise<void> {
@@ -70,7 +70,7 @@ Deno.test("[SQ1] batches of many workers over the same sessions in any order: no
   for (const sessionId of sessions) {
     const { events } = await store.read(sessionId, { afterSeq: 0, limit: 1000 });
     assert.deepEqual(events.map(({ seq }) => seq), Array.from({ length: 320 }, (_, index) => index + 1));
-    // What is of one write is together.
+    // The events of one write are contiguous.
     const ids = events.map((event) => event.kind === "notification" ? event.notificationId : "");
     for (let n = 0; n < 320; n += 2) assert.equal(ids[n + 1], ids[n]?.replace("a", "b"));
     assert.ok(events.every(({ at }, index) => at >= (events[index - 1]?.at ?? 0)));
@@ -144,7 +144,7 @@ Deno.test("[DU5] a numbered call is done once, however often it comes, and not a
   }
 });
 
-/** What one worker does next, and whether the answers of the next calls are lost. */
+/** What one worker does next, or how many of the following answers are lost. */
 type Step =
   | { do: "ask" | "end" | "claim" | "release" | "note" | "checkpoint"; worker: 0 | 1; id: number }
   | { do: "trouble"; lost: number };
@@ -164,7 +164,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
-/** A log with leases, as it must come out. */
+/** The expected state of a log with leases. */
 class Model {
   readonly log: NewLogEvent[] = [];
   epoch = 0;
@@ -182,7 +182,7 @@ class Model {
 
 Deno.test("[DU5] two workers whose answers get lost write the same log as two whose do not", async () => {
   let toLose = 0;
-  // The server has done the work; its answer never comes.
+  // The server has done the work, but its answer is lost.
   const real = globalThis.fetch;
   globalThis.fetch = async (input, init) => {
     const response = await real(input, init);
@@ -191,7 +191,7 @@ Deno.test("[DU5] two workers whose answers get lost write the same log as two wh
     await response.text();
     throw new TypeError("connection reset");
   };
-  // Retries at once.
+  // A clock whose retries run without a delay.
   const fast = {
     now: () => Date.now(),
     after: (ms: number, task: () => void) => {
@@ -226,7 +226,7 @@ Deno.test("[DU5] two workers whose answers get lost write the same log as two wh
           const isHolder = model.runner === worker && model.epoch === epochs[worker];
           switch (now.do) {
             case "note":
-              // Two at once, of which the second waits for the first and its retries.
+              // Two concurrent writes: the second waits for the first and its retries.
               waiting.push(commit(worker, { events: [notification(`${id}`)] }));
               await commit(worker, { events: [notification(`${id}b`)] });
               model.append(notification(`${id}`));

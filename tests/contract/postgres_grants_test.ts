@@ -1,4 +1,4 @@
-/** Who may read, write and execute, on real PostgreSQL servers with the roles of a Supabase project. */
+/** The grants for reading, writing and executing, on real PostgreSQL servers with the roles of a Supabase project. */
 
 import assert from "node:assert/strict";
 import postgres from "postgres";
@@ -19,7 +19,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
     const sql = postgres(server.url, { max: 1, onnotice: () => {} });
     try {
       await sql.unsafe(SUPABASE_ROLES);
-      // As the platform, and then once more: nothing changes.
+      // As the platform applies them, then a second time: nothing may change.
       for (let time = 0; time < 2; time++) {
         for (const migration of await readMigrations()) await sql.unsafe(migration);
       }
@@ -36,7 +36,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
         }
       };
 
-      // All that the store does, as the role that it has.
+      // Everything that the store does, with the role that it uses.
       const service = (text: string): Promise<unknown> => as("service_role", "", text);
       await service(`select public.agent_create_session('${ANN}', 'ann', null, 1)`);
       await service(`select public.agent_create_session('${BOB}', 'bob', null, 1)`);
@@ -44,7 +44,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       for (const [index, session] of [ANN, BOB, NOBODY].entries()) {
         const checkpoint = { turn: "t-q", number: 1, text: "so far" };
         const write = { session, lease: "claim", events: [query("q")], started: "t-q" };
-        // A turn's checkpoints follow its start.
+        // The checkpoints of a turn come after its start.
         const writes = JSON.stringify([write, { session, epoch: 1, checkpoint }]);
         await service(`select public.agent_commit('w', ${index + 1}, 5000, '${writes}')`);
         const feedback = `'${crypto.randomUUID()}', '${session}', 'f', 't-q', null, 1, 'good'`;
@@ -93,7 +93,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
         await refused(role, "select public.agent_prune(interval '0')");
         await refused(role, "select public.agent_upkeep(1)");
       }
-      // What resumes an anonymous session is in no row that a user sees.
+      // No row that a user can see contains the hash of an anonymous session's resume token.
       const hashes = await as(
         "authenticated",
         JSON.stringify({ sub: "ann" }),

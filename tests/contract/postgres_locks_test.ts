@@ -1,4 +1,4 @@
-/** Rows that somebody else holds locked, on a real PostgreSQL, through the REST API. */
+/** Rows locked by another transaction, on a real PostgreSQL, through the REST API. */
 
 import assert from "node:assert/strict";
 import postgres from "postgres";
@@ -6,7 +6,7 @@ import { notification, query } from "../support/log_events.ts";
 import { startPostgresStore, type StoreServer } from "../support/store_server.ts";
 import { openStore } from "../support/stores_under_test.ts";
 
-/** Long for a commit beside a locked row, and far below what it took when it waited for the row. */
+/** Enough for a commit while another row is locked, and far less than it takes to wait for a locked row. */
 const SOON_MS = 2000;
 
 let server: StoreServer;
@@ -23,7 +23,7 @@ async function openSession(store: Store): Promise<string> {
   return sessionId;
 }
 
-/** Runs `work` while somebody holds what `text` locks. */
+/** Runs `work` while another transaction holds the locks that `text` takes. */
 async function whileLocked(text: string, work: () => Promise<void>): Promise<void> {
   const sql = postgres(server.databaseUrl ?? "", { max: 1, onnotice: () => {} });
   try {
@@ -55,7 +55,7 @@ for (const table of ["agent_sessions", "agent_turns"]) {
         store.commit(held, { events: [notification("n")] }),
       ];
       await Promise.all(others.map((id) => store.commit(id, { events: [query("1"), query("2")] })));
-      // In later batches too, while the locked one is tried again.
+      // Also in later batches, while the write to the locked session is retried.
       waiting.push(store.commit(held, checkpoint(3, "three")));
       for (let n = 3; n < 8; n++) {
         await Promise.all(others.map((id) => store.commit(id, { events: [query(`${n}`)] })));

@@ -1,4 +1,4 @@
-/** How a real PostgreSQL finds what the store asks for: by an index, however much there is. */
+/** The query plans of the store's calls on a real PostgreSQL: each uses an index, for any amount of data. */
 
 import assert from "node:assert/strict";
 import postgres from "postgres";
@@ -86,7 +86,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       ) {
         await sql.unsafe(`vacuum analyze public.agent_${table}`);
       }
-      // Each statement within the functions tells its plan.
+      // Every statement inside the functions logs its plan.
       await sql.unsafe(`load 'auto_explain'; set auto_explain.log_min_duration = 0;
         set auto_explain.log_nested_statements = on; set client_min_messages = log`);
       for (const [name, call] of Object.entries(CALLS)) {
@@ -94,12 +94,12 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
         await sql.unsafe(`select ${call}`);
         const found = plans.join("\n");
         assert.match(found, /Index|Bitmap|Insert/, name);
-        // agent_calls has a row for each worker of the last hour.
+        // agent_calls has one row for each worker of the last hour.
         const small = name === "prune" || name === "upkeep" ? "(?!calls|settings)" : "";
         const whole = plans.filter((plan) => new RegExp(`Seq Scan on [\\w.]*agent_${small}`).test(plan));
         assert.deepEqual(whole.map((plan) => plan.slice(0, 2000)), [], name);
       }
-      // And users' own reading, which the row level security takes part in.
+      // Also the users' own reads, which go through row level security.
       plans.length = 0;
       await sql.unsafe(`begin; create role reader; grant usage on schema public to reader;
         grant select on all tables in schema public to reader; set local role reader;

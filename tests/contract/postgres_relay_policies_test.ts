@@ -1,4 +1,7 @@
-/** Who may join and send on the relay's topics, on real PostgreSQL servers with the table that Realtime makes. */
+/**
+ * The policies for joining and sending on the relay's topics, on real PostgreSQL servers with the table that Realtime
+ * creates.
+ */
 
 import assert from "node:assert/strict";
 import postgres from "postgres";
@@ -8,8 +11,8 @@ import { type PostgresRelease, startPostgres } from "../support/postgres_server.
 import { readMigrations } from "../support/store_server.ts";
 
 /**
- * As Realtime makes it (its migrations, read in its repository): partitioned, owned by a role of its own that `postgres`
- * is a member of, and readable by the roles of the API.
+ * The table as Realtime's migrations create it (source: its repository): partitioned, owned by its own role that
+ * `postgres` is a member of, and readable by the roles of the API.
  */
 const REALTIME = `
 create role supabase_realtime_admin nologin noinherit;
@@ -31,21 +34,24 @@ grant usage on schema realtime to anon, authenticated, service_role;
 grant select, insert, update, delete on realtime.messages to anon, authenticated, service_role;
 reset role;`;
 
-/** What a project has for its own channels, and what opens everything. */
+/** A project's policies for its own channels, which allow everything. */
 const OPEN_TO_ALL = `
 create policy "everybody reads" on realtime.messages for select to anon, authenticated using (true);
 create policy "everybody writes" on realtime.messages for insert to anon, authenticated with check (true);
 create policy "everybody does anything" on realtime.messages for all to anon, authenticated using (true) with check (true);`;
 
 const OURS = [EVERYONE_TOPIC, sessionTopic("00000000-0000-4000-8000-000000000000"), "agent_websocket:7"];
-/** The project's own; names that begin almost as ours do are. */
+/** The project's own topics, including names that are almost like ours. */
 const OTHERS = ["room", "agent_websocket", "agent_websockets:1", "my agent_websocket:1", "agentXwebsocket:1"];
 
 interface World {
   sql: postgres.Sql;
-  /** Whether Realtime would let a client with this role join the topic: it selects a row that was put there for the check. */
+  /**
+   * Whether Realtime would let a client with this role join the topic. It checks that by selecting a row inserted for
+   * the check.
+   */
   reads(role: string, topic: string): Promise<boolean>;
-  /** Whether it would let it send. */
+  /** Whether Realtime would let a client with this role send on the topic. */
   writes(role: string, topic: string): Promise<boolean>;
   /** Whether a statement in the database itself, without Realtime's setting, may insert. */
   inserts(role: string, topic: string): Promise<boolean>;
@@ -102,7 +108,7 @@ async function withRealtime(release: PostgresRelease, body: (world: World) => Pr
   }
 }
 
-/** As the platform, and then once more: nothing changes. */
+/** As the platform applies them, then a second time: nothing may change. */
 async function migrate(sql: postgres.Sql, prefix = ""): Promise<void> {
   for (let time = 0; time < 2; time++) {
     for (const migration of await readMigrations()) await sql.unsafe(prefix + migration);
@@ -114,7 +120,7 @@ const RELAY_MIGRATION = "agent_websocket is for the service role only";
 for (const release of ["15", "18"] satisfies PostgresRelease[]) {
   Deno.test(`[RL5] PostgreSQL ${release}: a project's own using (true) opens its topics, and none of ours`, async () => {
     await withRealtime(release, async ({ sql, reads, writes, inserts }) => {
-      // Without our policy they are open: what is asserted below is its doing.
+      // Without our policy the topics are open, so the results below come from our policy.
       for (const ask of [reads, writes, inserts]) {
         assert.equal(await ask("authenticated", EVERYONE_TOPIC), true);
       }
@@ -130,7 +136,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
           assert.deepEqual(answers, [true, true, true], `${role}: ${topic}`);
         }
       }
-      // Neither may a row be written under another topic while the setting names ours, nor be moved to ours.
+      // A row cannot be written under another topic while the setting names ours, and cannot be moved to ours.
       for (const role of ["anon", "authenticated"]) {
         const moved = async (): Promise<unknown> =>
           await sql.begin(async (transaction) => {

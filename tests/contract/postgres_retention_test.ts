@@ -1,4 +1,4 @@
-/** The retention on a real PostgreSQL: how much one call does, and whom it waits for. */
+/** The retention on a real PostgreSQL: how much one call deletes, and which locks it waits for. */
 
 import assert from "node:assert/strict";
 import postgres from "postgres";
@@ -39,7 +39,7 @@ async function countAll(): Promise<number> {
   return counts.reduce((sum, n) => sum + n, 0);
 }
 
-/** A session of a user, with so many events that are `ageDays` old. */
+/** A user's session with this many events, each `ageDays` old. */
 async function fill(events: number, ageDays: number): Promise<{ sessionId: string; userId: string }> {
   const sessionId = crypto.randomUUID();
   const userId = crypto.randomUUID();
@@ -54,7 +54,7 @@ async function fill(events: number, ageDays: number): Promise<{ sessionId: strin
   return { sessionId, userId };
 }
 
-/** `fill`, with a turn and feedback for each third event, all as old. */
+/** Like `fill`, with a turn and feedback of the same age for every third event. */
 async function fillWithTurns(
   events: number,
   ageDays: number,
@@ -112,7 +112,7 @@ Deno.test("[DU6] a session of 30,000 events goes in slices; from the first one o
   await assert.rejects(store.deliver({ ...note, target: { kind: "session", sessionId } }), gone);
   const sent = await store.deliver({ ...note, target: { kind: "user", userId } });
   assert.deepEqual(sent.sessions, []);
-  // Nor has row level security anybody to show it to.
+  // The row has no user any more, so row level security shows it to no one.
   assert.deepEqual(await server.sql(`select user_id from public.agent_sessions`), [{ user_id: null }]);
 
   const whole = await store.prune(30);
@@ -129,7 +129,7 @@ Deno.test("[CM4] [DU6] a long session that its user deletes is gone at once, and
   assert.equal(await store.find(sessionId, [{ kind: "user", userId }], { tail: 1 }), undefined);
   for (const table of TEXT_TABLES) assert.equal(await count(table, small.sessionId), 0, table);
   assert.equal(await count("agent_events", sessionId), GIANT_EVENTS - 10_000);
-  // Deleting it again finds the rest of it, as an operator's delete would.
+  // Removing it again deletes the next part, as an operator's delete would.
   await store.remove(sessionId);
   assert.equal(await count("agent_events", sessionId), GIANT_EVENTS - 20_000);
   assert.equal((await store.prune(0)).sessions, 1);
@@ -164,9 +164,9 @@ Deno.test("[DU6] of a session that lives on, old events go from the beginning wi
   }
   assert.equal((await store.read(sessionId, { afterSeq: 0, limit: 1 })).oldestSeq, 601);
   assert.deepEqual([await count("agent_turns"), await count("agent_feedback")], [100, 100]);
-  // Looking at a session that has something old to give costs as much as a row.
+  // Each examined session with old data costs as much as a row.
   assert.ok(rows >= 600 + 200 + 200 && rows <= 1001, `${rows}`);
-  // And what is young is not looked at again.
+  // Sessions without old data are not examined again.
   assert.deepEqual(await prune(250), { turns: 0, sessions: 0, events: 0, rows: 0, more: false });
 });
 

@@ -1,11 +1,11 @@
-/** The schedule of the retention, on real PostgreSQL servers with what stands for pg_cron. */
+/** The retention schedule on real PostgreSQL servers, with a stand-in for pg_cron. */
 
 import assert from "node:assert/strict";
 import postgres from "postgres";
 import { type PostgresRelease, startPostgres } from "../support/postgres_server.ts";
 import { readMigrations } from "../support/store_server.ts";
 
-/** What pg_cron has that the migration uses; the extension itself is not among the binaries. */
+/** The parts of pg_cron that the migration uses. The extension itself is not among the binaries. */
 const FAKE_CRON = `
   create schema cron;
   create table cron.job (
@@ -37,7 +37,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
     const database = await startPostgres(release);
     const sql = postgres(database.url, { max: 1, onnotice: () => {} });
     const [first = "", ...others] = await readMigrations();
-    /** As the first migration does where the extension is there, which it cannot be here. */
+    /** Does what the first migration does if the extension is installed, which is impossible here. */
     const apply = async (): Promise<void> => {
       await sql.unsafe(first);
       await sql.unsafe(OF_FIRST);
@@ -56,7 +56,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
         await apply();
         assert.deepEqual(await jobs(), [OURS]);
       }
-      // Changed, switched off, deleted: each stays as it is.
+      // A job that the operator changed, disabled or deleted stays as it is.
       await sql.unsafe("update cron.job set schedule = '0 3 * * *'");
       await apply();
       assert.deepEqual(await jobs(), [{ ...OURS, schedule: "0 3 * * *" }]);
@@ -66,14 +66,14 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       await sql.unsafe("delete from cron.job");
       await apply();
       assert.deepEqual(await jobs(), []);
-      // What they had changed in the job of the first migration is carried over, once.
+      // The operator's changes to the job of the first migration are carried over once.
       const command = "select public.agent_prune(interval '90 days')";
       await afresh(`${OF_FIRST}; update cron.job set command = $$${command}$$, active = false`);
       for (const migration of others) await sql.unsafe(migration);
       assert.deepEqual(await jobs(), [{ ...OURS, command, active: false }]);
       await apply();
       assert.deepEqual(await jobs(), [{ ...OURS, command, active: false }]);
-      // Switched on later.
+      // The extension is enabled later.
       await afresh("");
       for (const migration of others) await sql.unsafe(migration);
       assert.deepEqual(await jobs(), [OURS]);

@@ -1,4 +1,4 @@
-/** What the Postgres store does beside sessions and logs: notifications, accounts, retention, the probe. */
+/** The Postgres store's features other than sessions and logs: notifications, quotas, retention, the probe. */
 
 import assert from "node:assert/strict";
 import type { DeliveryRequest } from "../../supabase/functions/_shared/ports/notifications.ts";
@@ -7,7 +7,7 @@ import { startPglite, startPostgresStore, type StoreServer } from "../support/st
 import { advanceDatabase, IDLE_MS, LEASE_MS, openStore } from "../support/stores_under_test.ts";
 
 const HOUR_MS = 3_600_000;
-/** A report of nothing. */
+/** A usage report in which nothing was used. */
 const NO_USE = {
   frames: 0,
   framesSince: 0,
@@ -76,7 +76,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     for (const unknown of [expired.sessionId, crypto.randomUUID(), "never"]) {
       const missing = delivery({ kind: "session", sessionId: unknown });
       await assert.rejects(() => store.deliver(missing), { code: "unknown_session" });
-      // It was not sent, so its id is free.
+      // It was not sent, so its id can be used again.
       const again = await store.deliver({ ...delivery({ kind: "session", sessionId }), id: missing.id });
       assert.equal(again.repeated, false);
     }
@@ -118,7 +118,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
         unknown,
       );
     }
-    // Nor is she told that it was sent, where it was.
+    // She also cannot learn that it was sent.
     const theirs = delivery({ kind: "session", sessionId: other.sessionId });
     await store.deliver(theirs);
     await assert.rejects(() => store.deliver({ ...theirs, caller }), unknown);
@@ -150,7 +150,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     });
     await advanceDatabase(server, 20_000);
     assert.deepEqual(await standing(), { framesLeft: 10, tokensToday: 200, connections: 5 });
-    // Bob says nothing for 45 seconds, or that there are none any more.
+    // Bob's last report expires after 45 seconds, and so do his connections.
     await advanceDatabase(server, 30_000);
     assert.deepEqual(await standing(), { framesLeft: 20, tokensToday: 200, connections: 3 });
     assert.deepEqual(await standing(bob, { connections: 2 }), {
@@ -180,10 +180,10 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
       return Math.round(framesLeft * 2) / 2;
     };
     assert.equal(await left(ann, 20, 3000), 3, "refilled since they were taken");
-    assert.equal(await left(bob, 0, 0), 3, "asking takes nothing");
-    assert.equal(await left(bob, 5, 2000), -2, "what was taken before the last report");
+    assert.equal(await left(bob, 0, 0), 3, "a report without use changes nothing");
+    assert.equal(await left(bob, 5, 2000), -2, "frames used before the last report");
     assert.equal(await left(ann, 0, 0), -2);
-    assert.ok(await left(ann, 1, -5000) <= -2.5, "a clock that is ahead gains nothing");
+    assert.ok(await left(ann, 1, -5000) <= -2.5, "a clock that is ahead gains no frames");
   });
 
   Deno.test(`[LM5] [LM11] ${name}: tokens count for the day on which they were used`, async () => {
@@ -196,8 +196,8 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
       return [tokensToday, told];
     };
     assert.deepEqual(await settled(ann, 70, today), [70, today]);
-    assert.deepEqual(await settled(bob, 500, today - 1), [70, today], "booked after midnight");
-    // A worker whose clock is ahead of the database's has its midnight earlier.
+    assert.deepEqual(await settled(bob, 500, today - 1), [70, today], "recorded after midnight");
+    // A worker whose clock is ahead of the database's has an earlier midnight.
     assert.deepEqual(await settled(bob, 5, today + 1), [5, today + 1]);
     assert.deepEqual(await settled(ann, 30, today), [5, today + 1]);
     assert.deepEqual(
@@ -238,7 +238,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     await advanceDatabase(server, 29 * 24 * HOUR_MS);
     await store.commit(live.sessionId, { lease: "claim", startedTurnId: "t-2" });
     await store.commit(left.sessionId, { events: [notification("later")] });
-    // Somebody was there just now: nobody's turn to end it yet.
+    // `left` was active just now, so its open turns are not ended yet.
     assert.deepEqual(await pruned(), { turns: 1, sessions: 0, events: 0, more: false });
     await advanceDatabase(server, HOUR_MS + LEASE_MS);
     await store.commit(live.sessionId, { lease: "claim" });
@@ -253,7 +253,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     assert.deepEqual(late.events.map(({ kind, seq }) => [kind, seq]), [["error", 4]]);
 
     await advanceDatabase(server, 24 * HOUR_MS);
-    // What an open turn was asked with stays, and with it all that came after it.
+    // The query of an open turn is kept, and so is everything after it.
     await store.commit(live.sessionId, { epoch: 1 });
     assert.deepEqual(await pruned(), { turns: 0, sessions: 1, events: 2 + 2, more: false });
     const kept = await store.read(live.sessionId, { afterSeq: 0, limit: 9 });
@@ -297,7 +297,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     const sessions = [await open(server), await open(server), await open(server)];
     const [first, second, third] = sessions.map(({ sessionId }) => sessionId);
     await store.commit(second ?? "", { events: [query("0")] });
-    // No two queries have the same turn: the second one is refused, and the whole call with it.
+    // Two queries must not have the same turn. The second one is refused, and with it the whole call.
     const twice = { ...query("9"), turnId: "t-0" };
     const settled = await Promise.allSettled([
       store.commit(first ?? "", { events: [query("1")] }),
@@ -346,7 +346,7 @@ Deno.test("[RS3] PostgreSQL 15: a guessed id, a wrong token and another's sessio
       store.find(anonymous, [{ kind: "anonymous", tokenHash: "b".repeat(64) }], { tail: 150 }),
   };
   const took = new Map(Object.keys(asked).map((name) => [name, [] as number[]]));
-  // By turns, so that what else this machine does falls on all alike.
+  // Alternate between the calls, so that the machine's other load affects all of them equally.
   for (let round = 0; round < 80; round++) {
     for (const [name, find] of Object.entries(asked)) {
       const from = performance.now();
@@ -357,6 +357,6 @@ Deno.test("[RS3] PostgreSQL 15: a guessed id, a wrong token and another's sessio
   const median = (name: string): number => took.get(name)?.toSorted((a, b) => a - b)[40] ?? NaN;
   for (const name of ["another's", "a wrong token"]) {
     const ratio = median(name) / median("never was");
-    assert.ok(ratio > 0.6 && ratio < 1.6, `${name}: ${ratio} × the time of one that never was`);
+    assert.ok(ratio > 0.6 && ratio < 1.6, `${name}: ${ratio} × the time of a session that never existed`);
   }
 });

@@ -1,4 +1,4 @@
-/** A database of the version before, with data in it, to which the newer migrations are applied in place. */
+/** A database of the previous version, with data in it, to which the newer migrations are applied in place. */
 
 import assert from "node:assert/strict";
 import { notification, query, response } from "../support/log_events.ts";
@@ -6,7 +6,7 @@ import type { PostgresRelease } from "../support/postgres_server.ts";
 import { readMigrations, startPostgresStore, type StoreServer } from "../support/store_server.ts";
 import { advanceDatabase, LEASE_MS, openStore } from "../support/stores_under_test.ts";
 
-/** A worker of the version before, call by call as it makes them. */
+/** A worker of the previous version, with the calls that it makes. */
 class OldWorker {
   readonly #server: StoreServer;
   #number = 0;
@@ -73,7 +73,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
     await old.create(ended, "ann");
     await old.commit(ended, { events: [query("1"), response("1")] });
     await old.feedback(ended, "t-1");
-    // An answer of which some is put down, and a question that waits.
+    // A running turn with checkpoints, and a queued query.
     await old.commit(running, { lease: "claim", events: [query("1"), query("2")], started: "t-1" });
     await old.commit(running, { epoch: 1, checkpoint: { turn: "t-1", number: 1, text: "one " } });
     await old.commit(running, { epoch: 1, checkpoint: { turn: "t-1", number: 2, text: "two " } });
@@ -82,7 +82,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       for (const migration of newer) await server.sql(migration);
     }
 
-    // The old worker goes on with its answer, and a new one sees all of it.
+    // The old worker continues its answer, and a new worker sees all of it.
     await old.commit(running, { epoch: 1, checkpoint: { turn: "t-1", number: 3, text: "three " } });
     const store = openStore(server);
     const ann = [{ kind: "user" as const, userId: "ann" }];
@@ -95,7 +95,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
     assert.equal((await store.list("ann", { limit: 5 })).length, 2);
     await old.rest(running);
 
-    // The new one takes over, and the old one sees what it does.
+    // The new worker takes over, and the old one sees its changes.
     await advanceDatabase(server, 2 * LEASE_MS);
     const claimed = await store.commit(running, { lease: "claim", startedTurnId: "t-1" });
     assert.deepEqual([claimed.lease.epoch, claimed.openTurns?.[0]?.partial], [2, "one two three "]);
@@ -114,7 +114,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       },
     );
 
-    // And what was there before the migrations is forgotten in its time.
+    // The retention also deletes data from before the migrations.
     await advanceDatabase(server, 31 * 86_400_000);
     assert.equal((await store.prune(30)).sessions, 2);
     const left = await server.sql(`select (select count(*) from public.agent_events)::int as events,

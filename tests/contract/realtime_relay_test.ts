@@ -1,4 +1,4 @@
-/** What is particular to the relay over Supabase Realtime, with the real supabase-js and the local Realtime. */
+/** The specifics of the relay over Supabase Realtime, with the real supabase-js and the local Realtime. */
 
 import assert from "node:assert/strict";
 import {
@@ -86,7 +86,7 @@ Deno.test("a legacy service role key serves as well; a publishable key joins and
     visitor.lines[0] ?? "",
     /"event":"relay_lost","reason":"CHANNEL_ERROR: Unauthorized: You do not have permissions to read/,
   );
-  // Realtime takes it, and drops it.
+  // Realtime accepts it, then drops it.
   await visitor.relay.publish("t", message(1)).catch(() => {});
   await legacy.relay.publish("t", message(2));
   await until(() => heard.heard.length > 0);
@@ -118,10 +118,9 @@ Deno.test("a broadcast arrives alike whether it came as text or as bytes", async
   assert.equal(sent.status, 202);
   await sent.body?.cancel();
   await until(() => heard.heard.length === 1);
-  // Binary.
   await tested.relay.publish("t", message(2));
   await until(() => heard.heard.length === 2);
-  // A public topic of the same name is another.
+  // A public topic with the same name is a different topic.
   const publicly = await fetch(`${server.url}/realtime/v1/api/broadcast/t/events/e`, {
     method: "POST",
     headers,
@@ -135,8 +134,8 @@ Deno.test("a broadcast arrives alike whether it came as text or as bytes", async
 
 Deno.test("it can be closed at any moment, and nothing is left behind", async () => {
   {
-    // Not the local Realtime: it looks at the key before it opens the socket, and Deno 2.9.6 never ends one whose client
-    // went away meanwhile (tried; not so on 2.1.4).
+    // Not the local Realtime: it checks the key before it opens the socket, and Deno 2.9.6 never ends a socket whose
+    // client disconnected in the meantime (tried; 2.1.4 does end it).
     await using server = openStrangeServer(() => {});
     for (const afterMs of [0, 1, 2, 3, 4, 5, 8, 12]) {
       const { relay } = openRelay({ ...server, secretKey: "sb_secret_x" });

@@ -1,4 +1,4 @@
-/** The relay over Supabase Realtime when Realtime is away, refuses, or behaves strangely. */
+/** The relay over Supabase Realtime during outages, refusals and protocol violations. */
 
 import assert from "node:assert/strict";
 import { SignJWT } from "jose";
@@ -43,7 +43,7 @@ for (const [what, { begin, end }] of Object.entries(OUTAGES)) {
     await end(server);
     const backAt = clock.now();
     await joined(relay);
-    // The longest wait there is.
+    // The longest retry delay.
     assert.ok(clock.now() - backAt < 11_000);
     assert.deepEqual([t.counts.gaps, u.counts.gaps], [2, 2]);
     await relay.publish("t", message(1));
@@ -64,7 +64,7 @@ Deno.test("supabase-js never reconnects by itself: after three cuts there is one
     await joined(tested.relay);
     assert.equal(heard.counts.gaps, cuts + 1);
   }
-  // Its first attempt would come after a second.
+  // supabase-js would make its first attempt after one second.
   await new Promise((resolve) => setTimeout(resolve, 1200));
   assert.deepEqual([server.realtime.stats().connections.length, websockets(server)], [1, 4]);
   await tested.relay.publish("t", message(1));
@@ -73,7 +73,7 @@ Deno.test("supabase-js never reconnects by itself: after three cuts there is one
 });
 
 Deno.test("channels that the server closes are joined again: too many messages", async () => {
-  // A message and its delivery are two. What the average is changes every five seconds of Realtime's clock.
+  // A message and its delivery count as two. The average is updated every five seconds of Realtime's clock.
   await using listening = await openListening({ clock, limits: { eventsPerSecond: 1 } });
   const { server, tested, heard } = listening;
   for (let n = 0; n < 10_000 && tested.lines.length < 2; n++) {
@@ -86,7 +86,7 @@ Deno.test("channels that the server closes are joined again: too many messages",
   await assert.rejects(tested.relay.publish("t", message(0)), {
     cause: new Error('HTTP 429: {"message":"You have exceeded your rate limit"}'),
   });
-  // Both are told to whoever keeps to a rate: the refusals with what the rate is, the closing without.
+  // Both are reported as pressure: refusals with the rate, the closed channel without.
   const { refused } = server.realtime.stats();
   const told = tested.pressures.filter(({ isRefused }) => isRefused);
   assert.equal(told.length, refused + 1);
@@ -106,7 +106,7 @@ Deno.test("channels that the server closes are joined again: a token has expired
   await joined(tested.relay);
   await until(() => tested.lines.length > 2);
   assert.match(tested.lines[1] ?? "", /"reason":"CLOSED: Token has expired/);
-  // There is no gateway here to give the next connection a new one.
+  // The next connection gets no new token, because there is no gateway here.
   assert.match(tested.lines[2] ?? "", /"reason":"CHANNEL_ERROR/);
   assert.equal(tested.relay.status, "connecting");
 });

@@ -1,4 +1,4 @@
-/** What every Relay must do, run on each implementation. */
+/** The contract of every Relay, run on each implementation. */
 
 import assert from "node:assert/strict";
 import { MessageSeal } from "../../supabase/functions/_shared/guard/message_seal.ts";
@@ -12,7 +12,7 @@ import { EVERYONE_TOPIC, sessionTopic } from "../../supabase/functions/_shared/p
 import { joined, openTestRealtime, until } from "../support/realtime_server.ts";
 import { listener, message } from "../support/relay_listener.ts";
 
-/** Relays that reach each other, each for a worker of its own. */
+/** Relays that reach each other, one per worker. */
 interface RelaysUnderTest extends AsyncDisposable {
   worker(): Relay;
 }
@@ -48,7 +48,7 @@ const seal = (): MessageSeal => new MessageSeal(["sb_secret_of_the_project"]);
 const signing = (relay: Relay): Relay =>
   new SigningRelay({ relay, seal: seal(), clock, log, onDropped: (problem) => assert.fail(problem) });
 
-/** What a signature adds to the payload of the largest message, whose JSON has four quotation marks. */
+/** The bytes that a signature adds to the payload of the largest message, whose JSON has four quotation marks. */
 const SEAL_BYTES = '{"at":1735689600000,"body":"","mac":""}'.length + 44 + 4;
 
 const IMPLEMENTATIONS: Readonly<Record<string, () => Promise<RelaysUnderTest>>> = {

@@ -1,4 +1,4 @@
-/** What every SessionStore and EventLog must do, run on each implementation, as two workers see it. */
+/** The contract of every SessionStore and EventLog, run on each implementation with two workers. */
 
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -53,7 +53,7 @@ const IMPLEMENTATIONS: Readonly<Record<string, () => StoresUnderTest>> = {
 
 const TOKEN = { kind: "anonymous", tokenHash: "a".repeat(64) } as const;
 
-/** A session of a user that no other test has. */
+/** Creates a session of a user that no other test uses. */
 async function open(store: Store, owner?: SessionOwner): Promise<SessionRecord> {
   const record: SessionRecord = {
     sessionId: crypto.randomUUID(),
@@ -113,7 +113,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.deepEqual(found?.tail.events, events.slice(1));
     assert.deepEqual([found?.tail.oldestSeq, found?.tail.lastSeq], [1, 7]);
     assert.deepEqual(found?.openTurns, [{ query: events[1], starts: 0, partial: "", stopped: undefined }]);
-    // Field by field, whoever set it.
+    // Merged field by field, from all connections.
     assert.deepEqual(found?.defaults, { model: "new", max_tokens: 3, temperature: 0 });
     assert.deepEqual(found?.notes, ["shorter", "kinder"]);
     await ann.commit(sessionId, { events: [query("3")] });
@@ -307,7 +307,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
       { query: asked.events[2], starts: 0, partial: "", stopped: "superseded" },
     ]);
 
-    // The new run's first piece takes the place of what there was, and not before.
+    // The first piece of the new run replaces the previous partial text, and not before.
     await bob.commit(sessionId, { epoch: 2, startedTurnId: "t-1" });
     await advance(LEASE_MS);
     const back = await ann.commit(sessionId, { lease: "claim", startedTurnId: "t-1" });
@@ -368,7 +368,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     const [first, third] = [{ queryId: "1", reason: "interrupted" }, { queryId: "3", reason: "cancelled" }];
     assert.deepEqual(told.stopped, [first, third]);
     assert.deepEqual((await bob.commit(sessionId, { events: [notification("n")] })).stopped, undefined);
-    // The first reason stays. What comes in the same write is not meant.
+    // The first reason is kept. A query in the same write is not affected.
     const superseded = await bob.commit(sessionId, {
       stop: { which: "waiting", reason: "superseded" },
       events: [query("5")],
@@ -391,7 +391,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     const records = Array.from({ length: 7 }, (_, n): SessionRecord => ({
       sessionId: crypto.randomUUID(),
       owner,
-      // Two at a time are of one moment.
+      // Two sessions at a time have the same creation time.
       createdAt: 1000 + Math.floor(n / 2),
     }));
     for (const record of records) await ann.create(record);
@@ -474,8 +474,8 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
       fc.string({ unit: "binary", maxLength: 3 }),
     );
     const text = fc.array(unit, { maxLength: 8 }).map((units) => units.join(""));
-    // V8 may read a key with an escape as a backslash: JSON.parse('{"a":0,"\\n":0}'), once it has read many (Deno 2.1.4
-    // and 2.9.6). So no key here has one.
+    // V8 may read a key with an escape as a backslash: JSON.parse('{"a":0,"\\n":0}'), after it has read many (Deno
+    // 2.1.4 and 2.9.6). So no key here has an escape.
     const key = text.filter((key) => JSON.stringify(key.replace(/[\ud800-\udfff]/g, "")) === `"${key}"`);
     const data = fc.dictionary(
       fc.oneof(key, fc.constantFrom("\ue0ff", "\ue0ffe0ff")),

@@ -1,4 +1,7 @@
-/** Tokens of older projects' shared secret: whose only the auth server can tell, at the price of a request. */
+/**
+ * Tokens signed with the shared secret of older projects. Only the auth server can verify them, at the cost of a
+ * request.
+ */
 
 import assert from "node:assert/strict";
 import {
@@ -80,7 +83,7 @@ Deno.test("[AU11] an address whose tokens were refused 20 times in a minute caus
   const forged = (index: number): Promise<string> =>
     sharedSecret("guess").sign({ ...plausible, session_id: `${index}` });
   const good = (name: string): Promise<string> => hs256.sign(userClaims(now, { session_id: name }));
-  // However many good ones there were: they do not count.
+  // Valid tokens do not count towards the limit, however many there are.
   for (let index = 0; index < 30; index++) await verifier.verify(await good(`good ${index}`), "192.0.2.1");
   const tokens = await Promise.all(Array.from({ length: 100 }, (_, index) => forged(index)));
   const answers = await Promise.all(
@@ -89,7 +92,7 @@ Deno.test("[AU11] an address whose tokens were refused 20 times in a minute caus
   const count = (code: string): number => answers.filter((answer) => answer === code).length;
   assert.deepEqual([count("unauthorized"), count("rate_limited")], [20, 80]);
   assert.equal(server.requests.user, 50);
-  // What is known already is answered still; what is not has to wait, and is told for how long.
+  // A token that is verified already is still accepted. A new token must wait; the error says how long.
   await verifier.verify(await good("good 1"), "192.0.2.1");
   await assert.rejects(verifier.verify(await good("new"), "192.0.2.1"), {
     code: "rate_limited",

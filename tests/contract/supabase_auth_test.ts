@@ -1,4 +1,4 @@
-/** How the verifier for Supabase Auth holds against what is sent to it, and against the auth server's bad days. */
+/** The verifier for Supabase Auth against hostile tokens, and against failures of the auth server. */
 
 import assert from "node:assert/strict";
 import {
@@ -26,13 +26,13 @@ const rs256 = await signingKey("RS256", "key-rs256");
 const hs256 = sharedSecret(SECRET);
 const now = new ManualClock().now();
 const nowS = now / 1000;
-/** A key of the attacker's own, under a name that the project has. */
+/** The attacker's own key, with a key id of the project. */
 const stolenName = await signingKey("ES256", "key-es256");
 
 type MakeToken = () => string | Promise<string>;
 const plausible = userClaims(now);
 
-/** Refused by its signature. */
+/** Tokens that are refused because of their signature. */
 const REFUSED_BY_SIGNATURE: Readonly<Record<string, MakeToken>> = {
   "another's key under our name": () => stolenName.sign(plausible),
   "its own key in the header": () => stolenName.sign(plausible, { jwk: stolenName.jwk }),
@@ -94,7 +94,7 @@ Deno.test("one request for the key set, however many connect at once", async () 
   await Promise.all(tokens.map((token) => verifier.verify(token)));
   assert.deepEqual(server.requests, { keySet: 1, user: 0, unknown: 0 });
   assert.deepEqual([...server.apiKeys], ["sb_publishable_test"]);
-  assert.equal(clock.pending, 0, "a deadline was left behind");
+  assert.equal(clock.pending, 0, "a deadline timer was leaked");
 });
 
 Deno.test("made-up key ids cause one request in ten seconds", async () => {
@@ -208,7 +208,7 @@ function world(
   };
 }
 
-/** HS256 tokens signed with a public key, in every form in which it may have been mistaken for a secret. */
+/** HS256 tokens signed with a public key, in every encoding that a confused verifier may take for a secret. */
 async function keyAsSecret(signer: TokenSigner): Promise<Record<string, MakeToken>> {
   const kid = signer.jwk?.kid;
   const secrets = Object.entries(await asSecretTexts(signer));

@@ -1,4 +1,4 @@
-/** Tokens of third-party providers, in the shape in which each issues them and signed with jose, against real key sets. */
+/** Tokens of third-party providers, in the format of each provider and signed with jose, against real key sets. */
 
 import assert from "node:assert/strict";
 import { type CryptoKey, exportJWK, generateKeyPair, type JWTPayload, SignJWT } from "jose";
@@ -39,7 +39,7 @@ async function sign(claims: JWTPayload, alg: keyof typeof KEYS = "RS256"): Promi
 
 interface Provider {
   setting: Record<string, unknown>;
-  /** What it issues, as its documents show; with the claim `role` that Supabase's guide to it adds. */
+  /** The claims of its tokens, as its documentation shows them, plus the claim `role` from Supabase's guide. */
   claims: JWTPayload;
 }
 
@@ -110,7 +110,7 @@ const PROVIDERS: Readonly<Record<string, Provider>> = {
   },
 };
 
-/** The claims but for one. */
+/** The claims without one of them. */
 function without(claims: JWTPayload, name: string): JWTPayload {
   return Object.fromEntries(Object.entries(claims).filter(([each]) => each !== name));
 }
@@ -122,7 +122,7 @@ interface World extends AsyncDisposable {
   clock: ManualClock;
 }
 
-/** Each issuer's keys are where this machine can have them; all else is as the setting says. */
+/** The key sets of the issuers are served on this machine. Everything else follows the settings. */
 function world(...settings: Record<string, unknown>[]): World {
   const keys: TokenSigner[] = Object.values(KEYS).map(({ jwk }) => ({ jwk, sign: () => assert.fail() }));
   const provider = startAuthServer({ keys });
@@ -158,8 +158,8 @@ for (const [name, { setting, claims }] of Object.entries(PROVIDERS)) {
     }
     assert.deepEqual(provider.requests, { keySet: 1, user: 0, unknown: 0 });
     assert.deepEqual(project.requests, { keySet: 0, user: 0, unknown: 0 });
-    assert.deepEqual([...provider.apiKeys], [""], "our key is nothing for others");
-    // The project's own users are known as before.
+    assert.deepEqual([...provider.apiKeys], [""], "our API key must not be sent to other issuers");
+    // The project's own users are still accepted.
     await verifier.verify(await own.sign(userClaims(now)));
   });
 
@@ -263,7 +263,8 @@ Deno.test("[AU12] users of two issuers never have the same id, whatever their to
   assert.equal(await idOf(sign({ ...workos.claims, sub: "same" })), "workos:same");
   assert.equal(await idOf(sign({ ...workos.claims, sub: uuid })), `workos:${uuid}`);
   assert.equal(await idOf(own.sign(userClaims(now, { sub: uuid }))), uuid);
-  // The one without a prefix has no id that another could have, and the project only its own.
+  // An issuer without a prefix cannot use an id that could belong to another issuer. The project can use only its own
+  // ids.
   for (const sub of [uuid, uuid.toUpperCase(), "workos:same", "anonymous"]) {
     await refuses(verifier, await sign({ ...clerk.claims, sub }));
   }

@@ -1,4 +1,4 @@
-/** How a worker on plain Deno ends: real signals to a real process. */
+/** The shutdown of a worker on plain Deno: real signals to a real process. */
 
 import assert from "node:assert/strict";
 
@@ -31,7 +31,7 @@ interface Worker extends AsyncDisposable {
   readonly port: number;
   readonly exitCode: Promise<number>;
   kill(signal: Deno.Signal): void;
-  /** The next line of its log. */
+  /** The next entry of its log. */
   nextEntry(): Promise<Readonly<Record<string, unknown>>>;
 }
 
@@ -66,7 +66,7 @@ async function startWorker(how: "closes" | "rejects" | "hangs"): Promise<Worker>
     kill: (signal) => process.kill(signal),
     nextEntry,
     async [Symbol.asyncDispose](): Promise<void> {
-      // A test that failed may have left it running.
+      // A failed test may have left it running.
       if (!ended) process.kill("SIGKILL");
       await exitCode;
       await output.cancel();

@@ -1,12 +1,12 @@
 /**
- * A client of the agent over the runtime's own WebSocket. Every frame that comes is checked against the schemas of
- * `protocol/`, field by field: one that is not in them fails the test.
+ * A client of the agent over the runtime's own WebSocket. Every received frame is checked against the schemas of
+ * `protocol/`, field by field. A frame that does not match fails the test.
  */
 
 import assert from "node:assert/strict";
 import { type ServerFrame, serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
 
-/** Any frame, with every field that a test may want to look at. */
+/** A server frame of any type, with access to every field. */
 export type SeenFrame = ServerFrame & { readonly [field: string]: unknown };
 
 export interface Ended {
@@ -16,7 +16,7 @@ export interface Ended {
 
 export interface ConnectOptions {
   protocols?: readonly string[];
-  /** Deno's own: a browser cannot set any. */
+  /** Deno's WebSocket only: a browser cannot set headers. */
   headers?: Readonly<Record<string, string>>;
   /** Whether to wait for the welcome. Default: true. */
   welcomed?: boolean;
@@ -27,7 +27,7 @@ interface Waiter {
   fail(why: string): void;
 }
 
-/** Opens a connection, and waits for its welcome. Rejects where the upgrade is refused. */
+/** Opens a connection and waits for its welcome. Rejects if the upgrade is refused. */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<AgentClient> {
   const client = new AgentClient(url, options);
   await client.opened;
@@ -35,14 +35,14 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
   return client;
 }
 
-/** Any frame of a type, and of a code if one is given. */
+/** Matches frames of a type, and of a code if one is given. */
 export function of(type: SeenFrame["type"], code?: string): (frame: SeenFrame) => boolean {
   return (frame) => frame.type === type && (code === undefined || frame.code === code);
 }
 
 export const isWelcome: (frame: SeenFrame) => boolean = of("notification", "connected");
 
-/** The frame that ends the turn of a query; of any query where no id is given. */
+/** Matches the frame that ends the turn of a query, or of any query if no id is given. */
 export function terminal(queryId?: string): (frame: SeenFrame) => boolean {
   return (frame) => {
     if (queryId !== undefined && frame.in_reply_to !== queryId) return false;
@@ -54,11 +54,11 @@ export function terminal(queryId?: string): (frame: SeenFrame) => boolean {
 
 export class AgentClient implements AsyncDisposable {
   readonly socket: WebSocket;
-  /** All frames that came, oldest first. */
+  /** All frames received, oldest first. */
   readonly frames: SeenFrame[] = [];
-  /** When each of them came, by the clock of `performance.now()`. */
+  /** The arrival time of each frame, by `performance.now()`. */
   readonly arrivals: number[] = [];
-  /** How it was closed, once it is. */
+  /** How the socket was closed; undefined while it is open. */
   closed: Ended | undefined;
   /** Resolves when the socket is open; rejects if it closes before that. */
   readonly opened: Promise<void>;
@@ -86,36 +86,36 @@ export class AgentClient implements AsyncDisposable {
 
   get welcome(): SeenFrame {
     const [first] = this.frames;
-    assert.ok(first !== undefined && isWelcome(first), `the first frame is no welcome: ${show(first)}`);
+    assert.ok(first !== undefined && isWelcome(first), `the first frame is not a welcome: ${show(first)}`);
     return first;
   }
 
-  /** The durable events it was shown, by their numbers. */
+  /** The `seq` of each durable event received. */
   get seqs(): number[] {
     return this.frames.flatMap((frame) => typeof frame.seq === "number" ? [frame.seq] : []);
   }
 
-  /** Says a frame, or text or bytes as they are. */
+  /** Sends a frame. Text and bytes are sent unchanged. */
   send(frame: string | Uint8Array<ArrayBuffer> | Readonly<Record<string, unknown>>): void {
     this.socket.send(
       typeof frame === "string" || frame instanceof Uint8Array ? frame : JSON.stringify(frame),
     );
   }
 
-  /** Sends a query and answers with its id. */
+  /** Sends a query and returns its id. */
   ask(content: string, fields: Readonly<Record<string, unknown>> = {}): string {
     const id = String(fields.id ?? crypto.randomUUID());
     this.send({ type: "query", content, ...fields, id });
     return id;
   }
 
-  /** Sends a query and waits for the frame that ends it. */
+  /** Sends a query and waits for its terminal frame. */
   async answer(content: string, fields: Readonly<Record<string, unknown>> = {}): Promise<SeenFrame> {
     const from = this.frames.length;
     return await this.waitFor(terminal(this.ask(content, fields)), { from });
   }
 
-  /** Sends a command and waits for its answer. */
+  /** Sends a command and waits for its reply. */
   async command(verb: string, args?: Readonly<Record<string, unknown>>): Promise<SeenFrame> {
     const id = crypto.randomUUID();
     const from = this.frames.length;
@@ -124,8 +124,9 @@ export class AgentClient implements AsyncDisposable {
   }
 
   /**
-   * The first frame that satisfies `predicate`, of those that came (from index `from` on) and those to come. Fails
-   * after `withinMs` milliseconds, or when the socket closes first, with what did come.
+   * The first frame that satisfies `predicate`, among those received (from index `from` on) and those still to come.
+   * Fails after `withinMs` milliseconds, or when the socket closes first. The error lists the frames that were
+   * received.
    */
   waitFor(
     predicate: (frame: SeenFrame) => boolean,
@@ -163,7 +164,7 @@ export class AgentClient implements AsyncDisposable {
     return promise;
   }
 
-  /** How the socket was closed. */
+  /** Waits for the socket to close and returns its close code and reason. */
   async end({ withinMs = 10_000 } = {}): Promise<Ended> {
     const { promise, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => reject(new Error(`Not closed within ${withinMs} ms`)), withinMs);
@@ -176,7 +177,7 @@ export class AgentClient implements AsyncDisposable {
     }
   }
 
-  /** The query parameters that resume this client's session from the newest event that it was shown. */
+  /** The query parameters that resume this client's session after the newest event it received. */
   resumeQuery(lastSeq: number = Math.max(0, ...this.seqs)): string {
     const { session_id: sessionId, resume_token: token } = this.welcome;
     const query = new URLSearchParams({ session_id: String(sessionId), last_seq: String(lastSeq) });
@@ -184,12 +185,12 @@ export class AgentClient implements AsyncDisposable {
     return query.toString();
   }
 
-  /** What a client has that builds an answer from deltas alone. */
+  /** The text that a client builds from deltas alone. */
   textOf(queryId: string): string {
     let text = "";
     for (const frame of this.frames) {
       if (frame.type !== "delta" || frame.in_reply_to !== queryId) continue;
-      assert.ok(frame.offset <= text.length, "a delta that begins after the text that there is");
+      assert.ok(frame.offset <= text.length, "a delta that begins after the end of the text so far");
       text = text.slice(0, frame.offset) + frame.content;
     }
     return text;
@@ -200,7 +201,7 @@ export class AgentClient implements AsyncDisposable {
     await this.end();
   }
 
-  /** Closes, and fails where a frame was not as it should be. */
+  /** Closes the socket. Fails if any received frame was invalid. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -1,4 +1,4 @@
-/** An agent without runtime or network: real sessions over sockets, a clock and a model that are worked by hand. */
+/** An agent without a runtime or a network: real sessions on fake sockets, with a manual clock and a scripted model. */
 
 import assert from "node:assert/strict";
 import { AgentActivity } from "../../supabase/functions/_shared/activity/agent_activity.ts";
@@ -38,7 +38,7 @@ export interface AgentOptions {
   mode?: "required" | "optional" | "none";
   settings?: Partial<SessionSettings>;
   server?: Partial<Omit<AgentServerOptions, "registry" | "connection" | "identity" | "admission">>;
-  /** Connections of the worker, of a user, of an address; new anonymous sessions of an address in an hour. */
+  /** Limits on connections per worker, per user and per address, and on new anonymous sessions per address and hour. */
   maxConnections?: number;
   maxConnectionsPerUser?: number;
   maxConnectionsPerAddress?: number;
@@ -48,39 +48,39 @@ export interface AgentOptions {
   maxMessageBytes?: number;
   maxBufferedBytes?: number;
   maxSessions?: number;
-  /** What its frames are decoded with: there already by default. */
+  /** Decodes the client's frames. Default: a decoder that is loaded already. */
   decoder?: OnDemand<Decode>;
   waiting?: BytePool;
   maxEvents?: number;
   maxMemoryBytes?: number;
   tokensPerDay?: number;
-  /** Whom the agent tells what it does; nobody by default. */
+  /** Makes the reporter of live activity. Default: none. */
   makeActivity?: (clock: ManualClock) => ActivityReporter;
-  /** In place of the memory store. */
+  /** Default: a memory store. */
   store?: SessionStore & EventLog;
-  /** What several workers share; each has its own by default. */
+  /** Can be shared between several workers. By default each has its own. */
   clock?: ManualClock;
   model?: ScriptedModel;
   ids?: Ids;
-  /** Whether sessions outlive this worker: with a store that others use too. */
+  /** Whether sessions outlive this worker, because other workers use the store too. */
   isDurable?: boolean;
-  /** The accounts that workers share. */
+  /** The usage ledger, if workers share one. */
   ledger?: UseLedger;
   prune?: () => Promise<unknown>;
   /** Settles when it is known which store is in use. */
   ready?: () => Promise<void>;
-  /** Of sessions, in milliseconds. Default: 30 minutes. */
+  /** The idle timeout of a session, in milliseconds. Default: 30 minutes. */
   idleTimeoutMs?: number;
-  /** Where it tells other workers something. */
+  /** Sends calls to other workers. */
   call?: RunnerCall;
-  /** Where it offers the pieces of its answer. Default: they go to `call` in a turn of their own. */
+  /** Offers pieces of the answer to other workers. Default: they are passed to `call` in a later microtask. */
   offer?: RunnerOffer;
 }
 
 type RunnerCall = AgentServerOptions["registry"]["session"]["call"];
 type RunnerOffer = AgentServerOptions["registry"]["session"]["offer"];
 
-/** Ids in the order in which they are asked for, in the form of the real ones. */
+/** Ids numbered in the order of the requests, in the format of the real ones. */
 export class CountedIds implements Ids {
   #count = 0;
 
@@ -93,20 +93,19 @@ export class CountedIds implements Ids {
   }
 }
 
-/** Any frame, with every field that a test may want to look at. */
+/** A server frame of any type, with access to every field. */
 export type SeenFrame = ServerFrame & { readonly [field: string]: unknown };
 
-/** The far end of one connection. Every frame it gets is checked against the schemas. */
+/** The client's end of one connection. Every received frame is checked against the schemas. */
 export class TestClient implements Socket {
-  /** All frames that came, oldest first. */
+  /** All frames received, oldest first. */
   readonly frames: SeenFrame[] = [];
   bufferedAmount = 0;
-  /** What sending a frame adds to `bufferedAmount`: a reader that does not read has 1. */
+  /** How much each sent frame adds to `bufferedAmount`. Set it to 1 for a client that does not read. */
   stuffing = 0;
   closed: { code: number; reason: string } | undefined;
   #connection: Connection | undefined;
 
-  /** Whether nobody has closed it yet. */
   get isOpen(): boolean {
     return this.closed === undefined;
   }
@@ -133,14 +132,14 @@ export class TestClient implements Socket {
     this.closed ??= { code, reason };
   }
 
-  /** Says a frame, or text as it is. */
+  /** Sends a frame. Text and bytes are sent unchanged. */
   say(frame: string | ArrayBuffer | Record<string, unknown>): void {
     this.connection.received(
       typeof frame === "string" || frame instanceof ArrayBuffer ? frame : JSON.stringify(frame),
     );
   }
 
-  /** Says a query. */
+  /** Sends a query. */
   ask(content: string, fields: Record<string, unknown> = {}): void {
     this.say({ type: "query", content, ...fields });
   }
@@ -149,7 +148,7 @@ export class TestClient implements Socket {
     this.say({ type: "command", content: verb, ...(args && { args }), ...(id && { id }) });
   }
 
-  /** The socket goes away without a word. */
+  /** The socket is lost without a close frame. */
   vanish(): void {
     this.connection.lost(1006);
   }
@@ -159,7 +158,7 @@ export class TestClient implements Socket {
     return this.frames.filter((frame) => frame.type === type && (code === undefined || frame.code === code));
   }
 
-  /** The one frame of a type (and code). */
+  /** The only frame of a type (and code). Fails if there is none, or more than one. */
   only(type: string, code?: string): SeenFrame {
     const found = this.of(type, code);
     const [frame] = found;
@@ -184,12 +183,12 @@ export class TestClient implements Socket {
     return `session_id=${this.sessionId}&last_seq=${lastSeq}${token}`;
   }
 
-  /** The durable events it was shown. */
+  /** The `seq` of each durable event received. */
   get seqs(): number[] {
     return this.frames.flatMap((frame) => typeof frame.seq === "number" ? [frame.seq] : []);
   }
 
-  /** What a client has that builds its text from deltas alone. */
+  /** The text that a client builds from deltas alone. */
   textOf(turnId: unknown): string {
     let text = "";
     for (const frame of this.frames) {
@@ -210,29 +209,32 @@ export interface TestAgent {
   memory: MemoryBudget;
   store: SessionStore & EventLog;
   logged: LogEntry[];
-  /** Work that keeps the worker alive. */
+  /** Promises that keep the worker alive until they settle. */
   held: Promise<unknown>[];
   /**
-   * Opens a connection by its query string and headers, without waiting for anything. Each comes from an address of its
-   * own; `x-forwarded-for` says otherwise.
+   * Opens a connection with this query string and these headers, without waiting for anything. Each connection comes
+   * from an address of its own, unless `x-forwarded-for` is given.
    */
   dial(query?: string, headers?: Record<string, string>): TestClient;
-  /** The same, and waits until it has a session, was refused, or is asked who it is. */
+  /** Like {@linkcode dial}, but waits until the connection has a session, was refused, or is asked for a token. */
   connect(query?: string, headers?: Record<string, string>): Promise<TestClient>;
 }
 
 /**
- * Waits until something is so. Hashing a resume token is done on another thread, so how many turns of the event loop
- * it takes cannot be known.
+ * Waits until `condition` is true. A resume token is hashed on another thread, so the number of event loop turns is not
+ * known in advance.
  */
 export async function until(condition: () => boolean): Promise<void> {
   for (let turn = 0; !condition(); turn++) {
-    assert.ok(turn < 1_000_000, "waited in vain");
+    assert.ok(turn < 1_000_000, "the condition did not become true");
     await settle(1);
   }
 }
 
-/** An agent with the defaults of `.env.example`, `AUTH_MODE=optional` and no rate limit unless told otherwise. */
+/**
+ * An agent with the defaults of `.env.example`, except for `AUTH_MODE=optional` and no rate limit. `options` override
+ * them.
+ */
 export function startAgent(options: AgentOptions = {}): TestAgent {
   const { clock = new ManualClock(), model = new ScriptedModel(), isDurable = false } = options;
   const { call = (): void => {} } = options;
@@ -358,7 +360,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
   return { clock, model, verifier, server, metrics, memory, store, logged, held, dial, connect };
 }
 
-/** The newest `seq` that a client was shown: as its session knows, or 0 before it has one. */
+/** The newest `seq` sent to a client, from its session's cursor; 0 before it has a session. */
 export function cursorOf({ connection }: TestClient): number {
   return connection.session?.cursorOf(connection) ?? 0;
 }

@@ -1,4 +1,4 @@
-/** `agent_websocket` in a process of its own, as `deno run` makes it: no gateway and no EdgeRuntime before it. */
+/** Runs `agent_websocket` in its own process, as `deno run` does: no gateway or EdgeRuntime in front of it. */
 
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
@@ -7,26 +7,29 @@ import { fileURLToPath } from "node:url";
 import { bareEnv, eventually } from "./local_stack.ts";
 import { urlOf } from "./source_files.ts";
 
-/** Begins a line of `serve_function.ts`. */
+/** Marks a line of control output from `serve_function.ts`. */
 const RECORD_SEPARATOR = "\x1e";
-/** How long a process may take to boot; Deno 2.1.4 takes 0.3 s on an idle machine. */
+/** Limit for the start of a process. Deno 2.1.4 takes 0.3 s on an idle machine. */
 const BOOT_TIMEOUT_MS = 20_000;
 const SERVE_FUNCTION = urlOf("tests/fixtures/serve_function.ts");
 
 export interface AgentProcessOptions {
-  /** Over {@linkcode DEFAULT_ENV}. */
+  /** Overrides {@linkcode DEFAULT_ENV}. */
   env?: Readonly<Record<string, string>>;
-  /** The Deno to run it with. Default: the one that runs the tests. */
+  /** Path of the Deno to run it with. Default: the one that runs the tests. */
   deno?: string;
-  /** The folder with `index.ts` and `deno.json`. Default: that of the project. */
+  /** The folder with `index.ts` and `deno.json`. Default: the project's own. */
   directory?: URL;
-  /** V8's old space, in MiB; a process that needs more dies. Default: that of a worker on the platform. */
+  /**
+   * Size limit of V8's old space, in MiB. A process that needs more is killed. Default: the limit of a worker on the
+   * platform.
+   */
   heapMib?: number;
-  /** Runs `index.ts` itself as the main module, with nothing of the tests in its process. Needs Deno 2.2 or later. */
+  /** Runs `index.ts` itself as the main module, without any test code in its process. Needs Deno 2.2 or later. */
   plain?: boolean;
 }
 
-/** Everybody may come, as often as they like, and no model answers. */
+/** No authentication, no rate limits, and no model that answers. */
 export const DEFAULT_ENV: Readonly<Record<string, string>> = {
   AUTH_MODE: "none",
   RATE_LIMIT_PER_MINUTE: "0",
@@ -50,7 +53,7 @@ export interface AgentMemory {
 }
 
 export class AgentProcess implements AsyncDisposable {
-  /** All that it printed, one line each. */
+  /** Everything it printed, one entry per line. */
   readonly output: string[] = [];
   readonly ended: Promise<Deno.CommandStatus>;
   readonly #child: Deno.ChildProcess;
@@ -73,7 +76,7 @@ export class AgentProcess implements AsyncDisposable {
         "--allow-net",
         "--allow-env",
         ...(plain ? [entry.href] : [
-          // An import that is not written down in the main module needs it.
+          // A dynamic import that is not in the main module needs read permission.
           `--allow-read=${fileURLToPath(new URL("../", folder))}`,
           `--v8-flags=--expose-gc,--max-old-space-size=${heapMib}`,
           SERVE_FUNCTION.href,
@@ -107,7 +110,7 @@ export class AgentProcess implements AsyncDisposable {
     return this.#child.pid;
   }
 
-  /** Where the function is, as the platform calls it. */
+  /** The URL of the function, with the path that the platform uses. */
   get url(): string {
     return `http://127.0.0.1:${this.#port}/agent_websocket`;
   }
@@ -120,12 +123,12 @@ export class AgentProcess implements AsyncDisposable {
     return this.#port;
   }
 
-  /** The lines of its log. Fails where it printed anything else. */
+  /** The lines of its log. Fails if it printed anything else. */
   get log(): LogLine[] {
     return this.output.filter((line) => !line.startsWith("Listening on ")).map((line) => JSON.parse(line));
   }
 
-  /** Resolves when it takes requests. */
+  /** Resolves when the function accepts requests. */
   async listening(): Promise<void> {
     let isGone = false;
     this.ended.then(() => isGone = true);
@@ -146,11 +149,11 @@ export class AgentProcess implements AsyncDisposable {
     try {
       this.#child.kill(signal);
     } catch {
-      // It has gone already.
+      // The process has exited already.
     }
   }
 
-  /** What the process holds after a full collection. */
+  /** Memory use of the process after a full garbage collection. */
   async memory(): Promise<AgentMemory> {
     const before = this.#told.length;
     await this.#stdin.write(new TextEncoder().encode("memory\n"));
@@ -158,13 +161,13 @@ export class AgentProcess implements AsyncDisposable {
     return answer.memory as AgentMemory;
   }
 
-  /** Its resident memory now, in bytes, garbage included. Linux only. */
+  /** Its current resident memory in bytes, including garbage. Linux only. */
   rssBytes(): number {
     const status = Deno.readTextFileSync(`/proc/${this.pid}/status`);
     return 1024 * Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1]);
   }
 
-  /** What `/health` tells. */
+  /** The JSON body of `/health`. */
   async health(): Promise<Record<string, unknown>> {
     const response = await fetch(`${this.url}/health`);
     assert.equal(response.status, 200);
@@ -177,7 +180,7 @@ export class AgentProcess implements AsyncDisposable {
   }
 }
 
-/** Runs `body` with a process of its own, and ends the process. If `body` fails, what it printed is printed. */
+/** Runs `body` with its own process, then stops the process. If `body` fails, the process's output is printed. */
 export async function withAgent<T>(
   options: AgentProcessOptions,
   body: (agent: AgentProcess) => Promise<T>,

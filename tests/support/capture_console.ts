@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-console -- it stands in for the console
-/** What is written to the console while it is held. */
+/** Captures what is written to the console. */
 
 const METHODS = ["debug", "log", "info", "warn", "error", "trace"] as const;
 
@@ -7,7 +7,7 @@ export interface CapturedConsole extends Disposable {
   readonly lines: readonly { method: (typeof METHODS)[number]; text: string }[];
 }
 
-/** Takes the console over until it is disposed of. */
+/** Replaces the console's methods until the result is disposed. */
 export function captureConsole(): CapturedConsole {
   const lines: { method: (typeof METHODS)[number]; text: string }[] = [];
   const originals = METHODS.map((method) => [method, console[method]] as const);

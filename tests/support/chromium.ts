@@ -1,4 +1,7 @@
-/** Finds Chromium, or installs Debian's where that may be done. Nothing is skipped: without a browser the tests fail, and say why. */
+/**
+ * Finds Chromium, or installs Debian's if that is allowed. Tests are never skipped: without a browser they fail and
+ * give the reason.
+ */
 
 import { type Browser, chromium } from "playwright-core";
 
@@ -8,7 +11,7 @@ const ELSEWHERE = [
   "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
   "C:\\Program Files\\Google\\Chrome\\Application\\chrome.exe",
 ];
-/** It would look for updates and the like, and complain where there is no network. */
+/** Without these flags Chromium looks for updates, and prints errors if there is no network. */
 const QUIET = [
   "--disable-gpu",
   "--disable-quic",
@@ -18,7 +21,7 @@ const QUIET = [
   "--disable-sync",
 ];
 
-/** Starts it. Rejects where there is none, and says what to do. */
+/** Starts Chromium. Rejects if none is found, with an error that says how to get one. */
 export async function launchChromium(): Promise<Browser> {
   const executablePath = await findChromium() ?? await installChromium();
   return await chromium.launch({ executablePath, args: QUIET });

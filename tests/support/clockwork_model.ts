@@ -1,12 +1,12 @@
-/** A model provider whose answers say when each of their words was said. */
+/** A model provider whose answers contain the time at which each word was sent. */
 
 import { HandModel } from "./hand_model.ts";
 
-/** Digits of a word, which is the time since `startedAt` in milliseconds. */
+/** Digits in a word. A word is the time since `startedAt` in milliseconds. */
 const DIGITS = 6;
 
 export interface ClockworkOptions {
-  /** Words of each answer, and how many of them in a second. */
+  /** Words in each answer, and the number of words sent per second. */
   words: number;
   perSecond: number;
 }
@@ -36,7 +36,7 @@ export class ClockworkModel implements AsyncDisposable {
     return this.#model.baseUrl;
   }
 
-  /** How old each word of an answer was at `at`, by the clock of `performance.now()`. `offset` is where `text` begins. */
+  /** The age of each word of `text` at `at` (by `performance.now()`). `offset` is where `text` begins in the answer. */
   ages(text: string, { offset, at }: { offset: number; at: number }): number[] {
     const ages: number[] = [];
     for (let end = Math.ceil((offset + 1) / DIGITS) * DIGITS; end <= offset + text.length; end += DIGITS) {

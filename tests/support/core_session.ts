@@ -1,4 +1,4 @@
-/** States of one session for tests of the core. */
+/** States of one session, for tests of the core. */
 
 import {
   type CoreSettings,
@@ -18,12 +18,12 @@ export const CORE_SETTINGS: CoreSettings = {
   renewLeaseMs: 1500,
 };
 
-/** A question, its turn named after it. */
+/** A question whose turn is named after its id. */
 export function question(id: string, content = "?"): Question {
   return { ...query(id, content), stream: undefined, quotaKeys: [] };
 }
 
-/** A session with nothing in its log, whose lease this worker holds. */
+/** A session with an empty log. This worker holds the lease. */
 export function heldSession(settings: CoreSettings = CORE_SETTINGS): SessionState {
   const state = newSession(settings);
   state.lease = { name: "held", epoch: 1, renewedAt: 0 };

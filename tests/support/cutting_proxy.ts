@@ -1,16 +1,15 @@
-/** A TCP proxy that cuts every connection after a number of bytes, in the middle of whatever they were. */
+/** A TCP proxy that cuts every connection after a number of bytes, at any point in the stream. */
 
 import { close, writeAll } from "../../local/relay.ts";
 
 export interface CuttingProxyOptions {
-  /** The loopback port behind it. */
+  /** The loopback port to forward to. */
   port: number;
-  /** After how many bytes, both ways together, the next connection is cut. */
+  /** The number of bytes, in both directions together, after which the next connection is cut. */
   bytes(): number;
 }
 
 export class CuttingProxy implements AsyncDisposable {
-  /** How many connections were cut. */
   cuts = 0;
   readonly #options: CuttingProxyOptions;
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -26,7 +25,7 @@ export class CuttingProxy implements AsyncDisposable {
     return this.#listener.addr.port;
   }
 
-  /** Cuts everything that is open now. */
+  /** Cuts every open connection. */
   cutAll(): void {
     this.cuts++;
     this.#ended.abort();

@@ -1,20 +1,21 @@
-/** What `supabase functions deploy` uploads for a function: its `deno.json`, its entry, and what they reach. */
+/** What `supabase functions deploy` uploads for a function: its `deno.json`, its entry, and every file they import. */
 
 import { filesUnder, read, urlOf } from "./source_files.ts";
 
 /**
- * How the CLI looks for imports. It is no parser: it reads comments and strings too.
+ * The regular expression with which the CLI looks for imports. It is not a parser, so it also matches comments and
+ * strings.
  * Source: `importPathPattern` of the Supabase CLI.
  */
 const IMPORT_PATH =
   /(?:import|export)\s+(?:type\s+)?(?:{[^{}]+}|.*?)\s*(?:from)?\s*['"](.*?)['"]|import\(\s*['"](.*?)['"]\)/gi;
 
-/** What the CLI takes for imports in a source text, as written. */
+/** What the CLI takes for imports in a source text, as written there. */
 export function uploadedImports(source: string): string[] {
   return [...source.matchAll(IMPORT_PATH)].map(([, from, dynamic]) => from || dynamic || "");
 }
 
-/** The files of a bundle, relative to the project's root, sorted. A path that leads nowhere is left out, as the CLI does. */
+/** The files of a bundle, relative to the project's root, sorted. Paths of missing files are left out, as the CLI does. */
 export function bundledFiles(functionName: string): string[] {
   const folder = `supabase/functions/${functionName}`;
   const existing = new Set(filesUnder("supabase/functions", ""));

@@ -1,6 +1,6 @@
 /**
- * A process that holds WebSockets and drains them when it is ended: tests/contract/worker_ending_test.ts sends it signals.
- * Argument: how its drain goes, `closes`, `rejects` or `hangs`.
+ * A process that holds WebSockets and drains them on shutdown. tests/contract/worker_ending_test.ts sends it signals.
+ * Argument: the outcome of its drain, `closes`, `rejects` or `hangs`.
  */
 
 import { onWorkerEnding } from "../../supabase/functions/_shared/platform/edge_lifetime.ts";

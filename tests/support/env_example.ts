@@ -1,14 +1,14 @@
-/** Reads `.env.example`, which is also where the README's table of settings comes from. */
+/** Reads `.env.example`. The README's table of settings is generated from it. */
 
-/** A setting as `.env.example` shows it. */
+/** A setting in `.env.example`. */
 export interface Entry {
   name: string;
   value: string;
-  /** Whether it stands in a comment: Supabase sets it. */
+  /** Whether it is commented out, because Supabase sets it. */
   isComment: boolean;
-  /** The line before it. */
+  /** The comment line above it. */
   explanation: string;
-  /** Of its group. */
+  /** The heading of its group. */
   heading: string;
 }
 
@@ -28,7 +28,7 @@ export function entriesOf(example: string): Entry[] {
   return entries;
 }
 
-/** The README's table: every setting that is the operator's to make. */
+/** The README's table: every setting that the operator can set. */
 export function settingsTable(example: string): string {
   const settings = entriesOf(example).filter(({ isComment }) => !isComment);
   const rows = settings.map(({ name, value, explanation }) => {

@@ -1,4 +1,4 @@
-/** A relay over connections that a test makes and breaks by hand. */
+/** A relay over fake connections that a test opens and breaks. */
 
 import assert from "node:assert/strict";
 import type {
@@ -45,9 +45,9 @@ export interface RelaySetting {
   clock: ManualClock;
   log: RecordingLog;
   relay: RealtimeRelay;
-  /** All that were made, in order. */
+  /** Every connection created, in order. */
   connections: FakeConnection[];
-  /** The connection there is; fails where there is none, or more than one. */
+  /** The only connection. Fails if there is none, or more than one. */
   connection(): FakeConnection;
 }
 

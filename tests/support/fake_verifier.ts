@@ -1,15 +1,18 @@
-/** An {@linkcode IdentityVerifier} that knows its tokens by heart. tests/contract/identity_verifier_test.ts holds it. */
+/**
+ * An {@linkcode IdentityVerifier} with a fixed list of tokens. tests/contract/identity_verifier_test.ts runs the
+ * contract on it.
+ */
 
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
 import type { IdentityVerifier, VerifiedUser } from "../../supabase/functions/_shared/ports/identity.ts";
 import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 
 export class FakeVerifier implements IdentityVerifier {
-  /** While it is set nothing can be verified. */
+  /** While true, every verification fails with `store_unavailable`. */
   down = false;
-  /** Where the tokens came from that were checked, in order. */
+  /** The client address of each verified token, in order. */
   readonly addresses: (string | undefined)[] = [];
-  /** Nothing is answered before it has settled. */
+  /** Every verification waits for this promise. */
   gate: Promise<void> = Promise.resolve();
   readonly #clock: Pick<Clock, "now">;
   readonly #users = new Map<string, VerifiedUser>();
@@ -18,13 +21,13 @@ export class FakeVerifier implements IdentityVerifier {
     this.#clock = clock;
   }
 
-  /** Makes `token` stand for a user, for an hour by default, and returns it. */
+  /** Registers `token` for a user, valid for an hour by default, and returns it. */
   admit(token: string, userId: string, expiresAt: number = this.#clock.now() + 3_600_000): string {
     this.#users.set(token, { userId, expiresAt });
     return token;
   }
 
-  // Answers in a later microtask, as everything does that really checks.
+  // Answers in a later microtask, as a real verifier does.
   async verify(token: string, address?: string): Promise<VerifiedUser> {
     this.addresses.push(address);
     await this.gate;

@@ -1,6 +1,6 @@
 /**
- * A model provider over real HTTP whose answers a test writes by hand, word by word: it decides when a word comes, and
- * sees when nobody listens any more. What is said is always well-formed, but for `breakOff`.
+ * A model provider over real HTTP. A test writes its answers word by word, decides when each word is sent, and sees
+ * when the client aborts. Every answer is well-formed, except after `breakOff`.
  */
 
 import { eventually } from "./local_stack.ts";
@@ -11,12 +11,12 @@ export interface ModelMessage {
   content: string;
 }
 
-/** One request of the function, and the answer to it. */
+/** One request from the function, and its answer. */
 export class Exchange {
   readonly messages: readonly ModelMessage[];
   /** The answer as a stream of server-sent events. */
   readonly body: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** When the function gave the request up, by the clock of `performance.now()`. */
+  /** When the function aborted the request, by `performance.now()`. */
   abortedAt: number | undefined;
   #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined;
 
@@ -28,22 +28,22 @@ export class Exchange {
     });
   }
 
-  /** What was asked: the user's last message. After it comes the beginning of an answer that was taken over. */
+  /** The user's last message. If a worker continues another worker's answer, the text so far follows that message. */
   get question(): string {
     return this.messages.findLast(({ role }) => role === "user")?.content ?? "";
   }
 
-  /** How much the reader is behind: negative when chunks wait to be taken. */
+  /** The stream's `desiredSize`: negative when chunks wait to be read. */
   get appetite(): number {
     return this.#controller?.desiredSize ?? 0;
   }
 
-  /** Sends a piece of the answer. It is lost once the request was aborted. */
+  /** Sends a piece of the answer. It is dropped if the request was aborted. */
   say(text: string): void {
     this.#write(delta(text));
   }
 
-  /** Breaks off in mid-answer: no finish reason, no `[DONE]`. */
+  /** Ends the stream in mid-answer: no finish reason, no `[DONE]`. */
   breakOff(): void {
     if (this.abortedAt === undefined) this.#controller?.close();
   }
@@ -60,19 +60,19 @@ export class Exchange {
 }
 
 export interface HandModelOptions {
-  /** Answers each request; without it they wait for {@linkcode HandModel.next}. */
+  /** Answers each request. Without it, requests wait for {@linkcode HandModel.next}. */
   respond?(exchange: Exchange): void;
 }
 
 export class HandModel implements AsyncDisposable {
-  /** Every request that came, oldest first. */
+  /** Every request received, oldest first. */
   readonly exchanges: Exchange[] = [];
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   #taken = 0;
 
   constructor({ respond }: HandModelOptions = {}) {
     this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
-      // One that was given up while it came.
+      // The request was aborted while its body was being read.
       const asked = await request.json().catch(() => undefined);
       if (asked === undefined) return new Response(null, { status: 499 });
       const { messages } = asked;
@@ -88,19 +88,19 @@ export class HandModel implements AsyncDisposable {
     return `http://127.0.0.1:${this.#server.addr.port}/api/v1`;
   }
 
-  /** The next request that was not returned yet. */
+  /** The next request that was not returned before. */
   async next(): Promise<Exchange> {
     const index = this.#taken++;
     return await eventually("a request to the model", () => this.exchanges[index]);
   }
 
-  /** Waits until nobody listens to an answer any more: the function has to end before it. */
+  /** Waits until every answer has ended or was aborted. The function must be stopped first. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.shutdown();
   }
 }
 
-/** Answers at once with what was asked. */
+/** Answers at once with the question. */
 export function echo(exchange: Exchange): void {
   exchange.say(`You said: ${exchange.question}`);
   exchange.finish();

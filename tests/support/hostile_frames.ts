@@ -1,4 +1,7 @@
-/** Frames that a client should not send, generated; and what the decoder, which is tested by itself, makes of them. */
+/**
+ * Generates frames that a client should not send, and computes what the server must answer. Uses the decoder, which has
+ * tests of its own.
+ */
 
 import fc from "fast-check";
 import type { ErrorCode } from "../../supabase/functions/_shared/errors.ts";
@@ -10,7 +13,7 @@ const MAX_MESSAGE_BYTES = 65_536;
 
 export type WireFrame = string | Uint8Array<ArrayBuffer>;
 
-/** What has to come back for a frame. */
+/** What the server must answer to a frame. */
 export type Expected =
   | { kind: "refusal"; code: ErrorCode; inReplyTo: string | undefined }
   | { kind: "query" | "answer"; id: string | undefined };
@@ -18,7 +21,7 @@ export type Expected =
 const text = fc.oneof(
   fc.string({ unit: "binary", maxLength: 200 }),
   fc.string({ unit: "grapheme", maxLength: 200 }),
-  // Halves of characters too, which JSON can carry and UTF-8 cannot.
+  // Lone surrogates too: JSON can carry them, UTF-8 cannot.
   fc.array(fc.integer({ min: 0xd7f0, max: 0xe010 }), { maxLength: 20 })
     .map((units) => String.fromCharCode(...units)),
   fc.constantFrom("", " ", "\0", "__proto__", "constructor", "toString", "a".repeat(200)),
@@ -67,12 +70,12 @@ const fields = fc.record({
 }, { requiredKeys: [] });
 
 const likelyFrame = fields.map((value) => JSON.stringify(value));
-/** Frames that should pass, among all those that should not. */
+/** Valid frames, mixed in among the invalid ones. */
 const goodFrame = fc.oneof(
   fc.tuple(fc.uuid(), text).map(([id, content]) => ({ type: "query", id, content })),
   fc.tuple(fc.uuid(), fc.constantFrom(...verbs)).map(([id, content]) => ({ type: "command", id, content })),
 ).map((value) => JSON.stringify(value));
-/** A text with a piece left out, or put in twice. */
+/** A text with a piece removed or repeated. */
 const mutated = fc.tuple(likelyFrame, fc.nat(), fc.nat({ max: 20 }), fc.boolean()).map(
   ([frame, at, length, twice]) => {
     const start = at % (frame.length + 1);
@@ -89,7 +92,7 @@ const long = fc.integer({ min: MAX_MESSAGE_BYTES - 50, max: 2 * MAX_MESSAGE_BYTE
   .map((length) => `{"content":"${"x".repeat(length)}"}`);
 const utf8 = (value: string): WireFrame => new TextEncoder().encode(value);
 
-/** Anything at all, text or bytes. Never `delete`: that ends the session, as it should. */
+/** Any frame, text or bytes, except `delete`: that command ends the session. */
 export const hostileFrame: fc.Arbitrary<WireFrame> = fc.oneof(
   { arbitrary: likelyFrame, weight: 8 },
   { arbitrary: goodFrame, weight: 2 },
@@ -105,7 +108,7 @@ export const hostileFrame: fc.Arbitrary<WireFrame> = fc.oneof(
   return "problem" in decoded || decoded.frame.type !== "command" || decoded.frame.verb !== "delete";
 });
 
-/** What the server has to make of a frame. */
+/** What the server must answer to a frame. */
 export function expectedOf(frame: WireFrame): Expected {
   const data = received(frame);
   const bytes = typeof data === "string" ? new TextEncoder().encode(data).length : data.byteLength;
@@ -119,7 +122,7 @@ export function expectedOf(frame: WireFrame): Expected {
   return { kind: type === "query" ? "query" : "answer", id };
 }
 
-/** A frame as it comes out of the far socket: halves of characters do not travel as UTF-8. */
+/** The frame as the server receives it: UTF-8 does not carry lone surrogates. */
 function received(frame: WireFrame): string | ArrayBuffer {
   return typeof frame === "string" ? frame.toWellFormed() : frame.buffer;
 }

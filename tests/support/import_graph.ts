@@ -1,4 +1,4 @@
-/** Who imports whom in what is deployed. Runs the linter's parser, so only within `deno test`. */
+/** The import graph of the deployed code. It uses the linter's parser, so it runs only within `deno test`. */
 
 import { type ImportKind, visitImports } from "./lint/imports.ts";
 import { read, urlOf } from "./source_files.ts";
@@ -8,7 +8,7 @@ export interface FileImport {
   how: ImportKind;
 }
 
-/** What a source text imports, in the order it is written. */
+/** The imports of a source text, in order. */
 export function importsOf(source: string): FileImport[] {
   const imports: FileImport[] = [];
   const rule: Deno.lint.Rule = {
@@ -21,7 +21,7 @@ export function importsOf(source: string): FileImport[] {
   return imports;
 }
 
-/** Each file with the files that it imports in one of the ways of `how`, all relative to the project's root. */
+/** Each file with the files that it imports, for the kinds of import in `how`. Paths are relative to the project's root. */
 export function importGraph(files: readonly string[], how: readonly ImportKind[]): Map<string, string[]> {
   return new Map(files.map((file) => {
     const targets = importsOf(read(file))
@@ -31,7 +31,7 @@ export function importGraph(files: readonly string[], how: readonly ImportKind[]
   }));
 }
 
-/** The first way round that comes back to where it began, if there is one. */
+/** The first import cycle found; undefined if there is none. */
 export function findCycle(graph: ReadonlyMap<string, readonly string[]>): readonly string[] | undefined {
   const done = new Set<string>();
   function walk(file: string, path: readonly string[]): readonly string[] | undefined {

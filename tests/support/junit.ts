@@ -1,22 +1,22 @@
-/** Reads how a run of `deno test` went off the JUnit report that it writes. */
+/** Reads the result of a `deno test` run from its JUnit report. */
 
 export interface TestCounts {
   passed: number;
   failed: number;
-  /** What makes a run fail although no test of it did: a test left out, a file without tests, a crash. */
+  /** Reasons why a run fails although no test failed: a skipped test, a file without tests, a crash. */
   complaints: string[];
 }
 
 export interface TestRun {
-  /** The report; undefined where none was written. */
+  /** The report; undefined if none was written. */
   report: string | undefined;
-  /** The test files that were to run, relative to the project's root. */
+  /** The test files of the run, relative to the project's root. */
   files: readonly string[];
-  /** Whether `deno test` itself ended well. */
+  /** Whether `deno test` itself exited with success. */
   success: boolean;
 }
 
-/** Counts tests, not their steps; every complaint counts as one failure. */
+/** Counts tests, not their steps. Every complaint counts as one failure. */
 export function countTests({ report = "", files, success }: TestRun): TestCounts {
   const counts: TestCounts = { passed: 0, failed: 0, complaints: [] };
   const seen = new Map<string, string[]>();
@@ -25,7 +25,7 @@ export function countTests({ report = "", files, success }: TestRun): TestCounts
       counts.complaints.push(`${file}: "${name}" was skipped`);
       continue;
     }
-    // Steps come after the tests, as "test > step"; a failed one has failed its test too.
+    // Steps come after their test, as "test > step". A failed step has already failed its test.
     const before = seen.get(file) ?? [];
     if (before.some((test) => name.startsWith(`${test} > `))) continue;
     seen.set(file, [...before, name]);

@@ -1,34 +1,34 @@
 /**
- * The part of Supabase Auth that checks tokens, over real HTTP: the key set, and `/user` for shared-secret tokens. Other
- * issuers' key sets are at `/jwks`.
+ * The parts of Supabase Auth that verify tokens, over real HTTP: the key set, and `/user` for shared-secret tokens. The
+ * key sets of other issuers are at `/jwks`.
  */
 
 import { type TokenSigner, verifyShared } from "./tokens.ts";
 
 /**
- * `down`: HTTP 503 with HTML, as a gateway answers. `silent`: takes the request and never answers. `stalling`: sends the
- * head and half of the body. `endless`: a body without end. `busy`: HTTP 429. `odd`: HTTP 200 with JSON of another kind.
- * `old`: there is no key set (HTTP 404); the rest is up.
+ * `down`: HTTP 503 with HTML, as a gateway answers. `silent`: accepts the request and never answers. `stalling`: sends
+ * the head and half of the body. `endless`: the body never ends. `busy`: HTTP 429. `odd`: HTTP 200 with unexpected
+ * JSON. `old`: no key set (HTTP 404); everything else works.
  */
 export type AuthServerMode = "up" | "down" | "silent" | "stalling" | "endless" | "busy" | "odd" | "old";
 
 export interface AuthServer extends AsyncDisposable {
-  /** What `SUPABASE_URL` would be. */
+  /** The value of `SUPABASE_URL`. */
   readonly url: string;
-  /** Requests so far. */
+  /** The number of requests so far. */
   readonly requests: { keySet: number; user: number; unknown: number };
-  /** `apikey` headers that came, each once. */
+  /** The distinct `apikey` headers received. */
   readonly apiKeys: ReadonlySet<string>;
-  /** The keys that are published. */
+  /** The published keys. */
   keys: readonly TokenSigner[];
   mode: AuthServerMode;
-  /** Users who signed out: their sessions are gone. */
+  /** Users who signed out. Their sessions no longer exist. */
   readonly signedOut: Set<string>;
 }
 
 export interface AuthServerOptions {
   keys?: readonly TokenSigner[];
-  /** The shared secret; without one no HS256 token is good. */
+  /** The shared secret. Without one, every HS256 token is refused. */
   secret?: string;
 }
 
@@ -86,7 +86,7 @@ export function startAuthServer({ keys = [], secret }: AuthServerOptions = {}): 
   return self;
 }
 
-/** An error as Supabase Auth answers since its API version 2024-01-01. */
+/** An error in the format of Supabase Auth since its API version 2024-01-01. */
 function problem(status: number, code: string): Response {
   return Response.json({ code, message: "refused" }, {
     status,

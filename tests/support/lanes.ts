@@ -1,6 +1,6 @@
 /**
- * Does the jobs in their order, at most `lanes` of them at a time, and hands each result to `onDone` as soon as it is
- * there. A job that throws ends all: the others are not waited for.
+ * Runs the jobs in order, at most `lanes` at a time, and passes each result to `onDone` as soon as it is there. If a
+ * job throws, this rejects at once and does not wait for the other jobs.
  */
 export async function inLanes<Result>(
   jobs: readonly (() => Promise<Result>)[],
@@ -9,7 +9,7 @@ export async function inLanes<Result>(
 ): Promise<void> {
   const waiting = jobs.values();
   async function runLane(): Promise<void> {
-    // All lanes take from one iterator, so each job is done once.
+    // All lanes share one iterator, so each job runs once.
     for (const job of waiting) onDone(await job());
   }
   await Promise.all(Array.from({ length: lanes }, runLane));

@@ -1,4 +1,4 @@
-/** The local Realtime by itself, without a stack around it, and a raw client for what supabase-js cannot say. */
+/** The local Realtime without the rest of the stack, and a raw client that can send what supabase-js cannot. */
 
 import assert from "node:assert/strict";
 import { type JWTPayload, SignJWT } from "jose";
@@ -10,24 +10,24 @@ import { eventually } from "./local_stack.ts";
 import { SupabaseClients } from "./supabase_clients.ts";
 
 export interface TestRealtime {
-  /** What `createClient` takes. */
+  /** The URL for `createClient`. */
   url: string;
   port: number;
   keys: LocalKeys;
   realtime: Realtime;
   clients: SupabaseClients;
-  /** An ES256 token of the role `authenticated`, good for an hour by the clock; null leaves a claim out. */
+  /** An ES256 token with the role `authenticated`, valid for an hour by the clock. A claim of null is left out. */
   token(claims?: Readonly<Record<string, unknown>>): Promise<string>;
   raw(options?: RawOptions): Promise<RawRealtime>;
 }
 
 export interface RawOptions {
   vsn?: "1.0.0" | "2.0.0";
-  /** Default: the publishable one. */
+  /** Default: the publishable key. */
   apikey?: string;
 }
 
-/** Runs `body` with a Realtime that answers mistakes at once unless told otherwise, and ends everything. */
+/** Runs `body` with a Realtime, then stops everything. By default Realtime answers errors without a delay. */
 export async function withRealtime(
   options: Omit<RealtimeOptions, "keys" | "publicKeys">,
   body: (realtime: TestRealtime) => Promise<void>,
@@ -78,7 +78,7 @@ async function signed({ es256 }: LocalKeys, claims: Readonly<Record<string, unkn
     .sign(es256.privateKey);
 }
 
-/** Says frames as they are, and keeps those that come: text parsed, bytes as a list of numbers. */
+/** Sends frames unchanged and keeps the received ones: text as parsed JSON, bytes as a list of numbers. */
 export class RawRealtime implements AsyncDisposable {
   readonly socket: WebSocket;
   readonly frames: unknown[] = [];
@@ -106,7 +106,7 @@ export class RawRealtime implements AsyncDisposable {
     );
   }
 
-  /** The next `count` frames, which are taken out. */
+  /** Removes and returns the next `count` frames. */
   async take(count = 1): Promise<unknown[]> {
     await eventually(
       `${count} frames, not ${JSON.stringify(this.frames)}`,
@@ -115,7 +115,7 @@ export class RawRealtime implements AsyncDisposable {
     return this.frames.splice(0, count);
   }
 
-  /** Asserts that nothing has come: frames are answered in order, and a heartbeat always is. */
+  /** Asserts that no frame is waiting. It sends a heartbeat, which is always answered, and frames are answered in order. */
   async silence(): Promise<void> {
     this.send([null, "silence", "phoenix", "heartbeat", {}]);
     assert.deepEqual(await this.take(), [[null, "silence", "phoenix", "phx_reply", {

@@ -1,33 +1,33 @@
-/** The local stack for wire tests: free ports, a bare environment, everything ended when the test ends. */
+/** The local stack for wire tests: free ports, a minimal environment, and everything stopped when the test ends. */
 
 import assert from "node:assert/strict";
 import { type LocalStack, type LocalStackOptions, startLocalStack } from "../../local/stack.ts";
 import { startPostgres } from "./postgres_server.ts";
 
-/** Functions that exist for the tests of the stack itself. */
+/** Functions that exist only for the tests of the stack. */
 export const FIXTURE_FUNCTIONS = new URL("../fixtures/functions/", import.meta.url);
 
-/** Nothing listens here. */
+/** Nothing listens on this port. */
 const NOWHERE = "http://127.0.0.1:9/api/v1";
 
 export interface TestStackOptions extends Omit<LocalStackOptions, "env" | "onLog"> {
-  /** Over the bare environment; see {@linkcode bareEnv}. */
+  /** Overrides the minimal environment; see {@linkcode bareEnv}. */
   env?: Readonly<Record<string, string>>;
-  /** Keeps the database in PGlite, as `deno task dev` does, and not in a PostgreSQL of its own, which starts sooner. */
+  /** Uses PGlite, as `deno task dev` does, instead of a PostgreSQL process, which starts faster. */
   pglite?: boolean;
 }
 
 export interface TestStack extends LocalStack {
-  /** What the workers printed and what became of them, one line each, marked `[function#worker]`. */
+  /** The output and the lifecycle of the workers, one entry per line, marked `[function#worker]`. */
   readonly workerLogs: readonly string[];
-  /** The same, as it stands on the two streams of the terminal. */
+  /** The lines that go to the terminal's stderr. */
   readonly stderr: readonly string[];
 }
 
 /**
- * Runs `body` with a stack of its own, and ends the stack. The defaults of a test are those of a start in under a
- * second: no Supabase Lite, no mock model (`model: "mock"` brings it), one worker of each function, that of `notify_websocket` at its first request. `LOCAL_DENO` names
- * another Deno for the workers. If `body` fails, what the workers printed is printed.
+ * Runs `body` with its own stack, then stops the stack. The defaults make it start in under a second: no Supabase Lite,
+ * no mock model (`model: "mock"` starts it), one worker per function, and `notify_websocket` only at its first request.
+ * `LOCAL_DENO` sets another Deno for the workers. If `body` fails, the output of the workers is printed.
  */
 export async function withLocalStack<T>(
   { pglite = false, ...options }: TestStackOptions,
@@ -54,11 +54,11 @@ async function runStack<T>(
   const stack = await startLocalStack({
     lite: false,
     model: { baseUrl: NOWHERE },
-    // Who has asked is gone when a test ends.
+    // When a test ends, its clients are gone, so a short grace period is enough.
     stopGraceMs: 3000,
     ...(denoPath === undefined ? {} : { denoPath }),
     ...options,
-    // Most tests never ask it.
+    // Most tests never send it a request.
     workers: typeof options.workers === "number"
       ? options.workers
       : { notify_websocket: 0, ...options.workers },
@@ -79,8 +79,8 @@ async function runStack<T>(
 }
 
 /**
- * What a Deno process needs from the environment to find its cache and its registry, and nothing that could change
- * what is tested.
+ * The environment variables that a Deno process needs to find its cache and its registry. Nothing that could change the
+ * tested behaviour.
  */
 export function bareEnv(): Record<string, string> {
   const needed =
@@ -88,7 +88,10 @@ export function bareEnv(): Record<string, string> {
   return Object.fromEntries(Object.entries(Deno.env.toObject()).filter(([name]) => needed.test(name)));
 }
 
-/** Polls until `check` gives something, and gives that. Fails after `withinMs` milliseconds, saying `what` was missing. */
+/**
+ * Polls until `check` returns a value, and returns that value. Fails after `withinMs` milliseconds with `what` in the
+ * message.
+ */
 export async function eventually<T>(
   what: string,
   check: () => T | undefined | false | Promise<T | undefined | false>,

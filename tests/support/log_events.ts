@@ -1,4 +1,4 @@
-/** Events as a session's log takes them, each told from the others by its id: the turn of query `q` is `t-q`. */
+/** Events of a session's log for tests. Ids make each event unique: the turn of query `q` is `t-q`. */
 
 import type { QueryOptions } from "../../supabase/functions/_shared/protocol/client_frames.ts";
 import type {

@@ -1,10 +1,10 @@
-/** Supabase's management API, as far as the CLI needs it to deploy: one project, which keeps what it was sent. */
+/** The part of Supabase's management API that the CLI needs to deploy: one project, which stores what it is sent. */
 
 import * as z from "zod";
 
-/** What one function was deployed with. */
+/** What was deployed as one function. */
 export interface DeployedFunction {
-  /** Texts of the uploaded files, by their paths. */
+  /** The text of each uploaded file, by path. */
   files: ReadonlyMap<string, string>;
   metadata: z.infer<typeof metadata>;
 }
@@ -21,9 +21,9 @@ export class ManagementApi implements AsyncDisposable {
   static readonly projectRef = "abcdefghijklmnopqrst";
   static readonly accessToken = `sbp_${"0".repeat(40)}`;
   readonly secrets = new Map<string, string>();
-  /** By their names, in the order in which they came. */
+  /** By name, in the order of their deployment. */
   readonly functions = new Map<string, DeployedFunction>();
-  /** Requests with another token than ours, or for what is not there. */
+  /** Requests with a wrong token, or for something that does not exist. */
   readonly refused: string[] = [];
   readonly #server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
@@ -35,8 +35,8 @@ export class ManagementApi implements AsyncDisposable {
   }
 
   /**
-   * The file that makes the CLI talk to this API: a profile, named by `SUPABASE_PROFILE`. The project's database has a name that
-   * nobody can have (RFC 2606), so that no push finds one.
+   * The profile file, named by `SUPABASE_PROFILE`, that directs the CLI to this API. The project's database has a host
+   * name that cannot exist (RFC 2606), so that no push reaches a database.
    */
   get profile(): string {
     return [

@@ -1,4 +1,4 @@
-/** A clock that moves only by hand, so that no test sleeps. */
+/** A clock that only the test moves, so that no test sleeps. */
 
 import type { CancelTimer, Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 
@@ -9,10 +9,10 @@ interface Timer {
 
 export class ManualClock implements Clock {
   #now: number;
-  // In the order in which they were set: of two that are due at the same moment the older runs first.
+  // In the order of creation: if two are due at the same moment, the older runs first.
   readonly #timers = new Set<Timer>();
 
-  /** Starts at `startMs` milliseconds since the epoch; default 2025-01-01T00:00:00.000Z. */
+  /** Starts at `startMs` milliseconds since the epoch. Default: 2025-01-01T00:00:00.000Z. */
   constructor(startMs = 1_735_689_600_000) {
     this.#now = startMs;
   }
@@ -27,21 +27,21 @@ export class ManualClock implements Clock {
     return () => void this.#timers.delete(timer);
   }
 
-  /** Timers that have neither fired nor been cancelled: 0 where nothing was left behind. */
+  /** The number of timers that have neither fired nor been cancelled. 0 means that none was leaked. */
   get pending(): number {
     return this.#timers.size;
   }
 
-  /** Milliseconds until the next timer; undefined where there is none. */
+  /** Milliseconds until the next timer; undefined if there is none. */
   get nextDelayMs(): number | undefined {
     const next = this.#next();
     return next && next.dueAt - this.#now;
   }
 
   /**
-   * Moves on by `ms` and runs every timer that falls due, in order, each at its own time; those that they set as well,
-   * if they fall due within `ms`. Promises settled by them go on only after this has returned: await
-   * {@linkcode settle} for that.
+   * Moves the clock by `ms` and runs every timer that is due, in order, each at its own time. That includes new timers
+   * set by these timers, if they are due within `ms`. Promises settled by the timers continue only after this returns:
+   * await {@linkcode settle} for that.
    */
   advance(ms: number): void {
     const end = this.#now + ms;
@@ -63,8 +63,8 @@ export class ManualClock implements Clock {
 }
 
 /**
- * Waits until everything that can go on without time or network has done so: promises, and streams made by hand.
- * Sets no timer.
+ * Waits until everything has run that needs neither time nor network: promises, and streams made in the test. Sets no
+ * timer.
  */
 export async function settle(turns = 3): Promise<void> {
   for (let turn = 0; turn < turns; turn++) {

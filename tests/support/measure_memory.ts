@@ -1,10 +1,10 @@
 /**
- * How the heap of a process compares with what a `MemoryBudget` counts. Prints one JSON object, in bytes:
+ * Compares the heap of a process with what a `MemoryBudget` counts. Prints one JSON object, in bytes:
  *
  *     deno run --v8-flags=--expose-gc tests/support/measure_memory.ts
  *
- * `overhead`: what one of each takes beside its text; not with `--hostile`. `oneByte`, `twoBytes`: 1,000 connections that each
- * ask all they may.
+ * `overhead`: what one object of each kind costs in addition to its text (not with `--hostile`). `oneByte`, `twoBytes`:
+ * 1,000 connections, each of which sends as many queries as it may.
  */
 
 import type { Socket } from "../../supabase/functions/_shared/ports/runtime.ts";
@@ -22,7 +22,7 @@ import { ManualClock, settle } from "./manual_clock.ts";
 const COUNT = 20_000;
 const MB = 1_000_000;
 
-/** Reads nothing and keeps nothing. */
+/** Discards everything that is sent to it. */
 class DeafSocket implements Socket {
   bufferedAmount = 0;
   send(): void {}
@@ -37,7 +37,7 @@ function heapBytes(): number {
   return Deno.memoryUsage().heapUsed;
 }
 
-/** A text that nothing else shares, of so many characters: V8 takes one byte for each "x", two for each "ж". */
+/** A string of `chars` characters that shares no memory with another. V8 stores one byte for each "x", two for each "ж". */
 function textOf(chars: number, n: number, filling = "x"): string {
   return JSON.parse(JSON.stringify(String(n).padEnd(chars, filling)));
 }
@@ -65,7 +65,7 @@ async function overhead(): Promise<Record<string, number>> {
   const event = await each(async (n) => {
     await store.commit("s", { events: [{ ...query(crypto.randomUUID(), textOf(10, n)) }] });
   });
-  // Ended, and without an answer, so that the history does not keep the question as well.
+  // The turn has ended without an answer, so that the history does not hold the question as well.
   const state = newSession({ ...CORE_SETTINGS, maxHistory: 0, maxEvents: Infinity });
   const known = await each((n) => {
     const id = crypto.randomUUID();
@@ -93,7 +93,7 @@ async function overhead(): Promise<Record<string, number>> {
   return { event, query: known, message: Math.round(message / 2), connectionWithSession: both };
 }
 
-/** 1,000 connections, each of which asks all it may; as much as the worker takes. */
+/** 1,000 connections that each send as many queries as they may, up to what the worker accepts. */
 async function hostile(limitBytes: number, filling: string): Promise<Record<string, number>> {
   const before = heapBytes();
   const agent = startAgent({ maxMemoryBytes: limitBytes, maxSessions: 0 });

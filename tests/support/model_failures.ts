@@ -1,9 +1,9 @@
-/** Ways in which a provider fails, as bytes on the wire, and what a client has to be told of each. */
+/** The ways in which a provider can fail, as bytes on the wire, and the error that a client must get for each. */
 
 import { delta, sse } from "./model_stream.ts";
 import { CUT, HOLD, type RawAnswer, RESET } from "./raw_model_server.ts";
 
-/** In everything that a failing provider says of itself; no frame may have it. */
+/** Part of every error text from a failing provider. No frame to a client may contain it. */
 export const PROVIDERS_WORDS = "what-the-provider-said";
 
 export interface ModelFailure {
@@ -12,7 +12,7 @@ export interface ModelFailure {
   code: string;
   retryable: boolean;
   retryAfterMs?: number;
-  /** What was written before it failed. */
+  /** The text that was sent before the failure. */
   partial?: string;
 }
 
@@ -28,7 +28,7 @@ function refusal(status: number, headers: Readonly<Record<string, string>> = {})
   };
 }
 
-/** A stream that begins well. */
+/** A stream that begins with valid text. */
 function broken(...steps: NonNullable<RawAnswer["steps"]>): Pick<ModelFailure, "answer" | "partial"> {
   return { answer: { steps: [delta("So far "), ...steps] }, partial: "So far " };
 }
@@ -41,7 +41,7 @@ const unavailable = { code: "model_unavailable", retryable: true };
 const timeout = { code: "model_timeout", retryable: true };
 const cutShort = { code: "model_stream_broken", retryable: true };
 
-/** Of a function with `MAX_RETRIES=0` and timeouts of some hundred milliseconds. */
+/** For a function with `MAX_RETRIES=0` and timeouts of some hundred milliseconds. */
 export const MODEL_FAILURES: readonly ModelFailure[] = [
   { name: "400", answer: refusal(400), ...rejected },
   { name: "401", answer: refusal(401), ...unauthorized },

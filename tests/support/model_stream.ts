@@ -1,6 +1,6 @@
-/** The events of a model's stream, well-formed. */
+/** Well-formed events of a model's stream. */
 
-/** One event: `data: <JSON>` and a blank line. A string goes as it is, as `[DONE]` does. */
+/** One event: `data: <JSON>` and a blank line. A string is not encoded as JSON, for `[DONE]`. */
 export function sse(data: unknown): string {
   return `data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`;
 }
@@ -10,7 +10,7 @@ export function delta(content: string): string {
   return sse({ model: "test/model", choices: [{ index: 0, delta: { content }, finish_reason: null }] });
 }
 
-/** A whole ending: the finish reason, the usage and `[DONE]`. */
+/** A complete ending: the finish reason, the usage and `[DONE]`. */
 export function ending(finishReason = "stop"): string {
   return finish(finishReason) +
     sse({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8, cost: 0.0001 } }) +

@@ -1,4 +1,7 @@
-/** A folder with the npm package in it, as somebody gets it: built, packed, and installed beside others from the registry. */
+/**
+ * A folder with the npm package as a user gets it: built, packed, and installed together with other packages from the
+ * registry.
+ */
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -9,7 +12,7 @@ export interface Run {
   cwd: string | URL;
 }
 
-/** Runs a command to its end and answers what it printed. Fails with all of that where the command does. */
+/** Runs a command and returns its output. If the command fails, throws an error with the whole output. */
 export async function run(command: string, args: readonly string[], { cwd }: Run): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(command, {
     args: [...args],
@@ -23,7 +26,7 @@ export async function run(command: string, args: readonly string[], { cwd }: Run
   return out ?? "";
 }
 
-/** What Node and npm find in their environment. */
+/** The environment variables for Node and npm. */
 export function nodeEnv(): Record<string, string> {
   return { ...bareEnv(), NO_COLOR: "1", npm_config_update_notifier: "false" };
 }
@@ -34,8 +37,8 @@ export async function buildPackage(folder: URL): Promise<void> {
 }
 
 /**
- * Runs `body` with a folder that has the package built in `built` and these others, by the versions in deno.json where none is
- * given. Node takes its files for modules.
+ * Runs `body` with a folder in which the package from `built` and `packages` are installed. A package without a version
+ * gets the version in deno.json. Node treats files in the folder as modules.
  */
 export async function withNpmFolder(
   built: URL,
@@ -55,7 +58,7 @@ export async function withNpmFolder(
   }
 }
 
-/** A package with its version. */
+/** A package name with its version. */
 function pinned(name: string): string {
   if (name.includes("@")) return name;
   const { imports } = JSON.parse(read("deno.json"));

@@ -1,8 +1,8 @@
-/** What takes offers as the relay does where there is nothing to wait for. */
+/** Accepts offers as the relay does when it has nothing to wait for. */
 
 import type { CallSource, SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
 
-/** Hands what is offered to `call` in a turn of its own. */
+/** Passes each offer to `call` in a later microtask. */
 export function offerTo(
   call: (sessionId: string, call: SessionCall) => void,
 ): (sessionId: string, source: CallSource) => void {

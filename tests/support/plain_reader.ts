@@ -1,19 +1,19 @@
-/** A client that believes what PROTOCOL.md says and nothing else: what it makes of the frames of one connection. */
+/** A client that relies only on PROTOCOL.md: how it interprets the frames of one connection. */
 
 import type { SeenFrame, TestClient } from "./agent_harness.ts";
 
-/** What was wrong with a connection's frames, and what its client has in the end. */
+/** The protocol faults in a connection's frames, and the client's state at the end. */
 export interface Reading {
   faults: string[];
   /** The text of each turn: from its deltas, then from its `response`. */
   texts: ReadonlyMap<unknown, string>;
-  /** The newest `seq` that came. */
+  /** The newest `seq` received. */
   newest: number;
 }
 
 /**
- * Reads the frames of a connection in their order. `lastSeq` is what it resumed from; `askedAt` tells for each query how many
- * frames had come when it was sent last.
+ * Reads the frames of a connection in order. `lastSeq` is the cursor it resumed from. `askedAt` maps each query to the
+ * number of frames received before it was last sent.
  */
 export function readPlainly(
   { frames }: Pick<TestClient, "frames">,

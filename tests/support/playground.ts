@@ -1,4 +1,4 @@
-/** The page in a real browser, which the tests of one process share, on a stack of each test's own. */
+/** The page in a real browser. The tests of one process share the browser; each test has its own stack. */
 
 import assert from "node:assert/strict";
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from "playwright-core";
@@ -6,21 +6,21 @@ import { launchChromium } from "./chromium.ts";
 import { eventually, type TestStack, type TestStackOptions, withLocalStack } from "./local_stack.ts";
 import { urlOf } from "./source_files.ts";
 
-/** Where pictures go; CI keeps the folder. */
+/** Folder for screenshots; CI keeps it. */
 export const SCREENSHOTS = urlOf(".ci/tmp/screenshots/");
-/** How long anything on the page may take on a busy machine. */
+/** Limit for anything on the page, on a busy machine. */
 export const PATIENCE_MS = 20_000;
 
 export interface PlaygroundOptions extends TestStackOptions {
   context?: BrowserContextOptions;
-  /** What the console may say, beside nothing. */
+  /** Console warnings and errors that are allowed. Default: none. */
   mayComplain?: RegExp;
 }
 
 export interface PlaygroundTest {
   stack: TestStack;
   page: PlaygroundPage;
-  /** Opens the page once more: in the same browser window (`page`: a tab beside it), or in another one. */
+  /** Opens the page again: as a new tab in the browser context of `beside`, or in a new context. */
   open(
     options?: { beside?: PlaygroundPage; context?: BrowserContextOptions; url?: string },
   ): Promise<PlaygroundPage>;
@@ -28,19 +28,19 @@ export interface PlaygroundTest {
 
 let browser: Promise<Browser> | undefined;
 
-// Outside of the tests, each of which must end what it starts.
+// Outside of the tests, because each test must close what it opens.
 Deno.test.beforeAll(async () => void await (browser = launchChromium()));
 Deno.test.afterAll(closeBrowser);
 
-/** For what is no test: the browser stays open until then. */
+/** Closes the shared browser. For programs that are not tests: there the browser stays open until this call. */
 export async function closeBrowser(): Promise<void> {
   await (await browser)?.close();
   browser = undefined;
 }
 
 /**
- * Runs `body` with the page open and connected. Fails where a page said anything on its console, threw, or asked another
- * host than the stack. If `body` fails, a picture of the page is kept.
+ * Runs `body` with the page open and connected. Fails if a page logged a warning or an error, threw an error, or sent a
+ * request to a host other than the stack. If `body` fails, a screenshot is kept.
  */
 export async function withPlayground(
   { context = {}, mayComplain, ...stackOptions }: PlaygroundOptions,
@@ -73,7 +73,7 @@ export async function withPlayground(
         assert.deepEqual(one.complaints.filter((words) => mayComplain?.test(words) !== true), []);
         assert.deepEqual(one.foreign, []);
       }
-      // Before the stack: a page would try to come back.
+      // Close the pages before the stack stops, or they would reconnect.
       await closeAll();
     });
   } finally {
@@ -81,12 +81,12 @@ export async function withPlayground(
   }
 }
 
-/** What tests do on the page, in their words. */
+/** The actions of a test on the page. */
 export class PlaygroundPage {
   readonly page: Page;
-  /** What the console said in warning, and what was thrown. */
+  /** Console warnings and errors of the page, and uncaught errors. */
   readonly complaints: string[] = [];
-  /** Requests to other hosts than the stack. */
+  /** Requests to hosts other than the stack. */
   readonly foreign: string[] = [];
   readonly turns: Locator;
   readonly verdict: Locator;
@@ -110,7 +110,7 @@ export class PlaygroundPage {
     page.on("websocket", (socket) => check(socket.url()));
   }
 
-  /** Waits until the connection is `status`. */
+  /** Waits until the connection's status is `status`. */
   async is(status: "idle" | "open" | "reconnecting"): Promise<void> {
     await this.page.locator(`#connection[data-status=${status}]`).waitFor();
   }
@@ -119,7 +119,7 @@ export class PlaygroundPage {
     await this.page.locator("#watch-status", { hasText: "watching" }).waitFor();
   }
 
-  /** Asks, and gives the turn: the last one on the page. */
+  /** Sends a question and returns its turn, the last one on the page. */
   async ask(question: string): Promise<Locator> {
     const turn = this.turns.nth(await this.turns.count());
     await this.question.fill(question);
@@ -128,7 +128,7 @@ export class PlaygroundPage {
     return turn;
   }
 
-  /** Waits until the turn has come to `state`. */
+  /** Waits until the turn is in state `state`. */
   async until(
     turn: Locator,
     state: "queued" | "running" | "completed" | "cancelled" | "failed",

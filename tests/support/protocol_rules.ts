@@ -1,9 +1,9 @@
-/** The numbered rules of docs/PROTOCOL.md and the tests whose titles begin with their numbers. */
+/** The numbered rules of docs/PROTOCOL.md, and the tests whose titles begin with their numbers. */
 
 import { withSection } from "./section.ts";
 import { filesUnder, read } from "./source_files.ts";
 
-/** Numbers of the rules of a page, in its order: lines that begin like `- **HS1** …`. Throws where one comes twice. */
+/** The rule numbers of a page, in order: lines that begin like `- **HS1** …`. Throws if a number is repeated. */
 export function parseRules(markdown: string): string[] {
   const ids = [...markdown.matchAll(/^(?:[-*] )?\*\*([A-Z]{2,3}\d+)\*\*/gm)].map(([, id = ""]) => id);
   const twice = ids.find((id, index) => ids.indexOf(id) !== index);
@@ -11,13 +11,13 @@ export function parseRules(markdown: string): string[] {
   return ids;
 }
 
-/** Numbers that the titles in a test file begin with: string literals such as `"[HS1] [HS4] the welcome …"`. */
+/** The rule numbers at the start of titles in a test file: string literals such as `"[HS1] [HS4] the welcome …"`. */
 export function rulesTested(source: string): string[] {
   const titles = source.matchAll(/(["'`])((?:\[[A-Z]{2,3}\d+\] )+)/g);
   return [...titles].flatMap(([, , ids = ""]) => ids.trim().split(" ").map((id) => id.slice(1, -1)));
 }
 
-/** The test files of each rule, for files given with their text. */
+/** The test files of each rule. `files` maps each path to its text. */
 export function testsByRule(files: ReadonlyMap<string, string>): Map<string, string[]> {
   const tests = new Map<string, string[]>();
   for (const [file, source] of files) {
@@ -26,13 +26,13 @@ export function testsByRule(files: ReadonlyMap<string, string>): Map<string, str
   return tests;
 }
 
-/** The test files of the project with their text, but for the one about this module. */
+/** The project's test files with their text, except the test of this module. */
 export function projectTests(): Map<string, string> {
   const files = filesUnder("tests", "_test.ts").filter((file) => !file.endsWith("protocol_rules_test.ts"));
   return new Map(files.map((file) => [file, read(file)]));
 }
 
-/** The page with its table of which test holds which rule written anew. */
+/** The page with a new table of which test covers which rule. */
 export function withTable(markdown: string, tests: ReadonlyMap<string, readonly string[]>): string {
   const rows = parseRules(markdown).map((id) => {
     const links = (tests.get(id) ?? []).map((file) => `[${file.replace(/^tests\//, "")}](../${file})`);

@@ -1,22 +1,24 @@
 /**
- * A model server on 127.0.0.1 that sends exactly the bytes a test tells it to, for what no well-behaved mock does.
+ * A model server on 127.0.0.1 that sends exactly the bytes a test gives it. For behaviour that no well-behaved mock
+ * has.
  *
  * ```ts
  * await using server = await RawModelServer.start();
  * server.answer({ steps: [delta("Hi"), HOLD] }); // one word (model_stream.ts), then silence
  * server.answer({ status: 429, headers: { "retry-after": "1" } });
  * createOpenRouter({ baseUrl: server.baseUrl, … });
- * (await server.request(0)).body; // what was asked
- * await (await server.request(0)).disconnected; // the client gave up
+ * (await server.request(0)).body; // the body of the request
+ * await (await server.request(0)).disconnected; // true if the client aborted
  * ```
  *
- * Answers are given in the order of {@linkcode RawModelServer.answer}, one a request, whatever its path; the last one
- * goes on for ever. Each connection serves one request. It speaks HTTP/1.1 over `node:net`, whose sockets can be reset.
+ * Answers are used in the order of the calls of {@linkcode RawModelServer.answer}, one per request, for any path. The
+ * last one is repeated. Each connection serves one request. The server speaks HTTP/1.1 over `node:net`, because its
+ * sockets can be reset.
  */
 
 import { createServer, type Server, type Socket } from "node:net";
 
-/** Bytes, one HTTP chunk each time; or something to wait for; or an end without the body's end. */
+/** Bytes to send as one HTTP chunk, something to wait for, or an end without the end of the body. */
 export type RawStep =
   | string
   | Uint8Array
@@ -26,17 +28,17 @@ export type RawStep =
   | typeof CUT
   | typeof RESET;
 
-/** Sends nothing more until the client goes away. */
+/** Sends nothing more until the client disconnects. */
 export const HOLD = Symbol("hold");
-/** Closes the connection in mid-body. */
+/** Closes the connection in the middle of the body. */
 export const CUT = Symbol("cut");
-/** Resets the connection (TCP RST); on Deno 2.1.4, which cannot, the same as {@linkcode CUT}. */
+/** Resets the connection (TCP RST). Deno 2.1.4 cannot reset; there it is the same as {@linkcode CUT}. */
 export const RESET = Symbol("reset");
 
 export interface RawAnswer {
   /** Default 200. */
   status?: number;
-  /** Beside `transfer-encoding` and `connection`. Default `content-type: text/event-stream`; `{}` sends none. */
+  /** Added to `transfer-encoding` and `connection`. Default: `content-type: text/event-stream`; `{}` sends none. */
   headers?: Readonly<Record<string, string>>;
   /** The body. Default: none. */
   steps?: readonly RawStep[];
@@ -44,13 +46,16 @@ export interface RawAnswer {
 
 export interface RawRequest {
   method: string;
-  /** With the query. */
+  /** Includes the query string. */
   path: string;
   /** By name, in lower case. */
   headers: ReadonlyMap<string, string>;
-  /** The body, read as JSON; undefined if it is none. */
+  /** The body as parsed JSON; undefined if it is not JSON. */
   body: unknown;
-  /** Settles with whether the client went away before it had the whole answer, once either has happened. */
+  /**
+   * Settles when the answer ends or the client disconnects: true if the client disconnected before it had the whole
+   * answer.
+   */
   disconnected: Promise<boolean>;
 }
 
@@ -58,7 +63,7 @@ export class RawModelServer implements AsyncDisposable {
   /** Requests so far, oldest first. */
   readonly requests: RawRequest[] = [];
   readonly #server: Server;
-  /** Each with what settles once it is closed. */
+  /** Each open socket with a promise that settles when the socket is closed. */
   readonly #sockets = new Map<Socket, Promise<void>>();
   readonly #answers: (RawAnswer | ((request: RawRequest) => RawAnswer))[] = [];
   readonly #waiting: (() => void)[] = [];
@@ -84,12 +89,12 @@ export class RawModelServer implements AsyncDisposable {
     return `http://127.0.0.1:${this.#port}/api/v1`;
   }
 
-  /** Adds an answer for the next request that has none, or a function that looks at the request first. */
+  /** Adds an answer for the next request without one, or a function that makes the answer from the request. */
   answer(answer: RawAnswer | ((request: RawRequest) => RawAnswer)): void {
     this.#answers.push(answer);
   }
 
-  /** The request with this index, 0 for the first, as soon as it is there. */
+  /** The request with this index (0 is the first). Waits until it arrives. */
   async request(index: number): Promise<RawRequest> {
     for (;;) {
       const request = this.requests[index];
@@ -98,9 +103,9 @@ export class RawModelServer implements AsyncDisposable {
     }
   }
 
-  /** Cuts every connection, and listens no more. */
+  /** Closes every connection and stops listening. */
   async close(): Promise<void> {
-    // Not its callback, which Deno 2.1.4 never calls once there was a connection.
+    // Does not wait for its callback: Deno 2.1.4 never calls it after there was a connection.
     this.#server.close();
     const closed = [...this.#sockets.values()];
     for (const socket of this.#sockets.keys()) socket.destroy();
@@ -115,7 +120,7 @@ export class RawModelServer implements AsyncDisposable {
     const gone = new Promise<void>((resolve) => socket.once("close", () => resolve()));
     this.#sockets.set(socket, gone);
     socket.once("close", () => this.#sockets.delete(socket));
-    // An error is followed by "close", which says all there is to say.
+    // "close" follows an error, and is enough.
     socket.on("error", () => {});
     const received = await Promise.race([receive(socket), gone]);
     if (received === undefined) return;
@@ -148,7 +153,7 @@ async function send(socket: Socket, answer: RawAnswer, gone: Promise<void>): Pro
   socket.end("0\r\n\r\n");
 }
 
-/** One chunk, once the client has room for it: a body of megabytes shall not pile up here. */
+/** Sends one chunk and waits until the socket has room again, so that a large body is not buffered here. */
 async function write(socket: Socket, bytes: Uint8Array, gone: Promise<void>): Promise<void> {
   if (bytes.length === 0) return;
   socket.write(`${bytes.length.toString(16)}\r\n`);
@@ -178,7 +183,7 @@ function receive(socket: Socket): Promise<Omit<RawRequest, "disconnected">> {
       const text = new TextDecoder().decode(received);
       const headEnd = text.indexOf("\r\n\r\n");
       if (headEnd === -1) return;
-      // A head is ASCII: its length in characters is its length in bytes.
+      // The head is ASCII, so its length in characters is its length in bytes.
       const [start = "", ...lines] = text.slice(0, headEnd).split("\r\n");
       const headers = new Map(lines.map((line): [string, string] => {
         const colon = line.indexOf(":");
@@ -186,7 +191,7 @@ function receive(socket: Socket): Promise<Omit<RawRequest, "disconnected">> {
       }));
       if (received.length - headEnd - 4 < Number(headers.get("content-length") ?? 0)) return;
       socket.off("data", onData);
-      // Keeps reading, or the client's leaving would go unnoticed.
+      // Keeps reading, because otherwise the client's disconnect would not be noticed.
       socket.resume();
       const [method = "", path = ""] = start.split(" ");
       resolve({ method, path, headers, body: parseJson(text.slice(headEnd + 4)) });

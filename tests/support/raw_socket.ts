@@ -1,8 +1,8 @@
-/** HTTP and WebSocket over bare TCP: what no well-behaved client would send, and clients that do not read. */
+/** HTTP and WebSocket over bare TCP, for requests that no well-behaved client sends, and for clients that do not read. */
 
 import assert from "node:assert/strict";
 
-/** How long an answer may take. */
+/** Limit for the wait for an answer. */
 const ANSWER_TIMEOUT_MS = 5000;
 
 export interface RawAnswer {
@@ -12,7 +12,7 @@ export interface RawAnswer {
   body: string;
 }
 
-/** The headers of a right handshake. */
+/** The headers of a valid handshake. */
 export const HANDSHAKE: Readonly<Record<string, string>> = {
   "Upgrade": "websocket",
   "Connection": "Upgrade",
@@ -24,7 +24,7 @@ export interface RawRequest {
   method?: string;
   /** Path and query. */
   target: string;
-  /** Over {@linkcode HANDSHAKE}; undefined leaves one out. */
+  /** Overrides {@linkcode HANDSHAKE}; undefined removes a header. */
   headers?: Readonly<Record<string, string | undefined>>;
 }
 
@@ -55,12 +55,12 @@ export class RawSocket implements Disposable {
     for (let sent = 0; sent < bytes.length;) sent += await this.#connection.write(bytes.subarray(sent));
   }
 
-  /** The head of the answer, and the body where its length is given. */
+  /** Waits for the head of the answer, and for the body if it has a content length. */
   async answer(): Promise<RawAnswer> {
     const head = await this.#readUntil((bytes) => indexOfBlankLine(bytes));
     const [statusLine = "", ...lines] = new TextDecoder().decode(head).trimEnd().split("\r\n");
     const status = Number(/^HTTP\/1\.1 (\d{3}) ?/.exec(statusLine)?.[1]);
-    assert.ok(status >= 100, `no answer of HTTP: ${statusLine}`);
+    assert.ok(status >= 100, `not an HTTP response: ${statusLine}`);
     const headers = new Map(lines.map((line) => {
       const at = line.indexOf(":");
       return [line.slice(0, at).toLowerCase(), line.slice(at + 1).trim()] as const;
@@ -70,7 +70,7 @@ export class RawSocket implements Disposable {
     return { status, headers, body: new TextDecoder().decode(body) };
   }
 
-  /** The next frame of the server, unmasked and whole, as the protocol has it. */
+  /** The next frame from the server: unmasked and not fragmented, as the protocol requires. */
   async frame(): Promise<{ opcode: number; payload: Uint8Array }> {
     const bytes = await this.#readUntil((received) => {
       const length = frameLength(received);
@@ -80,12 +80,15 @@ export class RawSocket implements Disposable {
     return { opcode: (bytes[0] ?? 0) & 0x0f, payload: bytes.slice(header) };
   }
 
-  /** A text frame as a client must send it, masked. */
+  /** Sends a text frame, masked as client frames must be. */
   async sendText(text: string): Promise<void> {
     await this.write(clientFrame(1, new TextEncoder().encode(text)));
   }
 
-  /** Reads on until the server ends the connection, and answers with how many bytes came. Fails if it does not. */
+  /**
+   * Reads until the server closes the connection, and returns the number of bytes. Fails if the server does not close
+   * it.
+   */
   async drain({ withinMs = ANSWER_TIMEOUT_MS } = {}): Promise<number> {
     let count = this.#received.length;
     let isLate = false;
@@ -100,20 +103,20 @@ export class RawSocket implements Disposable {
       count += read;
     }
     clearTimeout(timer);
-    assert.ok(!isLate, `the server did not hang up within ${withinMs} ms, after ${count} bytes`);
+    assert.ok(!isLate, `the server did not close the connection within ${withinMs} ms, after ${count} bytes`);
     return count;
   }
 
-  /** Cuts the connection without a word of goodbye. */
+  /** Closes the connection without a close frame. */
   [Symbol.dispose](): void {
     try {
       this.#connection.close();
     } catch {
-      // It was cut already.
+      // It was closed already.
     }
   }
 
-  /** Reads until `enough` says how many bytes are wanted, and takes those. */
+  /** Reads until `enough` returns a number of bytes, and removes and returns that many. */
   async #readUntil(enough: (bytes: Uint8Array) => number | undefined): Promise<Uint8Array> {
     const timer = setTimeout(() => this[Symbol.dispose](), ANSWER_TIMEOUT_MS);
     try {
@@ -126,7 +129,7 @@ export class RawSocket implements Disposable {
           return taken;
         }
         const read = await this.#connection.read(buffer);
-        assert.ok(read !== null, `the server hung up after ${this.#received.length} bytes`);
+        assert.ok(read !== null, `the server closed the connection after ${this.#received.length} bytes`);
         const joined = new Uint8Array(this.#received.length + read);
         joined.set(this.#received);
         joined.set(buffer.subarray(0, read), this.#received.length);

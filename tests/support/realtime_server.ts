@@ -1,4 +1,4 @@
-/** The local Realtime for a test: on a port of its own, with keys, and able to be away for a while. */
+/** The local Realtime for a test, on its own port and with its own keys. A test can take it down and bring it back. */
 
 import { createKeys, type LocalKeys } from "../../local/keys.ts";
 import { createRealtime, type Realtime } from "../../local/realtime/realtime.ts";
@@ -9,15 +9,15 @@ export interface TestRealtime extends AsyncDisposable {
   readonly url: string;
   readonly keys: LocalKeys;
   readonly realtime: Realtime;
-  /** Requests that came, as method and path. */
+  /** Requests received, as method and path. */
   readonly requests: string[];
-  /** Nobody listens on its port any more, and every connection is gone. */
+  /** Stops listening on the port and closes every connection. */
   goAway(): Promise<void>;
-  /** It listens on the same port again, and knows nothing of what was. */
+  /** Listens on the same port again, with no state from before. */
   comeBack(): void;
 }
 
-/** As a real project's, but without delays before refusals, unless `options` say otherwise. */
+/** Configured like a real project's Realtime, but refusals are not delayed. `options` override this. */
 export async function openTestRealtime(options: Partial<RealtimeOptions> = {}): Promise<TestRealtime> {
   const keys = await createKeys({});
   const requests: string[] = [];
@@ -45,8 +45,8 @@ export async function openTestRealtime(options: Partial<RealtimeOptions> = {}): 
     server = undefined;
     if (stopping === undefined) return;
     await realtime.stop();
-    // Not `shutdown`: on Deno 2.9.6 it waits for ever where a client went away while its socket was being opened, of which
-    // the server's end is never told (tried; not so on 2.1.4).
+    // Not `shutdown`: on Deno 2.9.6 it never settles if a client disconnected while its socket was being opened,
+    // because the server is not notified of that end (tried; it does settle on 2.1.4).
     aborting.abort();
     await stopping.finished;
   }
@@ -67,7 +67,7 @@ export async function openTestRealtime(options: Partial<RealtimeOptions> = {}): 
   };
 }
 
-/** Resolves as soon as `isSo`; rejects after ten seconds. It looks again and again: what it waits for tells nobody. */
+/** Polls until `isSo` is true; rejects after ten seconds. It polls because these conditions emit no event. */
 export async function until(isSo: () => boolean): Promise<void> {
   const deadline = Date.now() + 10_000;
   while (!isSo()) {
@@ -76,7 +76,7 @@ export async function until(isSo: () => boolean): Promise<void> {
   }
 }
 
-/** Resolves when every topic that the relay needs is joined. */
+/** Resolves when the relay has joined every topic that it needs. */
 export function joined(relay: Relay): Promise<void> {
   return until(() => relay.status === "ok");
 }

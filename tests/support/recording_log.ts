@@ -1,4 +1,4 @@
-/** A log that keeps what was written. */
+/** A log that keeps its entries. */
 
 import type { Log, LogEntry } from "../../supabase/functions/_shared/ports/runtime.ts";
 
@@ -9,7 +9,7 @@ export class RecordingLog implements Log {
     this.entries.push(entry);
   }
 
-  /** The names of what was written, in order. */
+  /** The event names of the entries, in order. */
   get events(): string[] {
     return this.entries.map(({ event }) => event);
   }

@@ -1,4 +1,4 @@
-/** A relay's listener in a test, and the messages that it gets. */
+/** A relay's listener for tests, and the messages that it receives. */
 
 import type { RelayListener, RelayMessage } from "../../supabase/functions/_shared/ports/relay.ts";
 
@@ -18,7 +18,7 @@ export function listener(): TestListener {
   };
 }
 
-/** The nth of many. */
+/** A distinct message for each `n`. */
 export function message(n: number): RelayMessage {
   return { event: "e", payload: { n } };
 }

@@ -12,15 +12,15 @@ import { joined, openTestRealtime, type TestRealtime } from "./realtime_server.t
 import { listener, type TestListener } from "./relay_listener.ts";
 import { scaledClock } from "./scaled_clock.ts";
 
-/** Twenty seconds pass in one. */
+/** Runs twenty times as fast as real time. */
 export const clock = scaledClock(20);
 
 export interface RelayUnderTest extends AsyncDisposable {
   relay: Relay;
-  /** What was logged, as the lines that an operator would see. */
+  /** The log lines, as an operator would see them. */
   lines: string[];
   loads: number;
-  /** What it told of Realtime's message rate. */
+  /** Every pressure that it reported for Realtime's message rate. */
   pressures: RelayPressure[];
 }
 
@@ -40,13 +40,13 @@ export function openRelay(
   return Object.assign(opened, { relay, [Symbol.asyncDispose]: () => relay.close() });
 }
 
-/** With time to answer even where many tests run at once. */
+/** With long timeouts, for machines that run many tests at once. */
 export function openFor(server: TestRealtime, options: Partial<RealtimeRelayOptions> = {}): RelayUnderTest {
   const { url: supabaseUrl, keys: { secretKey } } = server;
   return openRelay({ supabaseUrl, secretKey, publishTimeoutMs: 100_000, joinTimeoutMs: 100_000, ...options });
 }
 
-/** A relay on a Realtime of its own, where a listener hears topic `t`. */
+/** A relay with its own Realtime, and a listener on topic `t`. */
 export interface ListeningRelay extends AsyncDisposable {
   server: TestRealtime;
   tested: RelayUnderTest;
@@ -65,6 +65,6 @@ export async function openListening(options: Partial<RealtimeOptions> = {}): Pro
   return { server, tested, heard, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
-/** How many WebSockets were asked for. */
+/** How many WebSocket upgrades were requested. */
 export const websockets = ({ requests }: TestRealtime): number =>
   requests.filter((request) => request === "GET /realtime/v1/websocket").length;

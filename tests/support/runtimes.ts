@@ -1,30 +1,30 @@
-/** The runtimes that the functions have to run on. */
+/** The runtimes on which the functions must run. */
 
 import assert from "node:assert/strict";
 import { bareEnv } from "./local_stack.ts";
 
-/** What the platform is compatible with. */
+/** The Deno version that the platform is compatible with. */
 const PLATFORM_VERSION = "2.1.4";
 
 export interface Runtime {
   name: string;
-  /** Where its binary is. */
+  /** The path of its binary. */
   path(): Promise<string>;
 }
 
 let platformPath: Promise<string> | undefined;
 
-/** The Deno of the tests, and that of the platform, which npm has. */
+/** The Deno of the tests, and that of the platform, from npm. */
 export const RUNTIMES: readonly Runtime[] = [
   { name: `Deno ${Deno.version.deno}`, path: () => Promise.resolve(Deno.execPath()) },
   { name: `Deno ${PLATFORM_VERSION}`, path: platformDeno },
 ];
 
-/** The binary of the Deno that the platform is compatible with. */
+/** The path of the Deno that the platform is compatible with. */
 export function platformDeno(): Promise<string> {
   return platformPath ??= (async () => {
     const { success, stdout, stderr } = await new Deno.Command("npx", {
-      // Its lockfiles are older than the project's.
+      // `--no-config`, because its lockfile format is older than the project's.
       args: [
         "-y",
         `deno@${PLATFORM_VERSION}`,

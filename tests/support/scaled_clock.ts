@@ -3,7 +3,7 @@
 import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 
-/** `factor` seconds pass in one. */
+/** Runs `factor` times as fast as real time. */
 export function scaledClock(factor: number): Clock {
   const clock = systemClock();
   const startedAt = clock.now();

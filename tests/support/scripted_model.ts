@@ -1,16 +1,17 @@
 /**
- * A language model that says what a test tells it to. No network, no timers.
+ * A language model whose replies a test scripts. No network, no timers.
  *
  * ```ts
  * const model = new ScriptedModel();
  * model.answer(["Hel", "lo"]); // the next reply, all at once
  * model.fail(new AgentError("model_timeout", "…")); // the one after that
- * const call = await model.nextCall(); // one without a script is led by hand
+ * const call = await model.nextCall(); // a call without a script is controlled by the test
  * call.say("Once upon");
  * call.end();
  * ```
  *
- * An abort rejects the reply with the signal's reason, as with the real one; it is noted in {@linkcode ScriptedCall.aborted}.
+ * An abort rejects the reply with the signal's reason, as the real model does, and sets {@linkcode
+ * ScriptedCall.aborted}.
  */
 
 import assert from "node:assert/strict";
@@ -22,7 +23,7 @@ import type {
   ReplyOptions,
 } from "../../supabase/functions/_shared/ports/model.ts";
 
-/** What a reply ends with: `stop`, the model that was asked first, and no usage, but for what is given. */
+/** The end of a reply. Defaults: `stop`, the first model of the request, no usage. */
 export type ReplyEnd = Partial<ModelReply>;
 
 type Script = (call: ScriptedCall) => void;
@@ -30,20 +31,20 @@ type Script = (call: ScriptedCall) => void;
 export class ScriptedModel implements LanguageModel {
   /** Every call so far, oldest first. */
   readonly calls: ScriptedCall[] = [];
-  /** Set, it leads every call from the moment it is made. */
+  /** If set, it is called with every call as soon as it is made, and controls it. */
   onCall: ((call: ScriptedCall) => void) | undefined;
   readonly #scripts: Script[] = [];
   readonly #waiting: ((call: ScriptedCall) => void)[] = [];
   #awaited = 0;
 
-  /** The call made last. */
+  /** The newest call. Fails if there is none. */
   get last(): ScriptedCall {
     const call = this.calls.at(-1);
     assert.ok(call, "the model was not asked");
     return call;
   }
 
-  /** Scripts the next unscripted call: says `pieces`, one `onText` each, and ends. */
+  /** Scripts the next unscripted call: sends `pieces`, one `onText` each, and ends. */
   answer(pieces: readonly string[], end: ReplyEnd = {}): void {
     this.#scripts.push((call) => {
       for (const piece of pieces) call.say(piece);
@@ -51,7 +52,7 @@ export class ScriptedModel implements LanguageModel {
     });
   }
 
-  /** Scripts the next unscripted call: says `pieces`, and fails. */
+  /** Scripts the next unscripted call: sends `pieces`, then fails. */
   fail(error: AgentError, pieces: readonly string[] = []): void {
     this.#scripts.push((call) => {
       for (const piece of pieces) call.say(piece);
@@ -59,7 +60,7 @@ export class ScriptedModel implements LanguageModel {
     });
   }
 
-  /** The first call not yet answered from here, as soon as it is made: the first time the first, then the second … */
+  /** The next call that this method did not return before, in order. Waits until it is made. */
   nextCall(): Promise<ScriptedCall> {
     const made = this.calls[this.#awaited++];
     return made === undefined ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve(made);
@@ -71,13 +72,13 @@ export class ScriptedModel implements LanguageModel {
     this.#waiting.shift()?.(call);
     this.onCall?.(call);
     const script = this.#scripts.shift();
-    // Never before `reply` has returned: the real one cannot do that either.
+    // Never before `reply` has returned: the real model cannot do that either.
     if (script !== undefined) queueMicrotask(() => script(call));
     return call.reply;
   }
 }
 
-/** One reply under way. Whatever comes after its end is ignored. */
+/** One reply in progress. Everything after its end is ignored. */
 export class ScriptedCall {
   readonly request: ModelRequest;
   readonly signal: AbortSignal;
@@ -100,18 +101,18 @@ export class ScriptedCall {
     if (signal.aborted) this.#onAbort();
   }
 
-  /** Whether the reply is still awaited. */
+  /** Whether the reply has not ended. */
   get open(): boolean {
     return this.#open;
   }
 
-  /** Whether the caller gave the reply up before it had ended. */
+  /** Whether the caller aborted the reply before it ended. */
   get aborted(): boolean {
     return this.#aborted;
   }
   #aborted = false;
 
-  /** Hands `text` to `onText`; an empty one is not handed on. */
+  /** Passes `text` to `onText`, unless it is empty. */
   say(text: string): void {
     if (this.#open && text !== "") this.#onText(text);
   }
@@ -121,7 +122,7 @@ export class ScriptedCall {
     this.#settle(() => this.#resolve(reply));
   }
 
-  /** Says a last piece, and ends. */
+  /** Sends a last piece and ends. */
   finish(text = "", end: ReplyEnd = {}): void {
     this.say(text);
     this.end(end);

@@ -1,4 +1,4 @@
-/** Sockets and a server for unit tests of the client, worked by hand: nothing leaves the process. */
+/** Fake sockets and a fake server for unit tests of the client, controlled by the test. Nothing leaves the process. */
 
 import assert from "node:assert/strict";
 import { AgentClient } from "../../client/client.ts";
@@ -8,7 +8,7 @@ import { ManualClock, settle } from "./manual_clock.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** Any frame the client sent. */
+/** Any frame that the client sent. */
 export type SentFrame = { readonly [field: string]: unknown; type: string; id: string; content: string };
 
 const LIMITS = { max_message_bytes: 65_536, max_queue: 20 };
@@ -22,7 +22,7 @@ export class ScriptedSocket implements SocketLike {
   readonly url: URL;
   readonly protocols: readonly string[];
   readonly sent: SentFrame[] = [];
-  /** The code the client closed it with. */
+  /** The code with which the client closed it. */
   closedWith: number | undefined;
 
   constructor(url: string, protocols: readonly string[]) {
@@ -84,23 +84,23 @@ export class ScriptedSocket implements SocketLike {
     this.say({ type: "error", content: code, timestamp: "", code, retryable: false, ...fields });
   }
 
-  /** The connection ends. */
+  /** Closes the connection. */
   end(code: number, reason = ""): void {
     this.onclose?.({ code, reason });
   }
 
-  /** The queries that were sent on it, by their ids. */
+  /** The ids of the queries that were sent on it. */
   get asked(): string[] {
     return this.sent.filter(({ type }) => type === "query").map(({ id }) => id);
   }
 
-  /** The commands that were sent on it, by their verbs. */
+  /** The verbs of the commands that were sent on it. */
   get commands(): string[] {
     return this.sent.filter(({ type }) => type === "command").map(({ content }) => content);
   }
 }
 
-/** A tab's storage. */
+/** A tab's storage, in memory. */
 export class MemoryStorage implements CursorStorage {
   readonly items = new Map<string, string>();
   getItem(key: string): string | null {
@@ -121,13 +121,13 @@ export interface TestClient {
   /** The client's events, oldest first. */
   events: { [Name in keyof ClientEvents]: ClientEvents[Name][] };
   wake: EventTarget;
-  /** The newest socket, once it is open: waits for the token, and for the time until the next attempt. */
+  /** The newest socket, once it is open. Waits for the token, and moves the clock to the next attempt. */
   socket(): Promise<ScriptedSocket>;
-  /** Connects, and is welcome. */
+  /** Connects and receives a welcome. */
   welcomed(fields?: Fields): Promise<ScriptedSocket>;
 }
 
-/** A client whose clock is wound by hand, whose ids are q1, q2 … and whose jitter is always `random`. */
+/** A client with a manual clock, with ids q1, q2 …, and with a fixed `jitter` in place of a random number. */
 export function scriptedClient(options: AgentClientOptions & { jitter?: number } = {}): TestClient {
   const { jitter = 0.5, ...given } = options;
   const clock = new ManualClock();

@@ -1,4 +1,4 @@
-/** The parts of a page that are written by a program, between `<!-- name:begin -->` and `<!-- name:end -->`. */
+/** The generated parts of a page, between `<!-- name:begin -->` and `<!-- name:end -->`. */
 
 export interface Section {
   name: string;
@@ -12,7 +12,7 @@ export function withSection(markdown: string, { name, text }: Section): string {
   return `${markdown.slice(0, start)}\n\n${text}\n\n${markdown.slice(end)}`;
 }
 
-/** What a section says. Throws where its markers are missing. */
+/** The text of a section. Throws if its markers are missing. */
 export function sectionOf(markdown: string, name: string): string {
   const [start, end] = bounds(markdown, name);
   return markdown.slice(start, end).trim();

@@ -1,4 +1,7 @@
-/** What may happen to a {@linkcode World}, as steps that fast-check makes and shrinks, and what must hold after it. */
+/**
+ * Steps that can happen to a {@linkcode World}, generated and shrunk by fast-check, and the checks that must hold after
+ * them.
+ */
 
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
@@ -8,8 +11,8 @@ import { type Step, World } from "./session_world.ts";
 import { LEASE_MS } from "./workers.ts";
 
 /**
- * Within which everything is at rest when all troubles have ended: a lease that has to run out, a claim that is tried
- * again, and the answers.
+ * Everything must be at rest this long after all faults have ended. It covers a lease that must expire, a claim that is
+ * retried, and the answers.
  */
 const REST_WITHIN_MS = LEASE_MS + 6000;
 
@@ -17,7 +20,7 @@ const seat = fc.nat(2);
 const worker = fc.nat(2);
 const id = fc.constantFrom("a", "b", "c", "d", "e");
 
-/** Steps of one kind. */
+/** Generates steps of one kind. */
 function kind<D extends Step["do"]>(
   name: D,
   fields: { [K in Exclude<keyof Extract<Step, { do: D }>, "do">]: fc.Arbitrary<Extract<Step, { do: D }>[K]> },
@@ -59,13 +62,13 @@ export const steps: fc.Arbitrary<Step[]> = fc.array(
   { maxLength: 50, size: "max" },
 );
 
-/** Plays the steps, lets everything come to rest, and checks what everyone was shown. */
+/** Plays the steps, waits until everything is at rest, and checks what each seat received. */
 export async function play(taken: readonly Step[]): Promise<void> {
   const world = await World.open();
   for (const each of taken) await world.take(each);
   const restedMs = await world.heal();
   checkSeats(world, await checkLog(world));
-  // What a dead worker's write has appended is found by a head poll, and by nothing else.
+  // Events appended by a late write of a dead worker are found only by polling the head.
   const withinMs = REST_WITHIN_MS + (world.workers.leavesLateWrites ? HEAD_POLL_MS : 0);
   assert.ok(restedMs <= withinMs, `at rest only after ${restedMs} ms`);
 }
@@ -75,23 +78,27 @@ async function checkLog(world: World): Promise<number> {
   events.forEach(({ seq }, index) => assert.equal(seq, index + 1, "without holes"));
   const questions = events.flatMap((event) => event.kind === "query" ? [event.queryId] : []);
   const ends = events.filter(isTerminal).map(({ queryId }) => queryId);
-  assert.deepEqual(ends.toSorted(), questions.toSorted(), "one terminal event for each query");
-  assert.equal(new Set(questions).size, questions.length, "each id once");
+  assert.deepEqual(ends.toSorted(), questions.toSorted(), "each query has exactly one terminal event");
+  assert.equal(new Set(questions).size, questions.length, "each id occurs once");
   return events.length;
 }
 
 function checkSeats({ seats }: World, lastSeq: number): void {
   for (const { shown, readings, cursor, at } of seats) {
     const seqs = shown.map(({ seq }) => seq);
-    assert.deepEqual(seqs, [...new Set(seqs)].toSorted((a, b) => a - b), "in order, each once");
+    assert.deepEqual(seqs, [...new Set(seqs)].toSorted((a, b) => a - b), "in order, without repeats");
     assert.equal(cursor, lastSeq, `caught up: ${at.name} ${JSON.stringify(at.logged.slice(-6))}`);
-    assert.deepEqual(readings.flatMap(({ faults }) => faults), [], "what a plain client trips over");
+    assert.deepEqual(
+      readings.flatMap(({ faults }) => faults),
+      [],
+      "protocol faults that a plain client finds",
+    );
   }
   const [one, ...others] = seats.map(({ shown }) => new Map(shown.map(({ seq, what }) => [seq, what])));
   for (const other of others) {
     for (const [seq, what] of other) {
       const same = one?.get(seq);
-      assert.ok(same === undefined || same === what, `the same for all: ${same} and ${what}`);
+      assert.ok(same === undefined || same === what, `the same event for all seats: ${same} and ${what}`);
     }
   }
 }

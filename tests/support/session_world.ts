@@ -1,4 +1,4 @@
-/** One session, three workers and three seats at them, and everything that may happen to them: what a property test plays. */
+/** One session, three workers and three seats: the world in which a property test plays its steps. */
 
 import assert from "node:assert/strict";
 import type { LogPage } from "../../supabase/functions/_shared/ports/event_log.ts";
@@ -9,11 +9,11 @@ import { type Reading, readPlainly } from "./plain_reader.ts";
 import { GOOD_WAY, type Way } from "./unruly_store.ts";
 import { type RelayMode, startWorkers, type TestWorker, type Workers } from "./workers.ts";
 
-/** A user, not somebody with a resume token: that is hashed on another thread, and no run would be like another. */
+/** A user with an access token, not a resume token: a resume token is hashed on another thread, so runs would differ. */
 const TOKEN = "ann's";
 const WHO = `jwt=${TOKEN}`;
 
-/** After so long without anything to do nothing comes any more: a write that is done late would have been. */
+/** If nothing was left to do for this long, no late write is still to come. */
 const STAYS_QUIET_MS = 2200;
 
 /** Something that happens. `seat` and `worker` are indexes. */
@@ -35,11 +35,11 @@ export type Step =
 interface Visit {
   client: TestClient;
   lastSeq: number;
-  /** For each query, how many frames had come when it was sent last. */
+  /** For each query, how many frames had been received when it was last sent. */
   askedAt: Map<string, number>;
 }
 
-/** What one user sees across their connections, as a client that resumes by its cursor keeps it. */
+/** What one user receives over all their connections. Acts as a client that resumes from its cursor. */
 export class Seat {
   readonly visits: Visit[] = [];
   /** The frames of its queries, by id. */
@@ -63,12 +63,12 @@ export class Seat {
     return this.#visit.client;
   }
 
-  /** Whether it can say something. */
+  /** Whether it can send frames. */
   get isIn(): boolean {
     return this.client.isOpen && this.client.connection.state === "ready";
   }
 
-  /** The newest `seq` it was shown, as a plain client keeps it. */
+  /** The newest `seq` received, as a simple client stores it. */
   get cursor(): number {
     const { lastSeq, client: { seqs } } = this.#visit;
     return Math.max(lastSeq, ...seqs);
@@ -85,7 +85,7 @@ export class Seat {
     this.client.ask(`question ${id}`, { ...frame, id });
   }
 
-  /** Sends again what has no end yet, as far as it knows. */
+  /** Resends the queries for which it has seen no terminal event. */
   resend(): void {
     const ended = new Set(
       this.visits.flatMap(({ client }) =>
@@ -95,7 +95,7 @@ export class Seat {
     for (const id of this.#asked.keys()) if (!ended.has(id)) this.ask(id);
   }
 
-  /** The durable events it was shown, over all its connections. */
+  /** The durable events it received, over all its connections. */
   get shown(): { seq: number; what: string }[] {
     return this.visits.flatMap(({ client: { frames } }) =>
       frames.flatMap((frame) => {
@@ -103,7 +103,7 @@ export class Seat {
           & Record<string, unknown>
           & typeof frame;
         if (typeof seq !== "number" || replay !== undefined) return [];
-        // The asker is told of a query by a status, maybe more than once; the others by the query.
+        // For a query, its sender gets a status, maybe more than once; other clients get the query itself.
         if (type === "query") return [{ seq, what: `query ${rest.id}` }];
         if (type === "status" && (code === "thinking" || code === "queued")) return [];
         return [{
@@ -117,7 +117,7 @@ export class Seat {
 
 export class World {
   readonly workers: Workers = startWorkers();
-  /** Those that are alive. */
+  /** The workers that are alive. */
   readonly pool: TestWorker[] = [];
   readonly everyWorker: TestWorker[] = [];
   readonly seats: Seat[] = [];
@@ -143,7 +143,7 @@ export class World {
     return this.pool[index % this.pool.length] ?? assert.fail();
   }
 
-  /** The log as it is. */
+  /** The newest state of the session's log. */
   async log(): Promise<LogPage> {
     return await this.workers.store.read(this.#first.sessionId, { afterSeq: 0, limit: 1000 });
   }
@@ -186,13 +186,16 @@ export class World {
     }
   }
 
-  /** All troubles end; everything that runs or waits comes to its end. Answers after how long, in milliseconds. */
+  /**
+   * Ends all faults and waits until everything that runs or waits has finished. Returns how long that took, in
+   * milliseconds.
+   */
   async heal(): Promise<number> {
     this.workers.relay = "up";
     for (const each of this.pool) Object.assign(each, GOOD_WAY);
     const since = this.workers.clock.now();
     let restedAt = since;
-    // What the relay has lost before is looked for, as when it is back.
+    // Events that the relay lost are found by polling the heads, as after a relay outage.
     for (const { server } of this.pool) server.pollHeads();
     for (let round = 0; round < 180; round++) {
       for (const seat of this.seats) {
@@ -206,7 +209,7 @@ export class World {
     return restedAt - since;
   }
 
-  /** Time passes; what can go on does so before and after. */
+  /** Moves the clock. What can run does so before and after. */
   async pass(ms: number): Promise<void> {
     await settle(1);
     this.workers.clock.advance(ms);
@@ -222,7 +225,7 @@ export class World {
     if (seat.isIn) say(seat);
   }
 
-  /** A client that lost its worker, or moves: it resumes. */
+  /** A client that lost its worker, or changes workers, resumes its session. */
   async #move(seat: Seat, to: TestWorker): Promise<void> {
     const { cursor } = seat;
     if (seat.isIn) seat.client.vanish();
@@ -237,7 +240,7 @@ export class World {
     seat.at = to;
   }
 
-  /** Kills a worker; another one takes its place, and its clients go elsewhere. */
+  /** Kills a worker and starts a new one in its place. Its clients connect to other workers. */
   async #replace(index: number): Promise<void> {
     const at = index % this.pool.length;
     const old = this.worker(at);
@@ -253,7 +256,7 @@ export class World {
   async #drain(index: number): Promise<void> {
     const at = this.worker(index);
     void at.server.drain("wall_clock");
-    // Nobody waits any longer for a worker that is being replaced: it may not be done.
+    // The platform waits only this long for a worker that is being replaced, so the drain may not have finished.
     for (let waited = 0; waited < 14; waited++) await this.pass(1000);
     for (const seat of this.seats) {
       if (seat.at === at && seat.client.connection.state !== "closed") seat.client.vanish();

@@ -1,4 +1,4 @@
-/** A relay that takes its time to accept a broadcast, worked by hand. */
+/** A relay that is slow to accept a broadcast, on a manual clock. */
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
@@ -7,16 +7,16 @@ import type { RelayMessage } from "../../supabase/functions/_shared/ports/relay.
 import { encodeRelayPayload } from "../../supabase/functions/_shared/protocol/relay_payload.ts";
 import { type ManualClock, settle } from "./manual_clock.ts";
 
-/** A relay that takes `delayMs` to accept a broadcast, or refuses it while `isDown`. */
+/** Takes `delayMs` to accept a broadcast. Refuses it while `isDown`. */
 export class SlowRelay {
   readonly broadcasts: { topic: string; message: RelayMessage; at: number }[] = [];
   readonly #clock: ManualClock;
   isDown = false;
   delayMs = 5;
   underWay = new Set<string>();
-  /** Posts that came, taken or not, by when they came. */
+  /** The time of each post, accepted or not. */
   readonly asked: number[] = [];
-  /** Called with each answer, before it is given. */
+  /** Called with the outcome of each post, before the post is answered. */
   onAnswer: (isTaken: boolean) => void = () => {};
 
   constructor(clock: ManualClock) {
@@ -25,7 +25,7 @@ export class SlowRelay {
 
   async publish(topic: string, message: RelayMessage): Promise<void> {
     encodeRelayPayload(message.payload);
-    assert.ok(!this.underWay.has(topic), "two broadcasts of a topic at once may overtake each other");
+    assert.ok(!this.underWay.has(topic), "concurrent broadcasts of one topic may arrive out of order");
     this.underWay.add(topic);
     this.asked.push(this.#clock.now());
     await new Promise<void>((resolve) => this.#clock.after(this.delayMs, resolve));
@@ -35,7 +35,7 @@ export class SlowRelay {
     this.broadcasts.push({ topic, message, at: this.#clock.now() });
   }
 
-  /** What a listener of the topic would hear. */
+  /** What a listener of the topic receives. */
   heard(topic: string): RelayMessage[] {
     return this.broadcasts.filter((sent) => sent.topic === topic).flatMap(({ message }) =>
       fromBatch(message)
@@ -43,7 +43,7 @@ export class SlowRelay {
   }
 }
 
-/** Moves on in small steps, so that what waits for a promise and then a timer happens at its time. */
+/** Moves the clock in small steps, so that a timer that is set after a promise settles fires at the right time. */
 export async function pass(clock: ManualClock, ms: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += 5) {
     clock.advance(5);
@@ -51,7 +51,7 @@ export async function pass(clock: ManualClock, ms: number): Promise<void> {
   }
 }
 
-/** Until there is nothing left to wait for. */
+/** Moves the clock until no timer is left. */
 export async function finish(clock: ManualClock): Promise<void> {
   for (let delay = clock.nextDelayMs; delay !== undefined; delay = clock.nextDelayMs) {
     clock.advance(delay);

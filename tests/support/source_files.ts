@@ -1,8 +1,8 @@
-/** The project's own files, for tests that read them. Paths are relative to its root, with `/` between folders. */
+/** The project's own files, for tests that read them. Paths are relative to its root, with `/` as the separator. */
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** Where a file of the project is. */
+/** The URL of a file of the project. */
 export function urlOf(path: string): URL {
   return new URL(path, ROOT);
 }
@@ -12,13 +12,13 @@ export function read(path: string): string {
   return Deno.readTextFileSync(urlOf(path));
 }
 
-/** The folders in a folder, sorted. */
+/** The names of the folders in a folder, sorted. */
 export function foldersIn(folder: string): string[] {
   return Array.from(Deno.readDirSync(urlOf(folder))).filter(({ isDirectory }) => isDirectory)
     .map(({ name }) => name).sort();
 }
 
-/** Every file under `folder` whose name ends with `suffix`, sorted. Throws where there is no such folder. */
+/** Every file under `folder` whose name ends with `suffix`, sorted. Throws if the folder does not exist. */
 export function filesUnder(folder: string, suffix: string): string[] {
   const found: string[] = [];
   for (const { name, isDirectory } of Deno.readDirSync(urlOf(folder))) {

@@ -1,29 +1,29 @@
-/** What the gate checks beside the tests. */
+/** The checks of the gate other than the tests. */
 
 import { filesUnder, foldersIn, read } from "./source_files.ts";
 
 /** The runtime that Supabase's platform is compatible with. */
 const PLATFORM_DENO = "deno@2.1.4";
-/** Checked by itself: with the types of a browser in sight the rest could use what only a browser has. */
+/** Type-checked separately, so that its browser types are not visible in the rest of the code. */
 const PAGE = "playground";
 const DOCUMENTED = ["supabase/functions/_shared/ports", "supabase/functions/_shared/protocol"];
 
-/** How long the session core is simulated, with seeds that no run had before. The output names them, and those that fail. */
+/** How long the session core is simulated, with new seeds in each run. The output names the seeds, and those that fail. */
 const SIMULATED_SECONDS = 60;
 
 export interface Check {
   name: string;
   command: string;
   args: readonly string[];
-  /** Beside the environment of the run itself. */
+  /** Added to the environment of the run itself. */
   env?: Record<string, string>;
-  /** Says what is wrong, if anything is, where the exit code alone does not tell. */
+  /** Returns a description of what is wrong, or an empty text. For checks where the exit code is not enough. */
   judge?: (run: { output: string; success: boolean }) => string;
-  /** Whether its output is shown also where nothing is wrong. */
+  /** Whether its output is shown on success too. */
   isShown?: boolean;
 }
 
-/** Every check of the gate, for a project as it is on disk. */
+/** Every check of the gate, for the project as it is on disk. */
 export function staticChecks(): Check[] {
   const deno = Deno.execPath();
   const documented = DOCUMENTED.flatMap((path) => path.endsWith(".ts") ? [path] : filesUnder(path, ".ts"));
@@ -46,18 +46,18 @@ export function staticChecks(): Check[] {
       name: `types of ${entry} under ${PLATFORM_DENO}`,
       command: "npx",
       args: ["-y", PLATFORM_DENO, "check", "--quiet", "--no-lock", "--config", config, entry],
-      // Unlike later ones it does not look at the system's certificates by itself, which a proxy may need.
+      // Unlike later versions it does not use the system's certificates by default, and a proxy may need them.
       env: { DENO_TLS_CA_STORE: "mozilla,system" },
     })),
   ];
 }
 
-/** The types of some files, and of what they import. */
+/** Type-checks files and what they import. */
 export function checkTypesOf(files: readonly string[]): Check {
   return { name: "types", command: Deno.execPath(), args: ["check", "--quiet", "--frozen", ...files] };
 }
 
-/** The project's folders with code, but for the page's. */
+/** The project's folders with code, except the page's. */
 function codeFolders(): string[] {
   const { exclude }: { exclude: string[] } = JSON.parse(read("deno.json"));
   return foldersIn("").filter((folder) =>
@@ -67,9 +67,9 @@ function codeFolders(): string[] {
 }
 
 /**
- * What of `deno doc --lint`'s findings we mend. Everything exported is to be documented, but a member whose name and
- * type say it all need not be, nor an alias of what a schema infers; and the types of schemas are inferred, which is
- * what zod is for.
+ * Filters the findings of `deno doc --lint` to those that we fix. Every export must be documented, except for members
+ * whose name and type are clear, and aliases of types that a schema infers. Inferred types of schemas are allowed,
+ * because that is what zod is for.
  */
 export function judgeDocLint({ output, success }: { output: string; success: boolean }): string {
   // deno-lint-ignore no-control-regex -- colours

@@ -1,4 +1,4 @@
-/** A database with the project's migrations behind Supabase Lite's REST, for stores that speak supabase-js. */
+/** A database with the project's migrations, behind Supabase Lite's REST API, for stores that use supabase-js. */
 
 import { startThread } from "../../local/thread.ts";
 import { type PostgresRelease, startPostgres } from "./postgres_server.ts";
@@ -7,12 +7,12 @@ import type { StoreSetup } from "./store_thread.ts";
 const MIGRATIONS = new URL("../../supabase/migrations/", import.meta.url);
 
 export interface StoreServer extends AsyncDisposable {
-  /** What supabase-js is given. */
+  /** The URL for supabase-js. */
   url: string;
   secretKey: string;
-  /** Where the PostgreSQL listens; undefined for PGlite, which does not. */
+  /** The URL of the PostgreSQL; undefined for PGlite, which does not listen. */
   databaseUrl: string | undefined;
-  /** Runs SQL as the owner, and answers with the rows. */
+  /** Runs SQL as the owner, and returns the rows. */
   sql(text: string): Promise<Record<string, unknown>[]>;
 }
 
@@ -28,7 +28,7 @@ export function startPglite(): Promise<StoreServer> {
   return startServer(undefined, () => Promise.resolve());
 }
 
-/** A real PostgreSQL, with the project's migrations unless told otherwise. */
+/** A real PostgreSQL, by default with the project's migrations. */
 export async function startPostgresStore(
   release?: PostgresRelease,
   migrations?: readonly string[],

@@ -1,4 +1,4 @@
-/** The thread that a store's database and Supabase Lite run on: PGlite leaves timers and an exit code behind. */
+/** The thread on which a store's database and Supabase Lite run, because PGlite leaves timers and an exit code behind. */
 
 import { App } from "@supabase/lite";
 import { openDatabase } from "../../local/lite_database.ts";
@@ -6,7 +6,7 @@ import { SUPABASE_ROLES } from "../../local/supabase_roles.ts";
 import { serveThread } from "../../local/thread.ts";
 
 export interface StoreSetup {
-  /** Without one it is PGlite. */
+  /** If undefined, PGlite is used. */
   databaseUrl: string | undefined;
   secretKey: string;
   migrations: readonly string[];

@@ -1,4 +1,4 @@
-/** Stores of two workers on one database, and the time of it moved by hand. */
+/** The stores of two workers on one database, with a way to move the database's time. */
 
 import type { EventLog } from "../../supabase/functions/_shared/ports/event_log.ts";
 import type { SessionStore } from "../../supabase/functions/_shared/ports/session_store.ts";
@@ -15,14 +15,14 @@ export const IDLE_MS = 1_800_000;
 export type Store = SessionStore & EventLog;
 
 export interface StoresUnderTest {
-  /** Two workers. */
+  /** Each is the store of one worker. */
   ann: Store;
   bob: Store;
-  /** Moves the time of leases and of expiry on. */
+  /** Moves the time of leases and of expiry forward. */
   advance(ms: number): Promise<void>;
 }
 
-/** A store on a server, of a worker of its own unless told otherwise. */
+/** A store on a server, by default for a worker of its own. */
 export function openStore(server: StoreServer, options: Partial<PostgresStoreOptions> = {}): PostgresStore {
   return new PostgresStore({
     supabaseUrl: server.url,
@@ -44,7 +44,7 @@ export function postgresStores(server: StoreServer): StoresUnderTest {
   };
 }
 
-/** As if so much time had passed since everything that the database knows of happened. */
+/** Moves every stored time back by `ms`, as if that much time had passed. */
 export async function advanceDatabase({ sql }: StoreServer, ms: number): Promise<void> {
   const by = `interval '${ms} milliseconds'`;
   await sql(`update public.agent_sessions set lease_until = lease_until - ${by},

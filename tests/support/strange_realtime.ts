@@ -1,6 +1,6 @@
-/** A Realtime that behaves as the real one never should. */
+/** A Realtime that violates its protocol. */
 
-/** A server that lets everybody join, takes every message, and then does what the test says. */
+/** A server that accepts every join and every message, then runs `afterJoin`. */
 export function openStrangeServer(
   afterJoin: (socket: WebSocket) => void,
 ): AsyncDisposable & { supabaseUrl: string } {

@@ -3,24 +3,24 @@
 export interface Suite {
   name: string;
   folder: string;
-  /** For `deno test`. A leak fails its test; `--trace-leaks`, which would say where it began, costs a sixth of all CPU. */
+  /** For `deno test`. A leak fails its test. `--trace-leaks`, which would show where it began, costs a sixth of all CPU. */
   flags: readonly string[];
-  /** Test files that share one process: starting one costs as much as many a test. */
+  /** The number of test files per process. To start a process costs as much as many of the tests. */
   filesPerRun: number;
-  /** When one such process is taken to hang. */
+  /** After this time a process counts as hanging. */
   timeoutMinutes: number;
 }
 
-/** For tests that start processes and talk over sockets. */
+/** For tests that start processes and use sockets. */
 const TRUSTED = ["-A"];
 
-/** In the order they start: what takes longest first, so that no long file begins when everything else is done. */
+/** In the order in which they start: the slowest first, so that no long file starts when everything else is done. */
 export const SUITES: readonly Suite[] = [
   { name: "chaos", folder: "tests/chaos", flags: TRUSTED, filesPerRun: 1, timeoutMinutes: 5 },
   { name: "wire", folder: "tests/wire", flags: TRUSTED, filesPerRun: 3, timeoutMinutes: 10 },
   { name: "browser", folder: "tests/browser", flags: TRUSTED, filesPerRun: 4, timeoutMinutes: 5 },
   { name: "contract", folder: "tests/contract", flags: TRUSTED, filesPerRun: 5, timeoutMinutes: 5 },
-  // No permissions at all: a module that reaches for the outside world by itself fails here.
+  // No permissions at all: a module with ambient I/O fails here.
   { name: "unit", folder: "tests/unit", flags: [], filesPerRun: 60, timeoutMinutes: 5 },
   {
     name: "docs",
@@ -44,8 +44,8 @@ export interface Selection {
 }
 
 /**
- * What `filters` choose: a suite by its name, a test file by a part of its path, everything where there are none.
- * Throws where one chooses nothing, so that a misspelled name is no green run.
+ * What `filters` select: a suite by its name, or a test file by a part of its path; everything if there are no filters.
+ * Throws if a filter matches nothing, so that a misspelled name is not a green run.
  */
 export function select(
   suites: readonly { suite: Suite; files: readonly string[] }[],
@@ -71,7 +71,10 @@ export function select(
   return filters.length === 0 ? selected : selected.filter(({ files }) => files.length > 0);
 }
 
-/** The processes that run a selection: each with its share of the files. One without files is there to fail. */
+/**
+ * The processes of a selection, each with its share of the files. A selection without files still gets a run, which
+ * fails.
+ */
 export function runsOf({ suite, files }: Selection): Selection[] {
   const runs: Selection[] = [];
   for (let first = 0; first < files.length; first += suite.filesPerRun) {

@@ -1,4 +1,4 @@
-/** Real supabase-js clients on a Realtime, and the end of all that they leave behind. */
+/** Real supabase-js clients on a Realtime, and the cleanup of everything that they leave behind. */
 
 import assert from "node:assert/strict";
 import {
@@ -12,7 +12,7 @@ import { eventually } from "./local_stack.ts";
 
 type Timer = ReturnType<typeof setTimeout>;
 
-/** What a channel's `broadcast` callback gets. */
+/** The argument of a channel's `broadcast` callback. */
 export interface Received {
   type: string;
   event: string;
@@ -20,7 +20,7 @@ export interface Received {
   meta?: { id?: string };
 }
 
-/** A subscribed channel that keeps what came. */
+/** A subscribed channel and what it received. */
 export interface Listener {
   channel: RealtimeChannel;
   received: Received[];
@@ -30,17 +30,17 @@ export interface Listener {
   system: string[];
 }
 
-/** Makes clients, and ends them and their timers when it is disposed of. */
+/** Creates clients. On dispose, ends them and clears their timers. */
 export class SupabaseClients implements AsyncDisposable {
   readonly #url: string;
   readonly #clients: SupabaseClient[] = [];
   readonly #timers = new Set<Timer>();
   readonly #setTimeout = globalThis.setTimeout;
 
-  /** `url`: what `createClient` takes. */
+  /** `url`: the URL for `createClient`. */
   constructor(url: string) {
     this.#url = url;
-    // realtime-js forgets the timers of a `send` without `ack` and of each `disconnect`: ten seconds each.
+    // realtime-js does not clear the timers of a `send` without `ack` and of each `disconnect`: ten seconds each.
     const timers = this.#timers;
     globalThis.setTimeout = new Proxy(this.#setTimeout, {
       apply(target, self, args): Timer {
@@ -69,14 +69,14 @@ export class SupabaseClients implements AsyncDisposable {
   }
 }
 
-/** `httpSend` does not look at the body of a good answer, and so leaks it. */
+/** `httpSend` does not read the body of a successful answer, which leaks it. So read it here. */
 async function readWhole(...request: Parameters<typeof fetch>): Promise<Response> {
   const response = await fetch(...request);
   const body = await response.arrayBuffer();
   return new Response(body.byteLength === 0 ? null : body, response);
 }
 
-/** Subscribes, and waits for nothing. */
+/** Subscribes without waiting. */
 export function subscribe(
   client: SupabaseClient,
   topic: string,
@@ -97,7 +97,7 @@ export function subscribe(
   return listener;
 }
 
-/** Subscribes, and waits until it has worked. Fails at once where it has not. */
+/** Subscribes, and waits until that has succeeded. Fails at once if it is refused. */
 export async function join(
   client: SupabaseClient,
   topic: string,
@@ -112,7 +112,7 @@ export async function join(
   return listener;
 }
 
-/** Waits until a listener has got `count` broadcasts, and gives their payloads. */
+/** Waits until a listener has received `count` broadcasts, and returns their payloads. */
 export async function payloads({ received, channel }: Listener, count: number): Promise<unknown[]> {
   await eventually(`${count} broadcasts on ${channel.topic}`, () => received.length >= count);
   return received.map(({ payload }) => payload);

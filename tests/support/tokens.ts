@@ -1,11 +1,11 @@
-/** Access tokens as Supabase Auth makes them, good and bad, signed by WebCrypto alone. */
+/** Access tokens as Supabase Auth makes them, valid and invalid, signed with WebCrypto only. */
 
 export type Claims = Readonly<Record<string, unknown>>;
 
 export interface TokenSigner {
-  /** The public key as the auth server publishes it; none for a shared secret. */
+  /** The public key as the auth server publishes it; undefined for a shared secret. */
   readonly jwk: Readonly<Record<string, unknown>> | undefined;
-  /** A JWT of these claims. `header` adds to or replaces its header. */
+  /** A JWT with these claims. `header` adds to its header or overrides it. */
   sign(claims: Claims, header?: Claims): Promise<string>;
 }
 
@@ -20,7 +20,7 @@ const ASYMMETRIC = {
   EdDSA: { name: "Ed25519" },
 } as const;
 
-/** A new key pair named `kid`. */
+/** A new key pair with the key id `kid`. */
 export async function signingKey(alg: keyof typeof ASYMMETRIC, kid: string): Promise<TokenSigner> {
   const algorithm: AlgorithmIdentifier = ASYMMETRIC[alg];
   const pair = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
@@ -45,12 +45,12 @@ export function sharedSecret(secret: string): TokenSigner {
   };
 }
 
-/** A token with the signature left empty. */
+/** A token with an empty signature. */
 export function unsigned(claims: Claims, header: Claims): string {
   return `${encode(header)}.${encode(claims)}.`;
 }
 
-/** The claims of a signed-in user, good for an hour from `nowMs`. */
+/** The claims of a signed-in user, valid for an hour from `nowMs`. */
 export function userClaims(nowMs: number, changes: Claims = {}): Claims {
   const iat = Math.floor(nowMs / 1000);
   return {
@@ -67,7 +67,7 @@ export function userClaims(nowMs: number, changes: Claims = {}): Claims {
   };
 }
 
-/** The claims of an HS256 token whose signature is right, or undefined: the auth server's side. */
+/** The claims of an HS256 token with a valid signature, or undefined, as the auth server verifies it. */
 export async function verifyShared(token: string, secret: string): Promise<Claims | undefined> {
   const [header = "", payload = "", signature = ""] = token.split(".");
   const algorithm = { name: "HMAC", hash: "SHA-256" };
@@ -80,7 +80,10 @@ export async function verifyShared(token: string, secret: string): Promise<Claim
   }
 }
 
-/** The public key as text, by the name of the form: what an attacker would take for the shared secret. */
+/**
+ * The public key in several text encodings, by the name of the encoding. In a key confusion attack it is used as the
+ * shared secret.
+ */
 export async function asSecretTexts(signer: TokenSigner): Promise<Readonly<Record<string, string>>> {
   if (signer.jwk === undefined) throw new TypeError("Cannot show a shared secret");
   const algorithm = signer.jwk.alg === "RS256" ? ASYMMETRIC.RS256 : ASYMMETRIC.ES256;

@@ -1,11 +1,11 @@
-/** The conversation in README.md: had with the local stack, as a newcomer would. */
+/** The conversation in README.md, recorded from the local stack as a new user would run it. */
 
 import { eventually, withLocalStack } from "./local_stack.ts";
 import { WireClient } from "./wire_client.ts";
 
 const QUESTION = '{"content":"Hello"}';
 
-/** What wscat shows, with what differs from run to run put in words. */
+/** The output of wscat. Values that differ between runs are replaced with words. */
 export async function transcript(): Promise<string> {
   return await withLocalStack({ lite: true, pglite: true, model: "mock" }, async ({ wsUrl }) => {
     const client = new WireClient(`${wsUrl}/functions/v1/agent_websocket?stream=true`);
@@ -15,7 +15,7 @@ export async function transcript(): Promise<string> {
     await client.close();
     const [welcome = "", thinking = "", ...rest] = client.messages;
     const [delta = "", response = ""] = [rest.at(0), rest.at(-1)];
-    // How the text is cut into deltas is a matter of timing: the beginning of the first one will do.
+    // The boundaries of the deltas depend on timing, so only the beginning of the first one is shown.
     const first = delta.replace(/"content":"(.).*"}/, '"content":"$1…"}');
     const lines = [welcome, `> ${QUESTION}`, thinking, first, "…", response];
     return ["```", ...lines.map(withoutChance), "```"].join("\n");

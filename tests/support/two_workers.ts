@@ -1,4 +1,7 @@
-/** How a test with two workers begins: a session at one of them, and often a second client of it at the other. */
+/**
+ * The setup of a test with two workers: a session on one of them, and often a second client of the session on the
+ * other.
+ */
 
 import type { ContinuePolicy } from "../../supabase/functions/_shared/config.ts";
 import type { TestClient } from "./agent_harness.ts";
@@ -9,7 +12,7 @@ export interface TwoWorkersOptions {
   policy?: ContinuePolicy;
   /** Whether the clients get deltas. */
   stream?: boolean;
-  /** What the client at `a` asks, by the ids of its queries. */
+  /** The queries of the client on `a`: the content by query id. */
   asks?: Readonly<Record<string, string>>;
 }
 
@@ -17,11 +20,11 @@ export interface TwoWorkers {
   workers: Workers;
   a: TestWorker;
   b: TestWorker;
-  /** At `a`. */
+  /** Connected to `a`. */
   client: TestClient;
 }
 
-/** Two workers, and at `a` a client that gets deltas unless told otherwise. What it asks is under way. */
+/** Two workers, and a client on `a` that gets deltas by default. Its queries are running or queued. */
 export async function startTwoWorkers(
   { policy, stream = true, asks = {} }: TwoWorkersOptions = {},
 ): Promise<TwoWorkers> {
@@ -34,7 +37,10 @@ export async function startTwoWorkers(
   return { workers, a, b, client };
 }
 
-/** The same, with another client of the session at `b`, which sees it from the start. They get no deltas unless told. */
+/**
+ * Like {@linkcode startTwoWorkers}, with a second client of the session on `b`, connected from the start. By default
+ * the clients get no deltas.
+ */
 export async function startTwoClients(
   options: TwoWorkersOptions = {},
 ): Promise<TwoWorkers & { other: TestClient }> {
@@ -44,7 +50,7 @@ export async function startTwoClients(
   return { ...two, other };
 }
 
-/** What a client does that has lost its worker. */
+/** Resumes the session of a client that has lost its worker. */
 export async function resumeAt(
   worker: TestWorker,
   client: TestClient,
@@ -53,7 +59,7 @@ export async function resumeAt(
   return await worker.connect(`stream=true&${client.resumeQuery(lastSeq)}`);
 }
 
-/** Time passes bit by bit: what a slow store is asked goes there and comes back. */
+/** Moves the clock in steps, so that a slow store's requests and answers arrive in between. */
 export async function inSteps(workers: Workers, ms: number): Promise<void> {
   const stepMs = Math.max(10, Math.ceil(ms / 50));
   for (let passedMs = 0; passedMs < ms; passedMs += stepMs) {

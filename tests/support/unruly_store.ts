@@ -1,4 +1,7 @@
-/** One worker's way to a store in memory, which can be cut, slow, lose answers, or do a write after it was given up. */
+/**
+ * One worker's connection to a store in memory. It can be cut, slow, lose answers, or execute a write after the caller
+ * gave up.
+ */
 
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
 import type {
@@ -10,15 +13,15 @@ import type {
 import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 
-/** What the way is like at this moment. */
+/** The current state of the connection. */
 export interface Way {
   /** The store cannot be reached: nothing is done. */
   isCutOff: boolean;
-  /** The store does what it is asked, and the answer is lost. */
+  /** The store does what it is asked, but the answer is lost. */
   losesAnswers: boolean;
-  /** So many of the next writes are given up, and done later. */
+  /** The number of following writes that fail for the caller and are executed later. */
   lateWrites: number;
-  /** How long after it was given up a late write is done, in milliseconds. */
+  /** The delay of a late write after it failed, in milliseconds. */
   lateByMs: number;
   /** How long the store takes to answer, in milliseconds. */
   latencyMs: number;
@@ -38,14 +41,14 @@ export class UnrulyStore extends MemoryStore {
   readonly #way: () => Way;
   #before: Promise<unknown> = Promise.resolve();
   #underWay = 0;
-  /** Raised when a write is given up: those that wait behind it are given up too. */
+  /** Incremented when a write fails for the caller. The writes queued behind it then fail too. */
   #generation = 0;
   #calls = 0;
-  /** The newest call that has reached the store: one made before it is not done any more. */
+  /** The newest call that has reached the store. An older call is no longer executed. */
   #newestDone = 0;
   #late = 0;
 
-  /** `way` is asked at every step, and its `lateWrites` counted down. */
+  /** `way` is read at every step, and its `lateWrites` is decremented. */
   constructor(inner: MemoryStore, clock: Clock, way: () => Way) {
     super({ clock, maxEvents: 1000 });
     this.#inner = inner;
@@ -53,7 +56,7 @@ export class UnrulyStore extends MemoryStore {
     this.#way = way;
   }
 
-  /** Whether a write was given up, and is still to be done. */
+  /** Whether a failed write is still to be executed. */
   get hasLateWrites(): boolean {
     return this.#late > 0;
   }
@@ -92,7 +95,7 @@ export class UnrulyStore extends MemoryStore {
     return this.#reach(() => this.#inner.recordFeedback(...args));
   }
 
-  /** A write waits for the answers to those before it; what only reads may overtake them, and be overtaken. */
+  /** A write waits for the answers to earlier writes. Reads may overtake writes, and be overtaken. */
   async #write<T>(work: () => Promise<T>): Promise<T> {
     if (this.#way().latencyMs === 0 && this.#underWay === 0) return await this.#numbered(work);
     this.#underWay++;
@@ -105,7 +108,7 @@ export class UnrulyStore extends MemoryStore {
     return await asked;
   }
 
-  /** Each write is a call with a number, and of two the store does the earlier one first or not at all. */
+  /** Each write has a number. Of two writes the store executes the older one first or not at all. */
   async #numbered<T>(work: () => Promise<T>): Promise<T> {
     const way = this.#way();
     const number = ++this.#calls;

@@ -1,4 +1,4 @@
-/** How an {@linkcode IdentityVerifier} may fail: by a code, in our own words, and with nothing of the token. */
+/** How an {@linkcode IdentityVerifier} may fail: with a code and a message of our own, without any part of the token. */
 
 import assert from "node:assert/strict";
 import { AgentError, type ErrorCode } from "../../supabase/functions/_shared/errors.ts";
@@ -15,13 +15,16 @@ export async function cannotCheck(verifier: IdentityVerifier, token: string): Pr
 
 async function fails(verifier: IdentityVerifier, token: string, code: ErrorCode): Promise<AgentError> {
   const error: unknown = await verifier.verify(token).then(() => undefined, (thrown: unknown) => thrown);
-  assert.ok(error instanceof AgentError, `accepted, or failed otherwise: ${error}`);
+  assert.ok(error instanceof AgentError, `accepted, or not an AgentError: ${error}`);
   assert.equal(error.code, code, error.message);
   assert.equal(error.retryable, code === "store_unavailable");
   assert.match(error.message, /^Cannot (accept|check) the token: [^~]+$/);
   const logged = logLine({ level: "warn", event: "refused", error }, 0);
   for (const part of token.split(/[.~\s]+/).filter((part) => part.length >= 8)) {
-    assert.ok(!error.message.includes(part) && !logged.includes(part), "tells a part of the token");
+    assert.ok(
+      !error.message.includes(part) && !logged.includes(part),
+      "the error or the log contains a part of the token",
+    );
   }
   return error;
 }

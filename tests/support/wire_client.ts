@@ -1,15 +1,18 @@
-/** A WebSocket of any protocol, for tests that look at what goes over the wire. `agent_client.ts` speaks the agent's. */
+/**
+ * A WebSocket of any protocol, for tests that check the bytes on the wire. `agent_client.ts` speaks the agent's
+ * protocol.
+ */
 
 import { eventually } from "./local_stack.ts";
 
-/** A WebSocket whose messages wait to be read. */
+/** A WebSocket that queues its messages until they are read. */
 export class WireClient {
   readonly socket: WebSocket;
   readonly messages: string[] = [];
   closed: { code: number; reason: string } | undefined;
   readonly #ended: Promise<void>;
 
-  /** `headers` are Deno's own: a browser cannot set any. */
+  /** `headers` work only on Deno: a browser cannot set any. */
   constructor(url: string, protocols: string[] = [], headers: Readonly<Record<string, string>> = {}) {
     this.socket = new WebSocket(url, { protocols, headers: { ...headers } });
     this.socket.onmessage = ({ data }) => this.messages.push(String(data));
@@ -22,7 +25,7 @@ export class WireClient {
     };
   }
 
-  /** Takes the oldest message that matches out of those that came, waiting for it if need be. */
+  /** Removes and returns the oldest message that matches. Waits for one if there is none. */
   async next(matching: RegExp = /^/, withinMs = 5000): Promise<string> {
     const found = await eventually(`a message like ${matching} (got ${this.messages.length} others)`, () => {
       const index = this.messages.findIndex((message) => matching.test(message));
@@ -32,7 +35,7 @@ export class WireClient {
     return message;
   }
 
-  /** How the other side closed it, or it was lost. */
+  /** Waits for the close, and returns its code and reason. */
   async end(withinMs = 5000): Promise<{ code: number; reason: string }> {
     return await eventually("the socket's close", () => this.closed, withinMs);
   }

@@ -1,4 +1,4 @@
-/** The machine-readable forms of the protocol, made from the zod schemas: nothing in them is written twice. */
+/** The machine-readable forms of the protocol, generated from the zod schemas, so that nothing is written twice. */
 
 import * as z from "zod";
 import { environment } from "../../supabase/functions/_shared/config.ts";
@@ -25,7 +25,7 @@ import { VERSION } from "../../supabase/functions/_shared/version.ts";
 
 type JsonObject = Record<string, unknown>;
 
-/** As the wire has it: a query may leave its type out, and content is not blank. */
+/** As on the wire: `type` is optional for a query, and `content` is not blank. */
 const CLIENT_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
   [
     "Query",
@@ -51,10 +51,10 @@ const SERVER_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map(
   }),
 );
 
-/** Names of types that do not exist are ignored, so the list may hold anything. */
+/** Unknown type names are ignored, so the list may contain anything. */
 const activityTypes = z.array(z.union([z.enum(ACTIVITY_EVENT_TYPES), z.unknown()]));
 
-/** What a watcher of the live activity may say. */
+/** What a watcher of the live activity may send. */
 const ACTION_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
   [
     "ActivitySubscribe",
@@ -69,7 +69,7 @@ const ACTION_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType
   ["ActivityPing", pingAction.describe("Answered with a heartbeat, message pong")],
 ]);
 
-/** One of each type of event, and what holds or answers. */
+/** One schema per event type, and those of the batch and of the reply to a subscription. */
 const ACTIVITY_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
   ...activityEvent.options.map((event): [string, z.ZodType] => [activityName(event.shape.type.value), event]),
   [
@@ -85,7 +85,7 @@ const EVENT_NAMES: readonly string[] = ACTIVITY_EVENT_TYPES.map(activityName);
 /** A refused watcher gets the same `error` frame as a client. */
 const WATCHER_FRAMES: readonly string[] = [...ACTIVITY_SCHEMAS.keys(), "Error"];
 
-/** docs/schema.json: one definition a frame, and the unions of what goes each way on each of the two sockets. */
+/** docs/schema.json: one definition per frame, and the union for each direction of the two sockets. */
 export function jsonSchema(): JsonObject {
   const anyOf = (description: string, names: Iterable<string>): JsonObject => ({
     description,
@@ -186,7 +186,7 @@ export function asyncApi(): JsonObject {
   };
 }
 
-/** What a client may put into the URL; `parseConnectRequest` reads it, and a test keeps the two together. */
+/** The query parameters of the URL. `parseConnectRequest` reads them, and a test checks that both agree. */
 export const CONNECT_QUERY = {
   type: "object",
   properties: {
@@ -213,11 +213,11 @@ function operation(action: "receive" | "send", channel: string, names: Iterable<
   return { action, channel: { $ref: `#/channels/${channel}` }, messages };
 }
 
-/** `at` is where the definitions will stand: a batch points at the events instead of repeating them. */
+/** `at` is the path of the definitions in the document: a batch refers to the events instead of repeating them. */
 function frameSchemas(target: "draft-2020-12" | "draft-7", at: string): JsonObject {
   const all = [...CLIENT_SCHEMAS, ...SERVER_SCHEMAS, ...ACTION_SCHEMAS, ...ACTIVITY_SCHEMAS];
   return Object.fromEntries(all.map(([name, schema]) => {
-    // As input: what is sent may have more fields than are known.
+    // As input, because frames may have more fields than the schema knows.
     const { $schema: _, "~standard": __, ...definition } = z.toJSONSchema(schema, {
       target,
       io: "input",
@@ -231,7 +231,7 @@ function frameSchemas(target: "draft-2020-12" | "draft-7", at: string): JsonObje
   }));
 }
 
-/** `session_event` is `ActivitySessionEvent`. */
+/** `session_event` becomes `ActivitySessionEvent`. */
 function activityName(type: string): string {
   return `Activity${type.split("_").map(capitalised).join("")}`;
 }

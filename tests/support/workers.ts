@@ -1,4 +1,4 @@
-/** Several workers on one store, in one process and by one clock: what one does the others hear over a relay by hand. */
+/** Several workers on one store, in one process and on one clock. A fake relay carries their calls to each other. */
 
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
@@ -23,21 +23,21 @@ export type RelayMode = keyof typeof RELAY_MODES;
 
 export interface TestWorker extends TestAgent, Way {
   name: string;
-  /** Cuts it off from the store, the relay and the model's answers; nothing tells the others. */
+  /** Disconnects it from the store, the relay and the model. The other workers are not notified. */
   kill(): void;
 }
 
 export interface Workers {
   clock: ManualClock;
-  /** As an operator sees it. */
+  /** Direct access, without a worker's faults. */
   store: MemoryStore;
   relay: RelayMode;
-  /** Whether calls between the workers arrive: sets {@linkcode relay} to `up` or `down`. */
+  /** Whether calls between the workers arrive. Setting it sets {@linkcode relay} to `up` or `down`. */
   isRelayUp: boolean;
-  /** Whether a worker was killed whose write may be done after that. Nobody is told of it. */
+  /** Whether a killed worker has a write that may still be executed. No worker is notified of that write. */
   leavesLateWrites: boolean;
   start(name: string, limits?: Pick<AgentOptions, "maxSessions" | "maxMemoryBytes">): TestWorker;
-  /** Time passes, and what can go on then does. */
+  /** Moves the clock, then lets everything that can run do so. */
   pass(ms: number): Promise<void>;
 }
 

@@ -1,4 +1,7 @@
-/** `deno task schema`: writes what docs/ has of the schemas and of the tests. `tests/docs` tells when it is to be run. */
+/**
+ * `deno task schema`: writes the generated parts of docs/, from the schemas and the tests. `tests/docs` fails when they
+ * are out of date.
+ */
 
 import { projectTests, testsByRule, withTable } from "./protocol_rules.ts";
 import { settingsTable } from "./env_example.ts";
@@ -6,7 +9,7 @@ import { withSection } from "./section.ts";
 import { read, urlOf } from "./source_files.ts";
 import { asyncApi, jsonSchema } from "./wire_documents.ts";
 
-/** Each document that is written, with its text as it is to be. */
+/** Each generated document and its current text. */
 export function documents(): Map<string, string> {
   return new Map([
     ["docs/schema.json", asText(jsonSchema())],

@@ -1,4 +1,4 @@
-/** `deno task screenshots`: the pictures of the page in docs/images, taken of the page itself. */
+/** `deno task screenshots`: takes the screenshots in docs/images from the page itself. */
 
 // deno-lint-ignore-file no-console -- a command-line tool
 
@@ -7,11 +7,11 @@ import { urlOf } from "./source_files.ts";
 
 const FOLDER = urlOf("docs/images/");
 const SIZE = { width: 1280, height: 800 };
-/** Pictures are part of the repository for ever. */
+/** Images stay in the repository's history for ever, so they must be small. */
 const MAX_BYTES = 150_000;
 
 async function take({ page }: PlaygroundPage, name: string): Promise<void> {
-  // WebP: as PNG they would be three times as large.
+  // WebP, because PNG would be three times as large.
   const debug = await page.context().newCDPSession(page);
   const { data } = await debug.send("Page.captureScreenshot", { format: "webp", quality: 85 });
   const picture = Uint8Array.fromBase64(data);

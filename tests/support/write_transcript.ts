@@ -1,4 +1,7 @@
-/** `deno task transcript`: writes README.md's conversation anew. `tests/wire/readme_test.ts` tells when it is to be run. */
+/**
+ * `deno task transcript`: writes the conversation in README.md. `tests/wire/readme_test.ts` fails when it is out of
+ * date.
+ */
 
 import { withSection } from "./section.ts";
 import { read, urlOf } from "./source_files.ts";

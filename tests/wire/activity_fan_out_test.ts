@@ -1,4 +1,7 @@
-/** Many watchers and many events over real sockets: everything in order, and one that stops reading costs nobody. */
+/**
+ * Many watchers and many events over real sockets. Everything arrives in order, and a stalled watcher does not delay
+ * the others.
+ */
 
 import assert from "node:assert/strict";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
@@ -8,9 +11,9 @@ import { WireClient } from "../support/wire_client.ts";
 const PATH = "/functions/v1/agent_websocket/api/v1/activity/live";
 const WATCHERS = 100;
 const EVENTS = 10_000;
-/** Emitted at once, before everyone has to have them. */
+/** Emitted at once. The next chunk waits until every watcher has received this one. */
 const CHUNK = 250;
-/** What the stalled one is sent beside, more than the buffers of a few sockets in a row hold. */
+/** Extra data for the stalled watcher: more than the buffers of several sockets in a row can hold. */
 const LARGE = "x".repeat(400_000);
 const CATCH_UP_MS = 20_000;
 
@@ -27,7 +30,7 @@ async function count(stack: TestStack): Promise<number> {
   return (await (await fetch(`${stack.url}/__local/activity/clients`)).json()).length;
 }
 
-/** Keeps the numbers of the events that come, in a frame each or several in one. */
+/** Stores the numbers of the received events, whether a frame has one or several. */
 class Watcher {
   readonly seen: number[] = [];
   readonly #client: WireClient;
@@ -82,7 +85,7 @@ Deno.test("[AC11] [AC14] 100 watchers get 10,000 events each in order, while ano
         type: "reasoning_update",
         data: { sessionId: String(sent + index), stage: "thinking", progress: 0.1 },
       }));
-      // Nobody else wants this one.
+      // Only the stalled watcher subscribed to this type.
       events.push({ type: "system_event", data: { event: "health_change", message: LARGE } });
       await emit(stack, events);
       await eventually(
@@ -91,7 +94,7 @@ Deno.test("[AC11] [AC14] 100 watchers get 10,000 events each in order, while ano
         CATCH_UP_MS,
       );
     }
-    assert.equal(await count(stack), WATCHERS, "the one that did not read was let go");
+    assert.equal(await count(stack), WATCHERS, "the watcher that does not read was disconnected");
     for (const { seen, closed } of watchers) {
       assert.equal(closed, undefined);
       assert.equal(seen.length, EVENTS);

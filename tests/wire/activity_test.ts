@@ -1,4 +1,4 @@
-/** The live-activity stream on the whole local stack: who may watch, what is shown, across workers. */
+/** The live-activity stream on the whole local stack: authorization, content, and events across workers. */
 
 import assert from "node:assert/strict";
 import { echo, HandModel } from "../support/hand_model.ts";
@@ -88,7 +88,7 @@ Deno.test("[AC8] [AC14] [AC22] [AC25] events reach a watcher of another worker, 
   await withLocalStack(options, async (stack) => {
     const watcher = watch(stack, stack.keys.secretKey);
     await established(watcher);
-    // Round robin: one of the two is in the worker that is not watched.
+    // Round robin: one of the two is on the worker without a watcher.
     const url = `${stack.wsUrl}/functions/v1/agent_websocket`;
     await using one = await connect(url);
     await using two = await connect(url);
@@ -133,7 +133,7 @@ Deno.test("[AC25] the first turn at a worker that has just come is shown to who 
     await client.answer("Hi");
     const own = (): Seen[] =>
       eventsOf(watcher).filter(({ data }) => data.sessionId === client.welcome.session_id);
-    // Sooner than a watched worker says so by itself.
+    // Within 4 s, less than the interval at which a watched worker announces itself.
     await eventually("the end of the turn", () => own().some(({ data }) => data.stage === "completed"), 4000);
     const told = own().flatMap(({ data }) => data.event ?? data.stage ?? []);
     assert.deepEqual(told, ["created", "queued", "thinking", "streaming", "completed"]);

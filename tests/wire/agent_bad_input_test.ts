@@ -1,4 +1,4 @@
-/** Frames that no client should send, over a real socket: each is answered, and nobody else notices. */
+/** Frames that no client should send, over a real socket: each is answered, and no other client is affected. */
 
 import assert from "node:assert/strict";
 import { withAgent } from "../support/agent_process.ts";
@@ -8,12 +8,12 @@ import { type AgentClient, connect, of, terminal } from "../support/agent_client
 
 const MAX_MESSAGE_BYTES = 65_536;
 const MIB = 1_048_576;
-/** Over this many times the limit the connection is closed. */
+/** Above this multiple of the limit the connection is closed. */
 const FAR_OVER = 16;
 
 const frame = (fields: Record<string, unknown>): string => JSON.stringify(fields);
 const bytes = (...values: number[]): Uint8Array<ArrayBuffer> => Uint8Array.from(values);
-/** A frame of exactly so many bytes. */
+/** A frame of exactly this many bytes. */
 const sized = (length: number): string => `{"content":"${"x".repeat(length - 14)}"}`;
 
 const BAD_FRAMES: readonly [name: string, frame: string | Uint8Array<ArrayBuffer>, code: string][] = [
@@ -77,7 +77,7 @@ const BAD_FRAMES: readonly [name: string, frame: string | Uint8Array<ArrayBuffer
   ["1 MiB of bytes", new Uint8Array(MIB), "message_too_large"],
 ];
 
-/** Odd, but in order: what has to come back. */
+/** Unusual but valid frames, with the question that the model must get. */
 const ODD_FRAMES: readonly [name: string, frame: string | Uint8Array<ArrayBuffer>, question: string][] = [
   ["bytes that are a frame", new TextEncoder().encode(frame({ content: "bytes" })), "bytes"],
   ["half a character in the content", '{"content":"half \\ud83d here"}', "half \ufffd here"],
@@ -89,7 +89,7 @@ const ODD_FRAMES: readonly [name: string, frame: string | Uint8Array<ArrayBuffer
   ["the largest", sized(MAX_MESSAGE_BYTES), "x".repeat(MAX_MESSAGE_BYTES - 14)],
 ];
 
-/** A neighbour's turn goes on for the whole of `body`, a word at a time; every word has to arrive. */
+/** Runs `body` while the turn of another client is streaming. Every word of that turn must arrive. */
 async function besideANeighbour(
   { wsUrl, model }: { wsUrl: string; model: HandModel },
   body: () => Promise<void>,
@@ -116,7 +116,7 @@ async function besideANeighbour(
 const echoOrWait = (exchange: Exchange): void =>
   exchange.question === "neighbour" ? undefined : echo(exchange);
 
-/** Sends a frame and answers with the error that came back for it. */
+/** Sends a frame and returns the code of the error that answers it. */
 async function refusalOf(
   client: AgentClient,
   bad: string | Uint8Array<ArrayBuffer>,
@@ -155,10 +155,10 @@ Deno.test("[FR9] a frame far over the limit closes with 1009, and not with 1006"
       for (const length of [FAR_OVER * MAX_MESSAGE_BYTES + 1, 8 * MIB, 32 * MIB]) {
         const client = await connect(agent.wsUrl);
         client.send(sized(length));
-        // More behind it: what is unread when the server closes must not turn the close into a reset.
+        // Send more behind it: unread data at the server must not turn the close into a reset.
         for (let count = 0; count < 50; count++) client.send(sized(1000));
         assert.deepEqual(await client.end(), { code: 1009, reason: "Frame too large" }, `${length} bytes`);
-        assert.equal(client.frames.length, 1, "nothing behind it is taken");
+        assert.equal(client.frames.length, 1, "no later frame is processed");
       }
       const { heapUsed, external } = await agent.memory();
       assert.ok(heapUsed + external < 32 * MIB, `${heapUsed} + ${external} bytes`);
@@ -188,6 +188,9 @@ Deno.test("[FR12] what is no WebSocket frame at all ends its connection, and no 
         await socket.drain();
       }
     });
-    assert.ok(agent.log.every(({ level }) => level === "info"), "it is no failure of ours");
+    assert.ok(
+      agent.log.every(({ level }) => level === "info"),
+      "a client's bad input is not logged as a failure",
+    );
   });
 });

@@ -1,4 +1,4 @@
-/** What would be deployed, alone in a folder outside of the project, on the platform's Deno. */
+/** The files that a deployment uploads, alone in a folder outside of the project, on the platform's Deno. */
 
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
@@ -15,11 +15,11 @@ import { connect } from "../support/agent_client.ts";
 
 const FUNCTION = "agent_websocket";
 const FUNCTIONS = filesUnder("supabase/functions", "deno.json").map((file) => file.split("/")[2] ?? "");
-/** What the functions of those who use this import. */
+/** Imported by the functions of the project's users, not by ours. */
 const FOR_OTHERS = ["supabase/functions/_shared/notify/client.ts"];
-/** What docs/DEPLOY.md says of each: a fifth of what may be uploaded to be bundled there. */
+/** The limit in docs/DEPLOY.md: a fifth of what the platform accepts as an upload to bundle. */
 const MAX_UPLOAD_BYTES = 1_000_000;
-/** The platform's limit of a bundle. */
+/** The platform's limit for a bundle. */
 const MAX_BUNDLE_BYTES = 20_000_000;
 
 Deno.test("`supabase functions deploy` uploads no file of the project but the function's and what it needs of _shared", () => {
@@ -32,10 +32,14 @@ Deno.test("`supabase functions deploy` uploads no file of the project but the fu
     assert.ok(bytes < MAX_UPLOAD_BYTES, `${bytes} bytes`);
   }
   const sources = filesUnder("supabase/functions", ".ts").filter((file) => !FOR_OTHERS.includes(file));
-  assert.deepEqual(sources.filter((file) => !uploaded.flat().includes(file)), [], "files that nothing needs");
+  assert.deepEqual(
+    sources.filter((file) => !uploaded.flat().includes(file)),
+    [],
+    "files that no function uploads",
+  );
 });
 
-/** Runs `body` with a folder that has nothing but what would be uploaded of these functions. */
+/** Runs `body` with a folder that contains only what is uploaded for these functions. */
 async function withUploaded(
   functions: readonly string[],
   body: (directoryOf: (name: string) => URL) => Promise<void>,
@@ -63,7 +67,7 @@ Deno.test("[AU2] [HS4] what is uploaded of agent_websocket runs alone on the pla
         protocols: ["agent-websocket.v1", `jwt-${token}`],
       });
       assert.equal(client.socket.protocol, "agent-websocket.v1");
-      assert.equal(client.welcome.resume_token, undefined, "taken for a user");
+      assert.equal(client.welcome.resume_token, undefined, "accepted as a user");
       assert.equal((await client.answer("Are you there?")).content, "You said: Are you there?");
       assert.ok(client.frames.some(({ type }) => type === "delta"));
     });
@@ -111,7 +115,7 @@ interface ModuleGraph {
   npmPackages: Readonly<Record<string, { name: string; version: string }>>;
 }
 
-/** Source files and whole npm packages, unpacked: more than a bundle of them can have. */
+/** The size of the source files and of whole npm packages, unpacked. The bundle cannot be larger. */
 async function bundleBytes(deno: string, directory: URL): Promise<number> {
   const info = async <T>(...args: string[]): Promise<T> => {
     const { success, stdout, stderr } = await new Deno.Command(deno, {

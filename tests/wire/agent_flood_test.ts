@@ -10,21 +10,24 @@ import { type AgentClient, connect, of, type SeenFrame, terminal } from "../supp
 
 const MIB = 1_048_576;
 const FLOOD = 10_000;
-/** What a flood has to be dealt with in, of the 256 MiB of a worker. */
+/** The heap in which a flood must be processed. A worker on the platform has 256 MiB. */
 const HEAP_MIB = 48;
-/** What the process may hold more after a flood than before it, garbage collected. */
+/** Limit for the growth of the heap during a flood, after garbage collection. */
 const MAX_HEAP_GROWTH_BYTES = 24 * MIB;
-/** The whole process, with the runtime itself. */
+/** Limit for the whole process, including the runtime. */
 const MAX_RSS_BYTES = 256 * MIB;
 /**
- * What a connection may have waiting: by default a client that asks faster than it reads the answers is a slow consumer,
- * as it should be, and on a busy machine these are.
+ * The limit of a connection's send buffer. With the default, a client that sends faster than it reads the answers is a
+ * slow consumer. On a busy machine these clients would be slow consumers.
  */
 const MAX_BUFFERED_BYTES = String(16 * MIB);
-/** How long a neighbour's stream may stand still while a flood is dealt with, on a machine that does much else. */
+/** Limit for a gap in another client's stream during a flood, on a busy machine. */
 const MAX_GAP_MS = 5000;
 
-/** Runs `body` while a neighbour is told a story, a word every 20 ms, and checks that it was told well. */
+/**
+ * Runs `body` while another client receives a stream with a word every 20 ms, and checks that the stream is complete
+ * and steady.
+ */
 async function undisturbed(wsUrl: string, model: HandModel, body: () => Promise<void>): Promise<void> {
   await using neighbour = await connect(`${wsUrl}?stream=true`, {
     headers: { "x-forwarded-for": "192.0.2.7" },
@@ -52,7 +55,7 @@ const answerOthers = {
   respond: (exchange: Parameters<typeof echo>[0]) => isNeighbours(exchange) ? undefined : echo(exchange),
 };
 
-/** Runs `body` and checks that the process holds no more after it than it should. */
+/** Runs `body` and checks the memory growth of the process. */
 async function bounded(agent: AgentProcess, body: () => Promise<void>): Promise<void> {
   const before = await agent.memory();
   await body();
@@ -103,7 +106,7 @@ Deno.test("[LM1] [LM2] [FR8] 10,000 frames at once, with the limits: told so, th
         assert.ok(client.frames.filter(of("status", "pong")).length >= 20, "the burst was served");
         assert.equal(client.frames.at(-1)?.code, "rate_limited");
       }));
-    // The address is remembered, and the others' is not blamed.
+    // The limit holds for the address, also on a new connection. Other addresses are not limited.
     await using same = await connect(agent.wsUrl, { headers: { "x-forwarded-for": "198.51.100.1" } });
     assert.equal((await same.command("ping")).code, "rate_limited");
     await using other = await connect(agent.wsUrl, { headers: { "x-forwarded-for": "203.0.113.5" } });
@@ -113,7 +116,7 @@ Deno.test("[LM1] [LM2] [FR8] 10,000 frames at once, with the limits: told so, th
 
 const BATCH = 100;
 const BATCHES = 110;
-/** Codes of refusals that are the decoder's alone, so that they can be counted. */
+/** Error codes that only the decoder sends, so that they can be counted. */
 const DECODER_CODES = new Set([
   "invalid_json",
   "invalid_encoding",
@@ -124,7 +127,7 @@ const DECODER_CODES = new Set([
   "unknown_command",
 ]);
 
-/** Sends frames, waits until all are dealt with, and compares what came back with what had to. */
+/** Sends frames, waits until all are processed, and compares the answers with the expected ones. */
 async function sendAll(client: AgentClient, frames: readonly WireFrame[]): Promise<void> {
   const from = client.frames.length;
   frames.forEach((frame) => client.send(frame));
@@ -143,7 +146,7 @@ async function sendAll(client: AgentClient, frames: readonly WireFrame[]): Promi
         );}
     } else if (expected.id !== undefined) {
       const { id, kind } = expected;
-      // A query may be refused as well: then that is its only answer.
+      // A query can also be refused. The error is then its only answer.
       const isAnswer = (one: SeenFrame): boolean =>
         one.in_reply_to === id && (kind === "answer" || terminal()(one) || one.type === "error");
       await client.waitFor(isAnswer, { from });
@@ -151,7 +154,7 @@ async function sendAll(client: AgentClient, frames: readonly WireFrame[]): Promi
   }
   const told = came().filter((one) => one.type === "error" && DECODER_CODES.has(one.code));
   assert.deepEqual(told.map((one) => `${one.code} ${one.in_reply_to ?? ""}`).sort(), refusals.sort());
-  assert.ok(!came().some(of("error", "internal")), "a frame that broke something");
+  assert.ok(!came().some(of("error", "internal")), "a frame caused an internal error");
 }
 
 Deno.test("[FR1] [FR7] [FR8] [FR11] [FR12] [QU2] 11,000 frames of any kind on a live session: each has its answer", async () => {

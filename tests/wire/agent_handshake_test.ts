@@ -1,4 +1,4 @@
-/** The handshake, over bare HTTP and TCP: what reaches the function and what it answers, on both runtimes. */
+/** The handshake over bare HTTP and TCP, on both runtimes: what reaches the function, and what it answers. */
 
 import assert from "node:assert/strict";
 import { withAgent } from "../support/agent_process.ts";
@@ -17,7 +17,7 @@ for (const { name, path } of RUNTIMES) {
           const { status, headers } = await socket.answer();
           assert.equal(status, 101, `${upgrade} ${target}`);
           assert.equal(headers.get("upgrade")?.toLowerCase(), "websocket");
-          // Of the sample key: RFC 6455, 1.3.
+          // For the sample key: RFC 6455, section 1.3.
           assert.equal(headers.get("sec-websocket-accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         }
       }
@@ -51,7 +51,7 @@ for (const { name, path } of RUNTIMES) {
         assert.equal(status, 400, what);
         assert.equal(body, request.method === "HEAD" ? "" : "Expected WebSocket request", what);
       }
-      // Deno itself answers this one, without words.
+      // Deno answers this one itself, with an empty body.
       const posted = await rawRequest(port, {
         method: "POST",
         target: PATH,
@@ -103,7 +103,7 @@ for (const { name, path } of RUNTIMES) {
       assert.equal(welcome.code, "connected");
       assert.equal(welcome.content, `Connected to Agent WebSocket. Session ID: ${welcome.session_id}`);
 
-      // A client of the runtime's own: its first message is the welcome, and comes after `open`.
+      // The runtime's own client: its first message is the welcome, after `open`.
       const events: string[] = [];
       await using client = await connect(wsUrl, { welcomed: false });
       client.socket.addEventListener("message", () => events.push("message"));

@@ -1,4 +1,4 @@
-/** Who may come in, on the whole local stack: real accounts, real signatures, each way to bring a token. */
+/** Authentication on the whole local stack: real accounts, real signatures, and every way to send a token. */
 
 import assert from "node:assert/strict";
 import { echo, HandModel } from "../support/hand_model.ts";
@@ -6,10 +6,10 @@ import { type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { type AgentClient, connect, type ConnectOptions, of } from "../support/agent_client.ts";
 
 const SUBPROTOCOL = "agent-websocket.v1";
-/** What a user says; no line of any log may have it. */
+/** The text of a user's query. No log line may contain it. */
 const SECRET_TEXT = "my cat is called Schrödinger";
 
-/** The ways to bring a token with the upgrade. */
+/** The ways to send a token with the upgrade. */
 const CARRIERS: Readonly<Record<string, (token: string) => ConnectOptions & { query?: string }>> = {
   header: (token) => ({ headers: { authorization: `Bearer ${token}` } }),
   subprotocol: (token) => ({ protocols: [SUBPROTOCOL, `jwt-${token}`] }),
@@ -26,7 +26,7 @@ async function enter(stack: TestStack, carrier: Carrier): Promise<AgentClient> {
   return await connect(agentUrl(stack) + (carrier.query ?? ""), carrier);
 }
 
-/** Connects with a token that is no good, and says what the refusal was. */
+/** Connects with an invalid token, and returns the reason of the refusal. */
 async function refusal(stack: TestStack, carrier: Carrier): Promise<string> {
   const client = await connect(agentUrl(stack) + (carrier.query ?? ""), { ...carrier, welcomed: false });
   assert.deepEqual(await client.end(), { code: 4001, reason: "Unauthorized" });
@@ -48,7 +48,7 @@ async function signUp({ url, keys }: TestStack): Promise<string> {
   return (await response.json()).access_token;
 }
 
-/** Tokens that must not be taken, by what is wrong with them. */
+/** Tokens that must be refused, by what is wrong with them. */
 async function badTokens(stack: TestStack, signedUp: string): Promise<Record<string, string>> {
   const now = Math.floor(Date.now() / 1000);
   const good = await stack.token();
@@ -85,7 +85,7 @@ async function badTokens(stack: TestStack, signedUp: string): Promise<Record<str
   };
 }
 
-/** No line may have a token, nor the beginning or the end of the part of one that says who it is, or proves it. */
+/** Asserts that no log line contains a token, or the beginning or end of its payload or signature. */
 function assertNotLogged(stack: TestStack, tokens: Iterable<string>): void {
   const lines = stack.workerLogs.join("\n");
   for (const token of tokens) {
@@ -98,7 +98,7 @@ function assertNotLogged(stack: TestStack, tokens: Iterable<string>): void {
   }
 }
 
-/** Every line that the function wrote is one JSON object with a fixed name. */
+/** Every log line of the function is one JSON object with a fixed event name. */
 function assertOneObjectALine(stack: TestStack): void {
   const lines = stack.workerLogs.filter((line) => line.startsWith("[agent_websocket#"));
   assert.ok(lines.length > 10);
@@ -124,7 +124,7 @@ Deno.test("[AU1] [AU2] [AU3] [AU9] [HS4] [OP4] good tokens come in each way, bad
     for (const token of [signedUp, es256]) {
       for (const [name, carry] of Object.entries(CARRIERS)) {
         await using client = await enter(stack, carry(token));
-        assert.equal(client.welcome.resume_token, undefined, "taken for a user");
+        assert.equal(client.welcome.resume_token, undefined, "accepted as a user");
         assert.equal(client.socket.protocol, name === "subprotocol" ? SUBPROTOCOL : "");
         assert.equal((await client.answer(SECRET_TEXT)).content, `You said: ${SECRET_TEXT}`);
         assert.doesNotMatch(JSON.stringify(client.frames), /eyJ/);
@@ -140,7 +140,7 @@ Deno.test("[AU1] [AU2] [AU3] [AU9] [HS4] [OP4] good tokens come in each way, bad
         if (token.length >= 20) assert.ok(!words.includes(token.slice(-20)), words);
       }
     }
-    // The first that is there counts, good or not.
+    // The first token found decides, valid or not.
     const both = { headers: { authorization: `Bearer ${bad.expired}` }, query: `?jwt=${es256}` };
     await refusal(stack, both);
     await using first = await enter(stack, { ...CARRIERS.header?.(es256), query: `?jwt=${bad.expired}` });
@@ -172,7 +172,7 @@ Deno.test("[AU5] [AU3] [AU9] under `required` the first frame may say who it is,
       assert.equal(client.frames.length, 3);
     }
 
-    // A publishable key names nobody: it is not refused, but asked who it is.
+    // A publishable key does not identify a user. It is not refused; the client is asked to authenticate.
     await using publishable = await connect(`${agentUrl(stack)}?jwt=${stack.keys.publishableKey}`, {
       welcomed: false,
     });
@@ -181,7 +181,7 @@ Deno.test("[AU5] [AU3] [AU9] under `required` the first frame may say who it is,
 
     const bad = await badTokens(stack, signedUp);
     for (const [what, token] of Object.entries(bad)) {
-      // An empty one is no argument: it is not the token that is refused, but the frame.
+      // An empty token is not a valid argument, so the frame is refused, not the token.
       if (token === "") continue;
       const client = await connect(agentUrl(stack), { welcomed: false });
       client.send(authenticate(token));
@@ -192,7 +192,7 @@ Deno.test("[AU5] [AU3] [AU9] under `required` the first frame may say who it is,
     const silent = await connect(agentUrl(stack), { welcomed: false });
     const before = performance.now();
     assert.deepEqual(await silent.end(), { code: 4001, reason: "Unauthorized" });
-    assert.ok(performance.now() - before > 500, "it was given its time");
+    assert.ok(performance.now() - before > 500, "closed before the time to authenticate was over");
     assertNotLogged(stack, [signedUp, ...Object.values(bad)]);
   });
 });
@@ -206,7 +206,7 @@ Deno.test("[AU2] [AU3] [AU4] [RS3] [RS5] under `optional` nobody is turned away 
     ];
     for (const carrier of strangers) {
       await using client = await enter(stack, carrier);
-      assert.equal(typeof client.welcome.resume_token, "string", "taken for nobody");
+      assert.equal(typeof client.welcome.resume_token, "string", "accepted as an anonymous client");
     }
     for (
       const token of [
@@ -240,6 +240,6 @@ Deno.test("[AU2] [AU3] [AU4] [RS3] [RS5] under `optional` nobody is turned away 
     }
     const [verdict] = verdicts;
     assert.deepEqual(verdict, { recovered: false, from_seq: 1, to_seq: 0, reason: "unknown_session" });
-    for (const one of verdicts) assert.deepEqual(one, verdict, "nothing tells them apart");
+    for (const one of verdicts) assert.deepEqual(one, verdict, "the refusals differ");
   });
 });

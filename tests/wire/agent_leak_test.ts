@@ -1,4 +1,4 @@
-/** A thousand sessions come and go, and leave nothing behind. */
+/** A thousand sessions are opened and closed, and leave nothing in memory. */
 
 import assert from "node:assert/strict";
 import { type AgentProcess, withAgent } from "../support/agent_process.ts";
@@ -9,14 +9,14 @@ import { RUNTIMES } from "../support/runtimes.ts";
 import { connect } from "../support/agent_client.ts";
 
 const SESSIONS = 1000;
-/** How many there are at a time. */
+/** The number of sessions at a time. */
 const AT_ONCE = 20;
-/** How far the heap may be from where it was: 500 bytes a session. The rate limits remember each for a while. */
+/** Tolerance for the heap: 500 bytes per session. The rate limits remember each session for a while. */
 const TOLERANCE = 0.05;
 
-/** One session: a question, its answer, and the end of the connection: closed, or cut without a word. */
+/** One session: a question, its answer, and the end of the connection, with or without a close frame. */
 async function useAndDrop({ port, wsUrl }: AgentProcess, index: number): Promise<void> {
-  // Each of its own address, as anonymous sessions of one share its limit.
+  // Each session has its own address, because the anonymous sessions of one address share a limit.
   const headers = { "x-forwarded-for": `192.0.${index >> 8}.${index & 255}` };
   if (index % 2 === 0) {
     await using client = await connect(`${wsUrl}?stream=true`, { headers });
@@ -33,7 +33,7 @@ async function useAndDrop({ port, wsUrl }: AgentProcess, index: number): Promise
   }
 }
 
-/** Has all the sessions come and go, and answers with the heap when the last of them has expired. */
+/** Runs all the sessions, and returns the size of the heap after the last one has expired. */
 async function round(agent: AgentProcess, model: HandModel): Promise<number> {
   let next = 0;
   await Promise.all(Array.from({ length: AT_ONCE }, async () => {
@@ -52,16 +52,16 @@ for (const { name, path } of RUNTIMES) {
     await using model = new HandModel({ respond: echo });
     const env = {
       OPENROUTER_BASE_URL: model.baseUrl,
-      // 0.6 s, looked for five times a second.
+      // 0.6 s; the cleanup runs five times a second.
       SESSION_TIMEOUT: "0.01",
       CLEANUP_INTERVAL_MS: "200",
-      // As by default: what the limits remember counts too.
+      // The default, so that the state of the rate limits is measured too.
       RATE_LIMIT_PER_MINUTE: "60",
-      // Deno 2.9.6, not 2.1.4, holds a socket that was cut until its peer's time to answer a ping is over.
+      // Deno 2.9.6, unlike 2.1.4, keeps a socket that was cut until the peer's time to answer a ping has passed.
       HEARTBEAT_INTERVAL_MS: "0",
     };
     await withAgent({ deno: await path(), env }, async (agent) => {
-      // The first round loads and compiles what is loaded and compiled once.
+      // The first round includes one-time loading and compilation.
       const before = await round(agent, model);
       const after = await round(agent, model);
       const change = after / before - 1;

@@ -1,4 +1,4 @@
-/** How the server ends or refuses connections by its limits, as a real client sees it. */
+/** How the server closes or refuses connections because of limits, as a real client sees it. */
 
 import assert from "node:assert/strict";
 import { withAgent } from "../support/agent_process.ts";

@@ -1,8 +1,8 @@
-/** What a worker counts is what it takes: the heap of a process in the hostile case. */
+/** A worker's memory accounting matches the heap of its process in the hostile case. */
 
 import assert from "node:assert/strict";
 
-/** As docs/ARCHITECTURE.md says. */
+/** As stated in docs/ARCHITECTURE.md. */
 const LEAST = 0.4;
 const MOST = 1.1;
 

@@ -1,4 +1,4 @@
-/** A provider that fails, over real connections: what the client is told, and how often the provider is asked. */
+/** A failing provider, over real connections: the error that the client gets, and how often the provider is called. */
 
 import assert from "node:assert/strict";
 import { type AgentProcess, withAgent } from "../support/agent_process.ts";
@@ -10,7 +10,7 @@ import { type AgentClient, connect, of, type SeenFrame, terminal } from "../supp
 const API_KEY = "sk-or-v1-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const GOOD: RawAnswer = { steps: [delta("A good "), delta("answer"), ending()] };
 
-/** An agent whose provider gives these answers, one a request. */
+/** Runs `body` with an agent whose provider gives these answers, one per request. */
 async function withModel(
   answers: readonly RawAnswer[],
   env: Readonly<Record<string, string>>,
@@ -128,13 +128,13 @@ Deno.test("[MD2] [MD1] what may pass is tried again before the first token, and 
       assert.equal(model.requests.length, requests += 2, name);
     }
     assert.equal((await client.answer("a refusal")).code, "model_rejected");
-    assert.equal(model.requests.length, requests += 1, "a refusal is final");
+    assert.equal(model.requests.length, requests += 1, "a refusal is not retried");
     const broken = await client.answer("a reset after the first token");
     assert.equal(broken.code, "model_stream_broken");
     assert.equal(broken.partial, "A word");
-    assert.equal(model.requests.length, requests += 1, "what was shown is not taken back");
+    assert.equal(model.requests.length, requests += 1, "no retry after text was sent");
     assert.equal((await client.answer("twice 500")).code, "model_unavailable");
-    assert.equal(model.requests.length, requests += 2, "no more than MAX_RETRIES");
+    assert.equal(model.requests.length, requests += 2, "at most MAX_RETRIES retries");
   });
 });
 

@@ -1,4 +1,4 @@
-/** What an operator sees of the function: health, metrics, a bad environment. */
+/** What an operator sees of the function: health, metrics, and an invalid environment. */
 
 import assert from "node:assert/strict";
 import { withAgent } from "../support/agent_process.ts";
@@ -74,7 +74,7 @@ Deno.test("[OP2] /metrics needs a secret key, and a publishable one is none", as
   });
   await withAgent({}, async ({ url }) => {
     const response = await fetch(`${url}/metrics`, { headers: { apikey: "" } });
-    assert.equal(response.status, 401, "without any secret key nobody may");
+    assert.equal(response.status, 401, "without a configured secret key every request is refused");
     await response.body?.cancel();
   });
 });
@@ -146,7 +146,7 @@ Deno.test("[OP3] a bad environment is 503 to everything, and one line of the log
     for (const { status, headers, body } of answers) {
       assert.equal(status, 503);
       assert.equal(headers.get("content-type"), "application/problem+json");
-      // What is wrong is the operator's to know, not the visitor's.
+      // The response does not name the invalid settings. Only the operator sees them, in the log.
       for (const name of Object.keys(env)) assert.doesNotMatch(body, new RegExp(name));
     }
     const [line, ...more] = agent.log;

@@ -1,4 +1,4 @@
-/** Clients that are not ours: the sample of the page this product was asked for from, and `wscat` off the registry. */
+/** Clients that are not ours: the sample from the page that specified this product, and `wscat` from npm. */
 
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
@@ -7,7 +7,7 @@ import { serverFrame } from "../../supabase/functions/_shared/protocol/server_fr
 import { bareEnv, eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { read } from "../support/source_files.ts";
 
-/** The address that the sample has, to be filled in by whoever copies it. */
+/** The placeholder address in the sample. */
 const SAMPLE_URL = "wss://your-project-ref.supabase.co/functions/v1/agent_websocket";
 const WSCAT = "wscat@6.1.0";
 
@@ -15,9 +15,9 @@ function agentUrl({ wsUrl }: TestStack): string {
   return `${wsUrl}/functions/v1/agent_websocket`;
 }
 
-/** The sample's code, verbatim but for its address, running here. */
+/** The sample's code, unchanged except for its address. */
 class SeedClient {
-  /** What it called of the page around it: the name of the function and the content. */
+  /** The functions of the page that it called: name and content. */
   readonly calls: [name: string, content: string][] = [];
   readonly logged: unknown[][] = [];
   /** Delays of the timers that it set. They never fire. */
@@ -67,7 +67,7 @@ Deno.test("[FR3] [HS3] [QU1] [DL1] [FR6] the sample client of the seed works unc
     client.sendMessage("");
     await client.called("showError", /^Message content is required$/);
 
-    // Nothing but what it asked for: no delta, and no frame that it does not know.
+    // Only what it asked for: no deltas, and no unknown frames.
     const names = client.calls.map(([name]) => name);
     assert.deepEqual(names, [
       "showNotification",
@@ -84,7 +84,7 @@ Deno.test("[FR3] [HS3] [QU1] [DL1] [FR6] the sample client of the seed works unc
       "the end of the connection",
       () => client.logged.find(([words]) => words === "Connection closed:"),
     );
-    assert.deepEqual(client.timers, [], "it tries to connect again after a close that was meant");
+    assert.deepEqual(client.timers, [], "it reconnects after a normal close");
   });
 });
 
@@ -105,7 +105,7 @@ Deno.test("[FR1] [QU1] [DL1] wscat talks to the agent, and is told of a mistake"
     const stdin = wscat.stdin.getWriter();
     const frames = (): Record<string, unknown>[] =>
       lines.flatMap((line) => {
-        // Its prompt, perhaps, then what came.
+        // A prompt, if any, and then the received frame.
         const json = /^(?:> )*(\{.*\})$/.exec(line)?.[1];
         return json === undefined ? [] : [serverFrame.parse(JSON.parse(json))];
       });

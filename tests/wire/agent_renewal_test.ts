@@ -1,4 +1,4 @@
-/** Tokens on a live socket: renewed, refused, another's, and come to their end, by the real clock. */
+/** Tokens on a live socket, in real time: renewed, refused, replaced by another user's token, and expired. */
 
 import assert from "node:assert/strict";
 import { HandModel } from "../support/hand_model.ts";
@@ -19,7 +19,7 @@ Deno.test("[AU6] [AU7] [AU9] a token is renewed on a live socket; a bad one chan
   await withLocalStack({ testHooks: true, env }, async (stack) => {
     const sub = crypto.randomUUID();
     const good = await stack.token({ claims: { sub } });
-    // Another algorithm of the same project, too. Its key has to be there before the worker reads the set.
+    // Also with another algorithm of the same project. Its key must exist before the worker fetches the key set.
     const tokens = [
       await stack.token({ claims: { sub } }),
       await stack.token({ alg: "RS256", claims: { sub } }),
@@ -74,12 +74,12 @@ Deno.test("[AU8] [AU6] [QU9] a token that ends is announced, renewed in time or 
     for (const client of [leaving, staying]) {
       const notice = await client.waitFor(of("notification", "token_expiring"));
       assert.deepEqual(notice.data, { expires_at: new Date(exp * 1000).toISOString() });
-      assert.ok(Date.now() < exp * 1000, "before it ends");
+      assert.ok(Date.now() < exp * 1000, "the notice comes before the token expires");
     }
     const renewed = await stack.token({ claims: { sub } });
     assert.equal((await staying.command("auth", { token: renewed })).code, "auth_ok");
     assert.deepEqual(await leaving.end(), { code: 4001, reason: "Token expired" });
-    assert.ok(Date.now() >= exp * 1000, "not before it ends");
+    assert.ok(Date.now() >= exp * 1000, "the close comes after the token has expired");
     assert.equal(leaving.frames.at(-1)?.code, "unauthorized");
     assert.equal((await staying.command("ping")).code, "pong");
 

@@ -1,4 +1,4 @@
-/** How the worker ends: by a signal on plain Deno, and by the platform's wall clock on the local stack. */
+/** How a worker ends: by a signal on plain Deno, and by the platform's wall clock on the local stack. */
 
 import assert from "node:assert/strict";
 import { withAgent } from "../support/agent_process.ts";
@@ -7,7 +7,7 @@ import { eventually, type TestStack, withLocalStack } from "../support/local_sta
 import { rawRequest } from "../support/raw_socket.ts";
 import { type AgentClient, connect, of, terminal } from "../support/agent_client.ts";
 
-/** Retired after half of it, told after 90 %, killed at its end. */
+/** The worker is retired after half of it, notified after 90 %, and killed at its end. */
 const WALL_CLOCK_MS = 4000;
 
 async function sentAway(client: AgentClient): Promise<void> {
@@ -80,7 +80,7 @@ function agentUrl({ wsUrl }: TestStack): string {
   return `${wsUrl}/functions/v1/agent_websocket`;
 }
 
-/** The workers of the agent by number, with their states. */
+/** The state of each worker of the agent, by number. */
 function states(stack: TestStack): Map<number, string> {
   const agents = stack.workers().filter((worker) => worker.function === "agent_websocket");
   return new Map(agents.map(({ worker, state }) => [worker, state]));
@@ -91,10 +91,10 @@ Deno.test("[CL1] [CL2] on the platform an open socket holds its retired worker t
     await using client = await connect(agentUrl(stack));
     await eventually("the worker's retirement", () => states(stack).get(1) === "retired");
     const retiredAt = performance.now();
-    // Nothing runs and nothing is sent: it is `waitUntil` alone that holds it.
+    // No turn runs and nothing is sent: only `waitUntil` keeps the worker alive.
     await client.waitFor(of("notification", "reconnecting"));
     assert.equal(states(stack).get(1), "retired");
-    // It retires after half its time, and is told to end after nine tenths.
+    // It retires after half of its time, and gets the unload event after 90 %.
     const heldMs = performance.now() - retiredAt;
     assert.ok(heldMs > WALL_CLOCK_MS * 0.25, `held for ${heldMs} ms`);
     await sentAway(client);
@@ -108,7 +108,10 @@ Deno.test("[CL1] [CL2] on the platform an open socket holds its retired worker t
     });
     assert.equal((await again.command("ping")).code, "pong");
     await eventually("the end of the first worker", () => !states(stack).has(1));
-    assert.ok(!stack.workerLogs.some((line) => /#1\] (killed|crashed)/.test(line)), "it ended by itself");
+    assert.ok(
+      !stack.workerLogs.some((line) => /#1\] (killed|crashed)/.test(line)),
+      "it was killed or crashed",
+    );
   });
 });
 
@@ -123,7 +126,7 @@ Deno.test("[CL2] on the platform a turn that nobody listens to holds its retired
     await client.waitFor(of("delta"));
     await client.close();
     await eventually("the worker's retirement", () => states(stack).get(1) === "retired", 2 * WALL_CLOCK_MS);
-    // A second worker takes over, and the first one is still there: it had no other reason to stay.
+    // A second worker takes new connections. The first one is still running, and only the turn keeps it alive.
     await using other = await connect(agentUrl(stack));
     assert.equal((await other.command("ping")).code, "pong");
     assert.equal(states(stack).get(1), "retired");

@@ -1,4 +1,7 @@
-/** Clients that stop reading, over bare TCP: let go with memory bounded, and their neighbours notice nothing. */
+/**
+ * Clients that stop reading, over bare TCP: they are disconnected, memory is bounded, and other clients are not
+ * affected.
+ */
 
 import assert from "node:assert/strict";
 import { serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
@@ -9,18 +12,18 @@ import { RawSocket } from "../support/raw_socket.ts";
 import { connect, terminal } from "../support/agent_client.ts";
 
 const MIB = 1_048_576;
-/** V8's part of a worker here: less than one of the floods has. */
+/** V8's heap limit for this worker: less than the data of one flood. */
 const HEAP_MIB = 40;
-/** What the process may hold more after a flood than before it, garbage collected: the log and the history of it. */
+/** Limit for the growth of the heap during a flood, after garbage collection: the session's log and history. */
 const MAX_HEAP_GROWTH_BYTES = 16 * MIB;
-/** The whole process at its worst, with the runtime itself and its garbage: what the platform gives a worker. */
+/** Limit for the peak of the whole process, with the runtime and garbage: the platform's limit for a worker. */
 const MAX_RSS_BYTES = 256 * MIB;
-/** A neighbour is told a word each so often, and may wait for one no longer than this. */
+/** The interval of the words that another client receives, and the longest gap that is allowed. */
 const WORD_EVERY_MS = 20;
 const MAX_GAP_MS = 1000;
 const NEIGHBOUR = "neighbour";
 
-/** Answers with 1 MiB, in pieces of 16 KiB, as fast as it is taken. */
+/** Answers with 1 MiB, in pieces of 16 KiB, as fast as the function reads. */
 function flood(exchange: Exchange): void {
   const piece = "x".repeat(16_384);
   for (let pieces = 0; pieces < 64; pieces++) exchange.say(piece);
@@ -36,7 +39,7 @@ async function openAndStopReading({ port }: AgentProcess, query: string): Promis
   return socket;
 }
 
-/** The worst that the process has held while `body` ran. */
+/** The peak resident memory of the process while `body` runs. */
 async function worstRss(agent: AgentProcess, body: () => Promise<void>): Promise<number> {
   let worst = 0;
   const timer = setInterval(() => worst = Math.max(worst, agent.rssBytes()), 20);
@@ -48,7 +51,7 @@ async function worstRss(agent: AgentProcess, body: () => Promise<void>): Promise
   return worst;
 }
 
-/** Runs `body` beside a neighbour's stream, and answers with the longest time that stream stood still. */
+/** Runs `body` while another client's answer is streaming, and returns the longest gap in that stream. */
 async function longestGap(agent: AgentProcess, model: HandModel, body: () => Promise<void>): Promise<number> {
   await using neighbour = await connect(`${agent.wsUrl}?stream=true`);
   const id = neighbour.ask(NEIGHBOUR);
@@ -60,11 +63,14 @@ async function longestGap(agent: AgentProcess, model: HandModel, body: () => Pro
   const story = Array.from({ length: words }, (_, word) => `${word} `).join("");
   exchange.finish();
   assert.equal((await neighbour.waitFor(terminal(id))).content, story);
-  assert.equal(neighbour.textOf(id), story, "each word as it was said");
+  assert.equal(neighbour.textOf(id), story, "every word arrived unchanged");
   return Math.max(...neighbour.arrivals.slice(1).map((at, index) => at - (neighbour.arrivals[index] ?? at)));
 }
 
-/** Reads what waits for a reader: whole frames of the schema, the log without holes, and a close at the end. */
+/**
+ * Reads everything in the socket's buffer: whole frames that match the schema, `seq` without gaps, and a close at the
+ * end.
+ */
 async function readToTheEnd(socket: RawSocket): Promise<number> {
   let lastSeq = 0;
   for (;;) {
@@ -81,10 +87,10 @@ async function readToTheEnd(socket: RawSocket): Promise<number> {
 interface Flood {
   name: string;
   query: string;
-  /** What it sends, and how often: tens of megabytes come back. */
+  /** The frame that it sends, and how often. Tens of megabytes come back. */
   frame: Record<string, unknown>;
   times: number;
-  /** Whether it still sends when it is closed: then that is a reset for it (PROTOCOL.md, gaps). */
+  /** Whether it is still sending when the server closes. The close is then a reset for it (PROTOCOL.md, gaps). */
   isStillSending?: boolean;
 }
 
@@ -122,7 +128,7 @@ for (const { name, query, frame, times, isStillSending = false } of FLOODS) {
             30_000,
           );
           assert.equal(closed.closed_with, 3008);
-          // It reads nothing, so it does not answer the close either: it counts as gone all the same.
+          // It does not read, so it does not answer the close either. It no longer counts as connected.
           assert.equal((await agent.health()).connections, 1);
           await eventually(
             "the end of its turns",
@@ -131,7 +137,7 @@ for (const { name, query, frame, times, isStillSending = false } of FLOODS) {
           );
           if (!isStillSending) assert.equal(await readToTheEnd(socket), 3008);
         });
-        assert.ok(gap < MAX_GAP_MS, `the neighbour waited for ${gap} ms`);
+        assert.ok(gap < MAX_GAP_MS, `the longest gap in the other client's stream was ${gap} ms`);
       });
       const after = await agent.memory();
       const growth = after.heapUsed + after.external - before.heapUsed - before.external;

@@ -1,4 +1,4 @@
-/** Turns over real sockets, against a model that is worked by hand: streaming, tabs, cut connections, cancelling. */
+/** Turns over real sockets, with a model controlled by the test: streaming, tabs, cut connections, cancelling. */
 
 import assert from "node:assert/strict";
 import { withAgent } from "../support/agent_process.ts";
@@ -8,7 +8,7 @@ import { RawSocket } from "../support/raw_socket.ts";
 import { RUNTIMES } from "../support/runtimes.ts";
 import { type AgentClient, connect, of, terminal } from "../support/agent_client.ts";
 
-/** How soon a cancel has to have reached the model: QU10. */
+/** The time within which a cancel must reach the model: QU10. */
 const CANCEL_WITHIN_MS = 1000;
 
 for (const { name, path } of RUNTIMES) {
@@ -26,7 +26,7 @@ for (const { name, path } of RUNTIMES) {
       assert.equal(thinking.in_reply_to, id);
       assert.equal(thinking.seq, 1);
 
-      // Each piece is on the client's screen before the model says the next.
+      // Each piece reaches the client before the model sends the next one.
       let said = "";
       for (const word of ["A pipe ", "with ", "two ", "ends 👩‍🔬", " and ", "no\nlast word"]) {
         exchange.say(word);
@@ -84,7 +84,10 @@ Deno.test("[RS7] [DL1] [QU1] [SQ1] two tabs hold one session, and see one order"
   });
 });
 
-/** Asks over bare TCP, and cuts the connection when the model is heard: no goodbye, as a dead network has it. */
+/**
+ * Sends a query over bare TCP, and cuts the connection after the first delta, without a close frame, as a network
+ * failure does.
+ */
 async function askAndCut(port: number, question: string): Promise<{ query: string; id: string }> {
   using socket = await RawSocket.open(port, { target: "/agent_websocket?stream=true" });
   await socket.answer();
@@ -110,7 +113,7 @@ Deno.test("[QU9] [RS1] [RS6] [DL2] a connection cut in the middle of an answer: 
     await eventually("the end of the connection", async () => (await agent.health()).connections === 0);
     exchange.say("a time ");
     assert.equal((await agent.health()).running_turns, 1);
-    assert.equal(exchange.abortedAt, undefined, "a lost connection cancels nothing");
+    assert.equal(exchange.abortedAt, undefined, "a lost connection does not cancel the turn");
 
     await using client = await connect(`${agent.wsUrl}?stream=true&${query}`);
     assert.deepEqual(client.welcome.resumed, { recovered: true, from_seq: 2, to_seq: 1 });
@@ -145,7 +148,7 @@ Deno.test("[QU9] [QU4] [RS1] an answer that nobody was there for waits, and is n
     assert.deepEqual(client.welcome.resumed, { recovered: true, from_seq: 2, to_seq: 2 });
     const response = await client.waitFor(terminal(id));
     assert.equal(response.content, "Done while you were away");
-    // A client that does not know whether its question arrived sends it again.
+    // A client that does not know whether its query arrived sends it again.
     client.ask("a question", { id });
     const repeated = await client.waitFor((frame) => frame.replay === true);
     assert.deepEqual({ ...repeated, replay: undefined }, { ...response, replay: undefined });

@@ -1,4 +1,4 @@
-/** The AI SDK's own chat (what `useChat` wraps) over the transport, against the real stack. */
+/** The AI SDK's own chat (which `useChat` wraps) over the transport, against the real stack. */
 
 import assert from "node:assert/strict";
 import { AbstractChat, type ChatInit, type ChatState, type ChatStatus, type UIMessage } from "ai";
@@ -9,7 +9,7 @@ import { HandModel } from "../support/hand_model.ts";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { MemoryStorage } from "../support/scripted_sockets.ts";
 
-/** What `@ai-sdk/react` has, without React. */
+/** The state class of `@ai-sdk/react`, without React. */
 class PlainState implements ChatState<UIMessage> {
   status: ChatStatus = "ready";
   error: Error | undefined;
@@ -100,7 +100,7 @@ Deno.test("[NT1] what another function sends meanwhile is a data part", async ()
     const exchange = await model.next();
     let posts = 0;
     const isNotice = ({ type }: { type: string }): boolean => type === "data-notification";
-    // What is posted before the worker has joined the relay reaches nobody.
+    // A notification posted before the worker has joined the relay reaches no client.
     const notice = await eventually("the part", async () => {
       const response = await fetch(`${stack.url}/functions/v1/notify_websocket`, {
         method: "POST",
@@ -166,7 +166,7 @@ Deno.test("[CT17] [RS6] a page loaded anew resumes the answer into the same mess
     exchange.say("Once upon ");
     await eventually("the first words", () => textOf(chat.lastMessage) === "Once upon ");
     const kept = structuredClone(chat.messages);
-    // The page is gone without a word; its socket would be too.
+    // The old page is gone without a close, and so is its socket.
     const { chat: after } = reload(kept);
     const resumed = after.resumeStream();
     await eventually("the words so far", () => after.status === "streaming");

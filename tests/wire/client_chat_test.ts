@@ -1,4 +1,4 @@
-/** `deno task chat` as a process, against the stack: lines in, an answer out, Ctrl-C. */
+/** `deno task chat` as a process against the stack: lines in, answers out, Ctrl-C. */
 
 import assert from "node:assert/strict";
 import { urlOf } from "../support/source_files.ts";
@@ -48,7 +48,7 @@ class ChatProcess implements AsyncDisposable {
     try {
       this.#child.kill("SIGKILL");
     } catch {
-      // It has ended.
+      // It has exited already.
     }
     await this.status;
     await this.#stdin.close().catch(() => {});

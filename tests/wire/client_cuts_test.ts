@@ -1,6 +1,6 @@
 /**
- * Five hundred questions through the client, over connections that are cut at random bytes: with one worker, and with workers
- * that live seconds. `CLIENT_TEST_SEED` plays a run again.
+ * Five hundred questions through the client, over connections that are cut at random bytes: with one worker, and with
+ * workers that live only seconds. `CLIENT_TEST_SEED` repeats a run.
  */
 
 import assert from "node:assert/strict";
@@ -13,15 +13,15 @@ import { type TestStackOptions, withLocalStack } from "../support/local_stack.ts
 const CLIENTS = 5;
 const QUERIES_EACH = 100;
 const SEED = Number(Deno.env.get("CLIENT_TEST_SEED") ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-/** How long a worker lives where it does not live on. It is retired at half of it. */
+/** The lifetime of a worker in the run with short-lived workers. It is retired at half of it. */
 const WALL_CLOCK_MS = 6000;
-/** Between two words of the model that takes its time. */
+/** The interval between two words of the slow model. */
 const WORD_MS = 6;
-/** A connection lives for some answers: an exchange takes about 1 KB, the handshake as much. */
+/** A connection lives for a few answers: an exchange takes about 1 KB, and so does the handshake. */
 const MIN_BYTES = 1500;
 const MAX_BYTES = 20_000;
 
-/** Numbers from 0 to 1 that the seed decides (mulberry32). */
+/** Numbers from 0 to 1, determined by the seed (mulberry32). */
 function randomFrom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -41,7 +41,7 @@ function respond(exchange: Exchange): void {
   exchange.finish();
 }
 
-/** The same, word by word; it goes on where another worker's answer has stopped. */
+/** The same answer word by word. Continues where another worker's answer stopped. */
 function respondSlowly(exchange: Exchange): void {
   const begun = exchange.messages.at(-1);
   const from = begun?.role === "assistant" ? begun.content.length : 0;
@@ -61,7 +61,7 @@ async function read(turn: Turn): Promise<string> {
   return text;
 }
 
-/** Asks all at once, and checks that every answer comes once, whole and in order. */
+/** Sends all questions at once, and checks that every answer arrives once, complete and in order. */
 async function ask(client: AgentClient, name: string): Promise<void> {
   const questions = Array.from({ length: QUERIES_EACH }, (_, at) => `${name}, question ${at}`);
   const answered: string[] = [];
@@ -83,7 +83,7 @@ interface Setting {
   options: Partial<TestStackOptions>;
 }
 
-/** Answers how often the connections were cut. */
+/** Returns how often the connections were cut. */
 async function run({ model, options }: Setting): Promise<number> {
   const env = { AUTH_MODE: "none", RATE_LIMIT_PER_MINUTE: "0", ...options.env };
   const random = randomFrom(SEED);
@@ -112,7 +112,7 @@ Deno.test(`[CT2] [CT4] [QU4] [RS1] 500 queries over sockets cut at random: every
   await using model = new HandModel({ respond });
   const cuts = await run({ model, options: {} });
   assert.ok(cuts > 20, `only ${cuts} cuts`);
-  assert.equal(model.exchanges.length, CLIENTS * QUERIES_EACH, "asked once each");
+  assert.equal(model.exchanges.length, CLIENTS * QUERIES_EACH, "each question reached the model once");
 });
 
 Deno.test(`[CT2] [CT4] [DU1] [TO6] the same with workers that live ${WALL_CLOCK_MS} ms (seed ${SEED})`, async () => {

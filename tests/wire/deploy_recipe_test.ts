@@ -1,7 +1,7 @@
 /**
- * The lines with which README.md and docs/DEPLOY.md deploy, run as they stand by the real CLI without a terminal, against a management
- * API and a database of the test's own. `login` needs a browser, and is left out; where the linked project's database is to be
- * reached, the network says no, so the migrations go to one that is named by its address.
+ * Runs the deployment commands of README.md and docs/DEPLOY.md unchanged, with the real CLI and without a terminal,
+ * against a test management API and a test database. `login` is left out because it needs a browser. The linked
+ * project's database is not reachable from here, so the migrations go to a database given by its URL.
  */
 
 import assert from "node:assert/strict";
@@ -21,14 +21,14 @@ const VALUES: Readonly<Record<string, string>> = {
 };
 const FUNCTIONS = ["agent_websocket", "notify_websocket"];
 
-/** The lines of a document, with the test's values. */
+/** The command lines of a document, with the test's values. */
 function documented(path: string): string[] {
   const [, code = ""] = /```\w+\n([\s\S]*?)```/.exec(sectionOf(read(path), "deploy")) ?? [];
   const lines = code.trim().split("\n");
   return lines.map((line) => line.replaceAll(/<[\w-]+>/g, (name) => VALUES[name] ?? assert.fail(name)));
 }
 
-/** The one line that has these words. */
+/** The only line that contains these words. */
 function lineOf(words: string): string {
   const [line, ...more] = documented("README.md").filter((one) => one.includes(words));
   assert.ok(line !== undefined && more.length === 0, words);
@@ -40,7 +40,7 @@ interface Outcome {
   output: string;
 }
 
-/** A folder with nothing but what is deployed, and a CLI that knows nothing but the test's API. */
+/** A folder that contains only what is deployed, and a CLI that knows only the test's API. */
 class Workplace implements AsyncDisposable {
   readonly #folder: string;
   readonly #env: Record<string, string>;
@@ -110,7 +110,11 @@ Deno.test("the documented lines deploy: the real CLI links, sets the secret and 
 
   const secret = lineOf("secrets set");
   assert.equal((await workplace.run(secret.replace(" --yes", ""))).code, 1);
-  assert.equal(api.secrets.size, 0, "without --yes nothing is changed: a line that lacks it fails here");
+  assert.equal(
+    api.secrets.size,
+    0,
+    "without --yes nothing changes, so a documented line without it fails here",
+  );
   await workplace.succeed(secret);
   assert.deepEqual([...api.secrets], [["OPENROUTER_API_KEY", VALUES["<your-openrouter-key>"]]]);
 
@@ -129,7 +133,7 @@ Deno.test("the documented lines deploy: the real CLI links, sets the secret and 
   }
   assert.deepEqual(api.refused, []);
 
-  // It means the linked project, whose database cannot be reached from here.
+  // This targets the linked project, whose database cannot be reached from here.
   const { output } = await workplace.run(lineOf("db push"));
   assert.match(output, new RegExp(`Target: project the test's \\(${ManagementApi.projectRef}\\)`));
 });

@@ -183,7 +183,7 @@ Deno.test("[RS3] [CM1] [DU4] a session is its user's at every worker, and so are
     const rest = (await other.command("sessions", { limit: 1, before: page.before })).data as typeof page;
     assert.deepEqual(rest.sessions.map((one) => one.session_id), [client.welcome.session_id]);
     for (const [sub, expected] of [["ann", ["mine", "yours"]], ["bob", []]] as const) {
-      // Supabase Lite knows the secret only.
+      // Supabase Lite knows only the shared secret.
       const token = await stack.token({ alg: "HS256", claims: { sub } });
       const rows = await readRows(stack, token, String(client.welcome.session_id));
       assert.deepEqual(rows.map(({ content }) => content), expected);
@@ -197,7 +197,7 @@ Deno.test("[LM3] a user has so many connections at all workers together", async 
   await withDurable(async (stack) => {
     const token = await stack.token({ claims: { sub: "ann" } });
     const as = { headers: { authorization: `Bearer ${token}` } };
-    // The first one asks whether there is a database at all.
+    // The first connection makes the worker check whether there is a database.
     const first = await connect(agentOf(stack), as);
     const held = [first, await connect(agentOf(stack), as), await connect(agentOf(stack), as)];
     const refused = new AgentClient(agentOf(stack), as);
@@ -215,7 +215,7 @@ Deno.test("[LM3] a user has so many connections at all workers together", async 
   }, { workers: 3, env: { MAX_CONNECTIONS_PER_USER: "3" } });
 });
 
-/** What the README shows, as a user of the project. */
+/** The query from the README, run as a user of the project. */
 async function readRows(
   stack: TestStack,
   token: string | undefined,

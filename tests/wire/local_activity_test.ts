@@ -1,4 +1,4 @@
-/** The test hooks of the live activity: to emit an event, to ask who watches, to close the hub. */
+/** The test hooks of the live activity: emit an event, list the watchers, close the hub. */
 
 import assert from "node:assert/strict";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
@@ -27,7 +27,7 @@ async function watch({ wsUrl }: TestStack, token: string): Promise<WireClient> {
   return watcher;
 }
 
-/** Events that the agent told of by itself are not the test's. */
+/** Skips the events that the agent emits by itself. */
 async function nextOf(watcher: WireClient, type: string): Promise<unknown> {
   return JSON.parse(await watcher.next(new RegExp(`"type":"${type}"`)));
 }
@@ -41,7 +41,8 @@ Deno.test("local activity: what a test emits reaches the watchers of every worke
     for (const watcher of [...watchers, anns]) {
       assert.deepEqual(await nextOf(watcher, "session_event"), EVENT);
     }
-    // Without an owner it is for those who see everything; several go in order, and a missing time is now.
+    // An event without an owner goes to the watchers who see everything. Several events keep their order. A missing
+    // time becomes now.
     const progress = [1, 2, 3].map((part) => ({
       type: "reasoning_update",
       data: { sessionId: "s1", stage: "thinking", progress: part / 4 },
@@ -75,7 +76,7 @@ Deno.test("local activity: getClientInfo over all workers", async () => {
     const [one] = watchers;
     one?.socket.send(JSON.stringify({ action: "subscribe", types: ["load_change", "no type"], ack: true }));
     await one?.next(/"subscribed"/);
-    // Whose turn it is may be disturbed by whatever else asks.
+    // Other requests can disturb the round robin, so connect until both workers have a watcher.
     let seen = await clients();
     while (new Set(seen.map(({ worker }) => worker)).size < 2 && watchers.length < 20) {
       watchers.push(await watch(stack, stack.keys.secretKey));

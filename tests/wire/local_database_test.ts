@@ -1,4 +1,4 @@
-/** Supabase Lite on a PostgreSQL, and the outages that can be played there. */
+/** Supabase Lite on a PostgreSQL, and the outages that can be simulated there. */
 
 import assert from "node:assert/strict";
 import { type TestStack, withLocalStack } from "../support/local_stack.ts";
@@ -44,7 +44,7 @@ Deno.test("local database: it can be slow, refuse, hang up and lose its answers"
       await assert.rejects(note(stack, 4));
       stack.database.disturb({ mode: "slow", forMs: 60_000, delayMs: 200 });
       const before = performance.now();
-      // Two were refused; the one whose answer was lost was written.
+      // Two writes were refused. The one whose answer was lost was stored.
       assert.deepEqual((await note(stack, 5)).answer, { id: 3, type: "number" });
       assert.ok(performance.now() - before >= 200);
       stack.database.disturb({ mode: "refuse", forMs: 0 });

@@ -1,4 +1,4 @@
-/** The gateway of the local stack hands bytes on and changes nothing that a client or a function could notice. */
+/** The gateway of the local stack forwards bytes, and changes nothing that a client or a function could notice. */
 
 import assert from "node:assert/strict";
 import { eventually, FIXTURE_FUNCTIONS, type TestStack, withLocalStack } from "../support/local_stack.ts";
@@ -11,7 +11,7 @@ async function connect(stack: TestStack): Promise<Deno.TcpConn> {
   return await Deno.connect({ hostname: "127.0.0.1", port: Number(new URL(stack.url).port) });
 }
 
-/** All that comes until the other side has said its last word. */
+/** Reads until the other side has closed the connection. */
 async function readAll(connection: Deno.TcpConn): Promise<string> {
   const chunks: Uint8Array[] = [];
   const buffer = new Uint8Array(64 * 1024);
@@ -96,7 +96,7 @@ Deno.test("local gateway: a slow reader is slow for the function too, and for no
   await withLocalStack({ functions }, async (stack) => {
     using slow = await connect(stack);
     await slow.write(encoder.encode(upgradeRequest("probe/socket")));
-    // 40 MB for a client that reads nothing: more than all the buffers of the system on the way.
+    // 40 MB for a client that does not read: more than all the system's buffers on the way can hold.
     await slow.write(textFrame("flood 2560"));
     await slow.write(textFrame("buffered"));
     const other = new WireClient(`${stack.wsUrl}/functions/v1/probe/socket`);

@@ -1,10 +1,13 @@
-/** An empty database is made once, and read from disk after that. */
+/** An empty database is created once, and then read from disk. */
 
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 import { type Opened, openFromImage } from "../../local/database_image.ts";
 
-/** Runs `body` with the place of an image in a folder that is not there yet, and what opens a database from its text. */
+/**
+ * Runs `body` with the path of an image in a folder that does not exist yet, and a function that opens a database from
+ * its text.
+ */
 async function withImage(
   body: (path: URL, open: (image?: Blob) => Promise<Opened<string>>) => Promise<void>,
 ): Promise<void> {

@@ -1,4 +1,4 @@
-/** What the local stack serves of the page, and to whom. */
+/** What the local stack serves of the page, and to which origins. */
 
 import assert from "node:assert/strict";
 import { type TestStack, withLocalStack } from "../support/local_stack.ts";
@@ -69,7 +69,7 @@ Deno.test("local playground: the pass to watch shows all activity, opens nothing
     });
     assert.equal(metrics.status, 401);
 
-    // A name that somebody else has pointed to this machine.
+    // A host name that an attacker has pointed to this machine (DNS rebinding).
     const url = new URL(stack.url);
     using connection = await Deno.connect({ hostname: "127.0.0.1", port: Number(url.port) });
     const head =

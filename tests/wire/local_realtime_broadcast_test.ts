@@ -1,4 +1,4 @@
-/** Broadcasts through the local Realtime, as supabase-js sends and gets them. */
+/** Broadcasts through the local Realtime, sent and received by supabase-js. */
 
 import assert from "node:assert/strict";
 import { withRealtime } from "../support/local_realtime.ts";
@@ -32,7 +32,7 @@ Deno.test("local realtime: with `self` the sender gets it too, with `ack` she wa
       broadcast: { self: true, ack: true },
     });
     assert.equal(await channel.send(send({ n: 1 })), "ok");
-    // The acknowledgement comes after the copy.
+    // The acknowledgement comes after the message itself.
     assert.deepEqual(received.map(({ payload }) => payload), [{ n: 1 }]);
     assert.equal(realtime.stats().published, 1);
   });
@@ -65,7 +65,7 @@ Deno.test("local realtime: httpSend needs no subscription, and any name will do"
     assert.deepEqual(await sender.httpSend("what is/this?", { n: 1 }), { success: true });
     await payloads(listener, 1);
     assert.deepEqual(listener.received, [{ type: "broadcast", event: "what is/this?", payload: { n: 1 } }]);
-    // As the real server does with JSON that is no object.
+    // As the real server does with JSON that is not an object.
     await sender.httpSend("list", [1, 2]);
     assert.deepEqual((await payloads(listener, 2))[1], { _json: [1, 2] });
   });

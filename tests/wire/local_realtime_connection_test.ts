@@ -1,4 +1,4 @@
-/** Connections to the local Realtime: how they open, are refused, are cut and come back. */
+/** Connections to the local Realtime: opened, refused, cut and reopened. */
 
 import assert from "node:assert/strict";
 import { withRealtime } from "../support/local_realtime.ts";
@@ -32,7 +32,7 @@ Deno.test("local realtime: after an outage supabase-js joins again by itself", a
     const sender = clients.client(keys.secretKey).channel("room");
     realtime.pause();
     await assert.rejects(sender.httpSend("e", { n: 1 }), /Realtime is not available/);
-    // What is open stays open, until it is cut.
+    // Open connections stay open until they are cut.
     assert.equal(realtime.stats().connections.length, 1);
     realtime.cut();
     await eventually("word of the cut", () => listener.statuses.length > 1);
@@ -80,7 +80,7 @@ Deno.test("local realtime: a handshake is refused with its status and its words"
       ["", { "x-api-key": keys.anonKey }],
       ["", { apikey: good }],
       ["", { authorization: `Bearer ${keys.publishableKey}` }],
-      // A header counts before the query.
+      // A header takes precedence over the query.
       ["apikey=garbage", { "x-api-key": keys.publishableKey }],
     ];
     for (const [query, headers] of carriers) {
@@ -130,7 +130,7 @@ Deno.test("local realtime: too many joins in a second cost the connection, and h
 
 Deno.test("local realtime: too many messages close the channel for every member", async () => {
   const clock = new ManualClock();
-  // Each message counts once, and once for each member that gets it.
+  // Each message counts once for its sender, and once for each member that receives it.
   await withRealtime({ clock, limits: { eventsPerSecond: 6 } }, async ({ clients, keys, url, realtime }) => {
     const rates = ["x-rate-limit", "x-rate-rolling", "x-rate-limit-remaining"];
     const post = async (): Promise<{ status: number; body: string; rates: (string | null)[] }> => {
@@ -147,7 +147,7 @@ Deno.test("local realtime: too many messages close the channel for every member"
       await join(clients.client(keys.publishableKey), "room"),
       await join(clients.client(keys.publishableKey), "another room"),
     ];
-    // Five seconds, beside the first tick, which is empty.
+    // Five seconds, plus the first tick, which is empty.
     for (let n = 1; n <= 20; n++) assert.equal((await post()).status, 202);
     assert.deepEqual([ada.received.length, ben.received.length], [20, 20]);
     clock.advance(4999);
@@ -161,17 +161,17 @@ Deno.test("local realtime: too many messages close the channel for every member"
       await eventually("the end of the channel", () => member.statuses.includes("CLOSED"));
       assert.deepEqual(member.system, ["Too many messages per second"]);
     }
-    // Nothing was on its way there.
+    // No message was delivered to this channel.
     assert.deepEqual([other.statuses, other.system], [["SUBSCRIBED"], []]);
     assert.deepEqual([realtime.stats().refused, realtime.stats().closed], [1, 2]);
-    // What comes over a socket is taken still, and costs those who hear it their channel.
+    // A message over a socket is still accepted, but it closes the channel of every member.
     await other.channel.send({ type: "broadcast", event: "e", payload: {} });
     await eventually("the end of the channel", () => other.statuses.includes("CLOSED"));
     clock.advance(5000);
     const accepted = await post();
     assert.deepEqual(accepted, { status: 202, body: "", rates: ["6", "4", "2"] });
     for (let n = 0; n < 70; n++) await post();
-    // The average of a minute: nothing of this is left after it.
+    // The average is over one minute. After a minute nothing of this is left.
     clock.advance(5000);
     assert.equal((await post()).status, 429);
     clock.advance(60_000);

@@ -1,4 +1,4 @@
-/** Frame by frame what a real server sent and got: a raw client, for what supabase-js does not show or cannot say. */
+/** The frames that a real server sent and received, with a raw client for what supabase-js hides or cannot send. */
 
 import assert from "node:assert/strict";
 import { type TestRealtime, withRealtime } from "../support/local_realtime.ts";
@@ -102,7 +102,7 @@ Deno.test("local realtime: a second join ends the first membership, whose end is
     const client = await raw();
     client.send(["1", "1", topic, "phx_join", {}]);
     client.send(["4", "4", topic, "phx_join", selfAck]);
-    // A leave of the first one comes too late.
+    // A leave with the first join's reference comes too late.
     client.send(["1", "5", topic, "phx_leave", {}]);
     client.send(["4", "6", topic, "broadcast", { type: "broadcast", event: "x", payload: 1 }]);
     assert.deepEqual(await client.take(5), [
@@ -194,7 +194,7 @@ Deno.test("local realtime: a topic needs a name, and a connection has at most 10
       "phx_reply",
       { status: "error", response: { reason } },
     ]);
-    // One that it has may be joined again, and one that is left makes room.
+    // A topic that is joined already may be joined again, and leaving one makes room for another.
     ask(7);
     client.send(["8", "8", "realtime:8", "phx_leave", {}]);
     ask(101);
@@ -225,7 +225,7 @@ Deno.test("local realtime: a refused join holds the whole connection up for five
       [null, null, topic, "broadcast", { type: "broadcast", event: "x", payload: 1 }],
       [null, "3", "phoenix", "phx_reply", ok],
     ]);
-    // One that goes away meanwhile leaves nothing behind.
+    // A connection that closes during the delay leaves nothing behind.
     client.send(["2", "2", "realtime:secret", "phx_join", { config: { private: true } }]);
     await eventually("the delay", () => clock.nextDelayMs === 5000);
     await client.close();

@@ -1,4 +1,4 @@
-/** Broadcasting to the local Realtime over HTTP: what is taken, and each refusal. */
+/** Broadcasts to the local Realtime over HTTP: what is accepted, and each refusal. */
 
 import assert from "node:assert/strict";
 import { seconds, type TestRealtime, withRealtime } from "../support/local_realtime.ts";
@@ -8,7 +8,7 @@ const JSON_TYPE = { "content-type": "application/json" };
 
 interface Answer {
   status: number;
-  /** Parsed where there is one. */
+  /** Parsed if there is one. */
   body: unknown;
 }
 

@@ -1,4 +1,4 @@
-/** Private topics and tokens of the local Realtime, as supabase-js meets them. */
+/** Private topics and tokens of the local Realtime, as supabase-js sees them. */
 
 import assert from "node:assert/strict";
 import type { Policy } from "../../local/realtime/policy.ts";
@@ -11,7 +11,7 @@ import { join, payloads, subscribe } from "../support/supabase_clients.ts";
 const secret = { private: true, broadcast: { ack: true } };
 const message = { type: "broadcast", event: "e", payload: { n: 1 } } as const;
 
-/** Signed-in users may read `room`, its members write. */
+/** Signed-in users may read `room`, and its members may write. */
 const members: Policy = ({ topic, claims, action }) =>
   topic === "room" && (claims.member === true || action === "read" && claims.role === "authenticated");
 
@@ -78,7 +78,7 @@ Deno.test("local realtime: setAuth renews a membership in silence", async () => 
     await client.realtime.setAuth(await token({ exp: seconds(clock.now()) + 60 }));
     const { channel, statuses, system } = await join(client, "room", secret);
     await client.realtime.setAuth(await token({ member: true, exp: seconds(clock.now()) + 120 }));
-    // Neither of these is a token of a user.
+    // Neither of these is a user's token.
     await client.realtime.setAuth(keys.publishableKey);
     client.realtime.push({
       topic: channel.topic,
@@ -178,7 +178,7 @@ Deno.test("[RL5] local realtime: a project's policy that opens everything does n
       const { statuses, channel } = subscribe(stranger, EVERYONE_TOPIC, secret);
       const [status] = await eventually("a refusal", () => statuses.length > 0 && statuses);
       assert.match(status ?? "", /^CHANNEL_ERROR: Unauthorized: .*: agent_websocket:all$/);
-      // It is told that it was sent, and it is not.
+      // It gets a success, although the message is not delivered.
       assert.deepEqual(await channel.httpSend("e", { n: 1 }), { success: true });
     }
     assert.equal(await worker.channel.send({ ...message, payload: { n: 2 } }), "ok");

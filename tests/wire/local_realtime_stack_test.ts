@@ -1,4 +1,4 @@
-/** Realtime behind the gateway of the local stack, where functions and browsers meet it. */
+/** Realtime behind the gateway of the local stack, as functions and browsers reach it. */
 
 import assert from "node:assert/strict";
 import type { RealtimeStats } from "../../local/realtime/realtime.ts";

@@ -1,4 +1,4 @@
-/** What the environment and `.env` say about the local stack. */
+/** The settings of the local stack from the environment and `.env`. */
 
 import assert from "node:assert/strict";
 import { readSettings, SettingsError, withDotEnv } from "../../local/settings.ts";

@@ -1,4 +1,7 @@
-/** What the local stack has beside the functions: Auth, signing keys, tokens, the model, what the page is told. */
+/**
+ * The parts of the local stack other than the functions: Auth, signing keys, tokens, the model, the page's
+ * configuration.
+ */
 
 import assert from "node:assert/strict";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
@@ -21,7 +24,7 @@ Deno.test("local stack: an account made with supabase-js gets a token that getCl
   });
   await withLocalStack({ functions, lite: true, pglite: true }, async (stack) => {
     const client = supabase(stack);
-    // At once: the first request waits for Lite.
+    // Without waiting: the first request waits for Lite itself.
     const { data, error } = await client.auth.signUp({ email: "ines@example.com", password: "secret-123" });
     assert.equal(error, null);
     const shared = await client.auth.getClaims(data.session?.access_token);
@@ -132,7 +135,7 @@ interface Reply {
 
 type Messages = readonly { role: string; content: string }[];
 
-/** Asks the mock as the agent does. `until` ends it early, once the text so far matches. */
+/** Calls the mock model as the agent does. `until` aborts it early, when the text so far matches. */
 async function reply(baseUrl: string, messages: Messages, until?: RegExp): Promise<Reply> {
   const response = await fetch(`${baseUrl}/chat/completions`, {
     method: "POST",
@@ -176,7 +179,7 @@ Deno.test("local stack: the mock model streams as OpenRouter does, and knows the
     assert.ok(hello.chunks.at(-1)?.usage);
     assert.match(echo.text, /“What is 2 \+ 2\?”/);
     assert.match(before.text, /1\. “Apples”\n2\. “Pears”$/);
-    // A conversation that was cut is continued where it was cut.
+    // An interrupted answer continues where it stopped.
     const begun = { role: "assistant", content: story.text };
     const rest = await reply(baseUrl, [user("Tell me a long story"), begun], /./);
     assert.ok(!rest.text.startsWith("#"));

@@ -1,4 +1,4 @@
-/** `deno task dev` as a process: how it starts, what it prints, how it ends. */
+/** `deno task dev` as a process: its start, its output, its end. */
 
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
@@ -8,13 +8,13 @@ import { bareEnv, eventually } from "../support/local_stack.ts";
 
 const PROJECT_ROOT = new URL("../../", import.meta.url);
 
-/** A stack in a process of its own, every process of which carries a mark in its environment. */
+/** A stack in its own process. Every process of it has a mark in its environment. */
 class DevTask implements AsyncDisposable {
   readonly stdout: string[] = [];
   readonly stderr: string[] = [];
   readonly #mark = `LOCAL_TEST_RUN=${crypto.randomUUID()}`;
   readonly #child: Deno.ChildProcess;
-  /** The exit code, once both streams were read to their end. */
+  /** The exit code, after both output streams were read to their end. */
   readonly ended: Promise<number>;
 
   constructor(env: Record<string, string>, command: readonly string[] = [Deno.execPath()]) {
@@ -24,7 +24,7 @@ class DevTask implements AsyncDisposable {
       args: [...args, "task", "dev"],
       cwd: PROJECT_ROOT,
       clearEnv: true,
-      // Set but empty: whatever the developer's own `.env` says does not count.
+      // Set but empty, so that the developer's own `.env` is ignored.
       env: {
         ...bareEnv(),
         PORT: "0",
@@ -60,7 +60,7 @@ class DevTask implements AsyncDisposable {
     return line.slice("ready ".length);
   }
 
-  /** The processes of this run that are there now: `deno task`, the stack, its workers. */
+  /** The running processes of this run: `deno task`, the stack, its workers. */
   async processes(): Promise<number[]> {
     const found: number[] = [];
     for await (const { name } of Deno.readDir("/proc")) {
@@ -76,7 +76,7 @@ class DevTask implements AsyncDisposable {
       try {
         Deno.kill(pid, "SIGKILL");
       } catch {
-        // It has just gone.
+        // It has just exited.
       }
     }
     await this.ended;
@@ -87,7 +87,7 @@ async function collect(stream: ReadableStream<Uint8Array>, lines: string[]): Pro
   for await (const line of createInterface({ input: Readable.fromWeb(stream) })) lines.push(line);
 }
 
-/** Two clients of a stack: one that has nothing to wait for, and one in the middle of a long answer. */
+/** Two clients of a stack: an idle one, and one in the middle of a long answer. */
 async function startTalking(url: string): Promise<{ idle: AgentClient; busy: AgentClient }> {
   const agent = `${url.replace("http", "ws")}/functions/v1/agent_websocket`;
   const idle = await connect(agent);
@@ -97,7 +97,7 @@ async function startTalking(url: string): Promise<{ idle: AgentClient; busy: Age
   return { idle, busy };
 }
 
-/** The stack has been ended: nothing is left of it within five seconds, and everyone was told. */
+/** Asserts that the stopped stack leaves no process after five seconds, and that both clients were notified. */
 async function assertEnd(
   task: DevTask,
   { idle, busy }: Awaited<ReturnType<typeof startTalking>>,
@@ -113,12 +113,12 @@ async function assertEnd(
 }
 
 interface Ending {
-  /** What started the stack. */
+  /** The command that started the stack. */
   by: "npx" | "deno task";
-  /** Which of its processes gets the signal. */
+  /** The process that gets the signal. */
   target: "npx" | "deno task" | "the stack" | "all of them";
   signal: Deno.Signal;
-  /** Where sessions are kept: a stack whose sessions are in memory has no database. */
+  /** Where sessions are stored. With `memory` the stack has no database. */
   store: "memory" | "postgres";
 }
 
@@ -134,7 +134,7 @@ const ENDINGS: readonly Ending[] = [
   { by: "deno task", target: "deno task", signal: "SIGINT", store: "memory" },
   { by: "deno task", target: "the stack", signal: "SIGINT", store: "memory" },
   { by: "deno task", target: "deno task", signal: "SIGKILL", store: "memory" },
-  // As a terminal does it: Ctrl+C, or it is closed.
+  // As a terminal sends them: Ctrl+C, or the terminal is closed.
   { by: "npx", target: "all of them", signal: "SIGINT", store: "postgres" },
   { by: "deno task", target: "all of them", signal: "SIGHUP", store: "memory" },
 ];
@@ -157,7 +157,7 @@ for (const { by, target, signal, store } of ENDINGS) {
     }
     const code = await task.ended;
     const complaints = [...task.stdout, ...task.stderr].filter((line) => /"level":"(warn|error)"/.test(line));
-    assert.deepEqual(complaints, [], "the database is there until the workers have ended");
+    assert.deepEqual(complaints, [], "the database stopped before the workers");
     if (by === "deno task" && (signal === "SIGTERM" || signal === "SIGINT")) {
       assert.equal(code, 0, task.stderr.join("\n"));
     }
@@ -181,7 +181,7 @@ Deno.test("deno task dev: a second signal does not wait for a running answer", a
 for (const by of ["npx", "deno task"] as const) {
   Deno.test(`deno task dev, started by ${by}: it can be ended while it starts`, async () => {
     await using task = new DevTask({}, commandOf(by));
-    // The stack itself has begun; it is the last of those that start one another.
+    // Wait for the stack itself, the last in the chain of processes.
     const isStack = async (pid: number): Promise<boolean> =>
       (await Deno.readTextFile(`/proc/${pid}/cmdline`).catch(() => "")).includes("local/main.ts");
     await eventually("the stack's process", async () => {

@@ -1,4 +1,4 @@
-/** The workers of the local stack live and die as the platform's do. */
+/** The workers of the local stack start and stop as the platform's do. */
 
 import assert from "node:assert/strict";
 import { eventually, FIXTURE_FUNCTIONS, type TestStack, withLocalStack } from "../support/local_stack.ts";
@@ -102,7 +102,7 @@ Deno.test("local workers: over 256 MB of heap is 546 WORKER_LIMIT", async () => 
 Deno.test("local workers: at half the wall clock a worker retires, and without work it is dropped early", async () => {
   await withLocalStack({ functions, wallClockMs: 6000 }, async (stack) => {
     const first = await ask(stack);
-    // An upgraded socket is a finished request: it does not keep the worker.
+    // An upgraded socket counts as a finished request, so it does not keep the worker alive.
     const socket = new WireClient(`${stack.wsUrl}/functions/v1/probe/socket`);
     await socket.next(/^worker/);
     await eventually("the next worker", () => live(stack).includes(2), 5900);
@@ -121,9 +121,9 @@ Deno.test("local workers: waitUntil keeps a retired worker to 90 %, where before
     const retiredAt = performance.now();
     assert.notEqual((await ask(stack)).worker, mine);
     assert.equal(await socket.next(/^unload/), "unload wall_clock");
-    // It retires after half its time.
+    // It retires after half of its time.
     assert.ok(performance.now() - retiredAt > 700);
-    // No close frame, for the process was killed: Deno's client says 0 where a browser says 1006.
+    // No close frame, because the process was killed. Deno's client reports 0 where a browser reports 1006.
     assert.deepEqual(await socket.end(), { code: 0, reason: "" });
     await eventually("its end", () => stack.workerLogs.includes("[probe#1] killed: wall clock"));
   });

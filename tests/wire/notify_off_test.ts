@@ -1,4 +1,4 @@
-/** A project that wants no notifications: `RELAY=off`. */
+/** A project without notifications: `RELAY=off`. */
 
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
@@ -28,7 +28,7 @@ Deno.test("[NT9] with RELAY=off a good post is answered 503, a bad one as ever, 
       const { code, detail } = await refused.json();
       assert.deepEqual([refused.status, code], [503, "relay_unavailable"]);
       assert.match(detail, /switched off \(RELAY=off\)/);
-      // Nothing will change in a second: whoever sent it need not come back.
+      // A retry cannot succeed, so there is no retry-after header.
       assert.equal(refused.headers.get("retry-after"), null);
     }
     const others = [await post({}), await post({ broadcast: true, message: "x" }, stack.keys.publishableKey)];
@@ -45,7 +45,7 @@ Deno.test("[NT9] with RELAY=off supabase-js is not even loaded for a session", a
   try {
     await copyFiles(bundledFiles("agent_websocket"), folder);
     const directory = new URL("supabase/functions/agent_websocket/", folder);
-    // Whoever asks for supabase-js here does not get it, and says so in the log.
+    // Without this import, loading supabase-js fails and leaves a line in the log.
     const config = new URL("deno.json", directory);
     const { imports } = JSON.parse(await Deno.readTextFile(config));
     delete imports["@supabase/supabase-js"];

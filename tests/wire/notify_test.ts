@@ -1,4 +1,4 @@
-/** Notifications on the whole local stack: posted to one function, received from workers of another, over Realtime. */
+/** Notifications on the whole local stack: posted to one function, delivered by workers of another, over Realtime. */
 
 import assert from "node:assert/strict";
 import { createClient } from "@supabase/supabase-js";
@@ -7,7 +7,7 @@ import { echo, HandModel } from "../support/hand_model.ts";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { type AgentClient, connect, of } from "../support/agent_client.ts";
 
-/** How long Realtime is away, and how often it is looked at meanwhile. */
+/** The length of the Realtime outage, and the interval of the checks during it. */
 const OUTAGE_MS = 10_000;
 const RETRY_MS = 250;
 
@@ -116,7 +116,7 @@ Deno.test("[NT4] who may notify whom", async () => {
     const statusOf = async (body: unknown, headers: Record<string, string>): Promise<number> =>
       (await post(stack, body, headers)).status;
     assert.equal(await statusOf(to({ session_id: "s" }), { authorization: `Bearer ${keys.secretKey}` }), 202);
-    // With the memory store nobody can tell whether there is such a session.
+    // With the memory store the function cannot know whether the session exists.
     assert.equal(await statusOf(to({ session_id: "s" }), { apikey: keys.serviceRoleKey }), 202);
     for (const key of [keys.publishableKey, keys.anonKey]) {
       assert.equal(await statusOf(to({ session_id: "s" }), { apikey: key }), 401);
@@ -184,7 +184,7 @@ Deno.test("[NT5] what is wrong with a post is named, field by field", async () =
           headers: { ...headers, "content-type": "application/json", "content-encoding": "gzip" },
           body: "{}",
         },
-        // Without a length: it is read only as far as it may go.
+        // Without a content length: the body is read only up to the limit.
         {
           method: "POST",
           headers: { ...headers, "content-type": "application/json" },
@@ -223,7 +223,7 @@ Deno.test("[NT7] [RL2] while Realtime is away for 10 s nobody is told that it wa
     model: { baseUrl: model.baseUrl },
   };
   await withLocalStack(options, async (stack) => {
-    // In turn: one on each worker.
+    // Round robin: one on each worker.
     await using one = await listening(stack);
     await using two = await listening(stack);
     const clients = [one, two];
@@ -234,7 +234,7 @@ Deno.test("[NT7] [RL2] while Realtime is away for 10 s nobody is told that it wa
         ),
       );
     assert.deepEqual(await relays(), ["ok", "ok"]);
-    // One of those that `listening` has sent may still be on its way.
+    // A notification that `listening` sent may still be in flight.
     const events = ({ frames }: AgentClient): number =>
       frames.filter(({ seq, content }) => seq !== undefined && content !== "are you there?").length;
     stack.realtime.pause();
@@ -252,7 +252,7 @@ Deno.test("[NT7] [RL2] while Realtime is away for 10 s nobody is told that it wa
         assert.equal((await client.answer(`Round ${rounds}`)).content, `You said: Round ${rounds}`);
         assert.equal(events(client), 2 * rounds);
       }
-      // What a caller does that waits as it was told, though not for long.
+      // Wait like a caller that honours retry-after, but not as long.
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     } while (performance.now() < backAt);
     stack.realtime.resume();

@@ -1,6 +1,6 @@
 /**
- * Every client that README.md names, in its real package, as a user with a token, over a connection that is cut in the middle of an
- * answer. (Chromium is in tests/browser/, Deno's own WebSocket in client_cuts_test.ts and here.)
+ * Every client that README.md names, as its real package, with a user's token, over a connection that is cut in the
+ * middle of an answer. (Chromium is tested in tests/browser/, Deno's own WebSocket in client_cuts_test.ts and here.)
  */
 
 import assert from "node:assert/strict";
@@ -16,19 +16,19 @@ import { read } from "../support/source_files.ts";
 
 const AGENT_PATH = "/functions/v1/agent_websocket";
 const WSCAT = "wscat@6.1.0";
-/** The WebSocket of Node 22 is that of this package. */
+/** The package that provides Node 22's WebSocket. */
 const UNDICI = "undici@6.29.1";
 
 interface Line {
   stack: TestStack;
   model: HandModel;
   proxy: CuttingProxy;
-  /** The agent's address, by way of the proxy. */
+  /** The agent's URL through the proxy. */
   url: string;
   token: string;
 }
 
-/** A stack that lets nobody in but users, with a line to it that can be cut. */
+/** A stack that accepts only users, behind a proxy that can cut connections. */
 async function withLine(body: (line: Line) => Promise<void>): Promise<void> {
   await using model = new HandModel();
   const env = { AUTH_MODE: "required", RATE_LIMIT_PER_MINUTE: "0" };
@@ -47,7 +47,7 @@ interface Told {
   resumed?: { recovered: boolean };
 }
 
-/** A program that prints lines, until it ends or the test does. */
+/** A program that prints lines. It is stopped at the end of the test. */
 class Program implements AsyncDisposable {
   readonly lines: string[] = [];
   readonly ended: Promise<unknown>;
@@ -71,7 +71,7 @@ class Program implements AsyncDisposable {
     this.ended = Promise.all([this.#child.status, ...read]);
   }
 
-  /** What it has told as JSON; a prompt may stand before it. */
+  /** Its output lines as parsed JSON. A prompt before the JSON is skipped. */
   get told(): readonly Record<string, unknown>[] {
     return this.lines.flatMap((line) => {
       const json = /^(?:> )*(\{.*\})$/.exec(line)?.[1];
@@ -98,13 +98,13 @@ class Program implements AsyncDisposable {
     try {
       this.#child.kill("SIGTERM");
     } catch {
-      // It has ended by itself.
+      // It has exited already.
     }
     await this.ended;
   }
 }
 
-/** What every client has to come to: connected, cut, resumed, and the answer whole. */
+/** The expected result of every client: connected, cut, resumed, and the answer complete. */
 async function checkCut(program: Pick<Program, "hears" | "told">, { model, proxy }: Line): Promise<void> {
   const exchange = await model.next();
   exchange.say("Once ");
@@ -116,15 +116,15 @@ async function checkCut(program: Pick<Program, "hears" | "told">, { model, proxy
   await program.hears(({ what }) => what === "answer");
   const told = program.told as unknown as Told[];
   const events = told.filter(({ what }) => what !== "text").map(({ what, code }) => code ?? what);
-  // Deno's WebSocket says 0 of a peer that has vanished.
+  // Deno's WebSocket reports 0 for a lost peer.
   assert.deepEqual(events.map((event) => event || 1006), ["open", 1006, "reconnected", "answer"]);
   assert.equal(told.find(({ what }) => what === "reconnected")?.resumed?.recovered, true);
   assert.deepEqual(told.at(-1), { what: "answer", text: "Once upon a time", outcome: "completed" });
-  assert.equal(model.exchanges.length, 1, "asked once");
+  assert.equal(model.exchanges.length, 1, "the model was called once");
 }
 
 Deno.test("[HS4] [AU1] [CT1] [RS1] the npm client in Node: with ws, with Node 22's WebSocket, and as the AI SDK's transport", async () => {
-  // Another test builds it in dist/npm, perhaps at this very moment.
+  // Its own build folder, because another test may be building in dist/npm at the same time.
   const built = pathToFileURL(`${await Deno.makeTempDir()}/`);
   await buildPackage(built);
   await withNpmFolder(built, ["ai", "ws", UNDICI], async (folder) => {

@@ -1,4 +1,7 @@
-/** The npm package, as somebody gets it: built, packed, installed, run by Node, type-checked, and built into a page by Vite. */
+/**
+ * The npm package as a user gets it: built, packed, installed, run by Node, type-checked, and bundled into a page by
+ * Vite.
+ */
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -48,7 +51,7 @@ export const transport: ChatTransport<UIMessage> = new AgentChatTransport(new Ag
 export type Chat = AbstractChat<UIMessage>;
 `;
 
-/** The types that the package has are those that the code has. */
+/** The types of the package are the same as those of the source code. */
 const SAME_TYPES = `
 import type * as Own from "${urlOf("client/frames.ts")}";
 import type * as Built from "${urlOf("dist/npm/frames.d.ts")}";
@@ -89,7 +92,7 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
 
   await withNpmFolder(urlOf("dist/npm/"), ["ai", "typescript", "vite", "ws"], async (folder) => {
     const write = (name: string, text: string): void => Deno.writeTextFileSync(`${folder}/${name}`, text);
-    // Types: ours are looked at as closely as the caller's own.
+    // Types: ours are checked as strictly as the caller's own.
     write("typed.mts", TYPED);
     await run("npx", [...TSC, "--lib", "es2022,dom", "typed.mts"], { cwd: folder });
     write("typed_ai.mts", TYPED_AI);
@@ -100,7 +103,7 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
     const config = `--config=${fileURLToPath(urlOf("deno.json"))}`;
     await run(Deno.execPath(), ["check", "--quiet", config, `${folder}/same.ts`], { cwd: urlOf("") });
 
-    // Vite, with the README's lines as the page's module.
+    // Vite, with the README's code as the page's module.
     write("index.html", PAGE);
     write(
       "main.js",
@@ -115,7 +118,7 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
     assert.match(page, /agent-websocket\.v1/);
     assert.ok(page.length < 25_000, `${page.length} characters`);
 
-    // Node, with the README's lines, against the stack.
+    // Node, with the README's code, against the stack.
     await using model = new HandModel({ respond: echo });
     await withLocalStack({ model: { baseUrl: model.baseUrl } }, async ({ url }) => {
       const code = codeOf("client-node");

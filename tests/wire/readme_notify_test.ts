@@ -1,4 +1,4 @@
-/** What README.md tells those who notify and watch is run as it stands there, on a stack whose port is another. */
+/** The README's code for notifications and for watchers, run unchanged on a stack with another port. */
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -18,7 +18,7 @@ function blocks(heading: string, language: string): string[] {
   );
 }
 
-/** Runs a command that must not fail, and answers with what it printed. */
+/** Runs a command, fails if it fails, and returns its output. */
 async function run(command: string, args: readonly string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(command, { args: [...args], cwd: urlOf("") })
     .output();
@@ -26,10 +26,10 @@ async function run(command: string, args: readonly string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-/** Runs a snippet as a module of its own, after `before`, which gives it the names that it leaves to the reader. */
+/** Runs a snippet as a module, after `before`, which defines the names that the snippet leaves to the reader. */
 async function runModule(before: string, snippet: string): Promise<string> {
   const functions = urlOf("supabase/functions/").href;
-  // A function of one's own stands beside `_shared`.
+  // In a project, the caller's function is next to `_shared`.
   const code = `${before}\n${snippet.replaceAll('"../_shared/', `"${functions}_shared/`)}`;
   const folder = await Deno.makeTempDir();
   try {

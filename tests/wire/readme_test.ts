@@ -5,7 +5,7 @@ import { transcript } from "../support/transcript.ts";
 
 Deno.test({
   name: "README.md shows the conversation that a newcomer has (deno task transcript writes it)",
-  // aimock leaves two intervals of its own running when it is stopped.
+  // aimock does not clear two of its intervals when it is stopped.
   sanitizeOps: false,
   sanitizeResources: false,
   async fn(): Promise<void> {

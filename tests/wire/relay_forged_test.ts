@@ -1,4 +1,4 @@
-/** Somebody who can write to the relay's topics, but has no secret key, on the whole local stack. */
+/** An attacker who can write to the relay's topics but has no secret key, on the whole local stack. */
 
 import assert from "node:assert/strict";
 import { EVERYONE_TOPIC, sessionTopic } from "../../supabase/functions/_shared/protocol/topics.ts";
@@ -7,7 +7,7 @@ import { eventually, withLocalStack } from "../support/local_stack.ts";
 import { SupabaseClients } from "../support/supabase_clients.ts";
 
 Deno.test("[RL6] forged notifications, ends and texts are dropped and counted; the real one that follows is shown", async () => {
-  // A project without our policies, and with one of its own that opens everything.
+  // A project without our policies, whose own policy allows everything.
   const realtime = { policy: () => true, isRelayClosed: false, limits: { eventsPerSecond: 0 } };
   await withLocalStack({ realtime }, async (stack) => {
     const { publishableKey, secretKey } = stack.keys;

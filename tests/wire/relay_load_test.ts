@@ -1,4 +1,4 @@
-/** What a worker with thousands of sessions takes of Realtime. */
+/** How a worker with thousands of sessions uses Realtime. */
 
 import assert from "node:assert/strict";
 import { eventually, withLocalStack } from "../support/local_stack.ts";
@@ -15,7 +15,7 @@ Deno.test("[RL1] a worker that holds 5,000 sessions uses one connection and a ch
     const port = Number(new URL(stack.url).port);
     const welcomes: Record<string, unknown>[] = [];
     const open = async (): Promise<void> => {
-      // The session outlives the connection: only it is wanted.
+      // Only the session is needed, and it outlives the connection.
       using socket = await RawSocket.open(port, { target: "/functions/v1/agent_websocket" });
       assert.equal((await socket.answer()).status, 101);
       welcomes.push(JSON.parse(new TextDecoder().decode((await socket.frame()).payload)));
@@ -32,7 +32,7 @@ Deno.test("[RL1] a worker that holds 5,000 sessions uses one connection and a ch
       topics.sort(),
       [...Array(SHARDS).keys(), "all"].map((shard) => `agent_websocket:${shard}`).sort(),
     );
-    // And each of them can be told something.
+    // Each of them can receive a notification.
     const picked = [0, 1, SESSIONS / 2, SESSIONS - 1].map((index) => welcomes[index]);
     for (const welcome of picked) {
       const session_id = String(welcome?.session_id);

@@ -1,4 +1,4 @@
-/** Watched answers, and a Realtime with the limit of a real project. */
+/** Watched answers on a Realtime with the rate limit of a real project. */
 
 import assert from "node:assert/strict";
 import { type AgentClient, connect, of, terminal } from "../support/agent_client.ts";
@@ -12,7 +12,7 @@ const ENV = {
   MAX_CONNECTIONS_PER_USER: "0",
   DRAIN_TIMEOUT_MS: "200",
 };
-/** What a watcher may be behind where the machine has other things to do as well. */
+/** The longest delay of a watcher's text that is allowed on a busy machine. */
 const MAX_AGE_MS = 4000;
 
 interface Watched {
@@ -24,11 +24,11 @@ interface Watched {
 interface World {
   stack: TestStack;
   model: ClockworkModel;
-  /** The clients of a session at two workers, by turns: who asks is at one, who watches at the other. */
+  /** Opens two clients of one session on two workers: an asker and a watcher. Their workers swap with each `index`. */
   open(index: number): Promise<Watched>;
 }
 
-/** Two workers on one database, and a model that says 20 words a second. */
+/** Two workers on one database, and a model that sends 20 words a second. */
 async function withWorld(words: number, body: (world: World) => Promise<void>): Promise<void> {
   await using model = new ClockworkModel({ words, perSecond: 20 });
   const options = {
@@ -61,7 +61,7 @@ async function askAll(watched: readonly Watched[]): Promise<void> {
   }
 }
 
-/** How old the words of an answer were when the watcher was shown them, in milliseconds. */
+/** The age of each word of an answer when the watcher received it, in milliseconds. */
 function agesOf({ watcher, queryId }: Watched, model: ClockworkModel): number[] {
   return watcher.frames.flatMap((frame, index) =>
     frame.type === "delta" && frame.in_reply_to === queryId
@@ -75,7 +75,7 @@ function agesOf({ watcher, queryId }: Watched, model: ClockworkModel): number[] 
 
 async function relayMetrics(stack: TestStack): Promise<{ refused: number; taken: number }> {
   const { keys: { secretKey }, url } = stack;
-  // Round robin: both workers are asked.
+  // Round robin: each worker gets one request.
   const pages = await Promise.all([1, 2].map(async () => {
     const response = await fetch(`${url}/functions/v1/agent_websocket/metrics`, {
       headers: { apikey: secretKey },
@@ -124,12 +124,12 @@ Deno.test("[RL4] [DU8] Realtime over its limit for a while: workers are silent, 
     stack.realtime.overload();
     await new Promise((resolve) => setTimeout(resolve, 3000));
     const { refused } = stack.realtime.stats();
-    // Of each worker those that were under way, and then one after 1 s and 2 s.
+    // Per worker: the posts in flight, and then one retry after 1 s and one after 2 s.
     assert.ok(refused > 0 && refused <= 2 * (9 + 3), `${refused} posts were refused`);
     stack.realtime.relieve();
     for (const { asker, watcher, queryId } of watched) {
       const response = await asker.waitFor(terminal(queryId), { withinMs: 30_000 });
-      // At the latest with the look that each worker takes every 15 seconds.
+      // At the latest by the head poll, which each worker runs every 15 seconds.
       const seen = await watcher.waitFor(terminal(queryId), { withinMs: 20_000 });
       assert.deepEqual([seen.seq, seen.content], [response.seq, response.content]);
       assert.equal(watcher.textOf(queryId), response.content);

@@ -1,4 +1,7 @@
-/** A worker whose first looks at the database meet a REST API that does not know its functions yet. */
+/**
+ * A worker whose first database probes reach a REST API with a stale schema cache, which does not know our functions
+ * yet.
+ */
 
 import assert from "node:assert/strict";
 import { type AgentProcess, withAgent } from "../support/agent_process.ts";
@@ -15,7 +18,7 @@ const json = (status: number, body: unknown): Response => Response.json(body, { 
 const stale = (): Response =>
   json(404, { code: "PGRST202", message: "Could not find the function", details: null, hint: null });
 
-/** What the proxy answers to the first questions whether the store is there, before it lets them through. */
+/** The proxy's answers to the first probes of the store. Later probes pass through. */
 const ANSWERS: Readonly<Record<string, readonly (() => Response)[]>> = {
   "PGRST202, once": [stale],
   "PGRST202, twice": [stale, stale],
@@ -54,7 +57,7 @@ async function withProxy(
   }
 }
 
-/** What a client does: it comes back where it was told that it may. */
+/** Connects as a client does: it retries when the refusal is retryable. */
 async function resume(url: string): Promise<AgentClient> {
   for (let attempt = 0;; attempt++) {
     const client = new AgentClient(url);
@@ -93,7 +96,7 @@ Deno.test("[DU7] [HS3] a worker that went into memory is durable again for what 
     assert.equal(first.welcome.durable, false);
     await using known = await resume(`${agent.wsUrl}?session_id=${crypto.randomUUID()}&last_seq=0`);
     assert.equal(known.welcome.durable, true);
-    // In its own words, and when it is resumed.
+    // Its status says so, and so does the welcome when it is resumed.
     const status = await first.command("status");
     assert.equal((status.data as { durable: boolean }).durable, false);
     await using again = await connect(`${agent.wsUrl}?${first.resumeQuery()}`);

@@ -1,4 +1,4 @@
-/** Users of a third-party provider on the whole local stack, beside the project's own. */
+/** Users of a third-party provider on the whole local stack, together with the project's own users. */
 
 import assert from "node:assert/strict";
 import { connect } from "../support/agent_client.ts";
@@ -52,7 +52,7 @@ Deno.test("[AU10] [AU12] [RS5] a user of Clerk asks and resumes by their token; 
       const stranger = await connect(url, { ...withToken(token), welcomed: false });
       assert.equal((await stranger.end()).code, 4001, what);
     }
-    // The project's own users are known as before, and the session is not theirs.
+    // The project's own users are still accepted, and the session is not theirs.
     await using own = await connect(`${url}?${query}`, withToken(await stack.token()));
     assert.match(JSON.stringify(own.welcome.resumed), /"recovered":false.*"reason":"unknown_session"/);
   });
