@@ -1,7 +1,7 @@
 /**
- * `deno task bench`: our build and the floor, in turn, and one table. See README.md beside this file.
+ * `deno task bench`: measures our build and the floor in turn, and prints one table. See README.md beside this file.
  *
- * Exits with 0 whether or not the goals are met, and with 1 where a run is invalid.
+ * Exits with 0 whether or not the goals are met, and with 1 if a run is invalid.
  */
 
 import { SideProcess } from "./host/side_process.ts";

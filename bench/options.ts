@@ -1,4 +1,4 @@
-/** What the command line asks for. */
+/** The options of the command line. */
 
 import { parseArgs } from "node:util";
 import { activityFanOut } from "./scenarios/activity_fan_out.ts";
@@ -43,7 +43,7 @@ export interface BenchOptions {
   jsonFile: string | undefined;
 }
 
-/** Throws where the arguments make no sense. */
+/** Throws if the arguments are invalid. */
 export function parseOptions(args: string[]): BenchOptions {
   const { values } = parseArgs({
     args,

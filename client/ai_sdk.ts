@@ -1,5 +1,5 @@
 /**
- * The client as a transport of the AI SDK, so that `useChat` and its like talk to the agent over the WebSocket:
+ * The client as a transport of the AI SDK. With it, `useChat` and similar hooks talk to the agent over the WebSocket:
  *
  * ```ts
  * const client = new AgentClient(url, { getToken, storage: sessionStorage });
@@ -12,19 +12,20 @@ import type { AgentClient } from "./client.ts";
 import type { QueryFields } from "./frames.ts";
 import type { Answer, Turn } from "./turn.ts";
 
-/** The reasons to finish that the AI SDK has other words for. */
+/** Finish reasons that the AI SDK names differently. */
 type FinishReason = (UIMessageChunk & { type: "finish" })["finishReason"];
 
-/** What `body` of a request may have: `sendMessage({ text }, { body: { priority: "high" } })`. */
+/** What the `body` of a request may contain: `sendMessage({ text }, { body: { priority: "high" } })`. */
 export type AgentRequestBody = Pick<QueryFields, "priority" | "policy" | "options">;
 
 /**
- * One client, one session, one chat: `chatId` is not looked at. The conversation is the server's, so only the text of the last
- * user message is sent; to regenerate is to ask it again. `stop()` cancels the turn; to leave the page does not.
+ * One client is one session and one chat: `chatId` is ignored. The server keeps the conversation, so only the text of
+ * the last user message is sent. To regenerate an answer, the client sends that text again. `stop()` cancels the turn;
+ * leaving the page does not.
  *
- * An answer's message has the query's id, and `metadata` `{turnId, model, usage}` when it is finished. What other functions send
- * while an answer is written becomes a part `data-notification`; what they send at other times is told by
- * `client.on("notification")`. Errors are `AgentClientError`s.
+ * An answer's message has the query's id. When it is finished, its `metadata` is `{turnId, model, usage}`. A message
+ * that another function sends while an answer is written becomes a part `data-notification`. For messages at other
+ * times, use `client.on("notification")`. Errors are `AgentClientError`s.
  */
 export class AgentChatTransport<Message extends UIMessage = UIMessage> implements ChatTransport<Message> {
   /** A resumed answer is streamed from its beginning. */
@@ -48,7 +49,7 @@ export class AgentChatTransport<Message extends UIMessage = UIMessage> implement
     return Promise.resolve(this.#stream(turn));
   };
 
-  /** The running answer; after a reload the one that was not finished when the page was left. */
+  /** Resumes the running answer. After a reload, that is the answer that was unfinished when the user left the page. */
   readonly reconnectToStream: ChatTransport<Message>["reconnectToStream"] = ({ abortSignal }) => {
     const turn = this.#client.turns.findLast(({ state }) => ["waiting", "queued", "running"].includes(state));
     if (turn === undefined) return Promise.resolve(null);
@@ -65,13 +66,13 @@ export class AgentChatTransport<Message extends UIMessage = UIMessage> implement
         if (done) controller.close();
         else controller.enqueue(value);
       },
-      // Not awaited: it ends with the next piece.
+      // Do not await this: it only ends at the next chunk.
       cancel: () => void chunks.return(),
     }, { highWaterMark: 0 });
   }
 }
 
-/** The text of the last message, which is the user's. Throws where it has none, or has files: the agent takes text only. */
+/** The text of the last user message. Throws if it has no text, or if it has files: the agent accepts only text. */
 function lastQuestion(messages: readonly UIMessage[]): string {
   const { parts = [] } = messages.findLast(({ role }) => role === "user") ?? {};
   if (parts.some(({ type }) => type === "file")) {
@@ -80,13 +81,13 @@ function lastQuestion(messages: readonly UIMessage[]): string {
   return parts.map((part) => part.type === "text" ? part.text : "").join("");
 }
 
-/** The chunks of one answer, in the AI SDK's form. */
+/** The chunks of one answer, in the AI SDK's format. */
 async function* toChunks(turn: Turn, client: AgentClient): AsyncGenerator<UIMessageChunk, void, undefined> {
   const { id } = turn;
   const notices: UIMessageChunk[] = [];
   let notice = (): void => {};
   const end = client.on("notification", ({ id: key, content, code, data, source }) => {
-    // Notices of the connection have no id.
+    // Notices about the connection have no id.
     if (key === undefined) return;
     notices.push({ type: "data-notification", id: key, data: { content, code, data, source } });
     notice();

@@ -1,4 +1,7 @@
-/** The client: ask, be answered, and never mind the network. docs/CLIENT.md shows how it is used. */
+/**
+ * The client: sends queries and receives answers, and handles network failures itself. docs/CLIENT.md shows how to use
+ * it.
+ */
 
 import { type Cursor, loadCursor, ownerOf, saveCursor, type SentQuery } from "./cursor.ts";
 import { type Deferred, deferred } from "./deferred.ts";
@@ -19,9 +22,9 @@ import type {
 import { type ClientPorts, withDefaults } from "./ports.ts";
 import type { Turn } from "./turn.ts";
 
-/** The one subprotocol that the server names in its answer. */
+/** The only subprotocol that the server selects in its handshake response. */
 const SUBPROTOCOL = "agent-websocket.v1";
-/** Commands that change nothing when they come twice. */
+/** Idempotent commands: executing one twice does no harm. */
 const REPEATABLE: readonly string[] = ["help", "ping", "status", "history", "configure", "sessions"];
 
 const CLOSED = "Cannot send: the client is closed";
@@ -33,21 +36,21 @@ export class AgentClient {
   readonly #events = new Emitter<ClientEvents>();
   readonly #link: Link;
   readonly #exchange: Exchange;
-  /** The newest event up to which nothing is missing: what to resume from. */
+  /** The cursor for resume: the newest event up to which no event is missing. */
   #lastSeq: number;
-  /** What the session is found again by. */
+  /** What the client needs to find its session again. */
   #resume: Pick<Cursor, "sessionId" | "resumeToken" | "owner"> | undefined;
-  /** The user of the connection that is being made. */
+  /** The user of the connection that is being opened. */
   #owner = "";
   #welcome: NotificationFrame | undefined;
   #attempts = 0;
-  /** What the last close gave back. */
+  /** The queries that the last close returned. */
   #unsent: UnsentQuery[] = [];
-  /** Closed by the caller or stopped by the server: a query does not connect again. */
+  /** Closed by the caller or stopped by the server. A new query does not reconnect. */
   #isClosed = false;
   #opening: Deferred<void> | undefined;
 
-  /** `url` is the function's: `https://<ref>.supabase.co/functions/v1/agent_websocket`, or the same with `wss:`. */
+  /** `url` is the function's URL: `https://<ref>.supabase.co/functions/v1/agent_websocket`, or the same with `wss:`. */
   constructor(url: string | URL, options: AgentClientOptions = {}) {
     this.#url = new URL(url);
     this.#url.protocol = this.#url.protocol.replace("http", "ws");
@@ -97,14 +100,14 @@ export class AgentClient {
   }
 
   /**
-   * The turns that this client has heard of, oldest first: its own, those of other tabs, and after a reload those that were
-   * not answered yet. The 500 newest are kept.
+   * The turns that this client knows, oldest first: its own turns, those of other tabs, and after a reload the turns
+   * that had no answer yet. The newest 500 are kept.
    */
   get turns(): readonly Turn[] {
     return this.#exchange.turns;
   }
 
-  /** Calls `listener` at each such event, until what it returns is called. */
+  /** Calls `listener` at each such event, until the returned function is called. */
   on<Name extends keyof ClientEvents>(
     name: Name,
     listener: (payload: ClientEvents[Name]) => void,
@@ -112,7 +115,7 @@ export class AgentClient {
     return this.#events.on(name, listener);
   }
 
-  /** Connects, or connects again after a close. Resolves at the welcome; rejects with `closed` if it is stopped. */
+  /** Connects, or reconnects after a close. Resolves at the welcome. Rejects with `closed` if the client is stopped. */
   connect(): Promise<void> {
     if (this.#link.connection > 0) return Promise.resolve();
     this.#isClosed = false;
@@ -122,9 +125,9 @@ export class AgentClient {
   }
 
   /**
-   * Closes the connection and tries no more. Answers the queries that the server never took; their turns, and those that
-   * were not answered yet, fail with `closed`. The session stays, and {@linkcode AgentClient.connect} resumes it, unless it
-   * is to be forgotten: then a fresh one begins (sign-out, a new chat).
+   * Closes the connection and stops reconnecting. Returns the queries that the server never accepted. Their turns, and
+   * the turns without an answer yet, fail with `closed`. The session stays, and {@linkcode AgentClient.connect} resumes
+   * it. With `forget`, the next connection begins a new session instead (after a sign-out, or for a new chat).
    */
   close({ forget = false }: { forget?: boolean } = {}): UnsentQuery[] {
     this.#isClosed = true;
@@ -134,7 +137,7 @@ export class AgentClient {
     return this.#unsent;
   }
 
-  /** Asks. Connects where that was not done yet, or where the session had timed out. */
+  /** Sends a query. Connects if the client is not connected yet, or if the session had timed out. */
   query(text: string, options: AskOptions = {}): Turn {
     const { id = this.#ports.createId(), ...fields } = options;
     const known = this.#exchange.get(id);
@@ -149,15 +152,15 @@ export class AgentClient {
   }
 
   /**
-   * Gives a command and resolves with its answer. Rejects with what the server says; with `connection_lost` where the
-   * connection was lost before the answer, and doing it twice might do harm (`clear`, `cancel`, `delete`).
+   * Sends a command and resolves with its answer. Rejects with the server's error. Rejects with `connection_lost` if
+   * the connection was lost before the answer and a repeated command could do harm (`clear`, `cancel`, `delete`).
    */
   command<V extends keyof Commands>(verb: V, args?: Commands[V]): Promise<StatusFrame> {
     const frame = { type: "command", content: verb, id: this.#ports.createId(), ...(args && { args }) };
     return this.#request(frame, REPEATABLE.includes(verb));
   }
 
-  /** Sends feedback on a turn (`turn_id`; default: the last). Sent again until it is acknowledged. */
+  /** Sends feedback on a turn (`turn_id`; default: the last turn). Sends it again until the server acknowledges it. */
   feedback(feedback: Feedback): Promise<StatusFrame> {
     const frame = { ...feedback, type: "human_feedback", id: this.#ports.createId() };
     return this.#request(frame, true);
@@ -175,7 +178,7 @@ export class AgentClient {
   async #dial(why: TokenReason): Promise<{ url: string; protocols: string[] }> {
     const token = await this.#token(why);
     this.#owner = ownerOf(token);
-    // Never ask the previous user's questions in the name of the new one.
+    // Never send the previous user's queries in the name of the new user.
     if (this.#resume?.owner && this.#resume.owner !== this.#owner) this.#forget();
     const url = new URL(this.#url);
     const { stream = true, replay } = this.#options;
@@ -219,12 +222,13 @@ export class AgentClient {
 
   #onFrame(frame: ServerFrame): void {
     const seq = "seq" in frame ? frame.seq : undefined;
-    // Others are what was seen before, or the answer to a query sent twice, which overtakes the replay.
+    // Other numbers belong to events that were already seen, or to the answer to a query that was sent twice. That
+    // answer can arrive before the replay.
     const isNext = seq === this.#lastSeq + 1;
     if (isNext) this.#lastSeq++;
     const isNews = seq === undefined || isNext;
     const id = frame.type === "query" ? frame.id : "in_reply_to" in frame ? frame.in_reply_to : undefined;
-    // What was seen before says nothing new, but of a query that was sent again.
+    // An event that was already seen carries no news, except for a query that was sent again.
     if (id !== undefined) {
       if (isNews || this.#exchange.get(id) !== undefined) this.#exchange.take(id, frame, seq !== undefined);
     } else if (frame.type === "error") this.#events.emit("error", toError(frame));
@@ -248,7 +252,7 @@ export class AgentClient {
       const frame = { type: "command", content: "auth", id: this.#ports.createId(), args: { token } };
       if (token && this.#link.connection > 0) await this.#exchange.request(frame, false);
     } catch (error) {
-      // When the old one ends, the connection does: then it is asked for again.
+      // When the old token expires, the server closes the connection, and the client asks for a token again.
       if (error instanceof AgentClientError) this.#events.emit("error", error);
     }
   }
@@ -266,7 +270,7 @@ export class AgentClient {
     const words = `The connection was closed with ${closing.code} ${closing.reason}`;
     const { unsent, taken } = this.#exchange.abandon(words);
     if (isTimeout || closing.code === 4003 || closing.code === 4009) this.#resume = undefined;
-    // The session may yet answer what it took.
+    // The session may still answer the queries that it accepted.
     this.#save(taken);
     this.#unsent = unsent;
     this.#opening?.reject(closed(words));
@@ -274,7 +278,7 @@ export class AgentClient {
     this.#events.emit("close", { ...closing, unsent });
   }
 
-  /** The next connection begins a fresh session. */
+  /** The next connection begins a new session. */
   #forget(): void {
     this.#exchange.abandon("The session was left");
     this.#resume = undefined;

@@ -1,16 +1,16 @@
-/** The turns of a session, of this client and of others, as its frames tell them. */
+/** The turns of a session, as its frames describe them: this client's turns and those of other clients. */
 
 import type { SentQuery } from "./cursor.ts";
 import { AgentClientError } from "./error.ts";
 import type { ServerFrame } from "./frames.ts";
 import { type TurnFrame, TurnRecord, type TurnWatcher } from "./turn_record.ts";
 
-/** Turns kept: past it the oldest that have ended are forgotten. */
+/** Turns kept. Above this number, the oldest ended turns are removed. */
 const MAX_TURNS = 500;
 
 export class Conversation {
   readonly #watcher: TurnWatcher;
-  /** In the order in which they were asked, as far as this client can tell. */
+  /** In the order in which they were asked, as far as this client knows it. */
   #turns: TurnRecord[] = [];
 
   constructor(watcher: TurnWatcher) {
@@ -21,12 +21,12 @@ export class Conversation {
     return this.#turns;
   }
 
-  /** Our own without an end. */
+  /** This client's turns that have not ended. */
   get pending(): readonly TurnRecord[] {
     return this.#turns.filter(({ isMine, isSettled }) => isMine && !isSettled);
   }
 
-  /** What was asked and not answered, as it goes over the wire. */
+  /** The unanswered queries, as frames to send. */
   get questions(): SentQuery[] {
     return this.pending.flatMap(({ frame }) => frame ?? []);
   }
@@ -35,7 +35,9 @@ export class Conversation {
     return this.#turns.find((turn) => turn.id === id);
   }
 
-  /** Makes a turn part of the conversation: ours, with its query, or another client's, of which only the id is known. */
+  /**
+   * Adds a turn to the conversation: this client's, with its query, or another client's, of which only the id is known.
+   */
   add(id: string, query?: SentQuery): TurnRecord {
     const turn = new TurnRecord(id, query, this.#watcher);
     this.#turns.push(turn);
@@ -45,14 +47,14 @@ export class Conversation {
     return turn;
   }
 
-  /** Takes what a frame says of the turn of the query with this id. Answers with the turn if the frame ends it. */
+  /** Applies a frame to the turn of the query with this id. Returns the turn if the frame ends it. */
   apply(id: string, frame: ServerFrame): TurnRecord | undefined {
     if (!isAboutTurn(frame)) return undefined;
     const turn = this.get(id) ?? this.add(id);
     const place = "seq" in frame && frame.seq || Infinity;
     if (place < turn.place) {
       turn.place = place;
-      // After a reload our own unanswered ones are known before what came earlier. (To `sort` NaN is 0.)
+      // After a reload, this client's unanswered turns are known before earlier turns are. (`sort` treats NaN as 0.)
       this.#turns.sort((a, b) => a.place - b.place);
     }
     turn.turnId ??= frame.turn_id;
@@ -60,22 +62,22 @@ export class Conversation {
     return turn.isSettled ? turn : undefined;
   }
 
-  /** The session is gone: no more events of other clients' turns will come, and our own turns restart. */
+  /** The session is gone: other clients' turns get no more events, and this client's turns restart. */
   lost(): void {
     this.abandonOthers(new AgentClientError("session_lost", "The session is gone", { retryable: true }));
     for (const turn of this.#turns) {
-      // The next session's places come after all that is over.
+      // The turns of the next session come after all turns that have ended.
       if (turn.isSettled) turn.place = 0;
       else turn.restart();
     }
   }
 
-  /** Ends the running turns of others. */
+  /** Fails the running turns of other clients. */
   abandonOthers(why: AgentClientError): void {
     for (const turn of this.#turns) if (!turn.isMine) turn.fail(why);
   }
 
-  /** Events are missing: it is unknown whether another client's turn has ended, until an event of it comes. */
+  /** Events are missing: it is unknown whether another client's turn has ended, until an event of it arrives. */
   forgetOthers(): void {
     this.#turns = this.#turns.filter(({ isMine, isSettled }) => isMine || isSettled);
   }

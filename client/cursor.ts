@@ -1,22 +1,22 @@
-/** The client's cursor: kept in a tab's storage, so that a page can be reloaded in the middle of an answer. */
+/** The client's cursor. A tab's storage keeps it, so that a page can be reloaded in the middle of an answer. */
 
 import type { QueryFrame } from "./frames.ts";
 import type { CursorStorage } from "./ports.ts";
 
-/** A question as it goes over the wire, with its id. */
+/** A query as it is sent, with its id. */
 export type SentQuery = QueryFrame & { id: string };
 
-/** What a session is found again by, and what was asked of it and not answered. */
+/** What the client needs to find its session again, and the queries that had no answer yet. */
 export interface Cursor {
   sessionId: string;
   resumeToken?: string;
   lastSeq: number;
-  /** The user (`sub`) whose token it was; empty for an anonymous one. */
+  /** The user (`sub`) of the token; empty for an anonymous connection. */
   owner: string;
   pending: SentQuery[];
 }
 
-/** The cursor under `key`; undefined if there is none, or an invalid one. */
+/** The cursor under `key`; undefined if there is none, or if it is invalid. */
 export function loadCursor(storage: CursorStorage | undefined, key: string): Cursor | undefined {
   try {
     const cursor = JSON.parse(storage?.getItem(key) ?? "{}") as Partial<Cursor>;
@@ -26,7 +26,7 @@ export function loadCursor(storage: CursorStorage | undefined, key: string): Cur
   }
 }
 
-/** Keeps it; undefined removes what was kept. Storage that is full or forbidden is no reason to fail. */
+/** Stores the cursor; undefined removes it. Full or forbidden storage is not an error. */
 export function saveCursor(
   storage: CursorStorage | undefined,
   key: string,
@@ -36,11 +36,11 @@ export function saveCursor(
     if (cursor === undefined) storage?.removeItem(key);
     else storage?.setItem(key, JSON.stringify(cursor));
   } catch {
-    // Without it a reload starts a session afresh.
+    // Without a stored cursor, a reload begins a new session.
   }
 }
 
-/** The user of a token: the claim `sub`, unverified; empty if there is none. */
+/** The user of a token: its claim `sub`, unverified; empty if there is none. */
 export function ownerOf(token: string | undefined): string {
   try {
     const payload = (token ?? "").split(".")[1] ?? "";

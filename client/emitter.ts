@@ -1,13 +1,13 @@
 /** Listeners by event. */
 
-/** Ends a listener; doing so twice does nothing. */
+/** Removes a listener. A second call does nothing. */
 export type Unsubscribe = () => void;
 
 export class Emitter<Events> {
   readonly #listeners = new Map<keyof Events, Set<(payload: never) => void>>();
 
   on<Name extends keyof Events>(name: Name, listener: (payload: Events[Name]) => void): Unsubscribe {
-    // Each subscription is its own, also of a function that listens already.
+    // Each subscription is separate, even if the same function is already subscribed.
     const own = (payload: Events[Name]): void => listener(payload);
     const listeners = this.#listeners.get(name) ?? new Set();
     this.#listeners.set(name, listeners.add(own));
@@ -19,7 +19,7 @@ export class Emitter<Events> {
       try {
         (listener as (payload: Events[Name]) => void)(payload);
       } catch (error) {
-        // A listener that throws is its owner's bug: report it as an uncaught error, and call the other listeners.
+        // A listener that throws has a bug of its own: report it as an uncaught error, and call the other listeners.
         queueMicrotask(() => {
           throw error;
         });

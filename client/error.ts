@@ -1,18 +1,19 @@
-/** What can go wrong, by a stable code. */
+/** The client's errors, with stable codes. */
 
 import type { ErrorCode, ErrorFrame } from "./frames.ts";
 
 /**
- * Why a query, a command or a connection came to nothing: a code of the server's (docs/PROTOCOL.md), or one of ours:
+ * Why a query, a command or a connection failed: a code of the server (docs/PROTOCOL.md), or one of the client:
  *
- * - `closed`: the client was closed, or the server said stop.
- * - `connection_lost`: the socket was cut after a command was sent that must not be sent twice.
- * - `too_many_queued`: more than `maxQueued` wait to be taken.
- * - `text_restarted`: the answer was restarted and no longer begins with the text that the iterator has yielded; see `Turn`.
+ * - `closed`: the client was closed, or the server told it to stop.
+ * - `connection_lost`: the connection was lost after a command was sent that must not be sent twice.
+ * - `too_many_queued`: more than `maxQueued` queries wait until the server accepts them.
+ * - `text_restarted`: the answer was restarted and no longer begins with the text that the iterator has yielded; see
+ *   `Turn`.
  * - `session_lost`: the session is gone, and with it another tab's running answer.
  * - `undeliverable`: a query was sent ten times and never answered.
  * - `token_failed`: `getToken` threw.
- * - `bad_frame`: the server sent what is no frame.
+ * - `bad_frame`: the server sent something that is not a frame.
  */
 export type ClientErrorCode =
   | ErrorCode
@@ -25,13 +26,13 @@ export type ClientErrorCode =
   | "token_failed"
   | "bad_frame";
 
-/** What an error knows beside its code. */
+/** What an error contains besides its code. */
 export interface ClientErrorOptions {
-  /** Whether the same may succeed later. Default: false. */
+  /** Whether the same action may succeed later. Default: false. */
   retryable?: boolean;
-  /** Milliseconds to wait before that. */
+  /** Milliseconds to wait before a retry. */
   retryAfterMs?: number | undefined;
-  /** What was written of the answer before it failed. */
+  /** The part of the answer that was written before the failure. */
   partial?: string;
   cause?: unknown;
 }
@@ -43,7 +44,7 @@ export class AgentClientError extends Error {
   readonly retryable: boolean;
   readonly retryAfterMs: number | undefined;
   readonly partial: string;
-  /** Of a query that the server never took: what to ask again, elsewhere or later. */
+  /** If the server never accepted the query: what to ask again, elsewhere or later. */
   unsent: UnsentQuery | undefined;
 
   constructor(code: ClientErrorCode, message: string, options: ClientErrorOptions = {}) {
@@ -55,13 +56,13 @@ export class AgentClientError extends Error {
   }
 }
 
-/** A query that the server never took. */
+/** A query that the server never accepted. */
 export interface UnsentQuery {
   id: string;
   text: string;
 }
 
-/** What an `error` frame says, to be thrown. */
+/** Converts an `error` frame to an error that can be thrown. */
 export function toError(frame: ErrorFrame): AgentClientError {
   const { code, content, retryable, retry_after_ms: retryAfterMs, partial = "" } = frame;
   return new AgentClientError(code, content, { retryable, retryAfterMs, partial });

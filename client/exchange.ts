@@ -1,4 +1,7 @@
-/** What is said between client and server: queries with their turns, commands, feedback; by whatever connection there is. */
+/**
+ * Queries with their turns, commands and feedback: everything that client and server exchange, over changing
+ * connections.
+ */
 
 import { Conversation } from "./conversation.ts";
 import type { SentQuery } from "./cursor.ts";
@@ -9,16 +12,16 @@ import type { ClientPorts } from "./ports.ts";
 import { Requests } from "./requests.ts";
 import { TurnRecord } from "./turn_record.ts";
 
-/** When a `cancel` that was refused for the moment is sent again, where the server does not say. */
+/** The delay before a temporarily refused `cancel` is sent again, if the server gives no delay. */
 const CANCEL_AGAIN_MS = 1000;
-/** How often an answer that was interrupted is asked for again. */
+/** How often the client asks again for an interrupted answer. */
 const MAX_REPEATS = 3;
 
 export interface ExchangeOptions extends Wire {
   ports: ClientPorts;
-  /** Queries that may wait until the server has taken them. */
+  /** How many queries may wait until the server accepts them. */
   maxQueued: number;
-  /** Whether what the end of a worker interrupted is asked again. */
+  /** Whether to send a query again if the end of a worker interrupted it. */
   repeatInterrupted: boolean;
   onTurn(turn: TurnRecord): void;
   /** A turn has ended. */
@@ -38,7 +41,7 @@ export class Exchange extends Conversation {
     this.#requests = new Requests(options);
   }
 
-  /** Takes a query, to be sent now or with the next connection. */
+  /** Accepts a query, to send it now or with the next connection. */
   ask(frame: SentQuery): TurnRecord {
     const waiting = this.pending.filter(({ isTaken }) => !isTaken).length;
     if (waiting >= this.#options.maxQueued) {
@@ -50,7 +53,7 @@ export class Exchange extends Conversation {
     return turn;
   }
 
-  /** A turn that failed before it began, and is no part of the conversation. */
+  /** A turn that failed before it began. It is not part of the conversation. */
   refuse(frame: SentQuery, why: AgentClientError): TurnRecord {
     const turn = new TurnRecord(frame.id, frame, { onChange: () => {}, onCancel: () => {} });
     turn.fail(why);
@@ -61,12 +64,12 @@ export class Exchange extends Conversation {
     return this.#requests.send(frame, isRepeatable);
   }
 
-  /** A connection stands: sends what the server may not have. */
+  /** A connection is ready: sends everything that the server may not have. */
   connected({ resumed, limits = {} }: NotificationFrame): void {
     if (resumed === undefined || resumed.reason === "unknown_session") this.lost();
     else if (!resumed.recovered) {
       this.forgetOthers();
-      // Their ends may be among the missing events: sending them again shows it.
+      // The missing events may include the ends of these turns. Sending the queries again shows it.
       for (const turn of this.pending) turn.isTaken = false;
     }
     this.#sender.connected(limits);
@@ -79,7 +82,9 @@ export class Exchange extends Conversation {
     this.#requests.lost(new AgentClientError("connection_lost", words), false);
   }
 
-  /** Fails everything without an answer. Returns the queries that the server never accepted, and keeps those that it did. */
+  /**
+   * Fails everything without an answer. Returns the queries that the server never accepted, and those that it accepted.
+   */
   abandon(words: string): { unsent: UnsentQuery[]; taken: SentQuery[] } {
     const unsent: UnsentQuery[] = [];
     const taken: SentQuery[] = [];
@@ -96,23 +101,23 @@ export class Exchange extends Conversation {
     return { unsent, taken };
   }
 
-  /** Takes what a frame says of the query or the request with this id. */
+  /** Handles a frame about the query or request with this id. */
   take(id: string, frame: ServerFrame, isDurable: boolean): void {
     if (frame.type === "error" && this.#takeError(id, frame, isDurable)) return;
     if (frame.type === "status" && this.#requests.settle(id, frame)) return;
     const ended = this.apply(id, frame);
     const turn = this.get(id);
-    // Only what has its place in the log is sure to outlive the worker.
+    // Only an event with a place in the log is certain to survive the worker.
     if (turn !== undefined && isDurable) turn.isTaken = true;
     if (ended !== undefined) {
       this.#options.onEnd();
-      // Whatever kept the others from being answered, it is over.
+      // A turn has ended, so whatever blocked the other turns is over: reset their send counts.
       for (const other of this.pending) other.sends = Math.min(other.sends, 1);
     }
     this.#sender.flush();
   }
 
-  /** Takes an error that ends no turn, or one after which the query is sent again. */
+  /** Handles an error that does not end a turn, or after which the query is sent again. */
   #takeError(id: string, frame: ErrorFrame, isDurable: boolean): boolean {
     const { code, retry_after_ms: retryAfterMs = 1000 } = frame;
     const turn = this.get(id);
@@ -120,20 +125,20 @@ export class Exchange extends Conversation {
       const mayRepeat = code === "interrupted" && this.#options.repeatInterrupted;
       if (!mayRepeat || !turn?.isMine || turn.isSettled || turn.isCancelled) return false;
       if (turn.repeats >= MAX_REPEATS) return false;
-      // One that only waited has cost nothing.
+      // A query that was only waiting has cost nothing.
       if (turn.state === "running") turn.repeats++;
       turn.restart(this.#options.ports.createId());
       this.#sender.flush();
     } else if (turn === undefined) {
       if (!this.#requests.settle(id, toError(frame))) this.#options.onError(toError(frame));
     } else if (code === "rate_limited" || code === "store_unavailable") {
-      // What became of one that the log has, the log will tell.
+      // If the query is in the log, later events will show what happened to it.
       if (!turn.isTaken) {
         turn.sentOn = 0;
         turn.sends--;
       }
       this.#sender.pause(retryAfterMs);
-      // Where the worker ends, the next connection is to another one.
+      // With `shutting_down` the worker is ending: the next connection goes to another worker.
     } else if (code !== "shutting_down") {
       turn.fail(toError(frame));
       this.#sender.flush();
@@ -146,13 +151,14 @@ export class Exchange extends Conversation {
     else this.#sendCancel(turn);
   }
 
-  /** Sends it to the server; without a connection it is sent after the next welcome. */
+  /** Sends the cancel to the server. Without a connection, it is sent after the next welcome. */
   #sendCancel(turn: TurnRecord): void {
     const { ports: { createId, clock }, connection } = this.#options;
     if (turn.isSettled || connection() === 0) return;
     const frame = { type: "command", content: "cancel", id: createId(), args: { id: turn.id } };
     this.#requests.send(frame, false).then(({ code }) => {
-      // One that it has never seen: the query was lost on the way. Any other has ended, and the log will tell how.
+      // If the server has never seen the query, it was lost on the way. Any other turn has ended, and the log will show
+      // how.
       if (code === "nothing_to_cancel" && turn.isMine && !turn.isTaken) this.#cancelled(turn);
     }, ({ retryable, retryAfterMs = CANCEL_AGAIN_MS }: AgentClientError) => {
       if (retryable) clock.after(retryAfterMs, () => this.#sendCancel(turn));
@@ -165,7 +171,7 @@ export class Exchange extends Conversation {
   }
 }
 
-/** The client is closed. `unsent` is what the server never took. */
+/** The error after the client was closed. `unsent` is the query that the server never accepted. */
 export function closed(words: string, unsent?: SentQuery): AgentClientError {
   const error = new AgentClientError("closed", words, { retryable: true });
   error.unsent = unsent && { id: unsent.id, text: unsent.content };

@@ -1,6 +1,6 @@
 /**
- * The frames of docs/PROTOCOL.md as types, made from the server's own schemas. Nothing of the server is imported at run
- * time, and in the npm package these types are written out.
+ * The frames of docs/PROTOCOL.md as types, derived from the server's schemas. The client imports nothing from the
+ * server at run time. The npm package contains these types written out.
  */
 
 import type { ErrorCode as Code } from "../supabase/functions/_shared/errors.ts";
@@ -20,21 +20,21 @@ import type { Verb as AnyVerb } from "../supabase/functions/_shared/protocol/ver
 
 /** Why something was refused or has failed. */
 export type ErrorCode = Code;
-/** Any frame the server sends. */
+/** Any frame that the server sends. */
 export type ServerFrame = Any;
 /** The welcome, a notice, or a message pushed into the session. */
 export type NotificationFrame = Notification;
-/** Where a query stands, or what a command did. */
+/** The state of a query, or the result of a command. */
 export type StatusFrame = Status;
-/** A whole answer. */
+/** A complete answer. */
 export type ResponseFrame = Response;
-/** What was refused or has failed. */
+/** A refusal or a failure. */
 export type ErrorFrame = Failure;
-/** A question on the wire. */
+/** A query as it is sent. */
 export type QueryFrame = Query;
-/** What a query may say beside its text. */
+/** The fields of a query besides its text. */
 export type QueryFields = Omit<Query, "type" | "content" | "id">;
-/** What a person thinks of a turn. */
+/** A person's feedback on a turn. */
 export type Feedback = Omit<FeedbackFrame, "type" | "id">;
-/** The commands that a caller may give, each with its arguments. `auth` is the client's own business. */
+/** The commands that a caller may send, each with its arguments. The client sends `auth` itself. */
 export type Commands = { [V in Exclude<AnyVerb, "auth">]: Args<V> };

@@ -1,6 +1,6 @@
 /**
- * One connection after the other: opens a socket, waits for the welcome, and when it is lost does what its close code asks
- * for. It knows nothing of queries.
+ * One connection after the other: opens a socket and waits for the welcome. When the connection is lost, it reacts to
+ * the close code. It knows nothing about queries.
  */
 
 import { AgentClientError } from "./error.ts";
@@ -9,26 +9,26 @@ import type { Closing, TokenReason } from "./options.ts";
 import type { ClientPorts, SocketLike } from "./ports.ts";
 import { Backoff, type Reaction, reactionTo } from "./reconnecting.ts";
 
-/** How long a connection may take, its token included, until the welcome. */
+/** The time limit for opening a connection, from fetching the token to the welcome. */
 const OPEN_TIMEOUT_MS = 15_000;
-/** How long the server may take to show that it is there. */
+/** The time limit for the server to answer a probe. */
 const PROBE_TIMEOUT_MS = 5000;
 /** A connection that lasted this long counts as a success. */
 const STABLE_MS = 5000;
-/** How long a server that sends heartbeats may be silent before it is asked for a sign of life. */
+/** How long a server that sends heartbeats may be silent before the client probes it. */
 const SILENCE_MS = 60_000;
 
 export interface LinkOptions extends ClientPorts {
-  /** Whether another token may be better than the one that was refused. */
+  /** Whether the caller can supply another token after one was refused. */
   hasTokens: boolean;
-  /** Where to connect. Rejects where there is no token to be had: that counts as a failed attempt. */
+  /** Where to connect. Rejects if no token is available: that counts as a failed attempt. */
   dial(why: TokenReason): Promise<{ url: string; protocols: string[] }>;
   onWelcome(frame: NotificationFrame): void;
   /** Any other frame, in order. */
   onFrame(frame: ServerFrame): void;
-  /** The connection is lost, or did not come about; the next attempt comes in `delayMs`. */
+  /** The connection was lost or could not be opened. The next attempt comes in `delayMs`. */
   onLost(lost: Closing & { attempt: number; delayMs: number }): void;
-  /** It is over, until {@linkcode Link.start} is called. */
+  /** The link has stopped, until {@linkcode Link.start} is called. */
   onStop(closing: Closing): void;
   onError(error: AgentClientError): void;
 }
@@ -39,16 +39,16 @@ export class Link {
   readonly #options: LinkOptions;
   readonly #backoff: Backoff;
   #state: LinkState = "stopped";
-  /** Counts connections: what an earlier one still says is not heard. */
+  /** Counts connections: late events of an earlier connection are ignored. */
   #epoch = 0;
   #socket: SocketLike | undefined;
   #cancelTimer = (): void => {};
   #cancelWatch = (): void => {};
-  /** What the server said before it closed. */
+  /** The delay that the server sent before it closed. */
   #retryAfterMs: number | undefined;
-  /** A new token was fetched after a refusal, and no connection has come of it yet. */
+  /** A new token was fetched after a refusal, and no connection with it has succeeded yet. */
   #isLastToken = false;
-  /** The server asked for the wait. */
+  /** The server asked for this wait. */
   #isAskedToWait = false;
   #hasHeartbeats = false;
   readonly #wake = (): void => this.#onWake();
@@ -62,7 +62,7 @@ export class Link {
     return this.#state;
   }
 
-  /** The number of the present connection; 0 if there is none. */
+  /** The number of the current connection; 0 if there is none. */
   get connection(): number {
     return this.#state === "live" ? this.#epoch : 0;
   }
@@ -74,19 +74,19 @@ export class Link {
     this.#wait(this.#backoff.blockedForMs(), "connect");
   }
 
-  /** Closes, for good. */
+  /** Closes the connection and stops reconnecting. */
   stop(closing: Closing): void {
     if (this.#state === "stopped") return;
     this.#end();
     this.#options.onStop(closing);
   }
 
-  /** Sends a frame; nothing where there is no welcome yet. */
+  /** Sends a frame. Does nothing before the welcome. */
   send(frame: object): void {
     if (this.#state === "live") this.#socket?.send(JSON.stringify(frame));
   }
 
-  /** Something came of this connection. */
+  /** This connection was useful. */
   succeed(): void {
     this.#isLastToken = false;
     this.#backoff.succeed();
@@ -118,7 +118,7 @@ export class Link {
     this.#socket = socket;
     socket.onmessage = ({ data }: { data: unknown }): void => this.#onMessage(data);
     socket.onclose = ({ code, reason }: Closing): void => this.#lost({ code, reason });
-    // A close always follows.
+    // A close event always follows.
     socket.onerror = (): void => {};
   }
 
@@ -158,7 +158,7 @@ export class Link {
     }
     const delayMs = this.#backoff.fail(reaction, this.#retryAfterMs);
     this.#isAskedToWait = reaction === "later" || this.#isLastToken;
-    // In this order: a listener may stop it.
+    // In this order: a listener may call stop.
     this.#wait(delayMs, reaction === "new_token" ? "rejected" : "connect");
     this.#options.onLost({ code, reason, attempt: this.#backoff.failures, delayMs });
   }
@@ -176,28 +176,30 @@ export class Link {
     this.#cancelTimer = this.#options.clock.after(delayMs, () => this.#open(why));
   }
 
-  /** The network is back, or the page is shown again: no time to lose, and an old socket may be dead. */
+  /**
+   * The network is back, or the page is shown again: reconnect at once. An existing socket may be dead, so probe it.
+   */
   #onWake(): void {
     if (this.#state === "live") return this.#probe();
-    // A server that asked us to wait is not to be hurried, nor one that has seen too much of us.
+    // Do not shorten a wait that the server asked for, and do not exceed the limit on attempts.
     if (this.#state !== "waiting" || this.#isAskedToWait || this.#backoff.blockedForMs() > 0) return;
     this.#cancelTimer();
     this.#open("connect");
   }
 
-  /** Asks the server for any frame at all. */
+  /** Asks the server to send any frame. */
   #probe(): void {
     this.#watch(PROBE_TIMEOUT_MS, () => this.#lost({ code: 1006, reason: "No sign of life" }));
     this.send({ type: "command", content: "ping", id: PROBE_ID });
   }
 
-  /** Runs a task if no frame comes for this long. */
+  /** Runs a task if no frame arrives for this long. */
   #watch(ms: number, task: () => void): void {
     this.#cancelWatch();
     this.#cancelWatch = this.#options.clock.after(ms, task);
   }
 
-  /** Lets go of the socket, whatever it may still say. */
+  /** Discards the socket and ignores its later events. */
   #drop(): void {
     this.#cancelTimer();
     this.#cancelWatch();
@@ -206,7 +208,7 @@ export class Link {
     if (socket === undefined) return;
     socket.onmessage = null;
     socket.onclose = null;
-    // `ws` throws an `error` event without a listener.
+    // Without a listener, `ws` throws on an `error` event.
     socket.onerror = (): void => {};
     socket.close(1000);
   }

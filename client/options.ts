@@ -11,75 +11,78 @@ export interface Closing {
   reason: string;
 }
 
-/** Why a token is wanted: a connection begins, the last token was refused or has ended, or it is about to end. */
+/**
+ * Why the client asks for a token: a connection begins, the last token was refused or has expired, or it will soon
+ * expire.
+ */
 export type TokenReason = "connect" | "rejected" | "expiring";
 
 export interface AgentClientOptions extends Partial<ClientPorts> {
   /**
-   * The user's token, asked for at every connection, before it expires, and where one was refused. Nothing: the connection is
-   * anonymous. If it throws, the connection is tried again later.
+   * Returns the user's token. The client asks for it at every connection, before it expires, and after one was refused.
+   * Without a token, the connection is anonymous. If this throws, the client tries to connect again later.
    */
   getToken?(why: TokenReason): string | null | undefined | Promise<string | null | undefined>;
-  /** Whether answers come in pieces, as they are written. Default: true. */
+  /** Whether answers are streamed in pieces as they are written. Default: true. */
   stream?: boolean;
-  /** Keeps the cursor, so that a reloaded page continues where it was: `sessionStorage`. Default: not kept. */
+  /** Where to keep the cursor, so that a reloaded page continues: for example `sessionStorage`. Default: not kept. */
   storage?: CursorStorage;
-  /** The name it is kept under. Default: `agent-websocket`. */
+  /** The storage key of the cursor. Default: `agent-websocket`. */
   storageKey?: string;
   /** With `all`, the first connection replays the whole session, so that `turns` is complete. Default: `missed`. */
   replay?: "missed" | "all";
-  /** Queries that may wait to be taken by the server; one more fails. Default: 100. */
+  /** How many queries may wait until the server accepts them; one more fails. Default: 100. */
   maxQueued?: number;
-  /** Whether a query that the end of a worker interrupted is asked again, up to three times. Default: true. */
+  /** Whether to send a query again if the end of a worker interrupted it, up to three times. Default: true. */
   repeatInterrupted?: boolean;
 }
 
-/** What is known of the session that the client is in. */
+/** What the client knows about its session. */
 export interface SessionInfo {
   id: string;
   connectionId: string;
-  /** Whether it outlives the worker. */
+  /** Whether the session survives the worker. */
   durable: boolean;
-  /** The newest event up to which nothing is missing. */
+  /** The newest event up to which no event is missing. */
   lastSeq: number;
-  /** What the server allows, such as `max_message_bytes`. */
+  /** The server's limits, such as `max_message_bytes`. */
   limits: Readonly<Record<string, number>>;
 }
 
-/** A connection stands. */
+/** A connection is ready. */
 export interface Opened {
   session: SessionInfo;
   /**
-   * After an attempt to resume, how it went. `recovered: false` with `reason`: `unknown_session` (this is a fresh session; what
-   * was not answered is asked there), `gap` (events before `from_seq` are no longer kept), `cursor_ahead` (all that is
-   * kept is told again).
+   * After an attempt to resume: the result. `recovered: false` comes with a `reason`: `unknown_session` (this is a new
+   * session; unanswered queries are asked there), `gap` (events before `from_seq` are no longer kept), `cursor_ahead`
+   * (all kept events are replayed).
    */
   resumed: NotificationFrame["resumed"];
 }
 
 /** Events by name. */
 export interface ClientEvents {
-  /** The first connection stands. */
+  /** The first connection is ready. */
   open: Opened;
-  /** A later one. */
+  /** A later connection is ready. */
   reconnected: Opened;
-  /** Any frame but the welcome and heartbeats; each event of the session once. */
+  /** Any frame except the welcome and heartbeats; each event of the session once. */
   message: ServerFrame;
-  /** A notice of the server's, or what another function sent. */
+  /** A notice from the server, or a message from another function. */
   notification: NotificationFrame | StatusFrame;
-  /** A turn is there, or has changed: its state or its text. */
+  /** A turn is new, or its state or text has changed. */
   turn: Turn;
-  /** The connection is lost; the next attempt comes in `delayMs`. */
+  /** The connection was lost; the next attempt comes in `delayMs`. */
   reconnecting: Closing & { attempt: number; delayMs: number };
-  /** It is over: nothing more is tried. `unsent` are the queries that the server never took. */
+  /** The client has stopped and does not reconnect. `unsent` contains the queries that the server never accepted. */
   close: Closing & { unsent: UnsentQuery[] };
-  /** Something went wrong that is no turn's and no command's. */
+  /** An error that belongs to no turn and no command. */
   error: AgentClientError;
 }
 
 export type ClientStatus = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 
-/** A query's id, if the caller has one of its own, and what else it says. */
+/** The fields of a query besides its text. `id` is optional: the caller's own id. */
 export interface AskOptions extends QueryFields {
   id?: string;
 }

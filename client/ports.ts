@@ -1,14 +1,14 @@
-/** What the client takes from its surroundings; tests put their own in. */
+/** What the client needs from its environment. Tests supply their own. */
 
-/** The time, and timers. */
+/** The current time, and timers. */
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number;
-  /** Runs `task` once, `delayMs` milliseconds from now; the answer ends the timer. */
+  /** Runs `task` once, `delayMs` milliseconds from now. The returned function cancels the timer. */
   after(delayMs: number, task: () => void): () => void;
 }
 
-/** As much of a WebSocket as is used: that of browsers, Deno, Node ≥ 22, and of the package `ws`. */
+/** The part of a WebSocket that the client uses: those of browsers, Deno, Node ≥ 22, and the package `ws` have it. */
 export interface SocketLike {
   onopen: ((event: never) => void) | null;
   onmessage: ((event: never) => void) | null;
@@ -18,26 +18,29 @@ export interface SocketLike {
   close(code?: number, reason?: string): void;
 }
 
-/** Makes sockets: `globalThis.WebSocket`, or that of the package `ws`. */
+/** Creates sockets: `globalThis.WebSocket`, or the class of the package `ws`. */
 export type SocketConstructor = new (url: string, protocols: string[]) => SocketLike;
 
-/** Fires `online` when the network is back and `pageshow` when a page is shown again: a browser's window. Others never fire. */
+/**
+ * Fires `online` when the network is back and `pageshow` when a page is shown again: a browser's window. In other
+ * runtimes these events never fire.
+ */
 export interface WakeSource {
   addEventListener?(type: string, listener: () => void): void;
   removeEventListener?(type: string, listener: () => void): void;
 }
 
-/** Where the cursor is kept: `sessionStorage` has this shape. */
+/** Where the cursor is kept. `sessionStorage` has this shape. */
 export interface CursorStorage {
   getItem(key: string): string | null;
   setItem(key: string, value: string): void;
   removeItem(key: string): void;
 }
 
-/** The outside world. */
+/** The client's environment. */
 export interface ClientPorts {
   clock: Clock;
-  /** From 0 to less than 1. */
+  /** At least 0 and less than 1. */
   random(): number;
   /** A unique id. */
   createId(): string;
@@ -53,13 +56,13 @@ const systemClock: Clock = {
   },
 };
 
-/** The ports that are given, and the runtime's own for the others. Throws where there is no WebSocket. */
+/** The given ports, with the runtime's defaults for the others. Throws if there is no WebSocket. */
 export function withDefaults(given: Partial<ClientPorts>): ClientPorts {
   const ports = {
     clock: systemClock,
     random: Math.random,
     createId: randomId,
-    // A type says that it is always there; Node 20 has none.
+    // The type says that this always exists, but Node 20 has no WebSocket.
     WebSocket: globalThis.WebSocket as SocketConstructor,
     wake: globalThis,
     ...given,
@@ -70,7 +73,7 @@ export function withDefaults(given: Partial<ClientPorts>): ClientPorts {
   );
 }
 
-/** Not `randomUUID`: browsers have that only on pages with TLS. */
+/** Not `randomUUID`: browsers have it only on secure (TLS) pages. */
 function randomId(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
 }

@@ -4,23 +4,23 @@ import { AgentClientError } from "./error.ts";
 import type { ClientPorts } from "./ports.ts";
 import type { TurnRecord } from "./turn_record.ts";
 
-/** Queries that may be in flight, neither accepted nor refused: more would only hit the rate limit. */
+/** Queries that may be in flight, neither accepted nor refused. More would only hit the rate limit. */
 const MAX_UNDER_WAY = 8;
 /** Queries at the server if it does not limit how many may wait there (its `MAX_QUEUE` is 0). */
 const MAX_AT_SERVER = 100;
-/** Sends of one query without any answer. A query that crashes every worker must not be sent for ever. */
+/** Sends of one query without any answer. A query that crashes every worker must not be sent forever. */
 const MAX_SENDS = 10;
 
-/** The present connection, as a sender sees it. */
+/** The current connection, as the sender sees it. */
 export interface Wire {
-  /** Its number; 0 if there is none. */
+  /** The number of the connection; 0 if there is none. */
   connection(): number;
   send(frame: object): void;
 }
 
 export interface QuerySenderOptions extends Wire {
   ports: ClientPorts;
-  /** The turns to send: our own without an end, in the order in which they were asked. */
+  /** The turns to send: this client's unended turns, in the order in which they were asked. */
   pending(): readonly TurnRecord[];
 }
 
@@ -39,7 +39,7 @@ export class QuerySender {
     this.resume();
   }
 
-  /** Sends nothing for a while. */
+  /** Sends nothing for this time. */
   pause(ms: number): void {
     const { clock, random } = this.#options.ports;
     this.#cancelPause ??= clock.after(ms * (1 + random() / 4), () => this.resume());
@@ -62,7 +62,7 @@ export class QuerySender {
     let room = Math.min(MAX_UNDER_WAY, (maxQueue || MAX_AT_SERVER) - taken) - underWay;
     for (const turn of pending) {
       const { frame, isTaken, sentOn, isCancelled } = turn;
-      // The answer to `cancel` says whether the server has a cancelled one.
+      // For a cancelled turn, the answer to `cancel` shows whether the server has the query.
       if (frame === undefined || isTaken || sentOn === connection || isCancelled) continue;
       // A policy other than `queue` must not wait.
       if (room <= 0 && (frame.policy ?? "queue") === "queue") continue;
@@ -74,13 +74,13 @@ export class QuerySender {
     }
   }
 
-  /** Fails what need not be sent. */
+  /** Fails a turn that must not be sent. */
   #refuse(turn: TurnRecord): boolean {
     const { max_message_bytes: maxBytes = Infinity } = this.#limits;
     if (turn.sends >= MAX_SENDS) {
       turn.fail(new AgentClientError("undeliverable", `Cannot deliver query: sent ${MAX_SENDS} times`));
     } else if (new TextEncoder().encode(JSON.stringify(turn.frame)).length > (maxBytes || Infinity)) {
-      // The server does not look into a frame that is too large: its refusal could not name the query.
+      // The server does not parse a frame that is too large, so its refusal could not name the query.
       turn.fail(new AgentClientError("message_too_large", `Cannot send query: more than ${maxBytes} bytes`));
     }
     return turn.isSettled;

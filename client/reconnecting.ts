@@ -1,8 +1,8 @@
-/** When to connect again: what each close code asks for, and how long to wait. */
+/** When to reconnect: the reaction to each close code, and the delay. */
 
 import type { Clock } from "./ports.ts";
 
-/** What to do after a close: nothing more; go on at once, or soon; much later; or with a new token. */
+/** What to do after a close: stop; reconnect at once, soon, or much later; or reconnect with a new token. */
 export type Reaction = "stop" | "at_once" | "soon" | "later" | "new_token";
 
 const REACTIONS: Readonly<Record<number, Reaction>> = {
@@ -18,16 +18,18 @@ const REACTIONS: Readonly<Record<number, Reaction>> = {
   4009: "stop",
 };
 
-/** What the table of docs/PROTOCOL.md, "Closing", asks of a client. Codes that are not in it are the network's. */
+/**
+ * The client's reaction from the table in docs/PROTOCOL.md, "Closing". Codes outside the table are network failures.
+ */
 export function reactionTo(code: number): Reaction {
   return REACTIONS[code] ?? "soon";
 }
 
 const FIRST_DELAY_MS = 100;
 const MAX_DELAY_MS = 5000;
-/** Where a server that has no room does not say when to come back. */
+/** The delay if the server has no room and does not say when to retry. */
 const LATER_MS = 5000;
-/** Attempts that came to nothing in any {@linkcode WINDOW_MS}, whatever else says that it is time. */
+/** The limit on failed attempts in any {@linkcode WINDOW_MS}, even if there are other reasons to connect now. */
 const MAX_ATTEMPTS = 30;
 const WINDOW_MS = 60_000;
 
@@ -46,7 +48,7 @@ export class Backoff {
     this.#options = options;
   }
 
-  /** Connections in a row that came to nothing. */
+  /** Consecutive failed connections. */
   get failures(): number {
     return this.#failures;
   }
@@ -55,13 +57,13 @@ export class Backoff {
     this.#attempts = [...this.#attempts, this.#options.clock.now()].slice(-MAX_ATTEMPTS);
   }
 
-  /** A connection was of use: what went wrong before no longer counts. */
+  /** A connection was useful: earlier failures no longer count. */
   succeed(): void {
     this.#failures = 0;
     this.#attempts = [];
   }
 
-  /** Counts a failure, and answers how long to wait: at random up to a limit that doubles. */
+  /** Counts a failure and returns the delay in milliseconds: random, up to a limit that doubles. */
   fail(reaction: Reaction, retryAfterMs: number | undefined): number {
     const { random } = this.#options;
     this.#failures++;
@@ -72,7 +74,7 @@ export class Backoff {
     return Math.max(jittered, asked, this.blockedForMs());
   }
 
-  /** How long no attempt may be made, for there were too many. */
+  /** How long no attempt may be made after too many attempts. */
   blockedForMs(): number {
     const [oldest] = this.#attempts;
     if (oldest === undefined || this.#attempts.length < MAX_ATTEMPTS) return 0;

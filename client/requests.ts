@@ -1,15 +1,15 @@
-/** Commands and feedback under way: each is answered by one frame with its id. */
+/** Pending commands and feedback: each is answered by one frame with its id. */
 
 import { AgentClientError } from "./error.ts";
 import type { StatusFrame } from "./frames.ts";
 import type { Wire } from "./query_sender.ts";
 
-/** Requests without an answer. */
+/** How many requests may wait for an answer. */
 const MAX_REQUESTS = 100;
 
 interface Request {
   frame: { id: string };
-  /** Doing it twice is the same as once. */
+  /** Idempotent: executing it twice has the same effect as once. */
   isRepeatable: boolean;
   /** The connection that it was last sent on; 0 for none. */
   sentOn: number;
@@ -26,8 +26,8 @@ export class Requests {
   }
 
   /**
-   * Sends a request now, or with the next connection. Rejects with what the server says, with `connection_lost` where it was
-   * lost on the way and must not be repeated, and with `closed`.
+   * Sends a request now, or with the next connection. Rejects with the server's error, with `closed`, or with
+   * `connection_lost` if the connection was lost before the answer and the request must not be repeated.
    */
   send(frame: { id: string }, isRepeatable: boolean): Promise<StatusFrame> {
     return new Promise((resolve, reject) => {
@@ -39,7 +39,7 @@ export class Requests {
     });
   }
 
-  /** Takes an answer. False where it is to no request. */
+  /** Handles an answer. Returns false if it belongs to no request. */
   settle(id: string, answer: StatusFrame | AgentClientError): boolean {
     const request = this.#all.get(id);
     if (answer instanceof AgentClientError) request?.reject(answer);
@@ -47,7 +47,10 @@ export class Requests {
     return this.#all.delete(id);
   }
 
-  /** The connection is gone: what was sent and must not be repeated has no answer any more. With `all`, the others too. */
+  /**
+   * The connection is lost: requests that were sent and must not be repeated get no answer. With `all`, the others fail
+   * too.
+   */
   lost(why: AgentClientError, all: boolean): void {
     for (const [id, { isRepeatable, sentOn }] of this.#all) {
       if (all || (!isRepeatable && sentOn !== 0)) this.settle(id, why);

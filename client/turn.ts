@@ -4,17 +4,19 @@ import type { AgentClientError } from "./error.ts";
 import type { ResponseFrame } from "./frames.ts";
 
 /**
- * `waiting`: the server has not taken it yet. `queued`: it waits behind other queries. `running`: it is being answered. The
- * others are ends.
+ * `waiting`: the server has not accepted it yet. `queued`: it waits behind other queries. `running`: it is being
+ * answered. The other states are final.
  */
 export type TurnState = "waiting" | "queued" | "running" | "completed" | "cancelled" | "failed";
 
 /** How a turn ended. */
 export interface Answer {
-  /** Whole where the outcome is `completed`; what was written where it is `cancelled`. */
+  /** The complete text if the outcome is `completed`; the part that was written if it is `cancelled`. */
   text: string;
   outcome: "completed" | "cancelled";
-  /** `stop`, `length`, `content_filter`, …; of a cancelled turn why: `cancelled`, `interrupted`, `superseded`. */
+  /**
+   * `stop`, `length`, `content_filter`, …; for a cancelled turn the reason: `cancelled`, `interrupted`, `superseded`.
+   */
   finishReason: string;
   model?: string;
   usage?: ResponseFrame["usage"];
@@ -24,31 +26,35 @@ export interface Answer {
 /**
  * A query and its answer.
  *
- * Iterating gives the text in pieces: put together they are a beginning of the answer, and all of it in the end. Iterators
- * are independent of each other, and each starts at the beginning. The iterator ends where the turn is completed or
- * cancelled, and throws an {@linkcode AgentClientError} where it fails. It survives reconnects. Only where the worker was
- * lost with its session, and the answer that the model then began anew does not begin with what was given already, it
- * throws `text_restarted`, while `text`, `snapshots()` and `final` go on and are right.
+ * Iterating gives the text in pieces. Together they are always a prefix of the answer, and in the end the complete
+ * answer. Iterators are independent of each other, and each starts at the beginning. The iterator ends when the turn is
+ * completed or cancelled. It throws an {@linkcode AgentClientError} if the turn fails. It survives reconnects, with one
+ * exception: the worker was lost together with its session, the model started the answer again, and the new answer does
+ * not begin with the text that was already yielded. Then the iterator throws `text_restarted`; `text`, `snapshots()`
+ * and `final` continue and are correct.
  */
 export interface Turn extends AsyncIterable<string> {
-  /** The id on the wire. It changes where an interrupted query is asked again. */
+  /** The id in the frames. It changes if an interrupted query is sent again. */
   readonly id: string;
-  /** The server's id, once it is known: what feedback names. */
+  /** The server's id, once it is known: feedback refers to it. */
   readonly turnId: string | undefined;
-  /** What was asked; undefined of another tab's running turn whose question came before this client did. */
+  /** The question; undefined for another tab's running turn if that was asked before this client connected. */
   readonly question: string | undefined;
-  /** Whether this client asked it, before a reload too. */
+  /** Whether this client asked it, including before a reload. */
   readonly isMine: boolean;
   readonly state: TurnState;
-  /** While it is queued: how many are before it, and one. */
+  /** While it is queued: its place in the queue, from 1. */
   readonly position: number | undefined;
-  /** The answer as far as it is known: always right, also after a reconnect. */
+  /** The answer so far: always correct, also after a reconnect. */
   readonly text: string;
   /** Why it failed. */
   readonly error: AgentClientError | undefined;
-  /** Settles with the end of the turn, whole; rejects with an {@linkcode AgentClientError}. Need not be listened to. */
+  /**
+   * Resolves with the complete answer when the turn ends; rejects with an {@linkcode AgentClientError}. You may ignore
+   * it.
+   */
   readonly final: Promise<Answer>;
-  /** The whole text so far, each time it has changed; a slow reader is given the newest only. Ends as the turn does. */
+  /** The whole text so far, after each change. A slow reader gets only the newest. Ends when the turn ends. */
   snapshots(): AsyncIterable<string>;
   /** Stops the turn, across a reconnect if necessary. `final` then resolves with outcome `cancelled`. */
   cancel(): void;

@@ -6,12 +6,12 @@ import { AgentClientError, toError } from "./error.ts";
 import type { ServerFrame, StatusFrame } from "./frames.ts";
 import type { Answer, Turn, TurnState } from "./turn.ts";
 
-/** A frame that is about a turn. */
+/** A frame about a turn. */
 export type TurnFrame = Exclude<ServerFrame, { type: "notification" | "heartbeat" }>;
 
-/** Gets the events of a turn. */
+/** Receives the events of a turn. */
 export interface TurnWatcher {
-  /** It has changed. */
+  /** The turn has changed. */
   onChange(turn: TurnRecord): void;
   onCancel(turn: TurnRecord): void;
 }
@@ -22,16 +22,16 @@ export class TurnRecord implements Turn {
   turnId: string | undefined;
   question: string | undefined;
   position: number | undefined;
-  /** Of our own: what goes over the wire. */
+  /** For this client's turns: the query as it is sent. */
   frame: SentQuery | undefined;
   /** The `seq` of the turn's first event in the log. */
   place = Infinity;
-  /** The server has it in its log. */
+  /** The server has the query in its log. */
   isTaken = false;
   /** The connection that it was last sent on; 0 for none. */
   sentOn = 0;
   sends = 0;
-  /** How often it was asked again after an interruption. */
+  /** How often the query was sent again after an interruption. */
   repeats = 0;
   /** A stop was requested, and the server may not know yet. */
   isCancelled = false;
@@ -82,7 +82,7 @@ export class TurnRecord implements Turn {
       if (text.startsWith(given)) {
         if (text !== given) yield text.slice(given.length);
         given = text;
-        // Shorter, but alike so far: it may yet grow past what was given. If it has ended, that is not to be hoped for.
+        // The text is shorter, but still a prefix of what was yielded: it may grow past it. After the end it cannot.
       } else if (!given.startsWith(text) || (this.#state === "completed" && !this.#text.startsWith(given))) {
         throw new AgentClientError("text_restarted", "Cannot go on: the answer was begun anew");
       }
@@ -99,7 +99,7 @@ export class TurnRecord implements Turn {
     }
   }
 
-  /** Takes what the server says of it. */
+  /** Applies a frame of the server. */
   take(frame: TurnFrame): void {
     if (this.isSettled) return;
     const { content } = frame;
@@ -109,7 +109,7 @@ export class TurnRecord implements Turn {
         if (this.#state === "waiting") this.#become("queued");
         break;
       case "delta":
-        // One that begins after the text that there is would leave a hole: the response will tell.
+        // A delta that begins after the known text would leave a hole. The response will bring the complete text.
         if (frame.offset > this.#text.length) return;
         this.#text = this.#text.slice(0, frame.offset) + content;
         this.#become("running");
@@ -127,7 +127,7 @@ export class TurnRecord implements Turn {
     }
   }
 
-  /** It is asked again, under this id: the answer so far is discarded. */
+  /** The query is asked again, under this id. The answer so far is discarded. */
   restart(id = this.id): void {
     this.id = id;
     this.frame = this.frame && { ...this.frame, id };

@@ -1,8 +1,10 @@
 /**
- * The test hooks' way to the live-activity hub of a worker, in the worker's process, with `LOCAL_TEST_HOOKS=1` only.
+ * Gives the test hooks access to a worker's live-activity hub, inside the worker's process, with `LOCAL_TEST_HOOKS=1`
+ * only.
  *
- * The function knows nothing of it, and what is deployed has no switch: a module is loaded once for a URL, so the class
- * found here is the one that the function makes its hub of, and its constructor calls `whileWatched`.
+ * The function does not know about it, and the deployed code has no switch for it. A module is loaded once per URL, so
+ * the class found here is the one from which the function creates its hub. The constructor of that class calls
+ * `whileWatched`.
  */
 
 import type { ActivityEvent } from "../supabase/functions/_shared/protocol/activity_events.ts";
@@ -11,10 +13,10 @@ import type { ActivityAsk, WatcherInfo } from "./worker_messages.ts";
 
 const HUB_MODULE = "../_shared/activity/activity_hub.ts";
 
-/** Runs a command of the hub, and returns its watchers after it; undefined if there is no hub yet. */
+/** Runs a command of the hub and returns the watchers after it; undefined if there is no hub yet. */
 export type ActivityTap = (ask: ActivityAsk) => WatcherInfo[] | undefined;
 
-/** Call it before the function is imported. Undefined for a function without live activity. */
+/** Must be called before the function is imported. Returns undefined for a function without live activity. */
 export async function tapActivity(functionUrl: string): Promise<ActivityTap | undefined> {
   const module: { ActivityHub: typeof ActivityHub } | undefined = await import(
     new URL(HUB_MODULE, functionUrl).href

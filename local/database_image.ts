@@ -1,15 +1,15 @@
-/** What a database is made of before anything is in it, kept on disk: making it anew costs PGlite most of its start. */
+/** The image of an empty database, kept on disk: creating it is the largest part of PGlite's start. */
 
 /** A database that has been opened. */
 export interface Opened<Database> {
   database: Database;
-  /** All that it keeps now. */
+  /** The whole current content. */
   dump(): Promise<Blob>;
 }
 
 /**
- * Opens a database from the image at `path`, or an empty one where there is no image that can be opened; the image is
- * then written for the next one. A folder that cannot be written costs time, no more.
+ * Opens a database from the image at `path`. Without a usable image it opens an empty database and writes the image for
+ * the next start. A folder that cannot be written only costs time.
  */
 export async function openFromImage<Database>(
   path: URL,
@@ -17,7 +17,7 @@ export async function openFromImage<Database>(
 ): Promise<Database> {
   const bytes = await Deno.readFile(path).catch(() => undefined);
   if (bytes !== undefined) {
-    // PGlite goes by the type.
+    // PGlite checks the type.
     const opened = await open(new Blob([bytes], { type: "application/x-gzip" })).catch(() => undefined);
     if (opened !== undefined) return opened.database;
   }
@@ -26,7 +26,7 @@ export async function openFromImage<Database>(
   return database;
 }
 
-/** Another stack may be writing the same: whoever reads finds one of them, whole. */
+/** Another stack may be writing the same file: a reader finds one of the two, complete. */
 async function write(path: URL, image: Blob): Promise<void> {
   const folder = new URL("./", path);
   await Deno.mkdir(folder, { recursive: true });

@@ -1,24 +1,24 @@
-/** Outages of the database as its clients see them: REST that is slow, refuses, or does the work and never says so. */
+/** Database outages as clients see them: REST that is slow, refuses, or does the work and sends no answer. */
 
 import type { Destination, Upstream } from "./gateway.ts";
 
 /**
- * `slow` delays each answer; `refuse` answers 503; `reset` closes the connection without a word; `lose` does the work and
- * drops its answer.
+ * `slow` delays each answer; `refuse` answers 503; `reset` closes the connection without an answer; `lose` does the
+ * work and drops its answer.
  */
 export const DISTURBANCES = ["slow", "refuse", "reset", "lose"] as const;
 
 export interface DatabaseDisturbance {
   mode: typeof DISTURBANCES[number];
-  /** From now on, in milliseconds. A later one takes the place of this. */
+  /** The duration from now, in milliseconds. A later call replaces this one. */
   forMs: number;
-  /** By how much `slow` delays an answer, in milliseconds. Default: 300. */
+  /** How long `slow` delays an answer, in milliseconds. Default: 300. */
   delayMs?: number;
 }
 
 export interface DatabaseControl {
   disturb(disturbance: DatabaseDisturbance): void;
-  /** Ends what {@linkcode disturb} began. */
+  /** Ends the effect of {@linkcode disturb}. */
   calm(): void;
 }
 
@@ -37,7 +37,7 @@ export class DatabaseTrouble implements DatabaseControl {
     this.#now = undefined;
   }
 
-  /** What becomes of a request that would go to `upstream`. */
+  /** The destination of a request that would go to `upstream`. */
   pass(upstream: Upstream): Destination {
     switch (this.#current()?.mode) {
       case "refuse":
@@ -54,7 +54,7 @@ export class DatabaseTrouble implements DatabaseControl {
     }
   }
 
-  /** What is under way when it begins is disturbed as well. */
+  /** Requests that are in flight when the outage begins are affected too. */
   async #release(): Promise<boolean> {
     const now = this.#current();
     if (now?.mode === "slow") {

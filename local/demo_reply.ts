@@ -1,4 +1,4 @@
-/** What the mock model says. Pure: the same conversation gets the same answer. */
+/** The answers of the mock model. Pure: the same conversation gets the same answer. */
 
 export interface DemoMessage {
   role: string;
@@ -7,7 +7,7 @@ export interface DemoMessage {
 
 export interface DemoReply {
   text: string;
-  /** Whether it is worth watching: streamed slowly enough to cancel it, or to cut the network and resume. */
+  /** Whether to stream it slowly, so that there is time to cancel it, or to cut the network and resume. */
   slow: boolean;
 }
 
@@ -18,7 +18,7 @@ interface Answer {
 }
 
 interface Context {
-  /** The last thing the user said. */
+  /** The user's last message. */
   question: string;
   /** The user's earlier messages, oldest first. */
   earlier: readonly string[];
@@ -102,7 +102,9 @@ const ANSWERS: readonly Answer[] = [
   },
 ];
 
-/** The answer to the last user message. An answer that the assistant has already begun is continued, not restarted. */
+/**
+ * The answer to the last user message. If the assistant has already begun an answer, it is continued, not restarted.
+ */
 export function demoReply(messages: readonly DemoMessage[]): DemoReply {
   const said = messages.filter(({ role }) => role === "user").map(({ content }) => content);
   const question = said.at(-1) ?? "";

@@ -1,4 +1,4 @@
-/** What the stack answers itself: the page, the key set, the test hooks. */
+/** The requests that the stack answers itself: the page, the key set, the test hooks. */
 
 import type { LocalKeys } from "./keys.ts";
 import type { Playground } from "./playground.ts";
@@ -10,7 +10,7 @@ export interface DeskOptions {
   keys: LocalKeys;
   /** The page at `/`. */
   playground: Playground;
-  /** Only where they are switched on. */
+  /** Only if test hooks are enabled. */
   hooks?: TestHooks;
 }
 

@@ -1,4 +1,4 @@
-/** The environment that a function finds: the platform's variables over the user's own. */
+/** The environment of a function: the user's variables, with the platform's variables on top. */
 
 import type { LocalKeys } from "./keys.ts";
 
@@ -8,9 +8,9 @@ export interface FunctionsEnvOptions {
   /** The stack's own address, such as `http://127.0.0.1:54321`. */
   url: string;
   keys: LocalKeys;
-  /** Where the mock model listens, if it is the one to be asked. */
+  /** Where the mock model listens, if it is used. */
   modelUrl?: string;
-  /** Whether anything answers at `/rest/v1`. */
+  /** Whether `/rest/v1` is served. */
   hasDatabase: boolean;
 }
 
@@ -20,9 +20,9 @@ export function functionsEnv(
   return {
     // Anyone may try the demo, and sign-in works too. The platform's own default is stricter.
     AUTH_MODE: "optional",
-    // Lite signs its users' tokens with the shared secret, beside the stack's own signing key.
+    // Lite signs its users' tokens with the shared secret. The stack also has its own signing key.
     HS256_TOKENS: "accept",
-    // Everyone on this machine has the same address.
+    // All clients on this machine have the same address.
     MAX_CONNECTIONS_PER_ADDRESS: "0",
     ANONYMOUS_SESSIONS_PER_HOUR: "0",
     ...(hasDatabase ? {} : { SESSION_STORE: "memory" }),

@@ -1,6 +1,6 @@
 /**
- * The one port of the stack. It reads the head of a request, asks where that goes, and joins the two connections; what
- * the bytes mean is between the client and the worker.
+ * The only port of the stack. It reads the head of a request, asks the router for the destination, and joins the two
+ * connections. It does not interpret the bytes after the head.
  */
 
 import {
@@ -18,57 +18,63 @@ import { close, linger, relay, writeAll } from "./relay.ts";
 const HEAD_TIMEOUT_MS = 10_000;
 const CONNECT_ATTEMPTS = 3;
 const ACCEPT_PAUSE_MS = 50;
-/** What the servers behind it said last may still be on its way: a close frame that is lost reaches its client as 1006. */
+/**
+ * The last bytes of the servers behind the gateway may still be on the way. If a close frame is lost, the client sees
+ * 1006.
+ */
 const FLUSH_MS = 500;
 
-/** An answer of the gateway's own, in the platform's shape. */
+/** The gateway's own answer, in the platform's format. */
 export interface Refusal {
   status: number;
-  /** The platform's word, such as `WORKER_ERROR`. */
+  /** The platform's code, such as `WORKER_ERROR`. */
   code: string;
   message: string;
 }
 
-/** A loopback server that takes this request. */
+/** A loopback server that accepts this request. */
 export interface Upstream {
   kind: "upstream";
   port: number;
-  /** The path and query that it is to see. */
+  /** The path and query that the server should see. */
   target: string;
-  /** Whether a WebSocket may be opened there. */
+  /** Whether it accepts WebSocket upgrades. */
   upgrades: boolean;
-  /** When it aborts, both connections are cut off without a goodbye. */
+  /** When it aborts, both connections are cut without a close frame. */
   cutSignal?: AbortSignal;
   /** Called with the first byte of the answer. */
   onAnswer?(): void;
-  /** What to tell the client when the server went away without an answer. */
+  /** The answer for the client if the server went away without one. */
   onSilence?(): Promise<Refusal>;
-  /** Called with the head of the answer: when the client may have it, or that it is not to have it. */
+  /** Called with the head of the answer. Resolves when the answer may be sent; false means that it must be dropped. */
   releaseAnswer?(): Promise<boolean>;
 }
 
-/** `hang_up`: the client gets no word. */
+/** `hang_up`: the connection is closed without an answer. */
 export type Destination = Upstream | ({ kind: "refusal" } & Refusal) | { kind: "hang_up" };
 
-/** Where a request for `path` (with its query) goes. */
+/** The destination of a request for `path` (with its query). */
 export type Router = (path: string) => Promise<Destination>;
 
 export interface GatewayOptions {
   hostname: string;
-  /** 0 for a free one. */
+  /** 0 for a free port. */
   port: number;
   router: Router;
-  /** A mistake of ours, which has cost one connection. */
+  /** Called for a bug in the gateway, which has cost one connection. */
   onError(error: unknown): void;
 }
 
 export interface Gateway {
   port: number;
-  /** No more connections; those that are open have {@linkcode FLUSH_MS} to end by themselves. Resolves when all have ended. */
+  /**
+   * Accepts no more connections. Open connections have {@linkcode FLUSH_MS} to end by themselves. Resolves when all
+   * have ended.
+   */
   stop(): Promise<void>;
 }
 
-/** Listens at once. Throws `Deno.errors.AddrInUse`, and whatever else `Deno.listen` throws. */
+/** Listens at once. Throws `Deno.errors.AddrInUse`, and the other errors of `Deno.listen`. */
 export function openGateway({ hostname, port, router, onError }: GatewayOptions): Gateway {
   const listener = Deno.listen({ hostname, port, transport: "tcp" });
   const clients = new Set<Deno.Conn>();
@@ -79,7 +85,7 @@ export function openGateway({ hostname, port, router, onError }: GatewayOptions)
     while (isOpen) {
       const client = await listener.accept().catch(() => undefined);
       if (client === undefined) {
-        // Closed, or out of file descriptors, which others give back.
+        // The listener is closed, or the process is out of file descriptors until other connections close.
         if (isOpen) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));
         continue;
       }
@@ -118,7 +124,7 @@ async function serve(client: Deno.TcpConn, router: Router, gatewayPort: number):
       server = await Deno.connect({ hostname: "127.0.0.1", port: destination.port });
     } catch {
       destination.onAnswer?.();
-      // The worker died this very moment: nothing was sent, so another one may as well have the request.
+      // The worker died just now. Nothing was sent, so another worker can handle the request.
       if (attempt < CONNECT_ATTEMPTS) continue;
       return await refuse(client, WORKER_GONE);
     }
@@ -206,11 +212,13 @@ function forwardedHead(
 ): Head {
   const { hostname } = client.remoteAddr;
   const known = headerValue(head, "x-forwarded-for");
-  // One request a connection: the next one may be for another worker. A client that upgrades keeps its words.
+  // One request per connection: the next one may be for another worker. An upgrade keeps the client's Connection
+  // header.
   const words = upgrading ? [headerValue(head, "connection"), "close"] : ["close"];
   const dropped = ["connection", "keep-alive", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port"];
   return {
-    // As Cloudflare does before the platform: what the client says of its own address is overwritten, or appended to.
+    // Like Cloudflare in front of the platform: what the client claims about its own address is overwritten, or
+    // appended to.
     ...withHeaders(head, [
       ...dropped,
       "x-forwarded-proto",
@@ -228,11 +236,12 @@ function forwardedHead(
   };
 }
 
-/** The beginning of the answer, which says what is true of the connection: that it ends, or that it is a WebSocket. */
+/** The head of the answer, with correct connection headers: either the connection closes, or it is a WebSocket. */
 async function readAnswer(server: ByteSource): Promise<Uint8Array> {
   const head = await readHead(server);
   if (!head.startLine.startsWith("HTTP/1.1 101")) {
-    // Not every Deno says so by itself, and a client would send its next request to a connection that is closing.
+    // Not every Deno version sends this header. Without it, a client would send its next request on a closing
+    // connection.
     return encodeHead(withHeaders(head, ["connection", "keep-alive"], [["Connection", "close"]]));
   }
   const headers = head.headers.filter(([name, value]) =>

@@ -1,11 +1,11 @@
 /**
- * The stack's keys: fixed and well known, so that a script written yesterday works today, and never for anything that
- * others can reach. Only the ES256 pair is generated at each start.
+ * The stack's keys. They are fixed and well known, so that a script from yesterday works today. Never use them where
+ * others can connect. Only the ES256 pair is generated at each start.
  */
 
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, type JWTPayload, SignJWT } from "jose";
 
-/** What `supabase start` uses too. */
+/** The same as in `supabase start`. */
 const WELL_KNOWN_JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long";
 /** Printed in every README: it protects nothing. */
 export const WELL_KNOWN_SECRET_KEY = "sb_secret_local_development";
@@ -17,7 +17,7 @@ export interface SigningKey {
   alg: "ES256" | "RS256";
   privateKey: CryptoKey;
   publicKey: CryptoKey;
-  /** The public half, as the key set carries it. */
+  /** The public half, as in the key set. */
   publicJwk: JWK;
 }
 
@@ -30,7 +30,7 @@ export interface LocalKeys {
   anonKey: string;
   /** Legacy JWT of the role `service_role`. */
   serviceRoleKey: string;
-  /** Signs what `/__local/token` makes, and is published in the key set. */
+  /** Signs the tokens of `/__local/token`; its public half is in the key set. */
   es256: SigningKey;
 }
 

@@ -1,20 +1,21 @@
 /**
- * The end of what started the stack, where that does not pass a signal on. SIGTERM ends `npx` and its shell, and `deno task` goes
- * on without them; SIGKILL ends `deno task`, and the stack goes on without it.
+ * Detects the end of the stack's launcher if no signal is passed on. SIGTERM ends `npx` and its shell, but `deno task`
+ * continues; SIGKILL ends `deno task`, but the stack continues.
  */
 
 const LOOK_MS = 250;
-/** Takes in the processes whose parent has gone. In a container it may be the launcher itself. */
+/** The process that adopts orphans. In a container it may be the launcher itself. */
 const INIT = 1;
 const LAUNCHERS = /^(npm|node|pnpm|yarn|bun)/;
 
 /**
- * Calls `onGone` once when `deno task` has gone, or what `npx` started it with, if these started the process. Begin at the very
- * start: who has gone before is not missed. Of `npx` it needs `/proc`: elsewhere than on Linux it does not see its end.
- * Answers what ends the watch.
+ * Calls `onGone` once when `deno task`, or the `npx` that started it, has ended, if the process was started by these.
+ * Call it at the very start: an end before the call is detected too. For `npx` it needs `/proc`, so outside Linux it
+ * does not see the end of `npx`. Returns a function that stops the watch.
  */
 export function watchLauncher(env: Readonly<Record<string, string>>, onGone: () => void): () => void {
-  // `deno task` and npm say where they were called. A stack that was started without them may be meant to outlive its shell.
+  // `deno task` and npm set this to the folder of the call. A stack started in another way may be intended to outlive
+  // its shell.
   if (env.INIT_CWD === undefined) return () => {};
   const isByNpx = env.npm_command === "exec";
   const look = (): { task: number; launcher: number | undefined } => ({

@@ -1,4 +1,4 @@
-/** The database under Supabase Lite, and which migrations it has seen. */
+/** The database of Supabase Lite, and the record of applied migrations. */
 
 import { createRequire } from "node:module";
 import { createPgliteConnection, type PgliteConnection } from "@supabase/lite/pglite";
@@ -6,9 +6,9 @@ import { createPostgresConnection, type PostgresConnection } from "@supabase/lit
 import { openFromImage } from "./database_image.ts";
 import type { Migration } from "./supabase_lite.ts";
 
-/** Queries that run at once: Lite itself is one thread, and asks for each of them while the others run. */
+/** Concurrent queries: Lite itself is one thread, and sends queries while others run. */
 const POOL_SIZE = 20;
-/** Two stacks on one database do not apply a migration twice: the number is arbitrary. */
+/** A lock, so that two stacks on one database do not apply a migration twice. The number is arbitrary. */
 const MIGRATION_LOCK = 4_241_729;
 
 export interface LiteDatabase {
@@ -17,7 +17,7 @@ export interface LiteDatabase {
   migrate(migration: Migration): Promise<void>;
 }
 
-/** Without `url`: PGlite, empty. */
+/** Without `url`: an empty PGlite. */
 export async function openDatabase(url: string | undefined): Promise<LiteDatabase> {
   if (url === undefined) {
     const connection = await openFromImage(imageOfPglite(), async (image) => {
@@ -35,14 +35,14 @@ export async function openDatabase(url: string | undefined): Promise<LiteDatabas
   return { connection, migrate: (migration) => migrateOnce(connection, migration) };
 }
 
-/** Named after the version, which is in the path of the package: another one may keep its data in another form. */
+/** The file name contains the version from the package's path: another version may store its data in another format. */
 function imageOfPglite(): URL {
   const { resolve } = createRequire(import.meta.resolve("@supabase/lite/pglite"));
   const version = /pglite[/@](\d[\w.-]*)/.exec(resolve("@electric-sql/pglite").replaceAll("\\", "/"))?.[1];
   return new URL(`../.ci/tmp/pglite-${version ?? "unknown"}.tar.gz`, import.meta.url);
 }
 
-/** Lite has made text of JSON arguments already; its own driver options would make a JSON string of that text. */
+/** Lite has already converted JSON arguments to text; its own driver options would make a JSON string of that text. */
 function json(oid: number): PostgresJsonType {
   return {
     to: oid,
@@ -59,7 +59,7 @@ interface PostgresJsonType {
   parse(text: string): unknown;
 }
 
-/** Keeps the record where `supabase db push` keeps it, so that each knows of the other's. */
+/** Stores the record in the table that `supabase db push` uses, so that each knows the other's migrations. */
 async function migrateOnce({ driver }: PostgresConnection, { name, sql }: Migration): Promise<void> {
   const [, version = name, title = ""] = /^(\d+)_?(.*)\.sql$/.exec(name) ?? [];
   await driver.begin(async (transaction) => {

@@ -5,9 +5,9 @@ import { readSettings, SettingsError, withDotEnv } from "./settings.ts";
 import { type LocalStack, startLocalStack } from "./stack.ts";
 import { wscatLine } from "./stack_info.ts";
 
-/** Ctrl+C must not wait for the function's own ten seconds. */
+/** Ctrl+C must not wait for the function's own default of ten seconds. */
 const DEFAULT_DRAIN_MS = "2000";
-/** A second signal that comes later than this ends everything at once. */
+/** A second signal later than this ends everything at once. */
 const IMPATIENT_AFTER_MS = 1000;
 
 function print(line: string, stream: "stdout" | "stderr" = "stdout"): void {
@@ -19,7 +19,7 @@ async function start(): Promise<LocalStack> {
   const settings = readSettings(env);
   try {
     const stack = await startLocalStack({
-      // Deno colours its messages wherever they go; into a file they go without.
+      // Deno always colours its messages; output to a file should have no colours.
       env: {
         ...(Deno.stdout.isTerminal() ? {} : { NO_COLOR: "1" }),
         ...env,
@@ -67,13 +67,13 @@ function welcome({ url, keys, model, authMode }: LocalStack, env: Readonly<Recor
   print(`\nTalk to the agent in a browser at ${url}, or in a terminal: ${wscatLine(url)}`);
 }
 
-/** Ends the process by itself once everything has ended, so that nothing of it is cut off. */
+/** The process ends by itself after everything has ended, so that no output is cut off. */
 async function main(): Promise<void> {
   const interrupted = Promise.withResolvers<void>();
   let interruptedAt: number | undefined;
   const onSignal = (): void => {
     interruptedAt ??= performance.now();
-    // `deno task` passes a signal on that the terminal has sent to everyone already: a repeat at once means nothing.
+    // `deno task` repeats a signal that the terminal has already sent to all processes: ignore an immediate repeat.
     if (performance.now() - interruptedAt > IMPATIENT_AFTER_MS) Deno.exit(1);
     interrupted.resolve();
   };
@@ -81,7 +81,8 @@ async function main(): Promise<void> {
   for (const signal of signals) Deno.addSignalListener(signal, onSignal);
   const unwatch = watchLauncher(Deno.env.toObject(), interrupted.resolve);
   try {
-    // A first start downloads for minutes, perhaps: without a stack to stop, what was begun ends with this process.
+    // The first start may download for minutes. If there is no stack to stop yet, the unfinished start ends with this
+    // process.
     const stack = await Promise.race([start(), interrupted.promise]);
     await interrupted.promise;
     unwatch();

@@ -1,12 +1,12 @@
-/** The thread that the mock model runs on: aimock, which speaks as OpenRouter does, with answers that make a demo. */
+/** The thread of the mock model: aimock with the OpenRouter API, and with answers for a demo. */
 
 import { type ChatCompletionRequest, type Fixture, LLMock } from "@copilotkit/aimock";
 import { type DemoMessage, demoReply } from "./demo_reply.ts";
 import { serveThread } from "./thread.ts";
 
-/** Characters in one piece of a streamed answer: about a token. */
+/** Characters in one piece of a streamed answer: about one token. */
 const CHUNK_CHARS = 4;
-/** US dollars a token, so that `usage.cost` is not nothing. Made up. */
+/** US dollars per token, so that `usage.cost` is not zero. The numbers are invented. */
 const PRICE = { prompt: 0.000_001, completion: 0.000_003 };
 
 async function start(): Promise<number> {
@@ -53,7 +53,7 @@ function demoMessages({ messages }: ChatCompletionRequest): readonly DemoMessage
   }));
 }
 
-/** About four characters a token, as English has it. */
+/** About four characters per token, as in English. */
 function tokens(text: string): number {
   return Math.ceil(text.length / CHUNK_CHARS);
 }

@@ -1,16 +1,16 @@
-/** Which model answers: the one that the environment names, one that a test brings, or the mock. */
+/** Which model answers: the one in the environment, one that a test supplies, or the mock. */
 
 import { startThread } from "./thread.ts";
 
 export interface Model {
-  /** In words, for the welcome and the status page. */
+  /** A description for the welcome message and the status page. */
   description: string;
-  /** For `OPENROUTER_BASE_URL`; missing where the environment says it already. */
+  /** For `OPENROUTER_BASE_URL`; missing if the environment already sets it. */
   baseUrl?: string;
   stop(): void;
 }
 
-/** `env` leaves it to the environment. Left out: `env` where that has a key or a base URL, else `mock`. */
+/** `env` uses the environment's model. Default: `env` if the environment has a key or a base URL, otherwise `mock`. */
 export type ModelChoice = "mock" | "env" | { baseUrl: string };
 
 /** Rejects if the mock cannot start. */

@@ -1,6 +1,6 @@
 /**
- * The page at `/`: its files as they are on disk, its modules bundled in memory, and what it may know of the stack. Nothing of
- * it comes from another host, and its policy does not let it ask one.
+ * The page at `/`: its files as they are on disk, its modules bundled in memory, and the stack information that it may
+ * have. Nothing comes from another host, and the page's content security policy forbids requests to other hosts.
  */
 
 import * as esbuild from "esbuild";
@@ -16,7 +16,7 @@ const TYPES: Readonly<Record<string, string>> = {
   "favicon.svg": "image/svg+xml",
 };
 const HEADERS = {
-  // Text that a model wrote cannot become markup either: `innerHTML` and its like throw.
+  // Text from a model cannot become markup either: `innerHTML` and similar properties throw.
   "content-security-policy":
     "default-src 'self'; connect-src 'self' ws:; base-uri 'none'; form-action 'none'; " +
     "frame-ancestors 'none'; object-src 'none'; require-trusted-types-for 'script'",
@@ -25,7 +25,7 @@ const HEADERS = {
   "cache-control": "no-store",
 };
 
-/** A token that sees all activity and is good for nothing else. */
+/** A token that shows all activity and allows nothing else. */
 export interface WatchPass {
   token: string;
 }
@@ -44,7 +44,7 @@ export class Playground {
     this.#options = options;
   }
 
-  /** Undefined for what is not the page's. */
+  /** Returns undefined for paths that are not the page's. */
   async answer(request: Request): Promise<Response | undefined> {
     const { pathname } = new URL(request.url);
     const file = pathname === "/"
@@ -68,8 +68,8 @@ export class Playground {
   }
 
   /**
-   * An anonymous visitor may not watch. On their own machine they may see everything all the same: not with the secret key, which
-   * opens the whole project, but with a pass that shows activity and does nothing else.
+   * An anonymous visitor may not watch activity. On their own machine they may see everything. The secret key would
+   * open the whole project, so they get a pass that shows activity and allows nothing else.
    */
   async #watchPass(request: Request): Promise<Response> {
     if (!isFromThisMachine(request)) {
@@ -87,7 +87,10 @@ function reply(body: string, type: string): Response {
   return new Response(body, { headers: { ...HEADERS, "content-type": type } });
 }
 
-/** The gateway says whom it has the request from, last; a name that leads here from elsewhere is no name of this machine. */
+/**
+ * The gateway appends the client's address as the last entry. A host name that resolves to this machine but is called
+ * from elsewhere does not count.
+ */
 function isFromThisMachine({ headers }: Request): boolean {
   const from = headers.get("x-forwarded-for")?.split(",").at(-1)?.trim() ?? "";
   const host = (headers.get("x-forwarded-host") ?? "").replace(/:\d+$/, "");
@@ -108,7 +111,7 @@ async function bundle(): Promise<string> {
     });
     return outputFiles[0]?.text ?? "";
   } finally {
-    // It is a process of its own, which would outlive the need for it.
+    // esbuild is a process of its own, and would otherwise keep running.
     await esbuild.stop();
   }
 }

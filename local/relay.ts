@@ -1,19 +1,19 @@
 /**
- * Two TCP connections made one: bytes, backpressure, half-closes and ends pass through as they come, so that pings,
- * close codes and cut sockets reach the other side unharmed.
+ * Joins two TCP connections: bytes, backpressure, half-closes and ends pass through unchanged, so that pings, close
+ * codes and cut sockets reach the other side.
  */
 
 import type { ByteSource } from "./http_head.ts";
 
-/** Each connection has two such buffers for as long as it lives, and there may be thousands. */
+/** Each connection has two such buffers for its whole life, and there may be thousands of connections. */
 const CHUNK_BYTES = 16 * 1024;
-/** How long a client may keep sending to a worker that has said its last word. */
+/** How long a client may keep sending to a worker that has finished its answer. */
 const LINGER_MS = 2000;
 
 export interface RelayOptions {
-  /** Reads the beginning of the server's answer: empty, or a rejection, if it ended without one. */
+  /** Reads the beginning of the server's answer. It is empty, or rejects, if the server ended without one. */
   readAnswer(server: ByteSource): Promise<Uint8Array>;
-  /** The answer that the client gets then. */
+  /** The answer for the client in that case. */
   onSilence(): Promise<Uint8Array>;
 }
 
@@ -22,7 +22,7 @@ export async function relay(client: Deno.Conn, server: Deno.Conn, options: Relay
   const upload = pump(client, server).then((end) => {
     if (end === "source_failed") closeBoth(client, server);
     else if (end === "source_ended") halfClose(server);
-    // The server takes no more, as after an early 413: its answer is still on the way, so read on and throw away.
+    // The server reads no more, for example after an early 413. Its answer is still on the way, so read on and discard.
     else return drain(client);
     return undefined;
   });
@@ -36,8 +36,8 @@ export async function relay(client: Deno.Conn, server: Deno.Conn, options: Relay
 }
 
 /**
- * Says that no more will come, and reads on until the client says so too: closing while it still sends would reset the
- * connection, and what it was just told could be lost with it.
+ * Half-closes the connection and reads until the client closes too. A full close while the client still sends would
+ * reset the connection, and the client could lose the answer.
  */
 export async function linger(client: Deno.Conn): Promise<void> {
   halfClose(client);
@@ -58,7 +58,7 @@ async function pump(source: Deno.Conn, target: Deno.Conn): Promise<PumpEnd> {
   }
 }
 
-/** Whether all of it could be written. */
+/** Returns whether all bytes were written. */
 export async function writeAll(target: Deno.Conn, bytes: Uint8Array): Promise<boolean> {
   try {
     for (let sent = 0; sent < bytes.length;) sent += await target.write(bytes.subarray(sent));
@@ -68,7 +68,7 @@ export async function writeAll(target: Deno.Conn, bytes: Uint8Array): Promise<bo
   }
 }
 
-/** Reads until the end and keeps nothing. */
+/** Reads until the end and discards everything. */
 async function drain(source: Deno.Conn): Promise<void> {
   const buffer = new Uint8Array(CHUNK_BYTES);
   while ((await source.read(buffer).catch(() => null)) !== null);
@@ -83,11 +83,11 @@ function closeBoth(first: Deno.Conn, second: Deno.Conn): void {
   close(second);
 }
 
-/** Closes a connection that may be closed already. */
+/** Closes a connection that may already be closed. */
 export function close(connection: Deno.Conn): void {
   try {
     connection.close();
   } catch {
-    // It was closed already.
+    // It was already closed.
   }
 }

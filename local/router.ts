@@ -1,4 +1,4 @@
-/** Where each path goes, and what is said in the platform's words where it can go nowhere. */
+/** The destination of each path, and the platform's error messages for paths without one. */
 
 import type { DatabaseTrouble } from "./database_trouble.ts";
 import { JWKS_PATH } from "./desk.ts";
@@ -8,10 +8,10 @@ import type { RealtimeServer } from "./realtime/server.ts";
 import { BootError, type WorkerPool } from "./worker_pool.ts";
 
 const FUNCTIONS_PREFIX = "/functions/v1/";
-/** A worker's end may become known a little after its connections broke. */
+/** The end of a worker may be reported a little after its connections broke. */
 const DEATH_NOTICE_MS = 1000;
 
-/** The servers behind the gateway. What is not there yet, or not wanted, is missing. */
+/** The servers behind the gateway. Servers that are not started or not wanted are missing. */
 export interface Parts {
   pools: ReadonlyMap<string, WorkerPool>;
   lite?: { port: Promise<number> };
@@ -20,7 +20,7 @@ export interface Parts {
   desk?: { port: number };
 }
 
-/** Never rejects but for a mistake of ours. `target` is path and query. */
+/** Rejects only for a bug in this code. `target` is path and query. */
 export async function route(
   target: string,
   { pools, lite, database, realtime, desk }: Parts,
@@ -30,7 +30,7 @@ export async function route(
     const name = path.slice(FUNCTIONS_PREFIX.length).split("/", 1)[0] ?? "";
     const pool = pools.get(name);
     if (pool === undefined) return refusal(desk === undefined ? STARTING : FUNCTION_NOT_FOUND);
-    // The platform, too, leaves the function's name in the path, and nothing before it.
+    // Like the platform: the path keeps the function's name and loses everything before it.
     return await toFunction(pool, target.slice(FUNCTIONS_PREFIX.length - 1));
   }
   if (path !== JWKS_PATH && (path.startsWith("/auth/v1/") || path.startsWith("/rest/v1/"))) {
@@ -72,7 +72,7 @@ function refusal(words: Refusal): Destination {
   return { kind: "refusal", ...words };
 }
 
-// In the platform's words.
+// Messages in the platform's words.
 const FUNCTION_NOT_FOUND: Refusal = {
   status: 404,
   code: "NOT_FOUND",
@@ -93,7 +93,7 @@ const WORKER_LIMIT: Refusal = {
   code: "WORKER_LIMIT",
   message: "Function failed due to not having enough compute resources (please check logs)",
 };
-// In our own.
+// The stack's own messages.
 const LITE_OFF: Refusal = {
   status: 503,
   code: "LITE_OFF",

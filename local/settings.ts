@@ -1,9 +1,9 @@
-/** What the environment and `.env` say about the stack, checked before anything starts. */
+/** The stack's settings from the environment and `.env`, checked before anything starts. */
 
 import { parseEnv } from "node:util";
 import * as z from "zod";
 
-/** A setting is wrong, or the stack cannot start with it; the message is for the person at the terminal. */
+/** A setting is wrong, or the stack cannot start with it. The message is for the person at the terminal. */
 export class SettingsError extends Error {
   override readonly name = "SettingsError";
 }
@@ -34,15 +34,14 @@ const schema = z.object({
   SESSION_STORE: z.string().optional(),
 }).transform(({ LOCAL_WORKERS, SESSION_STORE, ...others }) => ({
   ...others,
-  // In memory a session lives in one worker, and a reconnect to another worker would start a new one.
+  // With the memory store a session lives in one worker; a reconnect to another worker would start a new session.
   LOCAL_WORKERS: LOCAL_WORKERS ?? (SESSION_STORE === "memory" || others.DATABASE_URL === "none" ? 1 : 2),
 }));
 
 export type Settings = z.output<typeof schema>;
 
 /**
- * Reads the stack's own settings; an empty value counts as not set.
- * Throws {@linkcode SettingsError} naming every mistake.
+ * Reads the stack's own settings; an empty value counts as not set. Throws {@linkcode SettingsError} with all mistakes.
  */
 export function readSettings(env: Readonly<Record<string, string>>): Settings {
   const parsed = schema.safeParse(
@@ -56,7 +55,7 @@ export function readSettings(env: Readonly<Record<string, string>>): Settings {
   throw new SettingsError(`Cannot start: ${problems.join("; ")}`);
 }
 
-/** The environment with what the `.env` file at `path` adds: what is set outside of the file wins. */
+/** The environment with the values of the `.env` file at `path` added. Existing variables have precedence. */
 export async function withDotEnv(
   env: Readonly<Record<string, string>>,
   path: string | URL,

@@ -21,73 +21,76 @@ import { type DisturbOptions, WorkerPool, type WorkerStatus } from "./worker_poo
 import type { FunctionSource } from "./worker_process.ts";
 
 const PROJECT_ROOT = new URL("../", import.meta.url);
-/** The default of `DRAIN_TIMEOUT_MS`, and the longest that a worker without a limit gets. */
+/** The default of `DRAIN_TIMEOUT_MS`, used also if the setting is not a positive number. */
 const DRAIN_MS = 10_000;
-/** How much longer than its running answers a worker may take to end: the last frames, and the last writes. */
+/** The extra time of a worker after its running answers: for the last frames and the last writes. */
 const GOODBYE_MS = 1200;
-/** How long the other parts may take. */
+/** The time limit for the other parts. */
 const PART_STOP_MS = 500;
 
 export interface LocalStackOptions {
-  /** What the functions find in their environment, and nothing else but the platform's own variables. */
+  /** The environment of the functions: these variables and the platform's own variables, nothing else. */
   env: Readonly<Record<string, string>>;
-  /** Default: 0, a free one. */
+  /** Default: 0, a free port. */
   port?: number;
   /** Default: 127.0.0.1. */
   hostname?: string;
-  /** The folder whose folders are functions. Default: `supabase/functions`. */
+  /** The folder that contains one folder per function. Default: `supabase/functions`. */
   functions?: URL;
-  /** Worker processes of each function, or by the function's name. Default: 1. */
+  /** Worker processes per function: one number for all, or a number per function name. Default: 1. */
   workers?: number | Readonly<Record<string, number>>;
   /** How long a worker lives, in milliseconds. Default: 0, as long as the stack. */
   wallClockMs?: number;
   /** Whether `/auth/v1` and `/rest/v1` are served. Default: true. */
   lite?: boolean;
-  /** The PostgreSQL behind them. Default: PGlite, in memory. */
+  /** The PostgreSQL for Auth and REST. Default: PGlite, in memory. */
   databaseUrl?: string;
-  /** The folder of migrations that are applied to it. Default: `supabase/migrations`. */
+  /** The folder of migrations to apply. Default: `supabase/migrations`. */
   migrations?: URL;
-  /** What `/realtime/v1` is like. */
+  /** The settings of `/realtime/v1`. */
   realtime?: Omit<RealtimeOptions, "keys" | "publicKeys">;
-  /** Default: what `env` says, else the mock. */
+  /** Default: the model in `env`, otherwise the mock. */
   model?: ModelChoice;
   /** Whether `/__local/…` is served. Default: false. */
   testHooks?: boolean;
   /** The Deno that runs the workers. Default: the one that runs the stack. */
   denoPath?: string;
-  /** How long workers may take to end with the stack, in milliseconds. Default: `DRAIN_TIMEOUT_MS` and a little more. */
+  /**
+   * How long workers may take to end when the stack stops, in milliseconds. Default: a little more than
+   * `DRAIN_TIMEOUT_MS`.
+   */
   stopGraceMs?: number;
-  /** A line of the log: what a function printed, marked with its name and worker, or what became of a worker. */
+  /** A log line: output of a function, marked with its name and worker, or an event of a worker. */
   onLog?(line: string, stream: "stdout" | "stderr"): void;
 }
 
 export interface LocalStack {
   /** Such as `http://127.0.0.1:54321`. */
   url: string;
-  /** The same for WebSockets. */
+  /** The same address for WebSockets. */
   wsUrl: string;
   keys: LocalKeys;
-  /** Which model answers, in words. */
+  /** A description of the model that answers. */
   model: string;
-  /** What the functions got for `AUTH_MODE`. */
+  /** The value of `AUTH_MODE` for the functions. */
   authMode: string;
   workers(): WorkerStatus[];
   /** Makes a worker of the function `name` rotate or die; see {@linkcode WorkerPool.disturb}. */
   disturb(name: string, action: "beforeunload" | "kill", options?: DisturbOptions): boolean;
   /** Simulates an outage of the database, as clients of `/rest/v1` see it. */
   database: DatabaseControl;
-  /** Simulates an outage of Realtime, and returns its connections. */
+  /** Simulates an outage of Realtime, and lists its connections. */
   realtime: RealtimeControl;
-  /** Signs a token as `POST /__local/token` does. */
+  /** Signs a token, like `POST /__local/token`. */
   token(request?: TokenRequest): Promise<string>;
   /**
-   * Ends everything: the workers tell their clients, and give running answers the time they have. Takes `stopGraceMs` and two
-   * seconds at the most. Calling it again waits for the same end.
+   * Graceful shutdown: the workers notify their clients, and running answers get their time. Takes `stopGraceMs` plus
+   * two seconds at most. A second call waits for the same shutdown.
    */
   stop(): Promise<void>;
 }
 
-/** What has been started so far. */
+/** The parts that have been started so far. */
 interface Running {
   database: DatabaseTrouble;
   pools: Map<string, WorkerPool>;
@@ -99,10 +102,11 @@ interface Running {
 }
 
 /**
- * Resolves when every part takes requests; those for Auth and REST are held until Supabase Lite is up, a few seconds
- * later. A function that cannot boot does not stop the others: the log says so, and each request tries again.
+ * Resolves when every part accepts requests. Requests for Auth and REST are held until Supabase Lite has started, a few
+ * seconds later. A function that cannot boot does not stop the others: the error is in the log, and each request tries
+ * to boot it again.
  *
- * Rejects with `Deno.errors.AddrInUse` where the port is taken.
+ * Rejects with `Deno.errors.AddrInUse` if the port is taken.
  */
 export async function startLocalStack(options: LocalStackOptions): Promise<LocalStack> {
   const running: Running = { pools: new Map(), database: new DatabaseTrouble() };
@@ -179,9 +183,9 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     }),
   });
   await Promise.all([
-    // One that cannot boot has said so in the log.
+    // A function that cannot boot has already logged the error.
     ...Array.from(pools.values(), (pool) => pool.start().catch(() => {})),
-    // Sessions are stored there: a client that connects before it is up would be refused.
+    // Sessions are stored in the database: a client that connects before it has started would be refused.
     env.SESSION_STORE === "memory" ? undefined : running.lite?.port.catch(() => {}),
   ]);
 
@@ -201,12 +205,15 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
   };
 }
 
-/** What the workers need to end as they should. */
+/** The time that the workers need for a graceful shutdown. */
 function graceFor({ DRAIN_TIMEOUT_MS }: Readonly<Record<string, string>>): number {
   return (Number(DRAIN_TIMEOUT_MS ?? DRAIN_MS) || DRAIN_MS) + GOODBYE_MS;
 }
 
-/** From the outside in nothing is closed before what needs it has ended: workers write to the database through the gateway. */
+/**
+ * Stops the parts from the outside in: a part closes only after the parts that need it have ended. Workers write to the
+ * database through the gateway.
+ */
 async function stopAll(
   { pools, gateway, lite, realtime, model, desk }: Running,
   graceMs: number,
@@ -220,7 +227,7 @@ async function stopAll(
   await flushed;
 }
 
-/** The folders with an `index.ts`, but for those that begin with `_` or `.`, by name. */
+/** The folders with an `index.ts`, sorted by name, except those that begin with `_` or `.`. */
 async function findFunctions(directory: URL): Promise<FunctionSource[]> {
   const found: FunctionSource[] = [];
   for await (const { name, isDirectory } of Deno.readDir(directory)) {

@@ -6,21 +6,21 @@ export interface StackInfo {
   url: string;
   /** Names of the functions. */
   functions: readonly string[];
-  /** Which model answers, in words. */
+  /** A description of the model that answers. */
   model: string;
   authMode: string;
   publishableKey: string;
-  /** The secret key, if it is the one that everybody knows. */
+  /** The secret key, if it is the well-known one. */
   secretKey?: string;
   /** Whether `/auth/v1` and `/rest/v1` are served. */
   lite: boolean;
-  /** The path of the live activity, after the function's own. */
+  /** The path of the live activity, below the function's path. */
   activityPath: string;
-  /** What to paste into a terminal. */
+  /** A command to paste into a terminal. */
   wscat: string;
 }
 
-/** What to paste into a terminal. */
+/** A command to paste into a terminal. */
 export function wscatLine(url: string): string {
   return `npx -y wscat -c "${url.replace(/^http/, "ws")}/functions/v1/agent_websocket?stream=true"`;
 }

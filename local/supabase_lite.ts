@@ -24,13 +24,13 @@ export interface SupabaseLiteOptions {
   keys: LocalKeys;
   /** The stack's own address. */
   url: string;
-  /** Undefined for PGlite, which begins empty each time. */
+  /** Undefined for PGlite, which is empty at each start. */
   databaseUrl: string | undefined;
-  /** The folder of migrations, applied once in the order of their names. May be missing. */
+  /** The folder of migrations, each applied once, in the order of their names. May be missing. */
   migrations: URL;
 }
 
-/** Resolves when it has begun to start, which takes it some seconds. */
+/** Resolves when the start has begun. The start itself takes some seconds. */
 export async function startSupabaseLite(
   { keys, url, databaseUrl, migrations }: SupabaseLiteOptions,
 ): Promise<Thread> {

@@ -1,4 +1,4 @@
-/** The thread that runs Supabase Lite: it gets its setup once, and answers with its port or an error. */
+/** The thread that runs Supabase Lite: it receives its setup once, and answers with its port or an error. */
 
 import { App } from "@supabase/lite";
 import { openDatabase } from "./lite_database.ts";
@@ -16,7 +16,7 @@ async function start(setup: LiteSetup): Promise<number> {
       jwt_secret: setup.jwtSecret,
       publishable_key: setup.publishableKey,
       secret_key: setup.secretKey,
-      // No one reads the mail here: an account is confirmed as soon as it is created.
+      // There is no mailbox here: an account is confirmed as soon as it is created.
       email: { enable_signup: true, enable_confirmations: false },
     },
   });
@@ -45,7 +45,7 @@ async function answer(app: App, request: Request): Promise<Response> {
   return response;
 }
 
-/** Supabase's gateway allows what a browser asks for; Lite's own answer to a preflight of Auth leaves the headers out. */
+/** Supabase's gateway allows the headers that a browser asks for; Lite's own answer to an Auth preflight omits them. */
 function preflight(request: Request): Response {
   return new Response(null, {
     status: 204,

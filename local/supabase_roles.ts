@@ -1,4 +1,4 @@
-/** The roles that every Supabase project has. Lite makes them too, but only with the first request: after the migrations. */
+/** The roles of every Supabase project. Lite creates them only at the first request, which is after the migrations. */
 export const SUPABASE_ROLES = `
 do $$
 begin

@@ -1,4 +1,4 @@
-/** What tests and the playground may ask of the stack over HTTP, with `LOCAL_TEST_HOOKS=1` only. */
+/** The HTTP hooks for tests and the playground, with `LOCAL_TEST_HOOKS=1` only. */
 
 import { base64url, type CryptoKey, exportSPKI, SignJWT } from "jose";
 import * as z from "zod";
@@ -10,28 +10,28 @@ import type { WorkerPool } from "./worker_pool.ts";
 
 /** The function that has the live activity. */
 const WATCHED_FUNCTION = "agent_websocket";
-/** How long a token lasts unless its claims say otherwise, in seconds. */
+/** How long a token is valid unless its claims say otherwise, in seconds. */
 const TOKEN_LIFETIME_S = 3600;
 
 const tokenRequest = z.strictObject({
   /** The algorithm in the header, and of the signature. */
   alg: z.enum(["ES256", "RS256", "HS256", "none"]).default("ES256"),
-  /** Over the default claims; null leaves one out. */
+  /** Override the default claims; null removes a claim. */
   claims: z.record(z.string(), z.unknown()).default({}),
-  /** The key's id in the header. Default: that of the key; HS256 has none. null leaves it out. */
+  /** The key's id in the header. Default: the id of the key; HS256 has none. null removes it. */
   kid: z.string().nullable().optional(),
   /**
-   * `stack`: the one that verifies. `wrong`: another of the same kind. For HS256 also the classic confusion: the bytes
-   * of the public ES256 key, as PEM, as JWK text or as the raw point, for the secret.
+   * `stack`: the key that verifies. `wrong`: another key of the same type. HS256 also accepts the keys of the algorithm
+   * confusion attack: the bytes of the public ES256 key as the secret, as PEM, as JWK text or as the raw point.
    */
   key: z.enum(["stack", "wrong", "public_pem", "public_jwk", "public_raw"]).default("stack"),
 });
-/** What `POST /__local/token` takes. Every field may be left out. */
+/** The body of `POST /__local/token`. Every field is optional. */
 export type TokenRequest = z.input<typeof tokenRequest>;
 
 const workerRequest = z.strictObject({
   function: z.string(),
-  /** Its number, as listed; default: the oldest that takes requests. */
+  /** The worker's number in the list. Default: the oldest worker that accepts requests. */
   worker: z.int().optional(),
   action: z.enum(["beforeunload", "kill"]),
   reason: z.enum(UNLOAD_REASONS).default("wall_clock"),
@@ -48,7 +48,7 @@ const databaseRequest = z.strictObject({
   delayMs: z.int().min(0).exactOptional(),
 });
 
-/** Events as the hub's `broadcast` takes them: not checked, so that a test may emit what no agent would. */
+/** Events for the hub's `broadcast`. They are not checked, so that a test can emit events that no agent would. */
 const activityRequest = z.union([
   z.record(z.string(), z.unknown()),
   z.array(z.record(z.string(), z.unknown())),
@@ -65,19 +65,19 @@ export interface TestHooksOptions {
 
 export class TestHooks {
   readonly #options: TestHooksOptions;
-  /** The pair behind RS256 tokens: made when first asked for, and in the key set from then on. */
+  /** The pair for RS256 tokens: generated at the first use, and in the key set from then on. */
   #rs256: Promise<SigningKey> | undefined;
 
   constructor(options: TestHooksOptions) {
     this.#options = options;
   }
 
-  /** The keys that verify, beside the stack's own ES256 one. */
+  /** The verification keys besides the stack's own ES256 key. */
   async publicKeys(): Promise<readonly SigningKey[]> {
     return this.#rs256 === undefined ? [] : [await this.#rs256];
   }
 
-  /** Signs a user's token. Rejects with a `ZodError` for a request of another shape. */
+  /** Signs a user's token. Rejects with a `ZodError` for an invalid request. */
   async token(request: TokenRequest): Promise<string> {
     const { alg, claims, kid, key } = tokenRequest.parse(request);
     const now = Math.floor(Date.now() / 1000);
@@ -96,12 +96,12 @@ export class TestHooks {
     const signing = alg === "none" ? undefined : await this.#signingKey(alg, key);
     const keyId = kid === undefined ? signing?.kid : kid ?? undefined;
     const header = { alg, typ: "JWT", ...(keyId === undefined ? {} : { kid: keyId }) };
-    // jose refuses to make an unsigned token with a header of one's own, and rightly so.
+    // jose rightly refuses to create an unsigned token with a custom header.
     if (signing === undefined) return `${encode(header)}.${encode(payload)}.`;
     return await new SignJWT(payload).setProtectedHeader(header).sign(signing.key);
   }
 
-  /** Answers a request below `/__local/`; undefined where there is no such hook. */
+  /** Answers a request below `/__local/`; undefined if there is no such hook. */
   async handle(request: Request): Promise<Response | undefined> {
     const { pathname, searchParams } = new URL(request.url);
     const { pools, database, realtime } = this.#options;
@@ -163,7 +163,7 @@ export class TestHooks {
     }
   }
 
-  /** Of every worker of the agent, by its number. */
+  /** The answers of every worker of the agent, by worker number. */
   async #askActivity(ask: ActivityAsk): Promise<Map<number, WatcherInfo[]>> {
     return await this.#options.pools.get(WATCHED_FUNCTION)?.askActivity(ask) ?? new Map();
   }
@@ -200,7 +200,7 @@ async function secretBytes(key: z.output<typeof tokenRequest>["key"], keys: Loca
   }
 }
 
-/** The JSON of a request; `{}` where there is no body. Rejects with `SyntaxError`. */
+/** The JSON body of a request; `{}` if there is no body. Rejects with `SyntaxError`. */
 async function body(request: Request): Promise<unknown> {
   const text = await request.text();
   return text === "" ? {} : JSON.parse(text);

@@ -1,21 +1,21 @@
 /**
- * A server of the stack that runs on a thread of its own, so that its start-up and its work never hold up the gateway,
- * and nothing of it is left when it is stopped.
+ * A server of the stack on a thread of its own. Its start-up and its work never block the gateway, and after a stop
+ * nothing of it remains.
  */
 
-/** What a thread says, once. */
+/** The single message of a thread. */
 type Report = { port: number } | { problem: string };
 
 export interface Thread {
-  /** The loopback port it listens on, once it does. Rejects if it could not start, or was stopped before. */
+  /** Resolves to the loopback port when the server listens. Rejects if it could not start, or was stopped before. */
   port: Promise<number>;
   stop(): void;
 }
 
 export interface ThreadOptions {
-  /** For messages, such as `Supabase Lite`. */
+  /** The name in messages, such as `Supabase Lite`. */
   name: string;
-  /** What it is to know; it is copied. */
+  /** The data for the thread; it is copied. */
   setup: unknown;
 }
 
@@ -23,7 +23,7 @@ export interface ThreadOptions {
 export function startThread(script: URL, { name, setup }: ThreadOptions): Thread {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const fail = (problem: string): void => reject(new Error(`Cannot reach ${name}: ${problem}`));
-  // There may be no waiter when it fails.
+  // Possibly nothing awaits the promise when it rejects.
   promise.catch(() => {});
   const thread = new Worker(script, { type: "module" });
   thread.onmessage = ({ data }: MessageEvent<Report>) => {
@@ -44,9 +44,13 @@ export function startThread(script: URL, { name, setup }: ThreadOptions): Thread
   };
 }
 
-/** On the thread: calls `start` with the setup, and reports the port that it resolves to or why it could not. */
+/**
+ * Runs on the thread: calls `start` with the setup. Reports the port that it resolves to, or the reason for the
+ * failure.
+ */
 export function serveThread<Setup>(start: (setup: Setup) => Promise<number>): void {
-  // The type of a worker's global scope is not that of a window, which the rest of the stack is checked against.
+  // A worker's global scope has another type than a window, and the rest of the stack is checked against the window
+  // type.
   const scope = globalThis as unknown as {
     onmessage: ((event: MessageEvent<Setup>) => void) | null;
     postMessage(message: Report): void;

@@ -1,9 +1,9 @@
 /**
- * The process that one worker is: `deno run … local/worker.ts <file URL of the function> [--test-hooks]`.
+ * The process of one worker: `deno run … local/worker.ts <file URL of the function> [--test-hooks]`.
  *
- * It gives the function the globals of Supabase's edge runtime, takes away those that are not there, serves what it
- * serves on a free loopback port, and follows the stack's messages. Runs on Deno 2.1.4 (what the platform is
- * compatible with) and later.
+ * It gives the function the globals of Supabase's edge runtime, removes those that do not exist there, serves the
+ * function on a free loopback port, and obeys the stack's messages. Runs on Deno 2.1.4 (the platform's compatibility
+ * level) and later.
  */
 
 import { createInterface } from "node:readline";
@@ -18,17 +18,17 @@ import {
   type UnloadReason,
 } from "./worker_messages.ts";
 
-/** How long a worker whose stack has gone may take. */
+/** How long a worker may take to end after its stack has gone. */
 const ORPHAN_GRACE_MS = 2000;
-/** What was just sent to a socket needs a moment to leave the process. */
+/** The time for the last sent bytes to leave the process. */
 const FLUSH_MS = 30;
 
-/** A property of a global that is not what its type says: that is the purpose. */
+/** Sets a property of a global to a value that does not match its type. This is intended. */
 function define(target: object, name: string, value: unknown): void {
   Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true });
 }
 
-// The real ones, before the function sees the platform's.
+// The real functions, saved before the function sees the platform's replacements.
 const { exit, serve } = Deno;
 const encoder = new TextEncoder();
 
@@ -55,7 +55,7 @@ function settle(): void {
 }
 
 function waitUntil(promise: unknown): unknown {
-  // The platform counts native promises only: a thenable does not hold the worker there either.
+  // The platform counts native promises only: a thenable does not keep the worker alive there either.
   if (!types.isPromise(promise)) return promise;
   pendingWaits++;
   const done = (): void => {
@@ -68,7 +68,7 @@ function waitUntil(promise: unknown): unknown {
 
 type Handler = (request: Request, info: Deno.ServeHandlerInfo) => Response | Promise<Response>;
 
-/** Serves on a free loopback port whatever the function asked for: the platform ignores port, host and signal too. */
+/** Serves on a free loopback port, whatever the function asked for: the platform ignores port, host and signal too. */
 function listen(
   handler: Handler,
   onError?: (error: unknown) => Response | Promise<Response>,
@@ -81,7 +81,7 @@ function listen(
     };
     try {
       const response = await handler(request, info);
-      // An upgraded socket is a finished request: only a `waitUntil` promise keeps the worker for it.
+      // An upgraded socket is a finished request: only a `waitUntil` promise keeps the worker alive for it.
       if (response.status === 101) finish();
       else info.completed.then(finish, finish);
       return response;
@@ -147,7 +147,7 @@ function follow(message: ToWorker): void {
 }
 
 function becomeThePlatform(): void {
-  // Ctrl+C, and the end of a terminal, reach the whole group of processes: the stack decides when its workers end.
+  // Ctrl+C, and the end of a terminal, reach the whole process group. The stack decides when its workers end.
   Deno.addSignalListener("SIGINT", () => {});
   if (Deno.build.os !== "windows") {
     for (const signal of ["SIGTERM", "SIGHUP"] as const) Deno.addSignalListener(signal, () => {});

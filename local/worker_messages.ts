@@ -1,30 +1,30 @@
 /**
- * What the stack and a worker process say to each other.
+ * The messages between the stack and a worker process.
  *
- * The stack writes JSON lines to the worker's stdin, which also tells the worker that its stack has gone: end of file.
- * The worker answers on stdout, which belongs to the function's own output too, so each of its messages starts with
+ * The stack writes JSON lines to the worker's stdin. End of file on stdin means that the stack has gone. The worker
+ * answers on stdout, which also carries the function's own output. For this reason, each of its messages starts with
  * {@linkcode RECORD_SEPARATOR} and ends with a line feed.
  */
 
 /** U+001E, as in RFC 7464: no function prints it by accident. */
 export const RECORD_SEPARATOR = "\x1e";
 
-/** Argument of a worker that answers the test hooks. */
+/** The argument that makes a worker answer the test hooks. */
 export const TEST_HOOKS = "--test-hooks";
 
-/** The reasons for a worker's end, in the platform's own words. */
+/** The reasons for the end of a worker, in the platform's words. */
 export const UNLOAD_REASONS = ["cpu", "memory", "wall_clock", "early_drop", "termination"] as const;
 export type UnloadReason = typeof UNLOAD_REASONS[number];
 
-/** What the test hooks want of a worker's live-activity hub. */
+/** A command of the test hooks for a worker's live-activity hub. */
 export type ActivityAsk =
-  /** Broadcast these, in order. Without an owner unless one is given. */
+  /** Broadcast these, in order. They have no owner unless `userId` is given. */
   | { action: "emit"; events: readonly Readonly<Record<string, unknown>>[]; userId?: string }
   | { action: "clients" }
   /** Close every watcher, as when the worker ends. */
   | { action: "close" };
 
-/** One of the hub's `getClientInfo()`, its date as JSON has it. */
+/** One entry of the hub's `getClientInfo()`, with its date as in JSON. */
 export interface WatcherInfo {
   clientId: string;
   connectedAt: string;
@@ -32,19 +32,19 @@ export interface WatcherInfo {
 }
 
 export type ToWorker =
-  /** No more requests will come: say so whenever nothing holds the worker any longer. */
+  /** No more requests will come: report when nothing keeps the worker alive any longer. */
   | { type: "retire" }
-  /** Dispatch `beforeunload`, and go on. */
+  /** Dispatch `beforeunload`, and continue. */
   | { type: "beforeunload"; reason: UnloadReason }
   /** Dispatch `beforeunload`, wait for requests and `waitUntil` promises up to `graceMs` milliseconds, and exit. */
   | { type: "end"; reason: UnloadReason; graceMs: number }
-  /** Answered by the message with the same `id`. */
+  /** The answer is the message with the same `id`. */
   | { type: "activity"; id: number; ask: ActivityAsk };
 
 export type FromWorker =
   /** The function serves on this loopback port. */
   | { type: "listening"; port: number }
-  /** Whether no request is open and every `waitUntil` promise is settled. Sent once retired, on each change. */
+  /** Whether no request is open and every `waitUntil` promise is settled. Sent after `retire`, on each change. */
   | { type: "quiet"; quiet: boolean }
-  /** The watchers; without `watchers` there is no hub, or asking for it is not allowed. */
+  /** The watchers. Without `watchers` there is no hub, or test hooks are not enabled. */
   | { type: "activity"; id: number; watchers?: WatcherInfo[] };

@@ -1,24 +1,27 @@
-/** The workers of one function: which one gets the next request, and when each begins and ends, as on the platform. */
+/**
+ * The workers of one function: which worker gets the next request, and when each begins and ends, as on the platform.
+ */
 
 import { type Death, describe, type FunctionSource, WorkerProcess } from "./worker_process.ts";
 import type { ActivityAsk, UnloadReason, WatcherInfo } from "./worker_messages.ts";
 
 const FIRST_RESTART_DELAY_MS = 100;
 const MAX_RESTART_DELAY_MS = 5000;
-/** A worker that lived this long did not die of its boot: the next restart is quick again. */
+/** A worker that lived this long did not die at boot: the next restart is quick again. */
 const STABLE_AFTER_MS = 10_000;
-/** What a retired worker's `beforeunload` handlers may still hold it for. */
+/** How long the `beforeunload` handlers of a retired worker may delay its end. */
 const EARLY_DROP_GRACE_MS = 1000;
 
 /**
- * `booting` → `live` → `retired` (gets no new requests) → `ending` → gone. A worker of a crashed process goes at once.
+ * `booting` → `live` → `retired` (gets no new requests) → `ending` → removed. The worker of a crashed process is
+ * removed at once.
  */
 export type WorkerState = "booting" | "live" | "retired" | "ending";
 
-/** What `GET /__local/workers` lists. */
+/** An entry of `GET /__local/workers`. */
 export interface WorkerStatus {
   function: string;
-  /** Counts from 1 in each function, and is never given twice. */
+  /** Counts from 1 in each function, and is never reused. */
   worker: number;
   state: WorkerState;
   pid: number;
@@ -31,26 +34,26 @@ export interface WorkerPoolOptions {
   denoPath: string;
   /** The environment of each worker; `SB_EXECUTION_ID` is added. */
   env: Readonly<Record<string, string>>;
-  /** How many take requests at a time; with 0 the first request starts one, as it does on the platform. */
+  /** How many workers accept requests at a time. With 0 the first request starts one, as on the platform. */
   size: number;
   /** Whether the workers answer the test hooks. */
   testHooks: boolean;
   /** How long a worker lives, in milliseconds; 0 for as long as the stack. */
   wallClockMs: number;
-  /** What a function printed, or what became of a worker: one line, marked with its name and number. */
+  /** One line: output of a function, or an event of a worker, marked with its name and number. */
   onLog(line: string, stream: "stdout" | "stderr"): void;
 }
 
-/** A request's hold on the worker that was chosen for it. */
+/** A request's lease of the worker that was chosen for it. */
 export interface WorkerLease {
   port: number;
-  /** The worker has answered: from here on it counts its open requests itself. Calling it again does nothing. */
+  /** The worker has answered: from now on it counts its open requests itself. A second call does nothing. */
   answered(): void;
-  /** How the process ended, if it does within `waitMs` milliseconds. */
+  /** How the process ended, if it ends within `waitMs` milliseconds. */
   death(waitMs: number): Promise<WorkerDeath | undefined>;
 }
 
-/** `limit`: ended by a limit of the platform (memory, wall clock); `error`: by a mistake of its own. */
+/** `limit`: ended by a platform limit (memory, wall clock); `error`: ended by its own error. */
 export type WorkerDeath = "error" | "limit";
 
 /** No worker could be started for a request. */
@@ -66,12 +69,12 @@ interface Worker {
   state: WorkerState;
   startedAt: number;
   port: number;
-  /** Requests sent to it that it has not answered yet: it may not even have seen them. */
+  /** Requests sent to it that it has not answered yet. It may not even have received them. */
   unanswered: number;
   quiet: boolean;
-  /** Why it is expected to die, if it is. */
+  /** The reason for its expected end, if any. */
   expected?: string;
-  /** Killed by a test: that is no reason to wait before the next one. */
+  /** Killed by a test: the next worker starts without a delay. */
   isDisturbed?: true;
   died: Promise<WorkerDeath>;
   timers: Timer[];
@@ -96,7 +99,7 @@ export class WorkerPool {
     if (this.#options.size > 0) await this.#readyWorker();
   }
 
-  /** The next worker in turn, started if need be. Rejects with {@linkcode BootError}. */
+  /** The next worker in turn, started if necessary. Rejects with {@linkcode BootError}. */
   async lease(): Promise<WorkerLease> {
     const worker = await this.#readyWorker();
     let waiting = true;
@@ -120,8 +123,8 @@ export class WorkerPool {
   }
 
   /**
-   * Makes a worker rotate, or die: `beforeunload` retires it with `reason`, `kill` ends its process at once.
-   * Without `number`, the oldest that takes requests. Whether there was such a worker.
+   * Makes a worker rotate or die: `beforeunload` retires it with `reason`, `kill` ends its process at once. Without
+   * `number`, it takes the oldest worker that accepts requests. Returns whether there was such a worker.
    */
   disturb(action: "beforeunload" | "kill", { number, reason = "wall_clock" }: DisturbOptions = {}): boolean {
     const worker = [...this.#workers].find((one) =>
@@ -130,7 +133,7 @@ export class WorkerPool {
     if (worker === undefined) return false;
     if (action === "kill") {
       worker.isDisturbed = true;
-      // Its port may take connections for a moment yet.
+      // Its port may accept connections for a short time.
       worker.state = "ending";
       worker.process.kill();
     } else {
@@ -150,7 +153,10 @@ export class WorkerPool {
     }));
   }
 
-  /** Asks the live-activity hub of every worker that has one; answers with who watches each, by the worker's number. */
+  /**
+   * Sends a command to the live-activity hub of every worker that has one. Returns the watchers of each, by worker
+   * number.
+   */
   async askActivity(ask: ActivityAsk): Promise<Map<number, WatcherInfo[]>> {
     const answers = await Promise.all(
       [...this.#workers].map(async ({ number, process }) => ({
@@ -165,13 +171,13 @@ export class WorkerPool {
     );
   }
 
-  /** Sends `termination` to every worker, and kills those left after `graceMs` milliseconds. */
+  /** Sends `termination` to every worker, and kills the remaining workers after `graceMs` milliseconds. */
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#restartTimer);
     const workers = [...this.#workers];
     for (const worker of workers) this.#end(worker, "termination", graceMs);
-    // The worker keeps the same time itself; a moment more, so that it is not killed on its way out.
+    // The worker has the same time limit itself. A little more time here, so that it is not killed while it exits.
     const timer = setTimeout(() => workers.forEach((worker) => worker.process.kill()), graceMs + 500);
     await Promise.all(workers.map(({ process }) => process.ended));
     clearTimeout(timer);
@@ -182,7 +188,7 @@ export class WorkerPool {
       const live = [...this.#workers].filter(({ state }) => state === "live");
       const next = live[this.#turn++ % live.length];
       if (next !== undefined) return next;
-      // A request does not wait for the restart delay: the mistake may just have been fixed.
+      // A request does not wait for the restart delay: the error may just have been fixed.
       const booting = [...this.#workers].find(({ state }) => state === "booting") ?? this.#spawn();
       try {
         await booting.process.listening;
@@ -279,7 +285,7 @@ export class WorkerPool {
       onLog(this.#mark(worker.number, worker.expected), "stdout");
     }
     if (performance.now() - worker.startedAt > STABLE_AFTER_MS) this.#restartDelayMs = FIRST_RESTART_DELAY_MS;
-    // One that cannot boot is tried again by the next request, not for ever by itself.
+    // A worker that cannot boot is tried again by the next request, not automatically forever.
     if (booted && !this.#stopping && this.#restartTimer === undefined) {
       this.#restartTimer = setTimeout(() => this.#fill(), this.#restartDelayMs);
       if (worker.isDisturbed !== true) {

@@ -12,7 +12,7 @@ import {
   type WatcherInfo,
 } from "./worker_messages.ts";
 
-/** V8's heap in a worker, as on the platform. */
+/** The heap size of V8 in a worker, as on the platform. */
 const HEAP_MB = 256;
 const WORKER_SCRIPT = new URL("./worker.ts", import.meta.url);
 
@@ -45,13 +45,13 @@ export interface Death {
 export class WorkerProcess {
   readonly #child: Deno.ChildProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
-  /** Questions that were not answered yet. */
+  /** Commands without an answer yet. */
   readonly #asked = new Map<number, (watchers: WatcherInfo[] | undefined) => void>();
   #asks = 0;
   readonly #listening = Promise.withResolvers<number>();
   /** The loopback port that the function serves on. Rejects if the process ends before that. */
   readonly listening: Promise<number> = this.#listening.promise;
-  /** Resolves when the process has gone and its last output was read. */
+  /** Resolves when the process has ended and its last output was read. */
   readonly ended: Promise<Death>;
 
   constructor(source: FunctionSource, options: WorkerProcessOptions) {
@@ -62,7 +62,7 @@ export class WorkerProcess {
         "--quiet",
         "--no-lock",
         "--no-prompt",
-        // The function's own import map, not the project's: what is deployed must not lean on it.
+        // The function's own import map, not the project's: deployed code must not depend on the project's map.
         `--config=${fileURLToPath(new URL("deno.json", directory))}`,
         "--allow-net",
         "--allow-env",
@@ -81,7 +81,7 @@ export class WorkerProcess {
     const stdin = child.stdin.getWriter();
     this.#child = child;
     this.#stdin = stdin;
-    // Callers that ask for the port handle the failure; there may be none yet.
+    // Callers that await the port handle the failure. Possibly there is none yet.
     this.listening.catch(() => {});
     const stdout = readLines(child.stdout, (line) => {
       const at = line.indexOf(RECORD_SEPARATOR);
@@ -110,7 +110,7 @@ export class WorkerProcess {
     this.#stdin.write(new TextEncoder().encode(`${JSON.stringify(message)}\n`)).catch(() => {});
   }
 
-  /** What its live-activity hub answers; undefined where it has none, or the process ends first. */
+  /** The answer of its live-activity hub; undefined if there is none, or if the process ends first. */
   askActivity(ask: ActivityAsk): Promise<WatcherInfo[] | undefined> {
     const id = ++this.#asks;
     const { promise, resolve } = Promise.withResolvers<WatcherInfo[] | undefined>();
@@ -124,7 +124,7 @@ export class WorkerProcess {
     try {
       this.#child.kill("SIGKILL");
     } catch {
-      // It had gone already.
+      // The process had already ended.
     }
   }
 }

@@ -1,7 +1,7 @@
-/** Who is signed in: Supabase Auth by plain requests, kept for all tabs of this page. */
+/** The signed-in user: plain requests to Supabase Auth, stored for all tabs of this page. */
 
 const STORAGE_KEY = "agent-websocket-account";
-/** A token that ends sooner is exchanged first. */
+/** A token that expires sooner is refreshed first. */
 const FRESH_FOR_MS = 60_000;
 
 interface Account {
@@ -12,7 +12,7 @@ interface Account {
   email: string;
 }
 
-/** What Auth said no to, in its words. */
+/** An error of Auth, in its words. */
 export class AccountError extends Error {
   override readonly name = "AccountError";
 }
@@ -22,7 +22,7 @@ export class AccountKeeper {
   readonly #onChange: () => void;
   #account: Account | undefined = load();
 
-  /** `onChange`: another user, or signed out. */
+  /** `onChange` is called for another user, or after signing out. */
   constructor(publishableKey: string, onChange: () => void) {
     this.#publishableKey = publishableKey;
     this.#onChange = onChange;
@@ -32,7 +32,10 @@ export class AccountKeeper {
     return this.#account?.email;
   }
 
-  /** A token that is good for a while, or a new one; undefined if no user is signed in. Rejects if Auth cannot be reached. */
+  /**
+   * A token that stays valid for a while, refreshed if necessary; undefined if no user is signed in. Rejects if Auth
+   * cannot be reached.
+   */
   async token(why: "connect" | "rejected" | "expiring"): Promise<string | undefined> {
     const account = this.#account;
     if (account === undefined) return undefined;
@@ -43,13 +46,13 @@ export class AccountKeeper {
       );
     } catch (error) {
       if (!(error instanceof AccountError)) throw error;
-      // The account is gone: a stack that keeps accounts in memory was started again.
+      // The account is gone: a stack that keeps accounts in memory was restarted.
       this.signOut();
     }
     return this.#account?.accessToken;
   }
 
-  /** Rejects with an {@linkcode AccountError} that says why. */
+  /** Rejects with an {@linkcode AccountError} that contains the reason. */
   async signIn(email: string, password: string): Promise<void> {
     this.#keep(await this.#request("token?grant_type=password", { email, password }));
     this.#onChange();

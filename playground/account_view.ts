@@ -1,4 +1,4 @@
-/** The panel to sign in with. */
+/** The sign-in panel. */
 
 import type { AccountKeeper } from "./account.ts";
 import { find, setText } from "./dom.ts";
@@ -32,7 +32,7 @@ export class AccountView {
     chip.dataset.tone = email === undefined ? "" : "good";
   }
 
-  /** Says why one has to sign in. */
+  /** Opens the panel and shows why a sign-in is needed. */
   ask(why: string): void {
     find("account-panel", HTMLDetailsElement).open = true;
     setText(this.#problem, why);

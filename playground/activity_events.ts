@@ -1,4 +1,4 @@
-/** The events of the live activity as types, made from the agent's own, and read from what comes over the wire. */
+/** The events of the live activity as types, derived from the agent's types, and their decoder. */
 
 import type {
   LoadChangeData,
@@ -18,7 +18,7 @@ interface Data {
   system_event: SystemEventData;
 }
 
-/** The types that one may choose among. */
+/** The event types that a user can select. */
 export type ActivityType = keyof Data;
 export type ActivityEvent = {
   [Type in ActivityType]: { type: Type; timestamp: string; data: Data[Type] };
@@ -32,7 +32,7 @@ export const ACTIVITY_TYPES: readonly ActivityType[] = [
   "system_event",
 ];
 
-/** The events of a frame: none, one, or a batch. The agent's own words are taken for what they say they are. */
+/** The events of a frame: none, one, or a batch. The agent's events are trusted, not validated. */
 export function readEvents(text: string): ActivityEvent[] {
   const frame: unknown = JSON.parse(text);
   const { type, events } = frame as { type?: unknown; events?: unknown };
@@ -40,7 +40,7 @@ export function readEvents(text: string): ActivityEvent[] {
   return all.filter((event): event is ActivityEvent => ACTIVITY_TYPES.some((one) => one === event?.type));
 }
 
-/** One event in a line, its type aside. */
+/** One event as one line, without its type. */
 export function describe(event: ActivityEvent): string {
   switch (event.type) {
     case "reasoning_update": {

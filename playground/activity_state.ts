@@ -1,11 +1,11 @@
-/** What is known of the agent from its activity events. Pure: time is an argument. */
+/** The agent's state, as its activity events show it. Pure: time is an argument. */
 
 import type { ActivityEvent, LoadChangeData, ReasoningUpdateData } from "./activity_events.ts";
 
-/** How long a turn that has ended is still shown, and one that is not heard of any more. */
+/** How long an ended turn is still shown, and how long a turn without new events. */
 const ENDED_MS = 8000;
 const SILENT_MS = 120_000;
-/** The window of the count of operations. */
+/** The time window for counting operations. */
 const WINDOW_MS = 5000;
 const MAX_TURNS = 50;
 const ENDS = ["completed", "cancelled", "failed", "interrupted"];
@@ -24,7 +24,7 @@ export interface Load {
   /** 0 to 1. */
   level: number;
   intensity: LoadChangeData["visualIntensity"];
-  /** The agent said so, rather than that we reckon it from what we see. */
+  /** The agent reported it. Otherwise it is estimated from the events. */
   isTold: boolean;
   runningTurns: number;
   sessions: number;
@@ -53,7 +53,7 @@ export class ActivityState {
     }
   }
 
-  /** Newest first; those that have ended stay for a few seconds. */
+  /** Newest first; ended turns stay for a few seconds. */
   turns(now: number): WatchedTurn[] {
     for (const [id, { isEnded, updatedAt }] of this.#turns) {
       if (now - updatedAt > (isEnded ? ENDED_MS : SILENT_MS)) this.#turns.delete(id);
@@ -62,8 +62,8 @@ export class ActivityState {
   }
 
   /**
-   * The agent tells of its load only when the intensity changes; while it is low we reckon by its formula from what we
-   * have seen since we watch.
+   * The agent reports its load only when the intensity changes. While it is low, this is the agent's formula applied to
+   * the events since the watch began.
    */
   load(now: number): Load {
     this.#operations = this.#operations.filter((at) => now - at <= WINDOW_MS);
@@ -79,7 +79,7 @@ export class ActivityState {
     return { level, intensity, isTold, runningTurns, sessions, operationsPerSecond };
   }
 
-  /** Another watcher, who sees other things. */
+  /** Another user watches now, with other events. */
   clear(): void {
     this.#turns.clear();
     this.#sessions.clear();
@@ -88,7 +88,7 @@ export class ActivityState {
   }
 
   #takeTurn({ sessionId, stage, progress, activeStreams }: ReasoningUpdateData, now: number): void {
-    // Other functions may tell of reasoning without naming a turn.
+    // Other functions may report reasoning without naming a turn.
     const id = activeStreams?.[0] ?? sessionId;
     this.#sessions.add(sessionId);
     this.#turns.set(id, { id, sessionId, stage, progress, isEnded: ENDS.includes(stage), updatedAt: now });

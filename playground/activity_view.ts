@@ -1,4 +1,4 @@
-/** The live activity: how busy the agent is, and how far its turns have come. */
+/** The live activity: how busy the agent is, and the progress of its turns. */
 
 import type { StackInfo } from "../local/stack_info.ts";
 import { ActivityState, type WatchedTurn } from "./activity_state.ts";
@@ -44,7 +44,7 @@ export class ActivityView {
       },
     });
     for (const radio of [this.#all, this.#mine]) radio.addEventListener("change", () => this.#restart());
-    // What has ended disappears by itself.
+    // Ended turns must disappear without a new event.
     setInterval(this.#draw, 1000);
     this.#drawNow();
   }

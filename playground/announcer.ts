@@ -1,4 +1,4 @@
-/** Announcements for screen readers: short, when something has ended, never while it runs. */
+/** Announcements for screen readers: short, only when something has ended, never while it runs. */
 
 import { find } from "./dom.ts";
 

@@ -1,4 +1,4 @@
-/** The client of the session that is open, and the change to another one. */
+/** The client of the open session, and the switch to another session. */
 
 import { AgentClient, type AgentClientOptions, type ClientEvents } from "../client/mod.ts";
 import { loadCursor, saveCursor } from "../client/cursor.ts";
@@ -7,9 +7,9 @@ const STORAGE_KEY = "agent-websocket";
 
 export interface ChatOptions extends Pick<AgentClientOptions, "WebSocket" | "wake" | "getToken"> {
   url: string;
-  /** Whether there is any use in connecting: a stack that takes only users refuses others after seconds. */
+  /** Whether connecting makes sense: a stack that accepts only signed-in users refuses others after seconds. */
   isWelcome(): boolean;
-  /** A fresh client, before it connects. */
+  /** Called with a new client, before it connects. */
   onClient(client: AgentClient): void;
 }
 
@@ -26,29 +26,29 @@ export class Chat {
     return this.#client ??= this.#create();
   }
 
-  /** What lets another tab into an anonymous session. */
+  /** The token with which another tab can join an anonymous session. */
   get resumeToken(): string | undefined {
     return loadCursor(sessionStorage, STORAGE_KEY)?.resumeToken;
   }
 
-  /** Connects as the signed-in user: to this tab's earlier session, if it belongs to them. */
+  /** Connects as the signed-in user: resumes this tab's earlier session if it belongs to them. */
   start(): void {
     this.#client?.close();
     this.#client = this.#create();
     if (!this.#options.isWelcome()) return;
     this.#client.connect().catch(() => {
-      // `close` has reported it.
+      // The `close` event has reported it.
     });
   }
 
-  /** Leaves the session for a fresh one. */
+  /** Leaves the session and begins a new one. */
   begin(): void {
     this.#client?.close({ forget: true });
     saveCursor(sessionStorage, STORAGE_KEY, undefined);
     this.start();
   }
 
-  /** Changes to another session of the same user. */
+  /** Switches to another session of the same user. */
   open(sessionId: string): void {
     const owner = loadCursor(sessionStorage, STORAGE_KEY)?.owner ?? "";
     this.#client?.close({ forget: true });
@@ -64,7 +64,7 @@ export class Chat {
       ...(getToken && { getToken }),
       storage: sessionStorage,
       storageKey: STORAGE_KEY,
-      // The page shows the whole conversation after a reload.
+      // After a reload, the page shows the whole conversation.
       replay: "all",
     });
     onClient(client);
@@ -72,7 +72,7 @@ export class Chat {
   }
 }
 
-/** Listens to everything at once. */
+/** Adds several listeners at once. */
 export function listen(
   client: AgentClient,
   listeners: { [Name in keyof ClientEvents]: (payload: ClientEvents[Name]) => void },
@@ -87,7 +87,10 @@ export function listen(
   client.on("error", listeners.error);
 }
 
-/** `#session=…&resume_token=…`, which another tab of this page made. A fragment is never sent; here it does not stay either. */
+/**
+ * Reads `#session=…&resume_token=…`, which another tab of this page created. A fragment is never sent to the server,
+ * and it is removed from the address here.
+ */
 function acceptInvitation(): void {
   const invitation = new URLSearchParams(location.hash.slice(1));
   const sessionId = invitation.get("session");

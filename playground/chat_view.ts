@@ -4,7 +4,7 @@ import type { AgentClient, Turn } from "../client/mod.ts";
 import { button, find } from "./dom.ts";
 import { TurnView } from "./turn_view.ts";
 
-/** So near to its end the log stays there as it grows. */
+/** If the log is scrolled this near to its end, it stays at the end when it grows. */
 const NEAR_END_PX = 80;
 
 export class ChatView {
@@ -13,7 +13,7 @@ export class ChatView {
   #client: AgentClient | undefined;
   #views = new Map<Turn, TurnView>();
   #isAtEnd = true;
-  /** What has this place or an earlier one was there before the page was. */
+  /** Turns up to this place in the log existed before the page was loaded. */
   #historyUpTo = 0;
 
   constructor(suggestions: readonly string[], ask: (question: string) => void) {
@@ -26,7 +26,7 @@ export class ChatView {
     });
   }
 
-  /** Another session. */
+  /** Shows another session. */
   reset(client: AgentClient): void {
     this.#client = client;
     for (const { element } of this.#views.values()) element.remove();
@@ -36,7 +36,7 @@ export class ChatView {
     this.#historyUpTo = 0;
   }
 
-  /** The first connection stands, and the session had so many events. */
+  /** The first connection is ready, and the session had this many events. */
   historyUpTo(seq: number): void {
     this.#historyUpTo = seq;
   }
@@ -55,12 +55,12 @@ export class ChatView {
     });
     this.#views.set(turn, made);
     this.#log.append(made.element);
-    // Who asks wants to see it.
+    // A user who asks wants to see the answer.
     if (turn.isMine) this.#isAtEnd = true;
     this.#scroll();
   }
 
-  /** After a reload the client knows its unanswered questions before it gets the earlier events. */
+  /** After a reload the client knows its unanswered queries before it receives the earlier events. */
   message(): void {
     const turns = [...this.#views.keys()];
     const sorted = this.#client?.turns.filter((turn) => this.#views.has(turn)) ?? [];

@@ -1,4 +1,4 @@
-/** Where questions are written. */
+/** The input for questions. */
 
 import type { AgentClient, AskOptions, Turn } from "../client/mod.ts";
 import { find } from "./dom.ts";
@@ -13,7 +13,7 @@ export class Composer {
   readonly #stop = find("stop", HTMLButtonElement);
   readonly #client: () => AgentClient;
   readonly #mayAsk: () => boolean;
-  /** The lanes of what was asked here: turns do not say. */
+  /** The lanes of the questions asked here: turns do not contain them. */
   readonly #lanes = new WeakMap<Turn, Priority>();
 
   constructor(client: () => AgentClient, mayAsk: () => boolean) {
@@ -25,7 +25,7 @@ export class Composer {
       this.ask(this.#question.value);
     });
     this.#question.addEventListener("keydown", (event) => {
-      // The Enter that ends the composing of a character is not meant for us.
+      // Ignore the Enter that ends the composition of a character.
       if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
         event.preventDefault();
         form.requestSubmit();
@@ -51,7 +51,7 @@ export class Composer {
     this.#question.focus();
   }
 
-  /** Undefined where it was asked elsewhere. */
+  /** Undefined for a question that was asked elsewhere. */
   laneOf(turn: Turn): Priority | undefined {
     return this.#lanes.get(turn);
   }

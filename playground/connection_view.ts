@@ -1,4 +1,4 @@
-/** Whether there is a connection, and what became of the session when there was one again. */
+/** The state of the connection, and what happened to the session after a reconnect. */
 
 import type { AgentClient, Closing, Opened } from "../client/mod.ts";
 import { announce } from "./announcer.ts";
@@ -32,7 +32,7 @@ export class ConnectionView {
     setText(find("session-chip", HTMLElement), session?.id.slice(0, 8) ?? "");
   }
 
-  /** Another session, on purpose. */
+  /** The user switched to another session. */
   reset(): void {
     this.#lostAt = undefined;
     this.#attempts = 0;

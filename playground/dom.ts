@@ -1,17 +1,17 @@
 /// <reference lib="dom" />
 /// <reference lib="dom.iterable" />
-/** Elements: found, made, and drawn when the browser is ready to draw. Text only ever becomes text. */
+/** Elements: finding, creating, and drawing them when the browser is ready to draw. Text is never parsed as markup. */
 
 type Child = Node | string | false | undefined;
 
-/** The element of the page with this id. Throws where the page has none of that kind. */
+/** The element of the page with this id. Throws if the page has no such element of this kind. */
 export function find<E extends Element>(id: string, kind: new () => E): E {
   const found = document.getElementById(id);
   if (found instanceof kind) return found;
   throw new Error(`Cannot start: the page has no ${kind.name} #${id}`);
 }
 
-/** Makes an element; children that are false or undefined are left out. */
+/** Creates an element; children that are false or undefined are omitted. */
 export function el<Name extends keyof HTMLElementTagNameMap>(
   name: Name,
   attributes: Readonly<Record<string, string>> = {},
@@ -23,7 +23,7 @@ export function el<Name extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Makes a part of a drawing. */
+/** Creates an SVG element. */
 export function svg(
   name: string,
   attributes: Readonly<Record<string, string>>,
@@ -35,7 +35,7 @@ export function svg(
   return element;
 }
 
-/** A button that does something. */
+/** Creates a button with an action. */
 export function button(
   words: string,
   attributes: Readonly<Record<string, string>>,
@@ -46,12 +46,15 @@ export function button(
   return made;
 }
 
-/** Sets an element's text where it has changed, so that nothing is drawn or read out twice. */
+/** Sets an element's text only if it has changed, so that nothing is drawn or read out twice. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Calls `draw` soon after being called, once however often that was: with the next picture, or later in a hidden tab. */
+/**
+ * Returns a function that schedules `draw`. Several calls cause one draw: at the next animation frame, or later in a
+ * hidden tab.
+ */
 export function coalesced(draw: () => void): () => void {
   let isWaiting = false;
   const run = (): void => {
@@ -66,7 +69,7 @@ export function coalesced(draw: () => void): () => void {
   };
 }
 
-/** Time of day, to the second. */
+/** The time of day, to the second. */
 export function clockTime(timestamp: string | number = Date.now()): string {
   return new Date(timestamp).toLocaleTimeString([], { hour12: false });
 }

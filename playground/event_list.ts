@@ -1,4 +1,4 @@
-/** Events as they come, newest at the end, with a filter by type. */
+/** Events in the order of arrival, newest at the end, with a filter by type. */
 
 import { ACTIVITY_TYPES, type ActivityEvent, type ActivityType, describe } from "./activity_events.ts";
 import { clockTime, coalesced, el, find, setText } from "./dom.ts";

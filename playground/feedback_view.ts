@@ -1,4 +1,4 @@
-/** What a person thinks of an answer: good, bad, or what to do otherwise. */
+/** A person's feedback on an answer: good, bad, or a change to make. */
 
 import type { Feedback } from "../client/mod.ts";
 import { button, el, setText, svg } from "./dom.ts";
@@ -9,7 +9,7 @@ type Given = Pick<Feedback, "verdict" | "rating" | "content">;
 
 export class FeedbackView {
   readonly element: HTMLElement;
-  /** The comment of a `modify`. */
+  /** The form for the comment of a `modify`. */
   readonly form: HTMLFormElement;
   readonly #send: (given: Given) => Promise<unknown>;
   readonly #said = el("span", { class: "muted", role: "status" });

@@ -1,4 +1,4 @@
-/** The page: a conversation with the agent, and beside it what the agent does. */
+/** The page: a conversation with the agent, and beside it the agent's activity. */
 
 import type { AgentClient } from "../client/mod.ts";
 import type { StackInfo } from "../local/stack_info.ts";
@@ -18,7 +18,7 @@ import { StackView } from "./stack_view.ts";
 import { startTheme } from "./theme.ts";
 import { Wire } from "./wire.ts";
 
-/** How long the wire stays cut: long enough to see it. */
+/** How long the connection stays cut: long enough to see it. */
 const CUT_MS = 2000;
 const SUGGESTIONS = [
   "Tell me a long story",
@@ -31,7 +31,7 @@ async function start(): Promise<void> {
   startTheme();
   const response = await fetch("/playground/stack.json");
   const info: StackInfo = await response.json();
-  // The stack may be reached by another name than the one it calls itself.
+  // The stack may be reached under another name than its own address.
   const here = { ...info, url: location.origin };
   const wire = new Wire();
   const stackView = new StackView(here);
@@ -44,7 +44,7 @@ async function start(): Promise<void> {
     activity.account(keeper.email !== undefined);
     chat.begin();
   });
-  /** If not, the page says what to do. */
+  /** If this is false, the page shows what to do. */
   function isWelcome(): boolean {
     const isIt = info.authMode !== "required" || keeper.email !== undefined;
     if (!isIt) accountView.ask("This stack takes only users: sign in, or sign up.");
@@ -78,9 +78,9 @@ async function start(): Promise<void> {
     queue.draw();
   });
 
-  /** Shows what becomes of a client's session. */
+  /** Shows the events of a client's session. */
   function follow(client: AgentClient): void {
-    /** Up to here it was there before this page was. */
+    /** Events up to this number existed before the page was loaded. */
     let historyUpTo = 0;
     const isHistory = (seq: number | undefined): boolean => seq !== undefined && seq <= historyUpTo;
     connectionView.reset();

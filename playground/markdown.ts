@@ -1,4 +1,4 @@
-/** As much of Markdown as answers use, read into data: headings, lists, code, bold, italic. The rest stays as it is written. */
+/** Parses the part of Markdown that answers use: headings, lists, code, bold, italic. The rest stays as plain text. */
 
 /** A run of text in one style. */
 export interface Span {
@@ -6,7 +6,7 @@ export interface Span {
   text: string;
 }
 
-/** One block; `source` is what it was written as. */
+/** One block; `source` is its original text. */
 export type Block =
   & { source: string }
   & (
@@ -20,7 +20,7 @@ const HEADING = /^#{1,6}\s+/;
 const ITEM = /^\s*(?:[-*]|(\d+)[.)])\s+/;
 const STYLED = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*/g;
 
-/** Reads a text, also one that breaks off anywhere. */
+/** Parses a text, even if it ends in the middle of a construct. */
 export function parseMarkdown(text: string): Block[] {
   const blocks: Block[] = [];
   const lines = text.split("\n");
@@ -37,7 +37,7 @@ export function parseMarkdown(text: string): Block[] {
   return blocks;
 }
 
-/** The runs of a line. */
+/** The styled runs of a line. */
 export function parseSpans(text: string): Span[] {
   const spans: Span[] = [];
   let at = 0;

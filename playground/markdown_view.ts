@@ -1,4 +1,4 @@
-/** Shows what a model writes, as it writes it. Blocks that have not changed stay the elements they are. */
+/** Shows a model's text while it is written. Unchanged blocks keep their elements. */
 
 import { el } from "./dom.ts";
 import { type Block, parseMarkdown, type Span } from "./markdown.ts";

@@ -1,4 +1,4 @@
-/** What other functions push into the session: shown for a moment, and kept in a list. */
+/** Messages that other functions push into the session: shown for a moment, and kept in a list. */
 
 import type { NotificationFrame, StatusFrame } from "../client/mod.ts";
 import { announce } from "./announcer.ts";
@@ -21,10 +21,10 @@ export class NoticesView {
     this.#drawCount();
   }
 
-  /** `isNews`: it did not come with the replay after a reload. */
+  /** `isNews`: it did not arrive in the replay after a reload. */
   add(frame: NotificationFrame | StatusFrame, isNews: boolean): void {
     const { content, timestamp, seq, source, code } = frame;
-    // What it is known by: a place in the log, for good, or nothing once it is gone.
+    // A stored message has a place in the log; another one is lost once it is gone.
     const kept = el(
       "span",
       { class: "chip", ...(seq !== undefined && { "data-tone": "good" }) },
@@ -44,13 +44,13 @@ export class NoticesView {
     if (isNews) this.toast(content, "Notification");
   }
 
-  /** Says something for a moment. */
+  /** Shows a message for a moment. */
   toast(words: string, title: string): void {
     const toast = el("div", { class: "toast" }, el("div", {}, el("b", {}, title), el("p", {}, words)));
     toast.append(button("Dismiss", { class: "small-button" }, () => toast.remove()));
     this.#toasts.append(toast);
     while (this.#toasts.children.length > MAX_TOASTS) this.#toasts.firstElementChild?.remove();
-    // Not while the user reads it.
+    // Do not remove it while the user reads it.
     const fade = (): void => {
       if (toast.matches(":hover, :focus-within")) setTimeout(fade, TOAST_MS);
       else toast.remove();

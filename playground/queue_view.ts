@@ -1,4 +1,4 @@
-/** What runs and what waits, and the way to take it back. */
+/** The running and waiting queries, with buttons to cancel them. */
 
 import type { AgentClient, Turn } from "../client/mod.ts";
 import type { Composer } from "./composer.ts";
@@ -11,7 +11,7 @@ export class QueueView {
   readonly #cancelAll = find("cancel-all", HTMLButtonElement);
   readonly #client: () => AgentClient;
   readonly #composer: Composer;
-  /** What is shown, in one string: elements that need not change keep the focus. */
+  /** The shown content as one string: without a change, the elements stay and keep the focus. */
   #shown = "";
 
   constructor(client: () => AgentClient, composer: Composer) {
@@ -44,7 +44,7 @@ export class QueueView {
     this.#cancelAll.hidden = open.length < 2;
   }
 
-  /** The one that runs, then those that wait, by lane. */
+  /** The running turn, then the waiting turns by lane. */
   #open(): Turn[] {
     const place = (turn: Turn): number =>
       turn.state === "running" ? -1 : LANES.indexOf(this.#composer.laneOf(turn) ?? "normal");

@@ -1,4 +1,4 @@
-/** Amounts by the second, for a minute. Pure: time is an argument. */
+/** Amounts per second, for one minute. Pure: time is an argument. */
 
 const SECONDS = 60;
 
@@ -11,7 +11,7 @@ export class RateMeter {
     for (const old of this.#seconds.keys()) if (old <= second - SECONDS) this.#seconds.delete(old);
   }
 
-  /** The last sixty seconds, the present one last. */
+  /** The last sixty seconds, the current one last. */
   history(nowMs: number): number[] {
     const second = Math.floor(nowMs / 1000);
     return Array.from({ length: SECONDS }, (_, at) => this.#seconds.get(second - SECONDS + 1 + at) ?? 0);

@@ -1,4 +1,4 @@
-/** A small chart of how fast text comes in. */
+/** A small chart of the incoming text rate. */
 
 import type { Turn } from "../client/mod.ts";
 import { find, setText, svg } from "./dom.ts";
@@ -6,7 +6,7 @@ import { RateMeter } from "./rate_meter.ts";
 
 const WIDTH = 240;
 const HEIGHT = 48;
-/** So much fills the chart, where nothing was faster. */
+/** The smallest maximum of the chart's scale. */
 const MIN_PEAK = 100;
 
 export class RateView {
@@ -26,7 +26,7 @@ export class RateView {
     setInterval(() => this.#draw(), 500);
   }
 
-  /** The text of a turn has grown; what a reload brought back does not count. */
+  /** The text of a turn has grown; text that was replayed after a reload does not count. */
   turn(turn: Turn, isHistory: boolean): void {
     const grown = turn.text.length - (this.#seen.get(turn) ?? 0);
     this.#seen.set(turn, turn.text.length);
@@ -43,7 +43,7 @@ export class RateView {
       bar.setAttribute("y", String(HEIGHT - height));
       bar.setAttribute("height", String(height));
     });
-    // The present second is not over yet.
+    // The current second is not over yet.
     setText(
       find("rate-words", HTMLElement),
       `now ${history.at(-2) ?? 0}, at most ${peak} in the last minute`,

@@ -1,4 +1,4 @@
-/** Where an answer was cut and went on: a line that says so under it. */
+/** A line below an answer that shows where it was cut and continued. */
 
 import { el, setText } from "./dom.ts";
 
@@ -6,17 +6,17 @@ export class Seam {
   readonly element: HTMLElement = el("p", { class: "seam", "data-open": "" });
   readonly #at: number;
   readonly #since = Date.now();
-  /** How long it took, once the connection is back. */
+  /** How long the connection was lost; undefined until it is back. */
   #tookMs: number | undefined;
   #isCaughtUp = false;
 
-  /** `at`: characters that had come. */
+  /** `at`: the number of characters received before the cut. */
   constructor(at: number) {
     this.#at = at;
     setText(this.element, `Cut at character ${at}: the agent writes on, nobody listens`);
   }
 
-  /** Whether the connection is still away. */
+  /** Whether the connection is still lost. */
   get isOpen(): boolean {
     return this.#tookMs === undefined;
   }
@@ -28,7 +28,7 @@ export class Seam {
     this.#say(this.#at);
   }
 
-  /** The first text after the cut says what was written meanwhile. */
+  /** The first text after the cut shows how much was written in the meantime. */
   textHas(chars: number): void {
     if (this.isOpen || this.#isCaughtUp || chars <= this.#at) return;
     this.#isCaughtUp = true;

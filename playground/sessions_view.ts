@@ -1,4 +1,4 @@
-/** The sessions of the signed-in user, and the actions on this one. */
+/** The sessions of the signed-in user, and the actions on the current one. */
 
 import type { AgentClient } from "../client/mod.ts";
 import { button, el, find, setText } from "./dom.ts";
@@ -6,7 +6,7 @@ import { button, el, find, setText } from "./dom.ts";
 export interface SessionsViewOptions {
   client(): AgentClient;
   isSignedIn(): boolean;
-  /** What lets another tab in. */
+  /** The token with which another tab can join. */
   resumeToken(): string | undefined;
   open(sessionId: string): void;
   begin(): void;
@@ -36,7 +36,7 @@ export class SessionsView {
       );
     });
     this.#delete.addEventListener("click", () => {
-      // Once to be asked, once to mean it.
+      // The first click asks, the second click confirms.
       if (this.#delete.textContent === "Delete") return setText(this.#delete, "Really delete?");
       setText(this.#delete, "Delete");
       client().command("delete").then(begin, onError);
@@ -44,7 +44,7 @@ export class SessionsView {
     this.#delete.addEventListener("blur", () => setText(this.#delete, "Delete"));
   }
 
-  /** The connection stands. */
+  /** Called when the connection is ready. */
   async draw(): Promise<void> {
     const { client, isSignedIn, resumeToken, onError } = this.#options;
     const { session } = client();

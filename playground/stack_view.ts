@@ -1,4 +1,4 @@
-/** What runs where, and what to paste into a terminal. */
+/** The addresses of the stack, and commands to paste into a terminal. */
 
 import type { StackInfo } from "../local/stack_info.ts";
 import { announce } from "./announcer.ts";
@@ -26,7 +26,7 @@ export class StackView {
     find("copy-curl", HTMLButtonElement).addEventListener("click", () => void this.#copy());
   }
 
-  /** The session that a notification would be for. */
+  /** The session for the example notification. */
   session(id: string | undefined): void {
     const { url, secretKey = "$SUPABASE_SECRET_KEY" } = this.#info;
     const body = JSON.stringify({ session_id: id ?? "…", message: "Hello from outside" });
@@ -41,7 +41,7 @@ export class StackView {
       await navigator.clipboard.writeText(find("curl", HTMLElement).textContent ?? "");
       announce("Copied");
     } catch {
-      // Not allowed to: the text is there to be selected.
+      // The clipboard is not allowed: select the text instead.
       getSelection()?.selectAllChildren(find("curl", HTMLElement));
     }
   }

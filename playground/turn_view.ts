@@ -7,7 +7,7 @@ import { FeedbackView } from "./feedback_view.ts";
 import { MarkdownView } from "./markdown_view.ts";
 import { Seam } from "./seam.ts";
 
-/** State in words, and the colour of its chip. */
+/** The text and the colour of each state's label. */
 const STATES: Readonly<Record<Turn["state"], readonly [words: string, tone: string]>> = {
   waiting: ["sending", "busy"],
   queued: ["waiting", "busy"],
@@ -19,7 +19,7 @@ const STATES: Readonly<Record<Turn["state"], readonly [words: string, tone: stri
 
 export interface TurnViewOptions {
   turn: Turn;
-  /** It was asked just now, by another tab. */
+  /** Another tab has asked it just now. */
   isFromElsewhere: boolean;
   /** It was asked and answered before this page was loaded: do not announce it. */
   isHistory: boolean;
@@ -79,7 +79,7 @@ export class TurnView {
     this.#draw();
   }
 
-  /** The connection was lost while it is written. */
+  /** The connection was lost while the answer is being written. */
   cut(): void {
     if (this.#seam?.isOpen || this.#options.turn.state !== "running") return;
     const seam = this.#seam = new Seam(this.#options.turn.text.length);

@@ -1,8 +1,8 @@
-/** The connection to the live activity: subscribes, and comes back by itself. */
+/** The connection to the live activity: subscribes, and reconnects by itself. */
 
 import { ACTIVITY_TYPES, type ActivityEvent, type ActivityType, readEvents } from "./activity_events.ts";
 
-/** How long events are gathered, so that a busy agent costs the page few renders. */
+/** How long events are collected into a batch, so that a busy agent costs the page few renders. */
 const BATCH_MS = 100;
 const FIRST_RETRY_MS = 500;
 const MAX_RETRY_MS = 10_000;
@@ -11,7 +11,7 @@ export type WatchStatus = "connecting" | "watching" | "refused";
 
 export interface WatcherOptions {
   url: string;
-  /** The token for admission; undefined if none is needed. Rejects if there is none. */
+  /** The token for admission; undefined if none is needed. Rejects if none is available. */
   token(): Promise<string | undefined>;
   types(): ActivityType[];
   onStatus(status: WatchStatus, why?: string): void;
@@ -29,7 +29,7 @@ export class Watcher {
     addEventListener("online", () => this.restart());
   }
 
-  /** Restarts, as the present user. */
+  /** Reconnects as the current user. */
   restart(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -40,11 +40,11 @@ export class Watcher {
     void this.#open();
   }
 
-  /** No types at all would mean every type: then nothing is said, and the page shows none. */
+  /** An empty list of types would subscribe to every type. So nothing is sent then, and the page shows no events. */
   setType(type: ActivityType, isWanted: boolean): void {
     if (!isWanted && this.#options.types().length === 0) return;
     this.#send({ action: isWanted ? "subscribe" : "unsubscribe", types: [type] });
-    // The last one that was left out before is still subscribed to.
+    // The last type that was deselected is still subscribed to.
     if (isWanted) this.#send({ action: "unsubscribe", types: others(this.#options.types()) });
   }
 
@@ -75,7 +75,7 @@ export class Watcher {
       if (socket !== this.#socket) return;
       this.#socket = undefined;
       this.#failures++;
-      // A pass that has ended is exchanged for a new one; a second refusal is meant.
+      // An expired pass is replaced with a new one; a second refusal is final.
       if (code === 4001 && this.#failures > 1) return onStatus("refused", reason);
       onStatus("connecting");
       const delayMs = Math.min(MAX_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#failures - 1)) *

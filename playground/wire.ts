@@ -1,10 +1,10 @@
-/** A WebSocket that can be cut: the client sees what a broken network looks like, no close from either side. */
+/** A WebSocket that can be cut: the client sees a broken network, without a close from either side. */
 
 import type { SocketConstructor, SocketLike } from "../client/mod.ts";
 
-/** How long the server goes on talking to a connection that was cut: it must not be told at once. */
+/** How long the server's side of a cut connection stays open: the server must not notice the cut at once. */
 const LINGER_MS = 3000;
-/** How long a connection takes to fail while the wire is cut. */
+/** How long a connection attempt takes to fail during a cut. */
 const FAIL_MS = 30;
 
 type Handler = SocketLike["onmessage"];
@@ -12,7 +12,9 @@ type Handler = SocketLike["onmessage"];
 export class Wire {
   /** For the client's option `WebSocket`. */
   readonly Socket: SocketConstructor;
-  /** For its option `wake`: says that the network is back when the browser says so, and when a cut is over. */
+  /**
+   * For the client's option `wake`: fires when the browser reports that the network is back, and when a cut is over.
+   */
   readonly wake = new EventTarget();
   readonly #open = new Set<WireSocket>();
   #downUntil = 0;
@@ -31,7 +33,7 @@ export class Wire {
     };
   }
 
-  /** Cuts what is open, and lets nothing through for `forMs`. */
+  /** Cuts open connections, and blocks everything for `forMs`. */
   cut(forMs: number): void {
     this.#downUntil = Date.now() + forMs;
     for (const socket of [...this.#open]) socket.cut();
@@ -90,7 +92,7 @@ class WireSocket implements SocketLike {
   }
 }
 
-/** The client declares its listeners for events that only it knows the shape of. */
+/** The client's listener types expect events of specific shapes, so this needs a cast. */
 function tell(listener: Handler, event: unknown): void {
   (listener as ((event: unknown) => void) | null)?.(event);
 }

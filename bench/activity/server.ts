@@ -1,6 +1,6 @@
 /**
- * Both sides of the fan-out in one process, so that what the machine does besides falls on both alike: our hub, a bare
- * send loop, and nobody at all.
+ * All sides of the fan-out in one process, so that other load on the machine affects them equally: our hub, a bare send
+ * loop, and no watchers.
  */
 
 import { ActivityHub } from "../../supabase/functions/_shared/activity/activity_hub.ts";
@@ -12,7 +12,7 @@ import { wrapSocket } from "../../supabase/functions/_shared/platform/web_socket
 import { decodeAction } from "../../supabase/functions/_shared/protocol/activity_actions.ts";
 import type { ActivityEvent } from "../../supabase/functions/_shared/protocol/activity_events.ts";
 
-/** One way of showing an event to everyone. */
+/** One way of sending an event to all watchers. */
 interface Side {
   accept(socket: WebSocket): void;
   broadcast(event: ActivityEvent): void;
@@ -28,11 +28,11 @@ Deno.serve({ onListen: () => {} }, async (request): Promise<Response> => {
   const side = sides[searchParams.get("side") ?? accepting ?? ""];
   if (side === undefined) return new Response(null, { status: 400 });
   switch (pathname) {
-    // Which side the sockets are on that come from now on.
+    // Selects the side for the next sockets.
     case "/accept":
       accepting = searchParams.get("side");
       return new Response(null, { status: 204 });
-    // Answers when all have been broadcast, each numbered in `sessionId`.
+    // Answers when all events have been broadcast, each with its number in `sessionId`.
     case "/emit":
       await emit(side, Number(searchParams.get("events")), Number(searchParams.get("everyMs")));
       return new Response(null, { status: 204 });
@@ -46,7 +46,7 @@ async function emit(side: Side, events: number, everyMs: number): Promise<void> 
   const activeStreams = [crypto.randomUUID()];
   const startedAt = performance.now();
   for (let index = 0; index < events; index++) {
-    // By the clock, not by the timer: what is late is made up for.
+    // Scheduled by the clock, not by the timer: a late event does not delay the next ones.
     const dueInMs = startedAt + index * everyMs - performance.now();
     if (dueInMs > 0) await new Promise((resolve) => setTimeout(resolve, dueInMs));
     const sessionId = String(index);
@@ -61,7 +61,7 @@ function nobody(): Side {
   return { accept: () => {}, broadcast: (event) => void JSON.stringify(event) };
 }
 
-/** The least that shows an event to everyone: encode once, send in a loop. */
+/** The minimum that sends an event to all watchers: encode once, send in a loop. */
 function bareLoop(): Side {
   const sockets = new Set<WebSocket>();
   return {
@@ -80,7 +80,7 @@ function bareLoop(): Side {
   };
 }
 
-/** As the function has it. */
+/** The hub as in the function. */
 function ourHub(): Side {
   const hub = new ActivityHub({
     clock,

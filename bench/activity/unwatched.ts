@@ -10,7 +10,7 @@ import { decodeAction } from "../../supabase/functions/_shared/protocol/activity
 
 const CALLS = 5_000_000;
 
-/** Nanoseconds a call: the most expensive kind of call, at its best of three. */
+/** Nanoseconds per call: of the most expensive kind of call, the best of three runs. */
 export function unwatchedNs(): number {
   const clock = systemClock();
   const hub = new ActivityHub({

@@ -1,4 +1,4 @@
-/** A hundred sockets that are shown events, and the check that each was shown all of them. */
+/** A hundred sockets that receive events, and the check that each received all of them. */
 
 import type { ServerProcess } from "../host/server_process.ts";
 import { RawSocket } from "../load/raw_socket.ts";
@@ -6,7 +6,7 @@ import { invalid } from "../report/invalid.ts";
 
 export const WATCHERS = 100;
 const RECEIVE_TIMEOUT_MS = 20_000;
-/** Within so many bytes of its end a frame has the number of its last event. */
+/** The number of a frame's last event is within this many bytes of its end. */
 const TAIL_BYTES = 200;
 
 export interface Emission {
@@ -36,7 +36,7 @@ export class Watchers {
     await Promise.all(this.#sockets.map((socket) => socket.send(message)));
   }
 
-  /** Has events sent, and settles when everyone has them all. Answers with the CPU that took, in microseconds. */
+  /** Emits events, and resolves when every watcher has them all. Resolves to the CPU time for it, in microseconds. */
   async cpuOf({ events, everyMs }: Emission): Promise<number> {
     const before = await this.#server.used();
     const last = new TextEncoder().encode(`"sessionId":"${events - 1}"`);
@@ -78,7 +78,7 @@ function includes(bytes: Uint8Array, part: Uint8Array): boolean {
   return false;
 }
 
-/** Throws where events are missing, doubled or out of order. */
+/** Throws if events are missing, doubled or out of order. */
 function check(frames: readonly Uint8Array[], events: number): void {
   const decoder = new TextDecoder();
   const seen = frames.flatMap((payload) => {

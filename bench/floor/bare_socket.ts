@@ -1,4 +1,4 @@
-/** A bare Deno socket: what a connection costs before anybody keeps anything for it. */
+/** A bare Deno socket: the cost of a connection without any state for it. */
 
 Deno.serve((request) => {
   const { socket, response } = Deno.upgradeWebSocket(request);

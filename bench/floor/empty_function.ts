@@ -1,4 +1,4 @@
-/** A function that does nothing but import what any agent needs, and sends one frame. */
+/** A function that only imports what any agent needs, and sends one frame. */
 
 import { createParser } from "eventsource-parser";
 import * as z from "zod";

@@ -1,4 +1,6 @@
-/** The floor with a row for each token before it is sent, as the platform's "Resumable WebSockets" example keeps its messages. */
+/**
+ * The floor with a row inserted for each token before it is sent, as in the platform's example "Resumable WebSockets".
+ */
 
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { createParser } from "eventsource-parser";
@@ -56,6 +58,6 @@ async function show(
   const row = { session_id: sessionId, event_type: frame.type, payload: frame };
   const { data, error } = await client.from("ws_events").insert(row).select("id").single();
   if (error !== null) throw error;
-  // The type first: the load looks for it there.
+  // Put the type first: the load generator expects it there.
   socket.send(JSON.stringify({ ...frame, id: data.id }));
 }

@@ -1,4 +1,4 @@
-/** The other end of the socket over which a process under measurement is asked what it has used. */
+/** The benchmark's end of the socket that asks a measured process for its resource usage. */
 
 import { invalid } from "../report/invalid.ts";
 import type { Used } from "./host.ts";
@@ -13,13 +13,13 @@ export class Control {
     this.#chunks = connection.readable.pipeThrough(new TextDecoderStream()).getReader();
   }
 
-  /** `u` for used, `c` for the same after a collection. */
+  /** `u` for the usage, `c` for the usage after a garbage collection. */
   async ask(question: "u" | "c"): Promise<Used> {
     await this.#connection.write(new TextEncoder().encode(question));
     return await this.next();
   }
 
-  /** The next answer. Rejects where the process has died. */
+  /** The next answer. Rejects if the process has died. */
   async next(): Promise<Used> {
     let end: number;
     while ((end = this.#text.indexOf("\n")) < 0) {

@@ -1,6 +1,6 @@
 /**
- * Runs in the process under measurement, the same way for both sides: loads the server, then tells what the process has
- * used whenever it is asked. It waits on a socket of its own meanwhile, which costs nothing.
+ * Runs in the measured process, in the same way for both sides: loads the server, then reports the resource usage on
+ * request. It waits on a socket of its own meanwhile, which costs nothing.
  *
  * `deno run -A bench/host/host.ts <entry>`, with the port to report to in `BENCH_CONTROL_PORT`.
  */
@@ -10,7 +10,7 @@ export interface Used {
   cpuUs: number;
   /** Since the process started, in milliseconds. */
   wallMs: number;
-  /** In bytes, after a collection where V8 allows one (`--expose-gc`). */
+  /** In bytes, after a garbage collection if V8 exposes one (`--expose-gc`). */
   heapBytes: number;
   rssBytes: number;
 }
@@ -29,7 +29,7 @@ while (await control.read(question) !== null) {
   if (question[0] === "c".charCodeAt(0)) collect();
   await tell();
 }
-// The parent process is gone.
+// The parent process has gone.
 Deno.exit();
 
 async function tell(): Promise<void> {

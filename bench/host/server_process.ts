@@ -1,4 +1,4 @@
-/** A server in a process of its own, and what it has used. */
+/** A server in a process of its own, and its resource usage. */
 
 import { invalid } from "../report/invalid.ts";
 import { Control } from "./control.ts";
@@ -7,7 +7,10 @@ import type { Used } from "./host.ts";
 const HOST = new URL("host.ts", import.meta.url);
 const START_TIMEOUT_MS = 20_000;
 
-/** Both sides get the same; our build alone reads the names below the first. Limits are off, the log is as it is. */
+/**
+ * Both sides get the same environment; only our build reads the names below the first. Limits are off, the log is
+ * unchanged.
+ */
 const ENVIRONMENT = {
   MODEL: "bench/model",
   MAX_TOKENS: "1000000",
@@ -20,20 +23,20 @@ const ENVIRONMENT = {
   MAX_SESSIONS: "0",
   MAX_MEMORY_BYTES: "0",
 };
-/** What Deno itself needs to find what it has cached. */
+/** What Deno itself needs to find its cache. */
 const INHERITED = ["HOME", "PATH", "DENO_DIR", "XDG_CACHE_HOME", "NPM_CONFIG_REGISTRY", "TMPDIR"];
 
 export interface ServerOptions {
   modelPort: number;
   /** Flags of `deno run`. */
   flags?: readonly string[];
-  /** Over what all get. */
+  /** Added to the common environment. */
   env?: Readonly<Record<string, string>>;
 }
 
 export class ServerProcess {
   readonly port: number;
-  /** What was used before the entry was loaded, and after. */
+  /** The usage before the entry was loaded, and after. */
   readonly atStart: Used;
   readonly atImport: Used;
   readonly #child: Deno.ChildProcess;
@@ -55,7 +58,7 @@ export class ServerProcess {
     this.atImport = atImport;
   }
 
-  /** Starts `entry`, a path from `bench/host/`; settles when it has been loaded and listens. */
+  /** Starts `entry`, a path from `bench/host/`; resolves when it has been loaded and listens. */
   static async start(
     entry: string,
     { modelPort, flags = [], env = {} }: ServerOptions,
@@ -91,7 +94,7 @@ export class ServerProcess {
     return this.#control.ask("u");
   }
 
-  /** The same, after a collection. */
+  /** The usage after a garbage collection. */
   usedAfterCollection(): Promise<Used> {
     return this.#control.ask("c");
   }
@@ -103,7 +106,7 @@ export class ServerProcess {
   }
 }
 
-/** The part of this process's environment that every process under measurement gets. */
+/** The part of this process's environment that every measured process gets. */
 export function inheritedEnv(): Record<string, string> {
   const inherited = INHERITED.flatMap((name): [string, string][] => {
     const value = Deno.env.get(name);
@@ -123,8 +126,8 @@ function serverEnv(modelPort: number, port: number): Record<string, string> {
 }
 
 /**
- * One that is free, below those that Linux gives to outgoing connections (from 32768): one of them could be the
- * server's own connection to us.
+ * A free port below the range for outgoing connections on Linux (from 32768). A port in that range could be taken by
+ * the server's own connection to us.
  */
 function freePort(): number {
   while (true) {

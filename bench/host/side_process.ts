@@ -1,9 +1,9 @@
-/** A server that those under measurement talk to, in a process of its own. */
+/** A server that the measured processes use, in a process of its own. */
 
 import { invalid } from "../report/invalid.ts";
 
 export interface SideProcessOptions {
-  /** What it is, for the complaint where it does not start. */
+  /** The name in the error message if it does not start. */
   name: string;
   /** Flags of `deno run`. */
   flags?: readonly string[];
@@ -18,7 +18,7 @@ export class SideProcess {
     this.#child = child;
   }
 
-  /** Starts `entry`, which prints its port once it listens, and ends with its standard input. */
+  /** Starts `entry`, which prints its port once it listens, and ends when its standard input ends. */
   static async start(entry: URL, { name, flags = [] }: SideProcessOptions): Promise<SideProcess> {
     const child = new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--quiet", ...flags, entry.href],
@@ -32,7 +32,7 @@ export class SideProcess {
     return new SideProcess(port, child);
   }
 
-  /** By the end of its standard input: it may have something to end first. */
+  /** Closes its standard input instead of killing it: it may have something to clean up first. */
   async stop(): Promise<void> {
     await this.#child.stdin.close();
     await this.#child.status;

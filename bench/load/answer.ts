@@ -1,4 +1,4 @@
-/** One question over one socket, timed, and the answer checked. */
+/** One question over one socket, timed, with the answer checked. */
 
 import { answerTo, type Script, toQuestion } from "../model/script.ts";
 import { invalid } from "../report/invalid.ts";
@@ -15,7 +15,7 @@ export interface Answer {
   longestGapMs: number;
 }
 
-/** Settles with the frame that ends the turn. Nothing is decoded on the way: the clock is running. */
+/** Resolves with the frame that ends the turn. Nothing is decoded before that: the clock is running. */
 export async function ask(socket: RawSocket, script: Script): Promise<Answer> {
   const before = socket.frames.length;
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -38,7 +38,7 @@ export async function ask(socket: RawSocket, script: Script): Promise<Answer> {
   return { frames: socket.frames.slice(before), firstDeltaMs, longestGapMs };
 }
 
-/** Throws where the deltas, or the response, are not what the model said. Answers with how many deltas there were. */
+/** Throws if the deltas or the response differ from the model's text. Returns the number of deltas. */
 export function check({ frames }: Pick<Answer, "frames">, script: Script): number {
   const expected = answerTo(script);
   let text = "";
@@ -46,14 +46,14 @@ export function check({ frames }: Pick<Answer, "frames">, script: Script): numbe
   for (const payload of frames) {
     const frame = JSON.parse(decoder.decode(payload));
     if (frame.type === "delta") {
-      // The floor says no offset: its deltas follow each other.
+      // The floor sends no offset: its deltas follow each other.
       text = text.slice(0, frame.offset ?? text.length) + frame.content;
       deltas++;
     }
     if (frame.type === "error") throw invalid(`a turn ended with ${JSON.stringify(frame)}`);
     if (frame.type !== "response") continue;
     if (frame.content !== expected) throw invalid(difference("the response", frame.content, expected));
-    // What is held back for a reader that is behind is not sent any more once the response is: in a flood only.
+    // Deltas held back for a slow reader are not sent after the response. This happens only in a flood.
     if (script.perSecond === 0 ? !expected.startsWith(text) : text !== expected) {
       throw invalid(difference("the deltas", text, expected));
     }

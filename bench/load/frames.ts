@@ -1,8 +1,8 @@
-/** WebSocket frames as bytes, as far as a client of our own two servers needs them (RFC 6455, 5.2). */
+/** WebSocket frames as bytes, as far as a client of these two servers needs them (RFC 6455, 5.2). */
 
 export const OPCODE = { text: 1, close: 8, ping: 9, pong: 10 } as const;
 
-/** One frame from client to server. Masked with zeroes, which leaves the payload as it is. */
+/** One frame from client to server. Masked with zeros, which leaves the payload unchanged. */
 export function clientFrame(opcode: number, payload: Uint8Array): Uint8Array {
   const { length } = payload;
   const extended = length < 126 ? [length] : [126, length >> 8, length & 255];
@@ -14,7 +14,7 @@ export function clientFrame(opcode: number, payload: Uint8Array): Uint8Array {
   return frame;
 }
 
-/** Cuts what comes in into frames. Each payload is a copy. */
+/** Splits incoming bytes into frames. Each payload is a copy. */
 export class FrameReader {
   readonly #onFrame: (opcode: number, payload: Uint8Array) => void;
   #rest = new Uint8Array(0);
@@ -35,7 +35,7 @@ export class FrameReader {
     this.#rest = bytes.slice(at);
   }
 
-  /** The length of the frame at the beginning of `bytes`; 0 if it is not all there. */
+  /** The length of the frame at the beginning of `bytes`; 0 if the frame is incomplete. */
   #take(bytes: Uint8Array): number {
     if (bytes.length < 2) return 0;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -1,4 +1,4 @@
-/** A session of which a client has missed much: real questions and answers, and nobody there any more. */
+/** A session with many events that a client has missed: real questions and answers, and no client connected. */
 
 import type { Script } from "../model/script.ts";
 import type { ProjectProcess } from "../project/process.ts";
@@ -7,7 +7,7 @@ import { RawSocket } from "./raw_socket.ts";
 
 /** Events: each turn is a query and a response. */
 export const MISSED = 1000;
-/** About 190 characters an answer. */
+/** About 190 characters per answer. */
 const SCRIPT: Script = { tokens: 50, perSecond: 0, perWrite: 1 };
 
 export interface MissedSession {
@@ -15,7 +15,7 @@ export interface MissedSession {
   resumeToken: string;
 }
 
-/** The session of a socket that has been welcomed, and the key to it. */
+/** The session of a welcomed socket, with its resume token. */
 export function sessionOf({ frames: [welcome] }: RawSocket): MissedSession {
   const { session_id, resume_token } = JSON.parse(new TextDecoder().decode(welcome));
   return { sessionId: session_id, resumeToken: resume_token };
@@ -28,7 +28,10 @@ export async function missEvents(port: number): Promise<MissedSession> {
   return sessionOf(socket);
 }
 
-/** Sessions with the same log and the same key: a worker has one that it has shown, so each can be met for the first time once. */
+/**
+ * Copies of the session with the same log and the same token. A worker keeps a session that it has served, so each copy
+ * can be new to a worker once.
+ */
 export async function copiesOf(
   { sessionId, resumeToken }: MissedSession,
   project: ProjectProcess,

@@ -1,4 +1,4 @@
-/** A WebSocket client over a bare TCP connection: it keeps the frames and looks at them after the clock has stopped. */
+/** A WebSocket client over a bare TCP connection: it stores the frames and decodes them after the clock has stopped. */
 
 import { invalid } from "../report/invalid.ts";
 import { clientFrame, FrameReader, OPCODE } from "./frames.ts";
@@ -8,7 +8,7 @@ const HEAD_END = "\r\n\r\n";
 const DEFAULT_PATH = "/?stream=true";
 
 export class RawSocket {
-  /** Payloads of the text frames that came, in order. */
+  /** Payloads of the received text frames, in order. */
   readonly frames: Uint8Array[] = [];
   /** Called with each text frame. */
   onFrame: (payload: Uint8Array) => void = () => {};
@@ -19,7 +19,7 @@ export class RawSocket {
     this.#connection = connection;
   }
 
-  /** Connects, and settles with the first frame. `bufferBytes` is how much is read at a time. */
+  /** Connects, and resolves with the first frame. `bufferBytes` is the size of one read. */
   static async open(
     port: number,
     { bufferBytes = 65_536, path = DEFAULT_PATH } = {},
@@ -68,7 +68,7 @@ export class RawSocket {
       if (length === null) return this.close();
       let bytes = buffer.subarray(0, length);
       if (head !== undefined) {
-        // One character a byte, so that an index in the text is one in the bytes.
+        // One character per byte, so that an index in the text is an index in the bytes.
         const before: number = head.length;
         head += String.fromCharCode(...bytes);
         const end = head.indexOf(HEAD_END);

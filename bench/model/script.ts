@@ -1,14 +1,14 @@
-/** What the model is to answer, and how fast: the question itself says so, so that both sides know the answer. */
+/** The model's answer and its speed. The question itself contains them, so that both sides know the answer. */
 
 export interface Script {
   tokens: number;
-  /** Tokens a second; 0 for as fast as they are taken. */
+  /** Tokens per second; 0 for as fast as they are read. */
   perSecond: number;
-  /** Tokens that go out in one write, as one HTTP chunk. */
+  /** Tokens in one write, which is one HTTP chunk. */
   perWrite: number;
 }
 
-/** Some of what text is made of: escapes of JSON, several bytes a character, surrogate pairs. */
+/** Typical parts of text: JSON escapes, characters of several bytes, surrogate pairs. */
 const VOCABULARY = [
   " the",
   " of",
@@ -29,7 +29,7 @@ const VOCABULARY = [
 ] as const;
 
 export function tokenAt(index: number): string {
-  // A number now and then, so that a token lost or doubled cannot be made up for by another.
+  // A number at intervals, so that a lost or doubled token cannot be hidden by another.
   return index % 10 === 9 ? ` ${index}` : VOCABULARY[(index * 7) % VOCABULARY.length] ?? "";
 }
 

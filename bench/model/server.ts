@@ -1,7 +1,7 @@
 /**
- * A model for both sides, in a process of its own: OpenRouter's stream, at the pace that the question asks for.
+ * The model for both sides, in a process of its own: OpenRouter's stream, at the pace that the question sets.
  *
- * `deno run -A bench/model/server.ts` prints its port, and ends with its standard input.
+ * `deno run -A bench/model/server.ts` prints its port, and ends when its standard input ends.
  */
 
 import { fromQuestion, type Script, tokenAt } from "./script.ts";
@@ -17,10 +17,10 @@ const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }
 });
 await Deno.stdout.write(encoder.encode(`${server.addr.port}\n`));
 
-// Its standard input ends when the parent process is gone.
+// Its standard input ends when the parent process has gone.
 void Deno.stdin.readable.pipeTo(new WritableStream()).then(() => Deno.exit());
 
-/** One write in each interval, at a moment of its own: streams of real models are not in step either. */
+/** One write in each interval, with an offset per stream: streams of real models are not in step either. */
 function paced({ tokens, perSecond, perWrite }: Script): ReadableStream<Uint8Array> {
   const intervalMs = 1000 * perWrite / perSecond;
   const startedAt = performance.now();
@@ -41,7 +41,7 @@ function paced({ tokens, perSecond, perWrite }: Script): ReadableStream<Uint8Arr
         controller.enqueue(encoder.encode(ending(tokens)));
         controller.close();
       };
-      // The first token at once: how soon it is shown is measured.
+      // Send the first token at once: the time until it arrives is measured.
       write();
     },
     cancel(): void {

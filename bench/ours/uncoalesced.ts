@@ -1,20 +1,19 @@
 /**
- * Our build with coalescing off: nothing is gathered for a tick, and every token is handed on by itself, as if each had
+ * Our build with coalescing off: no text is collected for a tick, and every token is forwarded alone, as if each had
  * come in a read of its own.
  *
- * There is no setting for that, so the two places where text is gathered are put out of action here, before the function
- * is loaded.
+ * There is no setting for this, so the two places that collect text are disabled here, before the function is loaded.
  */
 
 import { PacedLane } from "../../supabase/functions/_shared/openrouter/read_pacer.ts";
 import { SessionDriver } from "../../supabase/functions/_shared/session/driver.ts";
 import { tokenAt } from "../model/script.ts";
 
-// Never fast, never in the pace.
+// The lane never counts as fast, so text is never paced.
 PacedLane.prototype.noteRead = () => {};
 
 const { take } = SessionDriver.prototype;
-/** The model call of each session, and how many of its tokens were handed on. */
+/** The current model call of each session, and how many of its tokens were forwarded. */
 const progress = new WeakMap<SessionDriver, { call: number; tokens: number }>();
 
 SessionDriver.prototype.take = function (event): void {

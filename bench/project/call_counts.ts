@@ -1,8 +1,8 @@
-/** How often the project was called, by what was asked of it, and how long it took over that. */
+/** Counts the calls to the project by kind, with their duration. */
 
 export interface CallCount {
   calls: number;
-  /** Until the answer was ready, of all these calls. */
+  /** The total time until the answers were ready, in milliseconds. */
   ms: number;
 }
 
@@ -15,7 +15,7 @@ const SOCKET_PATH = "/realtime/v1/websocket";
 export class CallCounts {
   #counts: Record<string, CallCount> = {};
 
-  /** What was counted since the last time. */
+  /** The counts since the last call. */
   take(): Counts {
     const counts = this.#counts;
     this.#counts = {};
@@ -34,7 +34,7 @@ export class CallCounts {
   }
 }
 
-/** A commit by what all its writes together are: `commit: checkpoint`, `commit: checkpoint+end`. */
+/** A commit is named by the kinds of all its writes: `commit: checkpoint`, `commit: checkpoint+end`. */
 async function labelOf(path: string, request: Request): Promise<string> {
   if (path.startsWith(RELAY_PATH)) return "relay";
   const name = path.slice(path.lastIndexOf("/") + 1);

@@ -1,4 +1,4 @@
-/** The project in a process of its own, and what a worker finds of it in its environment. */
+/** The project in a process of its own, and its settings in a worker's environment. */
 
 import { createKeys } from "../../local/keys.ts";
 import type { RealtimeStats } from "../../local/realtime/realtime.ts";
@@ -33,12 +33,15 @@ export class ProjectProcess {
     };
   }
 
-  /** What it was asked since the last time. */
+  /** The calls since the last time. */
   async takeCounts(): Promise<Counts> {
     return await (await fetch(`${this.url}/bench/counts`)).json();
   }
 
-  /** Posts that its Realtime took, and what it refused and closed for too many messages, since the start. */
+  /**
+   * The totals since the start: posts accepted by its Realtime, and posts refused and channels closed for too many
+   * messages.
+   */
   async realtime(): Promise<Pick<RealtimeStats, "published" | "refused" | "closed">> {
     return await (await fetch(`${this.url}/bench/realtime`)).json();
   }

@@ -1,4 +1,4 @@
-/** A run that lost or garbled anything says nothing about speed. */
+/** The run lost or garbled something, so its times mean nothing. */
 export class InvalidRun extends Error {
   override readonly name = "InvalidRun";
 }

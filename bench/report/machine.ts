@@ -1,4 +1,4 @@
-/** What the figures were measured on, in one line. */
+/** The machine of the measurements, in one line. */
 export function machine(): string {
   const cores = navigator.hardwareConcurrency;
   const load = Deno.loadavg()[0]?.toFixed(1);

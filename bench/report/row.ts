@@ -7,16 +7,19 @@ export interface Row {
   unit: string;
   floor: number | undefined;
   ours: number | undefined;
-  /** What is held against the goal: a ratio, or a difference in `unit`. */
+  /** The value to compare with the goal: a ratio, or a difference in `unit`. */
   result: number;
   resultText: string;
-  /** The most that `result` may be; undefined for what is only told. */
+  /** The maximum for `result`; undefined if there is no goal. */
   goal: number | undefined;
-  /** The goal is the least that `result` may be. */
+  /** The goal is a minimum for `result`. */
   isLeast?: boolean;
 }
 
-/** A ratio of two series measured in turn: the median of the ratios of each pair, as the machine drifts between them. */
+/**
+ * A ratio of two series measured in turn: the median of the ratios of each pair, because the machine drifts between the
+ * pairs.
+ */
 export function ratioRow(
   what: string,
   series: { floor: readonly number[]; ours: readonly number[]; unit: string; goal: number | undefined },
@@ -29,7 +32,7 @@ export function ratioRow(
   return { what, unit, floor: median(floor), ours: median(ours), result, resultText, goal };
 }
 
-/** The same where more is better: the goal is the least that the ratio may be. */
+/** The same if more is better: the goal is the minimum for the ratio. */
 export function atLeastRow(...[what, series]: Parameters<typeof ratioRow>): Row {
   return { ...ratioRow(what, series), isLeast: true };
 }

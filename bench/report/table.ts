@@ -1,4 +1,4 @@
-/** The rows as text, every column as wide as it has to be. */
+/** The rows as text, every column as wide as necessary. */
 
 import { isMissed, type Row } from "./row.ts";
 

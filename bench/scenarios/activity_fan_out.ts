@@ -1,9 +1,9 @@
 /**
- * What it costs to show one activity event to 100 watchers, against a bare send loop on the same runtime, and with
- * batches; and what the agent's telling costs while nobody watches.
+ * The cost of sending one activity event to 100 watchers, compared with a bare send loop on the same runtime, also with
+ * batches; and the cost of the agent's reports without watchers.
  *
- * What the events themselves cost (a timer, an object, its JSON) is measured without watchers and taken off on both
- * sides: it is no part of a delivery.
+ * The cost of the events themselves (a timer, an object, its JSON) is measured without watchers and subtracted on both
+ * sides: it is not part of a delivery.
  */
 
 import { unwatchedNs } from "../activity/unwatched.ts";
@@ -14,7 +14,7 @@ import type { Scenario, ScenarioOptions } from "./scenario.ts";
 
 interface Load extends Emission {
   name: string;
-  /** What our watchers subscribe with; 0 for each event in a frame of its own. */
+  /** The batch interval that our watchers subscribe with; 0 for each event in a frame of its own. */
   batchMs: number;
   goal: number;
 }
@@ -31,7 +31,7 @@ const LOADS: readonly Load[] = [
   { name: "  100 events/s, batch_ms 100", events: 150, everyMs: 10, batchMs: 100, goal: 0.2 },
   { name: "  50 events/s, batch_ms 250", events: 75, everyMs: 20, batchMs: 250, goal: 0.2 },
 ];
-/** The most that a report may cost without watchers. */
+/** The maximum cost of a report without watchers. */
 const UNWATCHED_GOAL_NS = 100;
 
 export const activityFanOut: Scenario = async (options) => {
@@ -65,7 +65,7 @@ async function compare(load: Load, options: ScenarioOptions): Promise<Row> {
   }
 }
 
-/** Microseconds a delivery, each side in turn in each round. */
+/** Microseconds per delivery, each side in turn in each round. */
 async function measure(
   load: Load,
   { nobody, bare, ours }: Record<"nobody" | "bare" | "ours", Watchers>,

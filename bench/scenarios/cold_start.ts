@@ -1,6 +1,6 @@
 /**
- * From nothing to the first frame, and to the end of a first answer, V8's code cache off: the platform starts workers
- * from source, and often.
+ * The time from process start to the first frame, and to the end of a first answer. V8's code cache is off: the
+ * platform often starts workers from source.
  */
 
 import { ServerProcess } from "../host/server_process.ts";
@@ -16,7 +16,7 @@ const SCRIPT: Script = { tokens: 4, perSecond: 1000, perWrite: 1 };
 interface Start {
   /** From the process's start to the first frame. */
   wallMs: number;
-  /** From the import to the first frame: the runtime's own start is nobody's merit. */
+  /** From the import to the first frame: the runtime's own start is not part of the comparison. */
   importWallMs: number;
   importCpuMs: number;
   /** From the import to the end of an answer. */
@@ -28,7 +28,7 @@ export const coldStart: Scenario = async ({ modelPort, isQuick, onProgress }) =>
   const floor: Start[] = [];
   const ours: Start[] = [];
   const starts = isQuick ? 8 : 25;
-  // The first of each fills Deno's cache of modules.
+  // The first start of each entry fills Deno's module cache.
   for (let start = -1; start < starts; start++) {
     const isKept = start >= 0;
     for (

@@ -45,8 +45,8 @@ function cpuPerToken(name: string, load: Load, goal: number | undefined): Scenar
 }
 
 /**
- * Each round measures every entry once, in one order and then in the other. Answers with µs per token, by entry.
- * All are warmed up alike first: the compiler of V8 should be done with them.
+ * Each round measures every entry once, in alternating order. Returns µs per token, by entry. All entries are warmed up
+ * in the same way first: V8's compiler should be done with them.
  */
 function measureInTurn(
   entries: readonly string[],

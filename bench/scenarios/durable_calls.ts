@@ -1,4 +1,7 @@
-/** Which calls of the project one answer of 500 tokens makes, alone and while 20 sessions of the worker have one each. */
+/**
+ * The calls to the project for one answer of 500 tokens: alone, and while 20 sessions of the worker have one answer
+ * each.
+ */
 
 import { ServerProcess } from "../host/server_process.ts";
 import { ask, check } from "../load/answer.ts";
@@ -10,7 +13,7 @@ import type { Row } from "../report/row.ts";
 import { ENTRIES, type Scenario } from "./scenario.ts";
 
 const SCRIPT: Script = { tokens: 500, perSecond: 100, perWrite: 1 };
-/** `CHECKPOINT_INTERVAL_MS`. */
+/** The value of `CHECKPOINT_INTERVAL_MS`. */
 const CHECKPOINT_MS = 500;
 const STREAMS = [1, 20];
 const SETTLE_MS = 300;
@@ -63,12 +66,12 @@ function rowsOf(streams: number, seconds: number, counts: Counts): Row[] {
     {
       ...told,
       what: `database calls per answer of 500 tokens, ${load}`,
-      // A row for each token, and one for its end.
+      // One row per token, and one for the end.
       floor: SCRIPT.tokens + 1,
       ours: total / streams,
       result: total / streams,
       resultText: describe(calls),
-      // Its beginning, its end, and its share of the checkpoints that all have in common.
+      // The beginning, the end, and a share of the checkpoints, which all answers have in common.
       goal: 2 + Math.floor(seconds * 1000 / CHECKPOINT_MS) / streams,
     },
     {

@@ -1,6 +1,7 @@
 /**
- * CPU time of the server for an answer of 500 tokens that outlives its worker, beside the same build with its sessions in
- * memory, and beside one insert for each token. The database and its REST are in another process, which nobody counts.
+ * CPU time of the server for an answer of 500 tokens that survives its worker. It is compared with the same build with
+ * sessions in memory, and with one insert per token. The database and its REST run in another process, whose CPU time
+ * is not counted.
  */
 
 import { ServerProcess } from "../host/server_process.ts";
@@ -15,7 +16,7 @@ const SCRIPT: Script = { tokens: 500, perSecond: 100, perWrite: 1 };
 const WARM_UP: Script = { ...SCRIPT, tokens: 150 };
 const STREAMS = [4, 20];
 const GOAL = 1.1;
-/** What the end of an answer sets off (the doorbell) is over by then. */
+/** The work after the end of an answer (the doorbell) is over by then. */
 const SETTLE_MS = 150;
 const SIDES = ["memory", "postgres", "insert per token"] as const;
 
@@ -65,7 +66,7 @@ async function compare(
   ];
 }
 
-/** Milliseconds an answer, each on a session of its own that was opened before. */
+/** Milliseconds per answer. Each answer has a session of its own that was opened before. */
 async function measure(server: ServerProcess, streams: number, script: Script): Promise<number> {
   const sockets = await Promise.all(Array.from({ length: streams }, () => RawSocket.open(server.port)));
   const before = await server.used();

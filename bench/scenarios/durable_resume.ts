@@ -1,7 +1,7 @@
 /**
- * How long a client that has missed 1,000 events waits for the last of them, from the first byte of its new connection:
- * at a worker that has never seen the session, at the one that has it, and from memory; beside a bare `select` of as many
- * rows with supabase-js.
+ * How long a client that has missed 1,000 events waits for the last of them, from the first byte of its new connection.
+ * It connects to a worker that has never seen the session, to the worker that holds it, and to one with sessions in
+ * memory. The comparison is a bare `select` of the same number of rows with supabase-js.
  */
 
 import { createClient } from "@supabase/supabase-js";
@@ -20,7 +20,7 @@ const PAUSE_MS = 20;
 const ARRIVAL_TIMEOUT_MS = 10_000;
 const decoder = new TextDecoder();
 
-/** One way to the events. */
+/** One way to read the events. */
 type Way = "select" | "memory" | "holder" | "other";
 /** In milliseconds. */
 type Times = Record<Way, number>;
@@ -74,7 +74,7 @@ async function resume(port: number, { sessionId, resumeToken }: MissedSession): 
   const socket = await RawSocket.open(port, { path });
   const { promise: last, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ARRIVAL_TIMEOUT_MS);
-  // The welcome, then an event a frame.
+  // The welcome, then one event per frame.
   socket.onFrame = (): void => socket.frames.length > MISSED ? resolve() : undefined;
   if (socket.frames.length > MISSED) resolve();
   await last;

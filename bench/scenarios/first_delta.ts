@@ -1,4 +1,4 @@
-/** How long after the query its first delta is there. The model answers at once, so that what is ours is all there is. */
+/** The time from the query to its first delta. The model answers at once, so only our own delay is measured. */
 
 import { ServerProcess } from "../host/server_process.ts";
 import { ask, check } from "../load/answer.ts";

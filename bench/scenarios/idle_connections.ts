@@ -1,4 +1,6 @@
-/** What an idle connection with its session keeps, over a bare socket, in a worker of the platform's size. */
+/**
+ * The memory of an idle connection with its session, compared with a bare socket, in a worker of the platform's size.
+ */
 
 import { ServerProcess } from "../host/server_process.ts";
 import { ask, check } from "../load/answer.ts";
@@ -6,10 +8,10 @@ import { RawSocket } from "../load/raw_socket.ts";
 import { differenceRow, type Row } from "../report/row.ts";
 import { ENTRIES, type Scenario, withAll } from "./scenario.ts";
 
-/** What a worker has, in MB. */
+/** The memory of a worker, in MB. */
 const WORKER_MB = 256;
 const FLAGS = [`--v8-flags=--expose-gc,--max-old-space-size=${WORKER_MB}`];
-/** Connections that are being opened at once. */
+/** Connections that are opened at the same time. */
 const AT_ONCE = 50;
 const SETTLE_MS = 1000;
 const SCRIPT = { tokens: 100, perSecond: 1000, perWrite: 1 };
@@ -74,7 +76,7 @@ async function measure(
   count: number,
   use: (socket: RawSocket) => Promise<unknown>,
 ): Promise<Kept> {
-  // What the first one brings along is nobody's in particular.
+  // What the first connection loads is shared, so it is not counted per connection.
   await use(await RawSocket.open(server.port));
   const before = await server.usedAfterCollection();
   const sockets: RawSocket[] = [];

@@ -1,9 +1,11 @@
 /**
- * How long a notification takes from the POST to `notify_websocket` until its frame is at the client's socket on a worker
- * of `agent_websocket`, beside what no notification over Realtime can do without: one `httpSend` to one channel's callback.
+ * The time of a notification from the POST to `notify_websocket` until its frame is at the client's socket on a worker
+ * of `agent_websocket`. The comparison is the minimum for a notification over Realtime: one `httpSend` to one channel's
+ * callback.
  *
- * Both go through the same gateway and the same local Realtime, which are in this process, as are poster and client; the
- * two workers have a process each. One at a time, and with a pause, as what comes sooner is gathered on purpose.
+ * Both use the same gateway and the same local Realtime, which run in this process together with the sender and the
+ * client. Each of the two workers has a process of its own. Notifications are sent one at a time with a pause, because
+ * the relay batches notifications that are closer together.
  */
 
 import { createClient } from "@supabase/supabase-js";
@@ -16,15 +18,15 @@ import { quantile } from "../report/statistics.ts";
 import type { Scenario } from "./scenario.ts";
 
 const WARM_UP = 50;
-/** Longer than a batch of the relay waits. */
+/** Longer than the batch delay of the relay. */
 const PAUSE_MS = 25;
 const ARRIVAL_TIMEOUT_MS = 10_000;
 const EVENT = "notification";
 
-/** One side: sends the text, and settles when it has arrived where it was to go. */
+/** One side: sends the text, and resolves when it has arrived. */
 interface Way {
   send(text: string): Promise<void>;
-  /** Hands on the texts that arrive. */
+  /** Called with each text that arrives. */
   onArrival: (text: string) => void;
   close(): Promise<void>;
 }
@@ -109,7 +111,7 @@ async function bareRealtime({ url, keys }: LocalStack): Promise<Way> {
   return way;
 }
 
-/** Ours: a client that holds a session, and posts for that session. */
+/** Our side: a client with a session, and a sender that posts to that session. */
 async function overNotify({ url, keys }: LocalStack): Promise<Way> {
   const functions = `${url}/functions/v1`;
   const socket = await RawSocket.open(Number(new URL(url).port), {

@@ -1,4 +1,4 @@
-/** Tokens a second that reach the clients, beside the floor, and how long a token is held back. */
+/** Tokens per second that reach the clients, compared with the floor, and how long a token is held back. */
 
 import { ServerProcess } from "../host/server_process.ts";
 import { ask, check } from "../load/answer.ts";
@@ -10,15 +10,18 @@ import { ENTRIES, type Scenario, withAll } from "./scenario.ts";
 
 const STREAMS = 20;
 const PER_SECOND = [100, 400, 800];
-/** Long enough that the one tick that the end of an answer waits for hardly counts. */
+/** Long enough that the tick at the end of an answer hardly counts. */
 const SECONDS = 5;
-/** The part of the floor's tokens a second that an answer must have. */
+/** The share of the floor's tokens per second that an answer must reach. */
 const GOAL = 0.98;
 const HELD_GOAL_MS = 150;
 
 interface Pace {
   tokensPerSecond: number;
-  /** The longest time from one delta of an answer to the next, in milliseconds. Where the rate is kept, nothing is held longer. */
+  /**
+   * The longest time from one delta of an answer to the next, in milliseconds. If the rate is kept, no token is held
+   * longer.
+   */
   longestGapMs: number;
 }
 

@@ -1,14 +1,14 @@
-/** What every scenario is given, and what it answers with. */
+/** The input and the result of every scenario. */
 
 import type { Row } from "../report/row.ts";
 
 export interface ScenarioOptions {
   modelPort: number;
-  /** Times that each side is measured. */
+  /** How often each side is measured. */
   rounds: number;
   /** Less of everything, for a first look. */
   isQuick: boolean;
-  /** Called with what is being done. */
+  /** Called with a description of the current step. */
   onProgress(text: string): void;
 }
 
@@ -24,7 +24,7 @@ export const ENTRIES = {
   oursUncoalesced: "../ours/uncoalesced.ts",
 } as const;
 
-/** Closes what it was given in any case. */
+/** Stops everything that was started, also after a failure. */
 export async function withAll<T extends { stop(): Promise<void> }, R>(
   started: readonly Promise<T>[],
   use: (all: readonly T[]) => Promise<R>,

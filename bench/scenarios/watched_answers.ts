@@ -1,6 +1,6 @@
 /**
- * How many posts to Realtime a worker makes for 40 answers of 20 tokens a second that are all watched at another worker,
- * and how many of them a Realtime with the limit of the smallest plan refuses.
+ * How many posts to Realtime a worker makes for 40 answers of 20 tokens per second that are all watched at another
+ * worker, and how many of them are refused by a Realtime with the smallest plan's limit.
  */
 
 import { ServerProcess } from "../host/server_process.ts";
@@ -16,9 +16,9 @@ const ANSWERS = 40;
 const PER_SECOND = 20;
 /** The default of `RELAY_MESSAGES_PER_SECOND`. */
 const GOAL = 20;
-/** A worker begins slower than it may go. */
+/** A worker starts below its maximum rate. */
 const WARM_UP_MS = 15_000;
-/** Before the first of the answers has ended. */
+/** Must be over before the first of the answers ends. */
 const MEASURED_MS = { quick: 10_000, whole: 40_000 };
 const END_MS = 10_000;
 
@@ -66,14 +66,14 @@ export const watchedAnswers: Scenario = async ({ modelPort, isQuick, onProgress 
   }
 };
 
-/** The same session at another worker. */
+/** Opens the same session at another worker. */
 async function watch(socket: RawSocket, port: number): Promise<RawSocket> {
   const { sessionId, resumeToken } = sessionOf(socket);
   const path = `/?stream=true&session_id=${sessionId}&resume_token=${resumeToken}&last_seq=0`;
   return await RawSocket.open(port, { path });
 }
 
-/** Settles with the response. */
+/** Resolves with the response. */
 async function ended(watcher: RawSocket): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   watcher.onFrame = (payload) => {
@@ -82,7 +82,7 @@ async function ended(watcher: RawSocket): Promise<void> {
   await promise;
 }
 
-/** What a worker says that it has posted. */
+/** The worker's own count of its posts. */
 async function postsOf({ port }: ServerProcess, { secretKey }: ProjectProcess): Promise<number> {
   const response = await fetch(`http://127.0.0.1:${port}/metrics`, { headers: { apikey: secretKey } });
   const [, posts] =

@@ -1,6 +1,7 @@
 /**
- * `deno task chat [url] [--token <jwt>]`: talks to an agent in the terminal. The URL may be the project's alone; without one it is
- * `AGENT_URL`, or the local stack. The token may also be `AGENT_TOKEN`; without one the connection is anonymous.
+ * `deno task chat [url] [--token <jwt>]`: talks to an agent in the terminal. The URL may be that of the project. The
+ * default is `AGENT_URL`, or the local stack. The token may also come from `AGENT_TOKEN`; without a token the
+ * connection is anonymous.
  */
 
 import { createInterface } from "node:readline";

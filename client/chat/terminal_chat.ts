@@ -1,4 +1,4 @@
-/** A conversation in lines: typed input goes in by `line`, output comes out by `write`. */
+/** A conversation in lines: `line` takes the typed input, `write` prints the output. */
 
 import type { AgentClient } from "../client.ts";
 import { AgentClientError } from "../error.ts";
@@ -20,7 +20,7 @@ Anything else is asked.
 export interface TerminalChatOptions {
   client: AgentClient;
   write(text: string): void;
-  /** It is over; the code is the process's. */
+  /** The chat has ended; `code` is the process's exit code. */
   onQuit(code: number): void;
 }
 
@@ -60,7 +60,7 @@ export class TerminalChat {
     });
   }
 
-  /** Takes a line that was typed. Resolves when what it asks for has been shown. */
+  /** Handles one typed line. Resolves when its result has been shown. */
   async line(line: string): Promise<void> {
     this.#hasInterrupted = false;
     const text = line.trim();
@@ -74,14 +74,14 @@ export class TerminalChat {
     }
   }
 
-  /** Ctrl-C: stops the answer; quits if it is already being stopped, or if there is none. */
+  /** Ctrl-C: stops the answer. Quits if there is no answer, or if it is already being stopped. */
   interrupt(): void {
     if (this.#hasInterrupted) return this.#quit(130);
     this.#hasInterrupted = true;
     if (!this.#cancel()) this.#note("Ctrl-C again to quit");
   }
 
-  /** No more lines will come: it ends when all has been answered. */
+  /** No more lines will come: quits after all answers have been shown. */
   async end(): Promise<void> {
     await this.#shown;
     this.#quit(0);
@@ -158,7 +158,7 @@ export class TerminalChat {
     }
   }
 
-  /** Something that is not the model's. */
+  /** Prints text that did not come from the model. */
   #note(text: string): void {
     this.#options.write(`[${text}]\n`);
   }

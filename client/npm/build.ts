@@ -1,6 +1,6 @@
 /**
- * `deno task build:npm`: the client as an npm package, in dist/npm or in the folder that the argument names, which is emptied first:
- * ES modules, types, nothing of the server.
+ * `deno task build:npm`: builds the client as an npm package, with ES modules and types and without server code. The
+ * target is dist/npm, or the folder given as argument. The target folder is emptied first.
  */
 
 // deno-lint-ignore-file no-console -- a command-line tool
@@ -13,7 +13,7 @@ import ts from "typescript";
 import { VERSION } from "../../supabase/functions/_shared/version.ts";
 import { type Definitions, frameTypes } from "./frame_types.ts";
 
-/** What a browser may have to load, gzipped, without the AI SDK part. */
+/** The largest gzipped size for a browser, without the AI SDK part. */
 const MAX_GZIPPED_BYTES = 6 * 1024;
 
 const ROOT = new URL("../../", import.meta.url);
@@ -21,7 +21,7 @@ const [FOLDER = fileURLToPath(new URL("dist/npm", ROOT))] = Deno.args;
 const TARGET = pathToFileURL(`${resolve(FOLDER)}/`);
 const NAME = "agent-websocket-client";
 const ENTRIES = ["mod", "ai_sdk"];
-/** Members of classes and interfaces that no caller ever sees: long names for readers, short ones for browsers. */
+/** Class and interface members that no caller sees: long names in the source, short ones in the bundle. */
 const INTERNAL = [
   "abandon",
   "abandonOthers",
@@ -61,7 +61,7 @@ const INTERNAL = [
   "succeed",
 ];
 
-/** Builds the package, and answers with the gzipped bytes of its main module. */
+/** Builds the package. Returns the gzipped size of its main module in bytes. */
 async function buildNpm(): Promise<number> {
   await Deno.remove(TARGET, { recursive: true }).catch(() => {});
   await Deno.mkdir(TARGET, { recursive: true });
@@ -95,7 +95,7 @@ async function bundle(): Promise<void> {
   }
 }
 
-/** The types of what is exported, file by file, starting from the entries. */
+/** The types of the exports, by file, starting from the entries. */
 async function declarations(): Promise<Map<string, string>> {
   const found = new Map<string, string>();
   const waiting = [...ENTRIES];
@@ -124,10 +124,10 @@ async function definitions(): Promise<Definitions> {
   return JSON.parse(await Deno.readTextFile(new URL("docs/schema.json", ROOT))).$defs;
 }
 
-/** A name that callers can see, or that goes over the wire, must not be shortened. */
+/** A name that callers can see, or that is sent, must not be shortened. */
 function assertInternal(types: ReadonlyMap<string, string>): void {
   for (const [file, text] of types) {
-    // Comments may say what they like.
+    // Comments may contain any word.
     const words = new Set(text.replace(/\/\*[\s\S]*?\*\/|"[^"\n]*"/g, "").match(/\w+/g));
     const seen = INTERNAL.filter((name) => words.has(name));
     if (seen.length > 0) throw new Error(`Cannot shorten ${seen.join(", ")}: ${file} shows them`);

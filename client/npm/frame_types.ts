@@ -1,6 +1,6 @@
-/** The types of the frames in words, from docs/schema.json: the npm package has nothing of the server, nor of zod. */
+/** The frame types as TypeScript text, from docs/schema.json: the npm package contains neither server code nor zod. */
 
-/** As much of JSON Schema as our frames use. */
+/** The part of JSON Schema that the frames use. */
 interface Schema {
   description?: string;
   const?: string | number | boolean;
@@ -12,10 +12,10 @@ interface Schema {
   items?: Schema;
 }
 
-/** Definitions by name, as docs/schema.json has them. */
+/** Definitions by name, as in docs/schema.json. */
 export type Definitions = Readonly<Record<string, Schema>>;
 
-/** What `client/frames.ts` exports, by the name of the definition that it is. */
+/** The exports of `client/frames.ts`, each with the name of its definition. */
 const FRAMES: readonly [name: string, definition: string, left: readonly string[]][] = [
   ["NotificationFrame", "Notification", []],
   ["StatusFrame", "Status", []],
@@ -80,7 +80,7 @@ function objectOf(schema: Schema, indent: string, left: readonly string[]): stri
     ([name, property]) => {
       const isRequired = required.includes(name);
       const type = typeOf(property, deeper);
-      // A caller may write undefined to leave it out, also with exactOptionalPropertyTypes.
+      // A caller may write undefined to omit a property, also with exactOptionalPropertyTypes.
       return `${comment(property, deeper)}${deeper}${name}${isRequired ? "" : "?"}: ${type}${
         isRequired ? "" : " | undefined"
       };`;

@@ -1,8 +1,8 @@
-/** Where a request may carry its key, and in what order they count. */
+/** Where a request may carry its key, and the order of precedence. */
 
 import type { Tokens } from "./tokens.ts";
 
-/** Of a WebSocket, which in a browser cannot have headers; undefined if there is none. */
+/** The key of a WebSocket handshake; undefined if there is none. Browsers cannot set headers there. */
 export function keyOfHandshake(request: Request, tokens: Tokens): string | undefined {
   const { headers, url } = request;
   const key = headers.get("x-api-key") ?? headers.get("apikey") ?? new URL(url).searchParams.get("apikey") ??
@@ -10,7 +10,7 @@ export function keyOfHandshake(request: Request, tokens: Tokens): string | undef
   return key === undefined ? undefined : tokens.forKey(key);
 }
 
-/** Of an HTTP request: a user's token before the API key of the same request. */
+/** The key of an HTTP request: a user's token has precedence over the API key. */
 export function keyOfRequest(request: Request, tokens: Tokens): string | undefined {
   const { headers, url } = request;
   const key = bearer(headers) ?? headers.get("apikey") ?? headers.get("x-api-key") ??

@@ -1,4 +1,4 @@
-/** The bodies of the HTTP API, decoded, and what is wrong with those that cannot be. */
+/** Decodes the bodies of the HTTP API, and describes the errors of invalid ones. */
 
 import { type Broadcast, isRecord } from "./frames.ts";
 import type { Room } from "./hub.ts";
@@ -9,7 +9,7 @@ export interface Message {
   broadcast: Broadcast;
 }
 
-/** What is wrong with each field, as `errors` in a body of status 422. */
+/** The errors of each field, as `errors` in a body of status 422. */
 export type FieldErrors = Record<string, unknown>;
 
 export type Decoded = { messages: Message[] } | { errors: FieldErrors };
@@ -37,7 +37,7 @@ export interface SingleRequest {
   body: Uint8Array<ArrayBuffer>;
 }
 
-/** The request of `POST /api/broadcast/:topic/events/:event`. Throws `SyntaxError` for what should be JSON and is not. */
+/** The request of `POST /api/broadcast/:topic/events/:event`. Throws `SyntaxError` for invalid JSON. */
 export function decodeSingle(
   { room, event, contentType, body }: SingleRequest,
   payloadBytes: number,
@@ -48,7 +48,7 @@ export function decodeSingle(
   return { messages: [{ room, broadcast: { form: "user", message: { event, encoding, payload } } }] };
 }
 
-/** The JSON as it came, if it is an object; the real server puts anything else into one. */
+/** The JSON unchanged if it is an object. The real server wraps anything else in an object. */
 function jsonObject(body: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const value: unknown = body.length === 0 ? {} : JSON.parse(new TextDecoder().decode(body));
   if (isRecord(value) && body.length > 0) return body;

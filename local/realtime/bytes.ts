@@ -6,7 +6,7 @@ const MAX_FIELD_BYTES = 255;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Reads on from field to field. A field that is not there, or is no UTF-8, is undefined, and so are all after it. */
+/** Reads field after field. A field that is missing or is not UTF-8 is undefined, and so are all fields after it. */
 export class ByteReader {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   #at = 0;
@@ -37,7 +37,7 @@ export class ByteReader {
   }
 }
 
-/** UTF-8, or undefined where it is too long for a field. */
+/** The text as UTF-8; undefined if it is too long for a field. */
 export function shortField(text: string): Uint8Array<ArrayBuffer> | undefined {
   const bytes = encoder.encode(text);
   return bytes.length > MAX_FIELD_BYTES ? undefined : bytes;

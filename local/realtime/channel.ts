@@ -1,4 +1,4 @@
-/** One membership of one connection: from its join to its `phx_close`. */
+/** One channel membership of one connection: from its join to its `phx_close`. */
 
 import type { CancelTimer } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { type ClientFrame, isRecord, type Ref, type ServerFrame, type Version } from "./frames.ts";
@@ -8,15 +8,15 @@ import { isOver } from "./settings.ts";
 import { type Claims, expiry, isApiKey } from "./tokens.ts";
 import { notReadable, systemWords } from "./words.ts";
 
-/** How often a token is looked at again, at least. */
+/** The maximum time between two checks of a token. */
 const TOKEN_CHECK_MS = 300_000;
 
-/** What a channel needs of its connection. */
+/** What a channel needs from its connection. */
 export interface Outlet {
   readonly version: Version;
   send(frame: ServerFrame): void;
   deliver(frame: string | Uint8Array<ArrayBuffer>): void;
-  /** The channel has said its last. */
+  /** The channel has sent its last message. */
   onClosed(channel: Channel): void;
 }
 
@@ -61,7 +61,7 @@ export class Channel implements Member {
     this.#outlet.deliver(frame);
   }
 
-  /** What it does not know it leaves without an answer, as the real server does. */
+  /** Unknown events get no answer, as on the real server. */
   async receive(frame: ClientFrame): Promise<void> {
     switch (frame.event) {
       case "broadcast":
@@ -95,7 +95,7 @@ export class Channel implements Member {
     this.#outlet.onClosed(this);
   }
 
-  /** Without a word to the client. Whether it was a member still. */
+  /** Leaves without a message to the client. Returns whether it was still a member. */
   leave(): boolean {
     const wasMember = this.#isMember;
     this.#isMember = false;
@@ -115,7 +115,7 @@ export class Channel implements Member {
       push === undefined ? { form: "text", payload } : { form: "user", message: push },
       self ? undefined : this,
     );
-    // Over the limit on events, publishing has ended the membership.
+    // If the event rate is over the limit, publishing has ended the membership.
     if (ack && this.#isMember) this.reply(frame, "ok", {});
   }
 

@@ -1,4 +1,4 @@
-/** One WebSocket: its frames are taken one after the other, and a refused join holds all of them up. */
+/** One WebSocket: its frames are handled one after the other, and a refused join delays all of them. */
 
 import { Channel, type Outlet } from "./channel.ts";
 import {
@@ -14,7 +14,7 @@ import { admit, type Context, readJoin } from "./join.ts";
 import { isOver } from "./settings.ts";
 import { wait } from "./wait.ts";
 
-/** Too many joins, or the end of the server. */
+/** Too many joins, or the server stops. */
 const GOING_AWAY = 1001;
 const FRAME_TOO_BIG = 1009;
 const INTERNAL_ERROR = 1011;
@@ -31,7 +31,7 @@ export interface ConnectionOptions {
 /** A connection in the answer of `stats`. */
 export interface ConnectionStats {
   vsn: "1.0.0" | "2.0.0";
-  /** Their topics as supabase-js names them, without `realtime:`. */
+  /** Topics as supabase-js names them, without `realtime:`. */
   channels: { topic: string; private: boolean }[];
 }
 
@@ -45,12 +45,12 @@ export class Connection implements Outlet {
   readonly #ended = Promise.withResolvers<void>();
   /** Resolves when the socket is closed. */
   readonly ended: Promise<void> = this.#ended.promise;
-  /** What came and waits for its turn. */
+  /** Received frames that are not handled yet. */
   readonly #inbox: ClientFrame[] = [];
   #isBusy = false;
-  /** What would have been sent while a refused join held everything up. */
+  /** Messages to send after the delay of a refused join; undefined if there is no delay. */
   #held: (string | Uint8Array<ArrayBuffer>)[] | undefined;
-  /** Of the inbox and of what is held, together. */
+  /** The size of the inbox and the held messages together. */
   #waitingBytes = 0;
 
   constructor({ socket, version, token, onEnd }: ConnectionOptions, context: Context) {
@@ -59,12 +59,12 @@ export class Connection implements Outlet {
     this.#socket = socket;
     this.#token = token;
     socket.binaryType = "arraybuffer";
-    // It may have been cut before it was open.
+    // The socket may have been cut before it was open.
     socket.onopen = () => {
       if (this.#ending.signal.aborted) this.close(GOING_AWAY);
     };
     socket.onmessage = ({ data }) => this.#take(data);
-    // What follows is a close.
+    // A close event follows.
     socket.onerror = () => {};
     socket.onclose = () => {
       this.#end();
@@ -99,7 +99,7 @@ export class Connection implements Outlet {
     try {
       this.#socket.close(code);
     } catch {
-      // It is not open yet, or not any more.
+      // The socket is not open yet, or no longer open.
     }
   }
 
@@ -135,7 +135,7 @@ export class Connection implements Outlet {
     if (event === "phx_join" && topic.startsWith(TOPIC_PREFIX)) return await this.#join(frame, channel);
     if (event === "phx_leave") {
       if (channel === undefined) return this.#reply(frame, "ok", {});
-      // A leave of an earlier membership, which has been closed already.
+      // A leave for an earlier membership that is already closed.
       if (channel.joinRef !== null && channel.joinRef !== joinRef) return;
       channel.reply({ ref }, "ok", {});
       return channel.close();
@@ -144,7 +144,9 @@ export class Connection implements Outlet {
     this.#reply({ ...frame, joinRef: null }, "error", { reason: "unmatched topic" });
   }
 
-  /** An existing membership ends before, and gets its close after, whatever the outcome of the new one. */
+  /**
+   * An existing membership ends before the new join. Its close is sent after it, whatever the result of the new join.
+   */
   async #join(frame: ClientFrame, former: Channel | undefined): Promise<void> {
     former?.leave();
     this.#channels.delete(frame.topic);
@@ -168,7 +170,7 @@ export class Connection implements Outlet {
     if ("disconnect" in admission) this.close(GOING_AWAY);
   }
 
-  /** Until the delay is over nothing is taken and nothing is sent, not even the answer to a heartbeat. */
+  /** During the delay nothing is handled and nothing is sent, not even the answer to a heartbeat. */
   async #holdUp(): Promise<void> {
     const { clock, delays } = this.#context;
     this.#held = [];
@@ -188,7 +190,7 @@ export class Connection implements Outlet {
     this.#writeFrame(topic, "phx_reply", { status, response }, joinRef, ref);
   }
 
-  /** Past what is held. */
+  /** Bypasses the held messages. */
   #writeFrame(topic: string, event: string, payload: unknown, joinRef: Ref, ref: Ref): void {
     this.#write(encodeFrame(this.version, { joinRef, ref, topic, event, payload }));
   }

@@ -1,18 +1,18 @@
 /**
- * Frames of the Realtime protocol, both ways, in the two versions of it that supabase-js speaks. Pure.
+ * Frames of the Realtime protocol, in both directions, in the two versions that supabase-js supports. Pure.
  *
  * Version 1 (`vsn=1.0.0`) is JSON objects. Version 2 (`vsn=2.0.0`) is JSON arrays, and two kinds of binary frame for
- * broadcasts: 3 from a client, 4 to it.
+ * broadcasts: kind 3 from a client, kind 4 to a client.
  */
 
 import { ByteReader, joinBytes, shortField } from "./bytes.ts";
 
 export type Version = 1 | 2;
 
-/** Whatever the client chose to recognize an answer by. */
+/** The client's correlation value: the answer repeats it. */
 export type Ref = string | number | null;
 
-/** A broadcast whose payload the server hands on without looking at it. */
+/** A broadcast whose payload the server forwards without parsing it. */
 export interface UserBroadcast {
   event: string;
   encoding: "json" | "binary";
@@ -34,14 +34,14 @@ export type ClientFrame = Addressed & {
 
 export type ServerFrame = Addressed & { event: string; payload: unknown };
 
-/** What members of a topic get: `user` as kind 4, or as text in version 1; `text` as text in both. */
+/** What the members of a topic receive: `user` as kind 4, or as text in version 1; `text` as text in both. */
 export type Broadcast = { form: "user"; message: UserBroadcast } | { form: "text"; payload: unknown };
 
 const CLIENT_BROADCAST = 3;
 const SERVER_BROADCAST = 4;
 const JSON_ENCODING = 1;
 
-/** Undefined for what is no frame: the real server says nothing about it either. */
+/** Undefined for an invalid frame: the real server does not answer it either. */
 export function decodeFrame(version: Version, data: string | ArrayBuffer): ClientFrame | undefined {
   if (typeof data !== "string") return version === 2 ? decodePush(new Uint8Array(data)) : undefined;
   let parsed: unknown;
@@ -65,7 +65,7 @@ export function encodeFrame(version: Version, { joinRef, ref, topic, event, payl
   );
 }
 
-/** Undefined where this version cannot say it: bytes in version 1, a name over 255 bytes as kind 4. */
+/** Undefined if this version cannot express it: bytes in version 1, or a name over 255 bytes in kind 4. */
 export function encodeBroadcast(
   version: Version,
   topic: string,
@@ -90,7 +90,7 @@ function decodePush(bytes: Uint8Array<ArrayBuffer>): ClientFrame | undefined {
   if (reader.byte() !== CLIENT_BROADCAST) return undefined;
   const lengths = Array.from({ length: 5 }, () => reader.byte());
   const encoding = reader.byte() === JSON_ENCODING ? "json" : "binary";
-  // The metadata says what the sender wants stored. Nothing is stored, and no other client sees it.
+  // The metadata says what the sender wants stored. Nothing is stored, and no other client sees the metadata.
   const [joinRef, ref, topic, event, metadata] = lengths.map((length) => reader.text(length));
   if (joinRef === undefined || ref === undefined || topic === undefined || event === undefined) {
     return undefined;
@@ -118,7 +118,7 @@ function encodePush(
   return joinBytes([Uint8Array.from(head), topicBytes, eventBytes, payload]);
 }
 
-/** The fields of a version 1 object as version 2 orders them. */
+/** The fields of a version 1 object in the order of version 2. */
 function inOrder(parsed: unknown): unknown[] | undefined {
   if (!isRecord(parsed)) return undefined;
   return [parsed.join_ref, parsed.ref, parsed.topic, parsed.event, parsed.payload];

@@ -1,4 +1,4 @@
-/** The opening of a WebSocket, and its refusals, which come late. */
+/** The WebSocket handshake, and its refusals, which are delayed. */
 
 import { keyOfHandshake } from "./api_key.ts";
 import { Connection } from "./connection.ts";
@@ -11,7 +11,7 @@ import { handshakeWords } from "./words.ts";
 export interface Handshake {
   context: Context;
   connections: Set<Connection>;
-  /** Aborts when the server stops, which ends all waits. */
+  /** Aborts when the server stops; this ends all waits. */
   stopped: AbortSignal;
 }
 

@@ -9,7 +9,7 @@ const BATCH = "/api/broadcast";
 const SINGLE = /^\/api\/broadcast\/([^/]+)\/events\/([^/]+)$/;
 const JSON_TYPE = "application/json";
 
-/** `path` is without `/realtime/v1`. Undefined where nothing is served there. */
+/** `path` is without `/realtime/v1`. Returns undefined for an unknown path. */
 export async function answerHttp(
   request: Request,
   path: string,
@@ -63,17 +63,17 @@ async function publish(request: Request, decoded: Decoded, context: Context): Pr
     return Response.json({ message: "You have exceeded your rate limit" }, { status: 429, headers });
   }
   for (const { room, broadcast } of decoded.messages) {
-    // As in Realtime, a caller without the right to write gets no error.
+    // As in Realtime, a caller without permission to write gets no error.
     if (room.private && !policy({ topic: room.topic, claims: verdict.claims, action: "write" })) continue;
     hub.publish(room, broadcast);
   }
   return new Response(null, { status: 202, headers });
 }
 
-/** Undefined where it is longer than `bodyBytes`. */
+/** Undefined if the body is longer than `bodyBytes`. */
 async function readBody(request: Request, bodyBytes: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
   if (isOver(Number(request.headers.get("content-length") ?? 0), bodyBytes)) return undefined;
-  // A request that was cut off has no body, and no client is there for the answer.
+  // If the request was cut, there is no body and no client for the answer.
   const body = new Uint8Array(await request.arrayBuffer().catch(() => new ArrayBuffer(0)));
   return isOver(body.length, bodyBytes) ? undefined : body;
 }

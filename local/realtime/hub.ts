@@ -1,10 +1,10 @@
-/** Topics and their members: what is published on one reaches each of them once. */
+/** Topics and their members: each message published on a topic reaches each member once. */
 
 import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { type Broadcast, encodeBroadcast, type Version } from "./frames.ts";
 import { MessageRate } from "./message_rate.ts";
 
-/** A public and a private topic of the same name are two. */
+/** A public and a private topic of the same name are different rooms. */
 export interface Room {
   /** Without `realtime:`. */
   topic: string;
@@ -14,20 +14,22 @@ export interface Room {
 export interface Member {
   readonly version: Version;
   deliver(frame: string | Uint8Array<ArrayBuffer>): void;
-  /** Ends the membership, telling why. */
+  /** Ends the membership, with the reason. */
   shutDown(message: string): void;
 }
 
-/** `realtime:` on the wire, nothing in a URL or in a policy. */
+/** The prefix in frames. URLs and policies do not use it. */
 export const TOPIC_PREFIX = "realtime:";
 
-/** What is on its way to the members when the limit is reached: it is then that they are shut out. */
+/**
+ * A message counts as in transit to the members for this time. If the limit is reached then, the members are shut out.
+ */
 const UNDER_WAY_MS = 1000;
 const TOO_MANY = "Too many messages per second";
 
 interface Members {
   readonly members: Set<Member>;
-  /** When they were last sent something. */
+  /** When a message was last sent to them. */
   busyAt: number;
 }
 
@@ -46,18 +48,21 @@ export class Hub {
     this.#rate = new MessageRate(clock, eventsPerSecond);
   }
 
-  /** Broadcasts taken since the start, posts refused, and channels closed, for too many messages. */
+  /** Counts since the start: accepted broadcasts, and the posts refused and channels closed for too many messages. */
   get counts(): { published: number; refused: number; closed: number } {
     return { published: this.#published, refused: this.#refused, closed: this.#closed };
   }
 
-  /** What goes on at the moment, and what may. */
+  /** The current message rate and its limit. */
   get rate(): { perSecond: number; limit: number } {
     const { perSecond, limit } = this.#rate;
     return { perSecond: this.#isOverloaded ? Math.max(limit, perSecond) : perSecond, limit };
   }
 
-  /** As if something else of the project used up all that it may: every member is shut out, and posts are refused. */
+  /**
+   * Simulates another part of the project that uses up the whole limit: every member is shut out, and posts are
+   * refused.
+   */
   overload(isOverloaded: boolean): void {
     this.#isOverloaded = isOverloaded;
     if (!isOverloaded) return;
@@ -78,7 +83,10 @@ export class Hub {
     if (known?.members.size === 0) this.#rooms.delete(key);
   }
 
-  /** Whether a post is taken: not over the limit on events. Every room where something is under way is then shut out. */
+  /**
+   * Whether a post is accepted, which means that the event rate is within the limit. Otherwise every room with messages
+   * in transit is shut out.
+   */
   admits(): boolean {
     const exceededAt = this.#rate.exceededAt;
     if (exceededAt !== undefined && exceededAt !== this.#exceededAt) {
@@ -92,7 +100,10 @@ export class Hub {
     return isAdmitted;
   }
 
-  /** Delivers to every member but `from`. Over the limit on events, every member is shut out, as on the platform. */
+  /**
+   * Delivers to every member except `from`. If the event rate is over the limit, every member is shut out, as on the
+   * platform.
+   */
   publish(room: Room, broadcast: Broadcast, from?: Member): void {
     this.#published++;
     this.#rate.add();

@@ -1,4 +1,4 @@
-/** Who may join what: the checks of a join, in the real server's order. */
+/** Who may join which channel: the checks of a join, in the real server's order. */
 
 import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { isRecord } from "./frames.ts";
@@ -13,7 +13,7 @@ import { joinWords, notReadable } from "./words.ts";
 export interface Context {
   tokens: Tokens;
   hub: Hub;
-  /** Joins of all connections. */
+  /** The joins of all connections. */
   joins: RateMeter;
   policy: Policy;
   privateOnly: boolean;
@@ -26,9 +26,9 @@ export interface Context {
 /** What a client asked for. */
 export interface JoinRequest {
   room: Room;
-  /** Whether it wants its own broadcasts back. */
+  /** Whether the client wants its own broadcasts back. */
   self: boolean;
-  /** Whether it wants its broadcasts acknowledged. */
+  /** Whether the client wants its broadcasts acknowledged. */
   ack: boolean;
   presence: boolean;
   accessToken: string | undefined;
@@ -39,7 +39,7 @@ export type Admission =
   /** `disconnect`: the connection is closed too. */
   | { reason: string; disconnect?: true };
 
-/** Takes what it can: a field of another type counts as not there. */
+/** Reads the known fields: a field with a wrong type counts as missing. */
 export function readJoin(topic: string, payload: unknown): JoinRequest {
   const { config, access_token: accessToken, user_token: userToken } = isRecord(payload) ? payload : {};
   const { broadcast, presence, private: isPrivate } = isRecord(config) ? config : {};
@@ -57,9 +57,9 @@ export function readJoin(topic: string, payload: unknown): JoinRequest {
 
 export interface Joining {
   request: JoinRequest;
-  /** The JWT that the connection was opened with: it counts where the join brings none. */
+  /** The JWT of the connection: used if the join has none. */
   connectionToken: string;
-  /** Channels that the connection has. */
+  /** The number of channels of the connection. */
   channels: number;
 }
 

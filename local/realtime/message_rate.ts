@@ -1,26 +1,27 @@
 /**
- * The messages a second of the whole project, and their limit, as Realtime counts them (realtime, rate_counter.ex and
- * tenants.ex): in ticks of five seconds, on the average of the last twelve ticks, or of as many as there have been. What the
- * average is changes at a tick only, so a burst passes until then; and a project that was silent has few ticks to share it.
+ * The messages per second of the whole project, and their limit, counted as in Realtime (realtime, rate_counter.ex and
+ * tenants.ex). It counts in ticks of five seconds. The rate is the average of the last twelve ticks, or of all ticks if
+ * there were fewer. The average changes only at a tick, so a burst passes until then. A project that was silent has few
+ * ticks, so a burst weighs more.
  */
 
 import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 
 const TICK_MS = 5000;
 const TICKS = 12;
-/** The count restarts after this time without a message. */
+/** The count restarts after this many ticks without a message. */
 const IDLE_TICKS = 60;
 
 export class MessageRate {
   readonly #clock: Pick<Clock, "now">;
-  /** Messages a second; 0 for any number. */
+  /** Messages per second; 0 for no limit. */
   readonly limit: number;
-  /** Of the ticks that are over, the newest last; the real counter's first one is over as soon as it starts. */
+  /** The counts of past ticks, newest last. The real counter's first tick ends as soon as it starts. */
   #counts: number[] = [0];
   #current = 0;
   #startedAt: number;
   #idleTicks = 0;
-  /** When the limit was reached, in milliseconds since the epoch; undefined while it is not. */
+  /** When the limit was reached, in milliseconds since the epoch; undefined below the limit. */
   #exceededAt: number | undefined;
 
   constructor(clock: Pick<Clock, "now">, limit: number) {
@@ -34,13 +35,13 @@ export class MessageRate {
     this.#current += count;
   }
 
-  /** On the average of the ticks that are over. */
+  /** The average of the past ticks. */
   get perSecond(): number {
     this.#tick();
     return this.#average;
   }
 
-  /** At which tick the limit was reached, if it is. */
+  /** The tick at which the limit was reached, in milliseconds since the epoch; undefined below the limit. */
   get exceededAt(): number | undefined {
     this.#tick();
     return this.#exceededAt;

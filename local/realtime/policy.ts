@@ -6,7 +6,7 @@ import type { Claims } from "./tokens.ts";
 export interface Access {
   /** As supabase-js names it: without `realtime:`. */
   topic: string;
-  /** Of the token that was shown. */
+  /** The claims of the token. */
   claims: Claims;
   /** `read`: to be a member. `write`: to broadcast. */
   action: "read" | "write";
@@ -14,10 +14,13 @@ export interface Access {
 
 export type Policy = (access: Access) => boolean;
 
-/** No policy of the project opens the relay's topics: what `supabase/migrations` adds to those that the project has. */
+/**
+ * No policy of the project may open the relay's topics. This is what `supabase/migrations` adds to the project's
+ * policies.
+ */
 export function withRelayClosed(policy: Policy): Policy {
   return (access) => (!access.topic.startsWith(RELAY_PREFIX) || serviceRoleOnly(access)) && policy(access);
 }
 
-/** The rule in a project without a policy of its own: only the service role passes row level security. */
+/** The rule in a project without its own policies: only the service role passes row level security. */
 export const serviceRoleOnly: Policy = ({ claims }) => claims.role === "service_role";

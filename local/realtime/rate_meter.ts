@@ -1,9 +1,9 @@
-/** Counts what happened lately, in a ring of short spans. */
+/** Counts recent events in a ring of short time spans. */
 
 import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 
 export interface RateMeterOptions {
-  /** How many spans the average is taken over. */
+  /** The number of spans in the average. */
   spans: number;
   spanMs: number;
 }
@@ -12,7 +12,7 @@ export class RateMeter {
   readonly #clock: Pick<Clock, "now">;
   readonly #options: RateMeterOptions;
   readonly #counts: number[];
-  /** The number of the newest span since the epoch. */
+  /** The number of the newest span, counted from the epoch. */
   #newest: number;
 
   constructor(clock: Pick<Clock, "now">, options: RateMeterOptions) {
@@ -28,7 +28,7 @@ export class RateMeter {
     this.#counts[at] = (this.#counts[at] ?? 0) + count;
   }
 
-  /** On the average of the whole time that it looks back. */
+  /** The average over the whole ring. */
   perSecond(): number {
     this.#turn();
     const { spans, spanMs } = this.#options;
@@ -39,7 +39,7 @@ export class RateMeter {
     return Math.floor(this.#clock.now() / this.#options.spanMs);
   }
 
-  /** Empties the spans that have come round again since the last look. */
+  /** Clears the spans that are reused since the last call. */
   #turn(): void {
     const { spans } = this.#options;
     const span = this.#span();

@@ -1,4 +1,4 @@
-/** The local Realtime: broadcast channels as supabase-js speaks them, over WebSocket and HTTP. */
+/** The local Realtime: broadcast channels in the protocol of supabase-js, over WebSocket and HTTP. */
 
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 import type { Connection, ConnectionStats } from "./connection.ts";
@@ -13,7 +13,7 @@ import { Tokens } from "./tokens.ts";
 
 export const REALTIME_PATH = "/realtime/v1";
 
-/** "Service restart": what the real server closes with when it goes away in good order. */
+/** "Service restart": the real server's close code for a graceful shutdown. */
 const SERVICE_RESTART = 1012;
 /** How long a client may take to answer a close. */
 const STOP_GRACE_MS = 1000;
@@ -23,22 +23,22 @@ export interface RealtimeStats {
   paused: boolean;
   /** Broadcasts accepted since the start, with or without listeners. */
   published: number;
-  /** Posts refused and channels closed since the start, as there were too many messages. */
+  /** Posts refused and channels closed since the start, because there were too many messages. */
   refused: number;
   closed: number;
   connections: ConnectionStats[];
 }
 
-/** How a test plays an outage. */
+/** Lets a test simulate an outage. */
 export interface RealtimeControl {
-  /** Drops every connection that is open. */
+  /** Drops every open connection. */
   cut(): void;
-  /** Refuses requests and connections with 503 from now on; those that are open stay. */
+  /** Refuses new requests and connections with 503 until `resume`. Open connections stay. */
   pause(): void;
   resume(): void;
-  /** From now on the project is over its limit on messages: channels are closed, and posts refused with 429. */
+  /** Puts the project over its message limit: channels are closed, and posts are refused with 429. */
   overload(): void;
-  /** It no longer is. */
+  /** Ends `overload`. */
   relieve(): void;
   stats(): RealtimeStats;
 }
@@ -46,9 +46,9 @@ export interface RealtimeControl {
 export interface Realtime extends RealtimeControl {
   /** Answers a request whose path begins with `/realtime/v1/`. */
   handle(request: Request): Promise<Response>;
-  /** Aborts at the next cut: relayed connections are cut off then, so that no client gets a close frame. */
+  /** Aborts at the next cut. Relayed connections are then cut off, so that no client gets a close frame. */
   readonly cutSignal: AbortSignal;
-  /** Closes everything, timers too. Resolves when every connection has ended, or had a second to do so. */
+  /** Closes all connections and timers. Resolves when every connection has ended, after one second at most. */
   stop(): Promise<void>;
 }
 
@@ -120,7 +120,7 @@ export function createRealtime(options: RealtimeOptions): Realtime {
   };
 }
 
-/** As the platform's gateway answers browsers. */
+/** The CORS headers that the platform's gateway sends to browsers. */
 function withCors(response: Response, request: Request): Response {
   response.headers.set("access-control-allow-origin", "*");
   if (request.method === "OPTIONS") {

@@ -6,36 +6,36 @@ import type { Policy } from "./policy.ts";
 
 /** 0 switches a limit off. */
 export interface RealtimeLimits {
-  /** Open WebSockets at a time. Default: 200. */
+  /** Concurrent open WebSockets. Default: 200. */
   connections: number;
-  /** Joins of all connections, by the last second. Default: 100. */
+  /** Joins of all connections in the last second. Default: 100. */
   joinsPerSecond: number;
   /** Channels of one connection. Default: 100. */
   channelsPerConnection: number;
-  /** Messages in and deliveries out, on the average of a minute; see `message_rate.ts`. Default: 100. */
+  /** Messages in and deliveries out per second, averaged over a minute; see `message_rate.ts`. Default: 100. */
   eventsPerSecond: number;
-  /** Payload of a broadcast. Default: 3,000,000. */
+  /** Payload of a broadcast, in bytes. Default: 3,000,000. */
   payloadBytes: number;
-  /** One frame of a client. Default: 5,000,000. */
+  /** One frame of a client, in bytes. Default: 5,000,000. */
   frameBytes: number;
-  /** Body of an HTTP request. Default: 8,000,000. */
+  /** Body of an HTTP request, in bytes. Default: 8,000,000. */
   bodyBytes: number;
-  /** What may wait for one connection, each way, before it is closed. Default: 50,000,000. */
+  /** Bytes that may wait for one connection, in each direction, before it is closed. Default: 50,000,000. */
   heldBytes: number;
 }
 
-/** The real server answers mistakes late, so that those who repeat them do so slowly. */
+/** The real server delays its answers to errors, to slow down clients that repeat them. */
 export interface RealtimeDelays {
-  /** Before a refused join is answered; the whole connection waits. Default: 5000. */
+  /** The delay before a refused join is answered; the whole connection waits. Default: 5000. */
   joinErrorMs: number;
-  /** Before a refused handshake is answered. Default: 2000. */
+  /** The delay before a refused handshake is answered. Default: 2000. */
   handshakeErrorMs: number;
 }
 
 export interface RealtimeKeys {
   publishableKey: string;
   secretKey: string;
-  /** The JWTs that the platform's gateway substitutes for these two keys. */
+  /** The JWTs that the platform's gateway substitutes for the two keys above. */
   anonKey: string;
   serviceRoleKey: string;
   /** Verifies HS256 tokens. */
@@ -44,19 +44,19 @@ export interface RealtimeKeys {
 
 export interface RealtimeOptions {
   keys: RealtimeKeys;
-  /** The keys that verify tokens with a `kid`, asked for each time. Default: none. */
+  /** The keys that verify tokens with a `kid`. Called for each such token. Default: none. */
   publicKeys?: () => Promise<readonly Pick<SigningKey, "kid" | "alg" | "publicKey">[]>;
-  /** Who may do what on private topics, by the project's own policies. Default: the service role everything, others nothing. */
+  /** The project's own policies for private topics. Default: the service role may do everything, others nothing. */
   policy?: Policy;
-  /** Whether the migration that keeps the relay's topics for the service role is applied. Default: true. */
+  /** Whether the migration is applied that reserves the relay's topics for the service role. Default: true. */
   isRelayClosed?: boolean;
-  /** Whether public topics cannot be joined. Default: false. */
+  /** Whether joining public topics is refused. Default: false. */
   privateOnly?: boolean;
   limits?: Partial<RealtimeLimits>;
   delays?: Partial<RealtimeDelays>;
-  /** Default: the system's. */
+  /** Default: the system's clock. */
   clock?: Clock;
-  /** A mistake of ours, or of the policy, which has cost one connection. Default: ignored. */
+  /** Called for a bug in this code or in the policy, which has cost one connection. Default: ignored. */
   onError?(error: unknown): void;
 }
 
@@ -73,7 +73,7 @@ export const DEFAULT_LIMITS: RealtimeLimits = {
 
 export const DEFAULT_DELAYS: RealtimeDelays = { joinErrorMs: 5000, handshakeErrorMs: 2000 };
 
-/** Whether `count` is more than `limit` lets through. */
+/** Whether `count` exceeds `limit`. */
 export function isOver(count: number, limit: number): boolean {
   return limit > 0 && count > limit;
 }

@@ -1,4 +1,4 @@
-/** The tokens that Realtime takes, and what it says about those that it does not. */
+/** The tokens that Realtime accepts, and its problems with the others. */
 
 import { compactVerify, decodeJwt, decodeProtectedHeader } from "jose";
 import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
@@ -33,7 +33,7 @@ export class Tokens {
     this.#options = options;
   }
 
-  /** The JWT that stands for an API key, as the platform's gateway swaps them; anything else stays what it is. */
+  /** The JWT that the platform's gateway substitutes for an API key; anything else is returned unchanged. */
   forKey(key: string): string {
     const { publishableKey, secretKey, anonKey, serviceRoleKey } = this.#options.keys;
     if (key === publishableKey) return anonKey;
@@ -52,12 +52,12 @@ export class Tokens {
     const { alg = "none", kid } = header;
     const key = await this.#key(alg, kid);
     if (key === undefined) {
-      // The real server names the id only where it has looked for one.
+      // The real server includes the id only if it has looked for that key.
       const named = typeof kid === "string" && /^[RE]S/.test(alg);
       return { problem: { kind: "no_signer", ...(named ? { kid } : {}) } };
     }
     try {
-      // The signature alone: Realtime looks at neither `aud` nor `nbf`.
+      // Checks only the signature: Realtime ignores `aud` and `nbf`.
       await compactVerify(token, key, { algorithms: [alg] });
     } catch {
       return { problem: { kind: "bad_signature" } };
@@ -79,13 +79,13 @@ export class Tokens {
   }
 }
 
-/** The problem of a token that is over at `exp`, in seconds since the epoch; undefined while it is not. */
+/** The problem of a token that expires at `exp`, in seconds since the epoch; undefined while it is valid. */
 export function expiry(exp: number, clock: Pick<Clock, "now">): TokenProblem | undefined {
   const secondsAgo = Math.floor(clock.now() / 1000) - exp;
   return secondsAgo < 0 ? undefined : { kind: "expired", secondsAgo };
 }
 
-/** Keys that are no JWTs: as a user's token they count as none. */
+/** Keys that are not JWTs. As a user's token they count as missing. */
 export function isApiKey(token: string): boolean {
   return token.startsWith("sb_");
 }

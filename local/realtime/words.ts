@@ -1,8 +1,8 @@
-/** What the real server says, in its own words. */
+/** The real server's messages, word for word. */
 
 import type { TokenProblem } from "./tokens.ts";
 
-/** In the body of a refused handshake. */
+/** The text in the body of a refused handshake. */
 export function handshakeWords(problem: TokenProblem): string {
   return problem.kind === "expired" ? "Token has expired" : wordsOf(problem);
 }
@@ -15,18 +15,18 @@ const CODES: Readonly<Record<TokenProblem["kind"], string>> = {
   bad_signature: "JwtSignatureError",
 };
 
-/** As the reason of a refused join. */
+/** The reason of a refused join. */
 export function joinWords(problem: TokenProblem): string {
   return `${CODES[problem.kind]}: ${wordsOf(problem)}`;
 }
 
-/** In the system message before a channel is closed. */
+/** The system message before a channel is closed. */
 export function systemWords(problem: TokenProblem): string {
-  // Of this one it has no words for a channel that is joined: it prints the name that it has for it inside.
+  // The real server has no text for this problem in a joined channel. It prints its internal name.
   return problem.kind === "bad_signature" ? ":signature_error" : wordsOf(problem);
 }
 
-/** After `Unauthorized: ` where a join is refused; by itself where a channel is closed. */
+/** After `Unauthorized: ` if a join is refused; alone if a channel is closed. */
 export function notReadable(topic: string): string {
   return `You do not have permissions to read from this Channel topic: ${topic}`;
 }

@@ -13,7 +13,7 @@ const WAYS = [
   "a malformed resume token",
 ] as const;
 
-/** Undefined where the server could not be reached, or had no word to say. */
+/** Undefined if the server could not be reached, or sent no answer. */
 export async function attack(
   world: World,
   random: Random,
@@ -41,7 +41,7 @@ export async function attack(
   return record;
 }
 
-/** Of the right form: 256 bits, as base64url. */
+/** A token of the correct format: 256 bits, as base64url. */
 function wrongToken(random: Random): string {
   const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   return Array.from({ length: 43 }, () => alphabet[random.int(0, 63)]).join("");

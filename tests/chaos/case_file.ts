@@ -1,4 +1,4 @@
-/** What there is to know of a conversation that went wrong, short enough to be read. */
+/** A report about a faulty conversation, short enough to read. */
 
 import { sameness } from "./reading.ts";
 import {
@@ -14,7 +14,7 @@ const MAX_CASES = 3;
 const MAX_LINE = 110;
 const MAX_DETAIL = 400;
 
-/** The faults, and the log and the clients' records of the first conversations that have one. */
+/** The faults, with the log and the clients' records of the first faulty conversations. */
 export function caseFiles(found: readonly Fault[], record: RunRecord): string {
   const faults = found.toSorted((one, other) =>
     FAULT_KINDS.indexOf(one.kind) - FAULT_KINDS.indexOf(other.kind)

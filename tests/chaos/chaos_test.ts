@@ -1,4 +1,4 @@
-/** The chaos run in short, with every gate: a new seed each time, told where it fails. `CHAOS_SEED` brings one back. */
+/** A short chaos run with every check: a new seed each time, printed on failure. `CHAOS_SEED` repeats a run. */
 
 import assert from "node:assert/strict";
 import { caseFiles } from "./case_file.ts";
@@ -11,7 +11,7 @@ const TURNS = 300;
 Deno.test({
   name:
     "chaos: nothing is lost, doubled, reordered or hung while workers, lines, database, relay and model fail",
-  // Sockets on lines that are frozen end some seconds after the run does.
+  // Sockets on frozen lines end some seconds after the run.
   sanitizeOps: false,
   sanitizeResources: false,
   fn: async () => {
@@ -28,7 +28,7 @@ Deno.test({
     const again = `CHAOS_SEED=${options.seed} deno task test chaos`;
     assert.ok(faults.length === 0, `${caseFiles(faults, record)}\n\n${table(result)}\n\nAgain: ${again}`);
     assert.deepEqual(left, [], "what did not stop");
-    // A run in which nothing went wrong has shown nothing.
+    // A run in which no fault was injected proves nothing.
     assert.ok(
       tally.turns === TURNS && tally.cuts > 0 && tally.kills.length > 0 && tally.resumes > 0,
       table(result),

@@ -1,4 +1,4 @@
-/** Judges a run by what its clients wrote down and by what is in the log: every way in which it broke its word. */
+/** Judges a run by its clients' records and by the log: finds every broken guarantee. */
 
 import { step } from "./cursor.ts";
 import { isTerminal, sameness } from "./reading.ts";
@@ -12,7 +12,7 @@ import type {
 } from "./records.ts";
 import { answerTo } from "./script.ts";
 
-/** Error codes of a turn that need no fault of the model's to be told; the table counts them. */
+/** Error codes of a turn that may be sent without a fault of the model; the table counts them. */
 const OURS = ["interrupted", "store_unavailable"];
 const STALL_GRACE_MS = 1000;
 
@@ -40,7 +40,7 @@ function checkConversation(conversation: ConversationRecord, run: RunRecord): Fa
   }
   const seen = tabs.map((tab) => checkTab(tab, conversation));
   const longest = seen.map(({ events }) => events).sort((one, other) => other.length - one.length)[0] ?? [];
-  // Without a database, the client that has seen most is the log.
+  // Without a database, the client that has seen the most events is used as the log.
   const truth = log?.events ?? longest;
   return [
     ...tabs.flatMap(({ faults }) => faults),
@@ -58,7 +58,7 @@ function fault(kind: Fault["kind"], conversation: string, detail: string): Fault
   return { kind, conversation, detail };
 }
 
-/** Follows a tab from visit to visit; what it has learned is its events in order. */
+/** Follows a tab from visit to visit; its events in order are what it has learned. */
 function checkTab(
   { name, visits }: TabRecord,
   conversation: ConversationRecord,
@@ -97,7 +97,7 @@ function checkTab(
   return { events, faults };
 }
 
-/** 1, 2, 3 … without holes, as far as the session says. */
+/** Checks for 1, 2, 3 … without holes, up to the session's last number. */
 function checkNumbers({ events, lastSeq, openTurns }: LoggedSession, say: Say): Fault[] {
   const faults = openTurns.map((turn) => say("hung", `the log: turn of ${turn} has no end`));
   events.forEach(({ seq }, index) => {
@@ -109,7 +109,7 @@ function checkNumbers({ events, lastSeq, openTurns }: LoggedSession, say: Say): 
   return faults;
 }
 
-/** What a tab has seen, against what there is. */
+/** Compares what a tab has seen with the log. */
 function compare(
   tab: string,
   seen: readonly DurableEvent[],
@@ -160,7 +160,7 @@ function checkQueries(
     } else if (endedAt !== undefined && endedAt - sentAt > boundMs) {
       faults.push(say("hung", `${id} took ${Math.round(endedAt - sentAt)} ms`));
     }
-    // A worker that has stood still takes the model for the one that did.
+    // A worker that was stopped blames the model for the stall.
     const stood = stalls.some(({ from, to }) => sentAt < to + STALL_GRACE_MS && (endedAt ?? Infinity) > from);
     const faultsMet = [...model.faults[question] ?? [], ...(stood ? ["the worker stood still"] : [])];
     for (const end of ends) {

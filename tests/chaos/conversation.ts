@@ -1,4 +1,4 @@
-/** One session of a chaos client: its tabs, its questions, and what else it does meanwhile. */
+/** One session of a chaos client: its tabs, its questions, and its other actions. */
 
 import { notify } from "./notify.ts";
 import type { Query } from "./query.ts";
@@ -12,13 +12,13 @@ import type { World } from "./world.ts";
 export interface ConversationOptions {
   name: string;
   token: string | undefined;
-  /** How many questions it has. */
+  /** The number of questions. */
   questions: number;
   world: World;
   random: Random;
 }
 
-/** What a session is resumed with. */
+/** The data for resuming a session. */
 interface Session {
   id: string;
   resumeToken: string | undefined;
@@ -40,7 +40,7 @@ export class Conversation {
     this.record = { name: options.name, sessionId: "", tabs: [], queries: [], notices: [] };
   }
 
-  /** Has the whole conversation; resolves when everything in it has ended, or took longer than it may. */
+  /** Runs the whole conversation. Resolves when everything in it has ended, or has exceeded its time limit. */
   async live(): Promise<ConversationRecord> {
     const { world, random, questions } = this.#options;
     const running = [this.#open()];
@@ -50,7 +50,7 @@ export class Conversation {
         const burst = Math.min(questions - asked, random.chance(0.8) ? 1 : random.int(2, 4));
         for (let one = 0; one < burst; one++) this.#ask(++asked);
         await this.#doSomethingElse();
-        // Now and then the next question does not wait for the answer.
+        // Sometimes the next question does not wait for the answer.
         if (!random.chance(0.1) && !await until(() => this.#isAnswered(), world.boundMs)) this.giveUp();
         await new Promise((resolve) => setTimeout(resolve, random.magnitude(1, world.pauseMs)));
       }
@@ -79,7 +79,7 @@ export class Conversation {
     query.record.endedAt = performance.now();
   }
 
-  /** It will have no end: it was never taken. */
+  /** The query will have no end: it was never accepted. */
   refuse(query: Query, code: string): void {
     query.record.refused = code;
     this.over(query.record.id);
@@ -155,7 +155,7 @@ export class Conversation {
     return this.#isGivenUp || [...this.queries.values()].every(({ isOver }) => isOver);
   }
 
-  /** Every tab has seen every end, and all of them know the same. */
+  /** Every tab has seen every end, and all tabs have the same events. */
   #isSettled(): boolean {
     if (this.#isGivenUp) return true;
     const newest = Math.max(...this.#tabs.map(({ cursor }) => cursor));

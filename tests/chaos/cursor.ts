@@ -1,14 +1,14 @@
-/** What a client makes of the durable frames that come: which one is next, and which it has learned of already. */
+/** How a client classifies durable frames: which one is next, and which it already has. */
 
 import type { SeenEvent, Visit } from "./records.ts";
 
 /**
- * `news`: the next event. `known`: nothing new, and nothing wrong: an acknowledgement or a terminal frame that was asked
- * for again. `ahead`: something is missing before it. `behind`: it comes again, or too late.
+ * `news`: the next event. `known`: not new, but correct: an acknowledgement, or a terminal frame that was asked for
+ * again. `ahead`: events before it are missing. `behind`: it is repeated, or too late.
  */
 export type Step = "news" | "known" | "ahead" | "behind";
 
-/** Judges one frame of a visit. `before` is what came on it before that; `cursor` the newest `seq` that is known. */
+/** Classifies one frame of a visit. `visit.events` are the frames before it; `cursor` is the newest known `seq`. */
 export function step(event: SeenEvent, cursor: number, visit: Pick<Visit, "resent" | "events">): Step {
   const { seq, key, isAck, isReplay } = event;
   if (isReplay) return "known";
@@ -19,7 +19,7 @@ export function step(event: SeenEvent, cursor: number, visit: Pick<Visit, "resen
   }
   if (seq === cursor + 1) return "news";
   if (seq > cursor + 1) return "ahead";
-  // Its sender has asked where it stands, and was told before the replay came to it.
+  // The sender sent the query again, and got the status before the replay reached the event.
   if (event.kind === "query" && wasResent && visit.events.some((one) => one.isAck && one.seq === seq)) {
     return "known";
   }

@@ -1,4 +1,4 @@
-/** The sessions as they stand in the database, read past everything that could hide or mend something. */
+/** The sessions as stored in the database, read without any layer that could hide or repair something. */
 
 import postgres from "postgres";
 import { readStored, type StoredEvent } from "./reading.ts";

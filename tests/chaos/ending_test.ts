@@ -1,4 +1,4 @@
-/** How `deno task chaos` ends: with its verdict, whatever does not stop, and whenever it is told to. */
+/** How `deno task chaos` ends: with its verdict, even if a part does not stop, and at any time on a signal. */
 
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
@@ -39,7 +39,7 @@ class ChaosProcess implements AsyncDisposable {
     );
   }
 
-  /** The PostgreSQL that it has started. */
+  /** The process id of the PostgreSQL that it started. */
   postgres(): number {
     for (const { name } of Deno.readDirSync("/proc")) {
       const status = /^\d+$/.test(name) ? readStatus(name) : "";
@@ -52,7 +52,7 @@ class ChaosProcess implements AsyncDisposable {
     try {
       this.#child.kill("SIGKILL");
     } catch {
-      // It has ended.
+      // The process has ended.
     }
     await this.ended;
   }
@@ -66,7 +66,7 @@ function readStatus(pid: string | number): string {
   }
 }
 
-/** One that has ended may stay in the list until it is reaped, which is not ours to do. */
+/** An ended process may stay in the list until it is reaped, which this test cannot do. */
 async function assertGone(pid: number): Promise<void> {
   await eventually(`the end of ${pid}`, () => !/^State:\t[^ZX]/m.test(readStatus(pid)));
 }

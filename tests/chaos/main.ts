@@ -1,6 +1,6 @@
 /**
- * `deno task chaos`: one run, one table. The exit code is 1 where the product broke its word, 130 where the run was interrupted
- * before that. The first signal judges what is over, the second does not wait for anything.
+ * `deno task chaos`: one run, one table. The exit code is 1 if a guarantee was broken, 130 if the run was interrupted
+ * before that. After the first signal, the run judges what has ended. The second signal exits at once.
  */
 
 import { caseFiles } from "./case_file.ts";
@@ -10,7 +10,7 @@ import { killParts, type Part } from "./stopping.ts";
 import { table } from "./table.ts";
 
 const INTERRUPTED = 130;
-/** A second signal that comes later than this does not wait. */
+/** A second signal later than this exits at once. */
 const IMPATIENT_AFTER_MS = 1000;
 
 function say(text: string): void {
@@ -38,13 +38,13 @@ async function main(): Promise<number> {
   const onSignal = (): void => {
     interruptedAt ??= performance.now();
     if (!interrupted.signal.aborted && verdict === undefined) return interrupted.abort();
-    // `deno task` passes a signal on that the terminal has sent to everyone already.
+    // `deno task` repeats a signal that the terminal has already sent to all processes.
     if (verdict === undefined && performance.now() - interruptedAt < IMPATIENT_AFTER_MS) return;
     killParts(parts);
     Deno.exit(verdict ?? INTERRUPTED);
   };
   for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, onSignal);
-  // Not before a signal is listened to: whoever has read it may send one.
+  // Print this only after the signal handlers are set: a reader of the line may send a signal.
   say(`seed ${options.seed}: deno task chaos ${again.join(" ")}`);
   try {
     const { left } = await runChaos(options, {

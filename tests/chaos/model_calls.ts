@@ -1,17 +1,17 @@
-/** Calls of the model beyond one a turn. */
+/** Finds model calls beyond one per turn. */
 
 import type { RunRecord, Span } from "./records.ts";
 
 /**
- * Two tabs that ask within so long, in milliseconds, ask at the same moment: each worker may call the model before it knows of the
- * other's question, and the one that does not get the session's lease gives its call up.
+ * Questions of two tabs within this time, in milliseconds, count as simultaneous: each worker may call the model before
+ * it knows about the other question. The worker that does not get the session's lease aborts its call.
  */
 const SAME_MOMENT_MS = 500;
 
 /**
- * The queries for which the model was called more often than failures of the model and take-overs explain, and during which no
- * `trouble` came (a worker killed or stopped, or the database disturbed), nor was another one asked at the same moment. Each as a
- * line of text.
+ * The queries with more model calls than model failures and take-overs explain. Left out are queries during which a
+ * `trouble` came (a worker killed or stopped, or the database disturbed), or with another query at the same moment.
+ * Each as a line of text.
  */
 export function unexplainedCalls(
   { conversations, model, logs }: Pick<RunRecord, "conversations" | "model" | "logs">,

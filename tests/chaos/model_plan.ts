@@ -1,8 +1,8 @@
-/** What the model does with a request, and when it fails: all of it follows from the seed, the question and the attempt. */
+/** How the model answers a request, and when it fails. The seed, the question and the attempt determine all of it. */
 
 import { Random } from "./random.ts";
 
-/** How it fails: before its first word (`…_first`), after some, or with an HTTP status. */
+/** How it fails: before the first word (`…_first`), after some words, or with an HTTP status. */
 const MODEL_FAULTS = [
   "status_429",
   "status_500",
@@ -16,19 +16,19 @@ export type ModelFault = typeof MODEL_FAULTS[number];
 
 export interface ModelPlan {
   fault: ModelFault | undefined;
-  /** How much of the text comes before the fault, 0 to 1. */
+  /** How much of the text is sent before the fault, 0 to 1. */
   faultAt: number;
   firstTokenMs: number;
-  /** For the pieces: how long they are and how far apart. */
+  /** Determines the length and the distance of the pieces. */
   random: Random;
-  /** Between pieces, on average. */
+  /** Milliseconds between pieces, on average. */
   pauseMs: number;
 }
 
 export interface ModelRates {
-  /** Of the requests, 0 to 1. */
+  /** The share of requests that fail, 0 to 1. */
   failures: number;
-  /** Between pieces, on average. */
+  /** Milliseconds between pieces, on average. */
   pauseMs: number;
 }
 
@@ -50,7 +50,7 @@ export function planReply(
   };
 }
 
-/** Cuts a text into pieces as a provider's tokens cut it: between characters, a few at a time. */
+/** Splits a text into pieces as a provider's tokens do: between characters, a few at a time. */
 export function piecesOf(text: string, random: Random): string[] {
   const pieces: string[] = [];
   const characters = [...text];

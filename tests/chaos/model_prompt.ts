@@ -1,4 +1,4 @@
-/** What the agent puts before the chaos model, and whether it may. Pure. */
+/** Reads the agent's prompt to the chaos model, and checks it. Pure. */
 
 import * as z from "zod";
 import { answerTo, conversationOf } from "./script.ts";
@@ -8,15 +8,15 @@ const request = z.object({
 });
 
 export interface Prompt {
-  /** What the user said last. */
+  /** The user's last message. */
   question: string;
-  /** What the model is to go on with: the assistant's beginning after that; "" where there is none. */
+  /** The assistant's partial answer after it, which the model must continue; "" if there is none. */
   partial: string;
-  /** Everything before the question but the system's words, oldest first. */
+  /** Everything before the question except the system prompt, oldest first. */
   history: readonly { role: "user" | "assistant"; content: string }[];
 }
 
-/** Throws where the request is none of a chat. */
+/** Throws if the request is not a chat request. */
 export function readPrompt(body: unknown): Prompt {
   const turns = request.parse(body).messages.flatMap(({ role, content }) =>
     role === "system" ? [] : [{ role, content }]
@@ -27,7 +27,7 @@ export function readPrompt(body: unknown): Prompt {
   return { question: turns.pop()?.content ?? "", partial, history: turns };
 }
 
-/** What is wrong with a prompt; undefined where nothing is. */
+/** The problem of a prompt; undefined if it is correct. */
 export function findProblem({ question, partial, history }: Prompt): string | undefined {
   const conversation = conversationOf(question);
   if (conversation === undefined) return `foreign: no question of ours: ${question.slice(0, 80)}`;

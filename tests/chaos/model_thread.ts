@@ -1,4 +1,4 @@
-/** The thread of the chaos model: an OpenAI-compatible server that answers rightly, or fails as planned. */
+/** The thread of the chaos model: an OpenAI-compatible server that answers correctly, or fails as planned. */
 
 import { serveThread } from "../../local/thread.ts";
 import { type ModelPlan, type ModelRates, piecesOf, planReply } from "./model_plan.ts";
@@ -10,13 +10,13 @@ export interface ModelSetup {
   rates: ModelRates;
 }
 
-/** What the model has seen and done, at `GET /report`. */
+/** What the model has received and done, at `GET /report`. */
 export interface ModelReport {
-  /** The faults it met each question with, in the order of the requests. */
+  /** The faults of each question, in the order of the requests. */
   faults: Record<string, string[]>;
   /** Requests for each question. */
   requests: Record<string, number>;
-  /** Prompts that no right agent sends. */
+  /** Prompts that a correct agent does not send. */
   problems: string[];
   /** Every answer that was begun, in order. */
   streams: ModelStream[];
@@ -39,7 +39,7 @@ function start({ seed, rates }: ModelSetup): Promise<number> {
     hostname: "127.0.0.1",
     port: 0,
     onListen: (): void => {},
-    // A cut of ours is told there as well.
+    // Deno also reports cuts that we make ourselves here.
     onError: (): Response => new Response(null, { status: 500 }),
   };
   const server = Deno.serve(options, async (request) => {
@@ -102,7 +102,7 @@ function stream(text: string, plan: ModelPlan, seen: ModelStream): ReadableStrea
         } else if (plan.fault.startsWith("cut")) {
           controller.error(new Error("cut"));
         }
-        // A stall: nothing more, until the client gives up.
+        // A stall: send nothing more, until the client gives up.
       } catch {
         // The client has gone.
       }
@@ -114,7 +114,7 @@ function stream(text: string, plan: ModelPlan, seen: ModelStream): ReadableStrea
   });
 }
 
-/** The piece at which the plan fails; never the last one, or there would be nothing wrong with the text. */
+/** The piece at which the plan fails. Never the last one: then the text would be complete. */
 function breakingPoint({ fault, faultAt }: ModelPlan, pieces: number): number {
   if (fault === undefined) return pieces;
   return fault.endsWith("_first") ? 0 : Math.floor(faultAt * pieces);

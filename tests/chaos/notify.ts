@@ -1,4 +1,4 @@
-/** Pushes a notification into a session, as another function of the project would: again, until it is taken. */
+/** Pushes a notification into a session, like another function of the project. Retries until it is accepted. */
 
 import { count } from "./tally.ts";
 import type { World } from "./world.ts";
@@ -6,7 +6,7 @@ import type { World } from "./world.ts";
 const ATTEMPTS = 8;
 const PAUSE_MS = 300;
 
-/** Whether it was taken, and is in the log. */
+/** Returns whether it was accepted, and is in the log. */
 export async function notify(
   { stack, tally }: Pick<World, "stack" | "tally">,
   body: { session_id: string; id: string; message: string },

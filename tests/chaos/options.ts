@@ -1,4 +1,4 @@
-/** What the command line of `deno task chaos` asks for. */
+/** The command line options of `deno task chaos`. */
 
 import { parseArgs } from "node:util";
 
@@ -15,20 +15,20 @@ export interface ChaosOptions {
   workers: number;
   /** How long a worker lives, in milliseconds. */
   wallClockMs: number;
-  /** Of the model's replies, 0 to 1. */
+  /** The share of the model's replies that fail, 0 to 1. */
   modelFailures: number;
   /** Whether workers are killed, and the database and the relay disturbed. */
   weather: boolean;
   store: "postgres" | "memory";
-  /** Another folder of functions than ours. */
+  /** A folder of functions to use instead of ours. */
   functions: URL | undefined;
-  /** For the functions, over what the run sets. */
+  /** For the functions, in addition to the run's own variables. */
   env: Readonly<Record<string, string>>;
-  /** Where the workers' output goes. */
+  /** The file for the workers' output. */
   logFile: string | undefined;
 }
 
-/** Throws where the arguments make no sense. */
+/** Throws if the arguments are invalid. */
 export function parseOptions(args: string[]): ChaosOptions {
   const { values } = parseArgs({
     args,
@@ -52,7 +52,7 @@ export function parseOptions(args: string[]): ChaosOptions {
     seed: values.seed ?? String(Date.now() % 1_000_000_000),
     clients: whole("clients", values.clients, 1),
     turns: whole("turns", values.turns, 1),
-    // In memory a session lives and dies with its worker.
+    // With the memory store, a session ends with its worker.
     workers: whole("workers", values.workers ?? (values.memory ? "1" : "3"), 1),
     wallClockMs: whole("wall-clock", values["wall-clock"] ?? (values.memory ? "0" : "20000"), 0),
     modelFailures: failures,

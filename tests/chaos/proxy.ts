@@ -1,6 +1,6 @@
-/** Lines between a client and the gateway that break: each TCP connection is cut at a byte that chance has chosen. */
+/** Lines between a client and the gateway that break: each TCP connection is cut at a randomly chosen byte. */
 
-/** What becomes of one connection. `freeze`: nothing gets through any more, and nobody is told for a while. */
+/** How one connection breaks. `freeze`: no bytes pass any more, and neither side is notified for a while. */
 export interface Fate {
   kind: "cut" | "freeze";
   direction: "up" | "down";
@@ -10,14 +10,14 @@ export interface Fate {
 
 export interface LineOptions {
   targetPort: number;
-  /** Asked for each connection; undefined where it is to hold. */
+  /** Called for each connection; undefined if it should not break. */
   nextFate(): Fate | undefined;
   onFate(fate: Fate): void;
 }
 
 export interface Line {
   port: number;
-  /** Cuts what is open, and takes no more. */
+  /** Cuts open connections, and accepts no more. */
   close(): void;
 }
 
@@ -87,6 +87,6 @@ function closeQuietly(connection: Deno.Conn | undefined): void {
   try {
     connection?.close();
   } catch {
-    // It was closed already.
+    // It was already closed.
   }
 }

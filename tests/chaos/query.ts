@@ -1,14 +1,14 @@
-/** A question that a chaos client has asked, and what it still has to do about it. */
+/** A question that a chaos client has asked, and its progress. */
 
 import type { QueryRecord } from "./records.ts";
 
 export interface Query {
   readonly record: QueryRecord;
-  /** Of the frame, beside type, id and content. */
+  /** The frame's fields besides type, id and content. */
   readonly fields: Readonly<Record<string, unknown>>;
-  /** Its durable event, or a status with its `seq`, has come. */
+  /** Its durable event, or a status with its `seq`, has arrived. */
   isAcknowledged: boolean;
-  /** Its end has come, or will never: it was refused for good. */
+  /** Its end has arrived, or will never arrive because the query was refused for good. */
   isOver: boolean;
 }
 

@@ -1,21 +1,21 @@
-/** Chance that can be had again: the same seed and name give the same numbers. */
+/** Reproducible random numbers: the same seed and name give the same numbers. */
 
 export class Random {
   readonly #seed: string;
   #state: number;
 
-  /** `seed` may be any text; what differs by one letter is unrelated. */
+  /** `seed` may be any text. Seeds that differ in one letter give unrelated numbers. */
   constructor(seed: string) {
     this.#seed = seed;
     this.#state = hash(seed);
   }
 
-  /** A source of its own: what is drawn here does not depend on what was drawn there. */
+  /** An independent source: numbers drawn from one do not affect the other. */
   fork(name: string): Random {
     return new Random(`${this.#seed}/${name}`);
   }
 
-  /** From 0 up to 1, never 1. */
+  /** At least 0, and less than 1. */
   next(): number {
     // mulberry32
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
@@ -30,7 +30,7 @@ export class Random {
     return min + Math.floor(this.next() * (max - min + 1));
   }
 
-  /** As `int`, with small numbers as likely as large ones: 10 to 100 is as often met as 100 to 1,000. */
+  /** Like `int`, but on a logarithmic scale: 10 to 100 is as likely as 100 to 1,000. */
   magnitude(min: number, max: number): number {
     return Math.floor(Math.exp(Math.log(min) + this.next() * (Math.log(max + 1) - Math.log(min))));
   }
@@ -43,13 +43,13 @@ export class Random {
     return from[Math.floor(this.next() * from.length)] ?? from[0];
   }
 
-  /** How long until something happens that happens every `meanMs` on average. */
+  /** The time until the next event, for events that happen every `meanMs` on average. */
   wait(meanMs: number): number {
     return -Math.log(1 - this.next()) * meanMs;
   }
 }
 
-/** FNV-1a, and a last stir. */
+/** FNV-1a, with a final mixing step. */
 function hash(text: string): number {
   let value = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) {

@@ -1,4 +1,4 @@
-/** Frames and rows of the log as durable events. */
+/** Converts frames and log rows to durable events. */
 
 import type { DurableEvent, SeenEvent } from "./records.ts";
 
@@ -23,7 +23,7 @@ export interface Frame {
 
 const ACKS: readonly (string | undefined)[] = ["thinking", "queued"];
 
-/** The durable event that a frame tells of; undefined where it tells of none. */
+/** The durable event in a frame; undefined if there is none. */
 export function readEvent(frame: Frame): SeenEvent | undefined {
   const { seq, type, code, in_reply_to: queryId = "", content } = frame;
   if (seq === undefined) return undefined;
@@ -71,7 +71,9 @@ export function readStored(seq: number, event: StoredEvent): DurableEvent {
   };
 }
 
-/** The same for whoever sees the same event; the asker of a query is not told its words again. */
+/**
+ * Equal for every client that sees the same event. A query's text is left out, because its sender does not receive it.
+ */
 export function sameness({ kind, key, text = "", code = "" }: DurableEvent): string {
   return kind === "query" ? `query ${key}` : `${kind} ${key} ${code} ${text}`;
 }

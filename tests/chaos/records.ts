@@ -1,4 +1,4 @@
-/** What the clients of a chaos run write down, for the checker to judge afterwards. All of it is plain data. */
+/** The records of the clients in a chaos run, which the checker judges afterwards. All of it is plain data. */
 
 import type { ModelReport } from "./model_thread.ts";
 
@@ -6,27 +6,27 @@ import type { ModelReport } from "./model_thread.ts";
 export interface DurableEvent {
   seq: number;
   kind: "query" | "response" | "error" | "cancelled" | "cleared" | "notification";
-  /** The query's id, the notification's, or "" for a clearing. */
+  /** The id of the query or the notification, or "" for a clear. */
   key: string;
-  /** The answer, what there is of one, or a notification's words; of a query the question, where it is told. */
+  /** The answer, a partial answer, or a notification's text; for a query the question, if it is known. */
   text?: string;
-  /** Of an error. */
+  /** For an error. */
   code?: string;
 }
 
-/** A durable frame in the order in which it came. */
+/** A durable frame, in the order of arrival. */
 export interface SeenEvent extends DurableEvent {
-  /** A status that answers a query: it tells where the query stands, also when it was sent before. */
+  /** A status that answers a query: it contains the query's position, also if that was sent before. */
   isAck?: true;
-  /** A terminal frame again, for an id that was sent again. */
+  /** A repeated terminal frame, for an id that was sent again. */
   isReplay?: true;
 }
 
 /** One connection of a tab, from the welcome to its end. */
 export interface Visit {
-  /** The cursor that it came with. */
+  /** The cursor that the client sent. */
   lastSeq: number;
-  /** What the welcome said; undefined on a first visit. */
+  /** The welcome's `resumed`; undefined on a first visit. */
   resumed?: { recovered: boolean; from_seq: number; to_seq: number; reason?: string | undefined };
   sessionId: string;
   events: SeenEvent[];
@@ -37,18 +37,18 @@ export interface Visit {
 export interface TabRecord {
   name: string;
   visits: Visit[];
-  /** What went against the rules on the spot, such as a delta after a hole. */
+  /** Faults that were detected at once, such as a delta after a hole. */
   faults: Fault[];
 }
 
 export interface QueryRecord {
   id: string;
   question: string;
-  /** By the clock of `performance.now()`. */
+  /** Measured with `performance.now()`. */
   sentAt: number;
-  /** When some tab first saw its end. */
+  /** When the first tab saw its end. */
   endedAt?: number;
-  /** Why it was never taken. */
+  /** Why it was never accepted. */
   refused?: string;
 }
 
@@ -57,7 +57,7 @@ export interface ConversationRecord {
   sessionId: string;
   tabs: TabRecord[];
   queries: QueryRecord[];
-  /** Notifications that were taken with `durable: true`, by their ids. */
+  /** Ids of the notifications that were accepted with `durable: true`. */
   notices: string[];
 }
 
@@ -70,15 +70,15 @@ export interface AttackRecord {
   sessionId: string;
 }
 
-/** A session as the database has it. */
+/** A session as stored in the database. */
 export interface LoggedSession {
   lastSeq: number;
   events: DurableEvent[];
   /** Turns without an end. */
   openTurns: string[];
-  /** How many times turns were begun beyond the first. */
+  /** How often turns were begun beyond the first time. */
   takeOvers: number;
-  /** The same for each query for which it is not 0. */
+  /** The same per query, for each query where it is not 0. */
   takeOversOf?: ReadonlyMap<string, number>;
 }
 
@@ -91,15 +91,15 @@ export interface RunRecord {
   conversations: ConversationRecord[];
   attacks: AttackRecord[];
   model: ModelReport;
-  /** By session; undefined where there is no database. */
+  /** By session; undefined if there is no database. */
   logs?: ReadonlyMap<string, LoggedSession>;
-  /** When workers stood still, by the clock of `performance.now()`. */
+  /** When workers were stopped, measured with `performance.now()`. */
   stalls: readonly Span[];
   /** How long a query may take, in milliseconds. */
   boundMs: number;
 }
 
-/** In the words of the table, the worst first. */
+/** As in the table, the worst first. */
 export const FAULT_KINDS = [
   "lost",
   "doubled",
@@ -113,7 +113,7 @@ export const FAULT_KINDS = [
 
 export interface Fault {
   kind: typeof FAULT_KINDS[number];
-  /** The conversation's name; "" where it is none's. */
+  /** The conversation's name; "" if the fault belongs to none. */
   conversation: string;
   detail: string;
 }

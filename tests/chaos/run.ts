@@ -1,4 +1,4 @@
-/** One chaos run: everything is started, everybody lives, the weather blows, and at the end it is judged. */
+/** One chaos run: starts everything, runs the clients and the faults, and judges the result. */
 
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 import { settledWithin } from "../../supabase/functions/_shared/settled_within.ts";
@@ -19,36 +19,36 @@ export interface ChaosResult {
   tally: Tally;
   faults: Fault[];
   seconds: number;
-  /** Whether the run was ended before its time: what was not over then is not judged. */
+  /** Whether the run was interrupted: what had not ended by then is not judged. */
   isInterrupted: boolean;
 }
 
 export interface ChaosRun extends ChaosResult {
-  /** What did not stop, and was killed. */
+  /** The parts that did not stop, and were killed. */
   left: string[];
 }
 
 const ATTACK_EVERY_MS = 1500;
 const MAX_QUESTIONS = 60;
 
-/** How long the end of the attacks, the model's report and the log may take once the run is interrupted. */
+/** The time limit after an interruption for the end of the attacks, the model's report and the log. */
 const HURRY_MS = 5000;
-/** How long each of them may take otherwise. */
+/** The time limit for each of them otherwise. */
 const JUDGE_MS = 120_000;
-/** How long each part of the world may take to stop. */
+/** The time limit for stopping each part of the world. */
 const STOP_MS = 6000;
 
 export interface RunHooks {
   onProgress(text: string): void;
   /** Called as soon as there is a verdict, before anything is stopped. */
   onVerdict?(result: ChaosResult): void;
-  /** Ends the run: what is over is judged. */
+  /** Ends the run: what has ended is judged. */
   signal?: AbortSignal;
-  /** Gets what is started. */
+  /** Receives the started parts. */
   parts?: Part[];
 }
 
-/** Rejects with the reason of `signal` where that comes before there is a world. */
+/** Rejects with the reason of `signal` if it aborts before the world is open. */
 export async function runChaos(options: ChaosOptions, hooks: RunHooks): Promise<ChaosRun> {
   const { onVerdict = () => {}, signal = new AbortController().signal, parts = [] } = hooks;
   const clock = systemClock();
@@ -61,7 +61,7 @@ export async function runChaos(options: ChaosOptions, hooks: RunHooks): Promise<
     result = await live(options, world, { ...hooks, signal });
     onVerdict(result);
   } catch (thrown) {
-    // Not all of it may be there yet.
+    // Some parts may not exist yet.
     await settledWithin(clock, STOP_MS, opening).catch(() => {});
     await stop();
     throw thrown;
@@ -69,7 +69,7 @@ export async function runChaos(options: ChaosOptions, hooks: RunHooks): Promise<
   return { ...result, left: await stop() };
 }
 
-/** Everybody lives until the end, or until `signal` aborts; then it is judged. */
+/** Runs all clients until they end, or until `signal` aborts; then judges the run. */
 async function live(
   options: ChaosOptions,
   world: World,
@@ -101,7 +101,7 @@ async function live(
       turnsLeft -= taken;
       return taken;
     };
-    // In a short run no client should continue alone for long.
+    // In a short run, no client should continue alone for long.
     const longest = Math.max(3, Math.min(MAX_QUESTIONS, Math.floor(options.turns / options.clients / 2)));
     const clients = Array.from(
       { length: options.clients },
@@ -148,8 +148,8 @@ async function live(
 }
 
 /**
- * What `work` comes to; undefined where the run is interrupted and it takes longer than {@linkcode HURRY_MS} after that. Rejects
- * where it takes longer than {@linkcode JUDGE_MS}: then there is no verdict.
+ * The result of `work`; undefined if the run is interrupted and `work` takes longer than {@linkcode HURRY_MS} after
+ * that. Rejects if it takes longer than {@linkcode JUDGE_MS}: then there is no verdict.
  */
 async function inTime<T>(what: string, work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   const clock = systemClock();
@@ -169,7 +169,7 @@ interface Living {
   conversations: ConversationRecord[];
 }
 
-/** One client: a user or an anonymous one, who has one conversation after the other. */
+/** One client: a signed-in or anonymous user, who has one conversation after the other. */
 async function liveAs(
   name: string,
   { world, random, takeTurns, longest, conversations }: Living,

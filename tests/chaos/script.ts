@@ -1,21 +1,21 @@
-/** What is asked, and the one right answer to it: each follows from the other, so that no state is needed. */
+/** The questions, and the one correct answer to each. Each can be computed from the other, so no state is needed. */
 
 import { Random } from "./random.ts";
 
-/** With signs of one, two, three and four bytes, and pairs of UTF-16 units that must not be torn apart. */
+/** With characters of one, two, three and four bytes, and surrogate pairs that must not be split. */
 const WORDS = ["wave", "tide", "Möwe", "pier", "潮", "lamp", "🌊", "letter", "naïve", "🧑‍🚀", "rope"] as const;
 
-/** Names the conversation in each of its questions, so that a client that sees another's is detected. */
+/** Contains the conversation's name, so that a client that sees another conversation's question is detected. */
 export function questionOf(conversation: string, number: number): string {
   return `[${conversation}] ${number}: what do you see?`;
 }
 
-/** The conversation that a question is from. */
+/** The conversation of a question. */
 export function conversationOf(question: string): string | undefined {
   return /^\[([^\]]+)\] /.exec(question)?.[1];
 }
 
-/** The answer to a question. Every word has its number, so that one that is lost or doubled shows. */
+/** The answer to a question. Every word has its number, so that a lost or doubled word is visible. */
 export function answerTo(question: string): string {
   const random = new Random(question);
   const fate = random.next();

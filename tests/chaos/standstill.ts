@@ -1,10 +1,10 @@
-/** How long a run stood still: turns were open, the database was well, and none of them ended. */
+/** How long a run stood still: turns were open, the database was undisturbed, and no turn ended. */
 
 import type { ConversationRecord, Span } from "./records.ts";
 
 /**
- * The longest time between two ends in a row for which some turn was open throughout, less what `outages` cover; in milliseconds,
- * and 0 where there was none.
+ * The longest time between two consecutive ends during which some turn was open throughout, minus the time of
+ * `outages`. In milliseconds; 0 if there was none.
  */
 export function longestStandstillMs(
   conversations: readonly Pick<ConversationRecord, "queries">[],
@@ -26,7 +26,7 @@ export function longestStandstillMs(
   return longestMs;
 }
 
-/** What is left of a span outside of others. */
+/** The parts of a span outside of others. */
 function without(span: Span, others: readonly Span[]): Span[] {
   return others.reduce<Span[]>(
     (left, { from, to }) =>

@@ -1,4 +1,4 @@
-/** The end of what a run has started: within bounds, whatever it does. */
+/** Stops everything that a run has started, within time limits, even if a part hangs. */
 
 import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { settledWithin } from "../../supabase/functions/_shared/settled_within.ts";
@@ -8,19 +8,19 @@ export interface Part {
   /** For messages, such as `PostgreSQL`. */
   name: string;
   stop(): Promise<void> | void;
-  /** Ends what is left of it at once. */
+  /** Ends the rest of it at once. */
   kill?(): void;
 }
 
 export interface StopOptions {
   clock: Pick<Clock, "after">;
-  /** How long each may take, in milliseconds. */
+  /** The time limit for each part, in milliseconds. */
   withinMs: number;
 }
 
 /**
- * Stops the parts one after the other, the last that was started first. Answers what did not stop, by name and with the reason;
- * that is killed. Never rejects.
+ * Stops the parts one after the other, the last started first. Parts that do not stop are killed. Returns their names
+ * with the reasons. Never rejects.
  */
 export async function stopParts(parts: readonly Part[], { clock, withinMs }: StopOptions): Promise<string[]> {
   const left: string[] = [];
@@ -36,13 +36,13 @@ export async function stopParts(parts: readonly Part[], { clock, withinMs }: Sto
   return left;
 }
 
-/** Ends what is left of them at once. */
+/** Kills all parts at once. */
 export function killParts(parts: readonly Part[]): void {
   for (const part of parts) {
     try {
       part.kill?.();
     } catch {
-      // It had gone.
+      // It had already ended.
     }
   }
 }

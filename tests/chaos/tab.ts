@@ -1,4 +1,4 @@
-/** One tab of a chaos client: keeps a connection, whatever happens to it, and writes down what comes. */
+/** One tab of a chaos client: keeps a connection, whatever happens to it, and records what it receives. */
 
 import type { Conversation } from "./conversation.ts";
 import { step } from "./cursor.ts";
@@ -12,16 +12,16 @@ import { type Ended, hold } from "./visit_socket.ts";
 
 export interface TabOptions {
   name: string;
-  /** Of its line: `ws://127.0.0.1:<port>`. */
+  /** The address of its line: `ws://127.0.0.1:<port>`. */
   origin: string;
-  /** Of a signed-in user. */
+  /** The token of a signed-in user. */
   token: string | undefined;
   conversation: Conversation;
   random: Random;
   tally: Tally;
 }
 
-/** After which a client of ours does not come back by itself: nothing that it does leads there. */
+/** Close codes after which our client does not reconnect by itself. Nothing that this client does should cause them. */
 const UNEXPECTED_CLOSES = [1000, 1002, 1003, 1007, 1008, 1009, 1011, 4001, 4003, 4009];
 /** How often a query is sent again although it was acknowledged. */
 const NEEDLESS_RESEND = 0.15;
@@ -30,7 +30,7 @@ const MIN_RETRY_MS = 150;
 
 export class Tab {
   readonly record: TabRecord;
-  /** The newest `seq` it knows. */
+  /** The newest known `seq`. */
   cursor = 0;
   /** Queries whose end it has seen. */
   readonly ended = new Set<string>();
@@ -82,7 +82,7 @@ export class Tab {
     this.#send?.(queryFrame(query));
   }
 
-  /** Says something if there is a connection; else it is not said. */
+  /** Sends a frame if there is a connection; otherwise drops it. */
   say(frame: Readonly<Record<string, unknown>>): void {
     this.#send?.(JSON.stringify(frame));
   }
@@ -153,7 +153,7 @@ export class Tab {
     this.#visit = visit;
     this.#send = send;
     if (isFirst) conversation.begin({ id: sessionId, resumeToken, durable: frame.durable === true });
-    // A fresh session for the one that we had: the checker says so, and there is no going on.
+    // A new session instead of ours: the checker reports it, and this conversation cannot continue.
     else if (conversation.session?.id !== sessionId) return conversation.giveUp();
     if (resumed?.recovered) {
       tally.resumes++;
@@ -214,7 +214,7 @@ export class Tab {
     if (problem !== undefined) this.fault("mismatched", `${id}: ${problem}`);
   }
 
-  /** To apply it would cut off the end of an answer that is whole. Told once a visit and query. */
+  /** Applying it would cut off the end of a complete answer. Reported once per visit and query. */
   #takeLate(detail: string, visit: Visit): void {
     const number = this.record.visits.indexOf(visit) + 1;
     const where = `visit ${number}, after ${visit.lastSeq}, at ${this.cursor} now`;
@@ -229,7 +229,7 @@ export class Tab {
     const { tally, conversation } = this.#options;
     this.ended.add(key);
     const query = conversation.queries.get(key);
-    // The checker finds an event of a stranger in the log.
+    // The checker finds events of other conversations in the log.
     if (query === undefined) return;
     const seen = this.#texts.get(key);
     const problem = (seen?.assembly ?? new TextAssembly(query.record.question)).end({ kind, text });

@@ -65,7 +65,7 @@ function countOf(faults: readonly Fault[], kind: Fault["kind"]): number {
   return faults.filter((fault) => fault.kind === kind).length;
 }
 
-/** The value that `share` of the values are not above; undefined where there are none. */
+/** The smallest value that at least `share` of the values do not exceed; undefined if there are no values. */
 export function percentile(values: readonly number[], share: number): number | undefined {
   const sorted = values.toSorted((one, other) => one - other);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];

@@ -3,13 +3,13 @@
 import type { ModelStream } from "./model_thread.ts";
 import type { Span } from "./records.ts";
 
-/** A stream that the model loses so soon after a kill was lost by it, in milliseconds. */
+/** If the model loses a stream within this time after a kill, in milliseconds, the kill caused it. */
 const LOST_WITHIN_MS = 250;
 
 /**
- * From each kill to the next character that the model sends for an answer which the killed worker was writing, in milliseconds.
- * Left out where a `trouble` came in between (the database disturbed, a worker stopped, another kill), or where the model failed.
- * All times are in milliseconds since the epoch; `streams` in the order in which they began.
+ * For each kill: the time until the model sends the next character of an answer that the killed worker was writing, in
+ * milliseconds. Left out if a `trouble` came in between (the database disturbed, a worker stopped, another kill), or if
+ * the model failed. All times are in milliseconds since the epoch; `streams` are in the order in which they began.
  */
 export function takeOverTimes(
   streams: readonly ModelStream[],

@@ -1,12 +1,12 @@
-/** What happened in a run, counted. */
+/** Counts of the events in a run. */
 
 import type { Span } from "./records.ts";
 
 export class Tally {
   turns = 0;
-  /** When workers were killed, by the clock of `performance.now()`. */
+  /** When workers were killed, measured with `performance.now()`. */
   readonly kills: number[] = [];
-  /** When workers stood still. */
+  /** When workers were stopped. */
   readonly stalls: Span[] = [];
   cuts = 0;
   freezes = 0;
@@ -14,18 +14,18 @@ export class Tally {
   readonly outages: Span[] = [];
   relayTroubles = 0;
   resumes = 0;
-  /** Workers that said goodbye before they ended. */
+  /** Workers that shut down gracefully. */
   rotations = 0;
   notices = 0;
-  /** Answers whose deltas, all of one connection, were fewer than the response: allowed, but to be rare. */
+  /** Answers whose deltas, all of one connection, were shorter than the response: allowed, but should be rare. */
   shortTexts = 0;
-  /** How turns ended, how connections did, what was refused: by their words. */
+  /** How turns ended, how connections ended, and what was refused: by code. */
   readonly ends: Counts = new Map();
   readonly closes: Counts = new Map();
   readonly refusals: Counts = new Map();
-  /** From the attempt that succeeded to the newest event that the welcome promised, in milliseconds. */
+  /** From the successful connection attempt to the newest event that the welcome announced, in milliseconds. */
   readonly caughtUpMs: number[] = [];
-  /** From the loss of the connection to the same. */
+  /** From the loss of the connection to the same event. */
   readonly backMs: number[] = [];
 }
 

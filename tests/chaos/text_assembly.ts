@@ -1,4 +1,4 @@
-/** An answer as a client builds it from deltas, held against the one right answer at every step. */
+/** An answer as a client builds it from deltas, compared with the correct answer at every step. */
 
 import { answerTo } from "./script.ts";
 
@@ -14,7 +14,7 @@ export class TextAssembly {
     return this.#text;
   }
 
-  /** Applies a delta; answers with what is wrong with it, if anything is. */
+  /** Applies a delta. Returns a description of the fault, if there is one. */
   apply({ offset, content }: { offset: number; content: string }): string | undefined {
     if (offset > this.#text.length) {
       return `a delta at ${offset}, where the text ends at ${this.#text.length}`;
@@ -24,7 +24,7 @@ export class TextAssembly {
     return `a delta at ${offset} (${JSON.stringify(content.slice(0, 60))}) that is not of the answer`;
   }
 
-  /** What is wrong with an end that tells this text. What was seen may be ahead of what was kept of an unfinished one. */
+  /** The fault of an end with this text. For an unfinished answer, the client may have seen more than was stored. */
   end({ kind, text }: { kind: string; text: string }): string | undefined {
     if (kind === "response" && text !== this.#expected) {
       return `the response is not the answer: ${difference(text, this.#expected)}`;

@@ -1,6 +1,6 @@
 const LOOK_MS = 20;
 
-/** Resolves to true as soon as `check` does, to false after `withinMs` milliseconds. */
+/** Resolves to true as soon as `check` returns true, or to false after `withinMs` milliseconds. */
 export async function until(check: () => boolean, withinMs: number): Promise<boolean> {
   const deadline = performance.now() + withinMs;
   while (!check()) {

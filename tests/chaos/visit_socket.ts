@@ -1,4 +1,4 @@
-/** One WebSocket from its opening to its end, given up where it has gone silent. */
+/** One WebSocket from its opening to its end. It is abandoned if it goes silent. */
 
 export interface Ended {
   code: number;
@@ -6,18 +6,18 @@ export interface Ended {
 
 export interface HoldOptions {
   protocols: string[];
-  /** Closes it. */
+  /** Closes the socket. */
   signal: AbortSignal;
   onText(text: string, send: (text: string) => void): void;
 }
 
-/** Heartbeats come every two seconds: a frozen connection gives no other sign. */
+/** Heartbeats come every two seconds. Their absence is the only sign of a frozen connection. */
 const SILENCE_MS = 6000;
 const LOOK_MS = 500;
-/** Of a connection that we gave up. */
+/** The result for a connection that we abandoned. */
 const GIVEN_UP: Ended = { code: -1 };
 
-/** Resolves when it has ended, however it did. */
+/** Resolves when it has ended, for any reason. */
 export function hold(url: string, { protocols, signal, onText }: HoldOptions): Promise<Ended> {
   const { promise, resolve } = Promise.withResolvers<Ended>();
   const socket = new WebSocket(url, protocols);
@@ -40,7 +40,7 @@ export function hold(url: string, { protocols, signal, onText }: HoldOptions): P
     heardAt = performance.now();
     onText(String(data), send);
   };
-  // Followed by a close.
+  // A close event follows.
   socket.onerror = () => {};
   socket.onclose = ({ code }) => end({ code });
   signal.addEventListener("abort", giveUp);

@@ -1,21 +1,21 @@
-/** What happens to the servers while clients use them: chance decides what and when, from the seed. */
+/** The faults of the servers while clients use them: the seed decides what happens and when. */
 
 import { DISTURBANCES } from "../../local/database_trouble.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
-/** How often each happens, on average. */
+/** The average interval of each fault. */
 const KILL_EVERY_MS = 4000;
 const DATABASE_EVERY_MS = 6000;
 const RELAY_EVERY_MS = 7000;
-/** Of the relay's troubles, those in which it is over its limit. */
+/** The share of relay faults in which the relay is over its limit. */
 const OVERLOAD = 0.3;
 const KILL_NOTIFIER = 0.1;
 const STALL_EVERY_MS = 9000;
-/** Of the database's outages, those that outlast a lease. */
+/** The share of database outages that last longer than a lease. */
 const LONG_OUTAGE = 0.08;
 
-/** Blows until the answer is called. */
+/** Injects faults until the returned function is called. */
 export function startWeather(world: World, random: Random): () => void {
   const { stack, tally } = world;
   const timers = new Set<ReturnType<typeof setTimeout>>();
@@ -39,14 +39,15 @@ export function startWeather(world: World, random: Random): () => void {
   repeat("kill", KILL_EVERY_MS, (chance) => {
     const name = chance.chance(KILL_NOTIFIER) ? "notify_websocket" : "agent_websocket";
     const at = chance.next();
-    // Those that are about to end hold most of the sockets.
+    // Workers that are about to end hold most of the sockets, so they are included.
     const workers = stack.workers().filter((one) => one.function === name && one.state !== "booting");
     const worker = workers[Math.floor(at * workers.length)];
     if (worker !== undefined && stack.disturb(name, "kill", { number: worker.worker })) {
       tally.kills.push(performance.now());
     }
   });
-  // Stopped in the middle of whatever it does, longer than its lease lasts, and then it goes on as if nothing were.
+  // Stops a worker in the middle of its work, for longer than its lease. Then the worker continues as if nothing had
+  // happened.
   const stalled = new Set<number>();
   const wake = (pid: number): void => {
     stalled.delete(pid);
@@ -59,7 +60,7 @@ export function startWeather(world: World, random: Random): () => void {
       one.function === "agent_websocket" && one.state === "live"
     );
     const pid = workers[Math.floor(at * workers.length)]?.pid;
-    // One that gets requests has to be left: the platform would start another.
+    // One worker that accepts requests must remain: the platform would start another.
     if (pid === undefined || stalled.size > 0 || workers.length < 2) return;
     stalled.add(pid);
     signal(pid, "SIGSTOP");
@@ -99,6 +100,6 @@ function signal(pid: number, name: Deno.Signal): void {
   try {
     Deno.kill(pid, name);
   } catch {
-    // It has ended meanwhile.
+    // It has ended in the meantime.
   }
 }

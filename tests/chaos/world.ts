@@ -1,4 +1,4 @@
-/** Everything that a chaos run happens in: database, model, stack, and the lines to it. */
+/** The environment of a chaos run: database, model, stack, and the lines to it. */
 
 import { type LocalStack, startLocalStack } from "../../local/stack.ts";
 import { bareEnv } from "../support/local_stack.ts";
@@ -13,22 +13,25 @@ import { Tally } from "./tally.ts";
 export interface World {
   stack: LocalStack;
   model: ChaosModel;
-  /** Undefined where sessions live in memory. */
+  /** Undefined if sessions are in memory. */
   databaseUrl: string | undefined;
   tally: Tally;
-  /** Ids of the sessions so far: what attackers would like to have. */
+  /** Ids of all sessions so far, as targets for attackers. */
   sessions: string[];
   /** How long anything may take before it counts as hung, in milliseconds. */
   boundMs: number;
-  /** Between an answer and the next question, at most. */
+  /** The maximum pause between an answer and the next question, in milliseconds. */
   pauseMs: number;
-  /** A new line to the gateway, which breaks as `random` says. */
+  /** A new line to the gateway, which breaks as `random` decides. */
   line(random: Random): Line;
-  /** From now on lines hold. */
+  /** From now on no line breaks. */
   calm(): void;
 }
 
-/** Shorter than life, so that every limit is met within a run; what else is set switches off what would refuse us. */
+/**
+ * Time limits shorter than in production, so that every limit is reached within a run. The other values switch off
+ * limits that would refuse the clients.
+ */
 const ENV = {
   AUTH_MODE: "optional",
   RATE_LIMIT_PER_MINUTE: "0",
@@ -48,7 +51,7 @@ const BOUND_MS = 60_000;
 const HOLDING = 0.15;
 const FREEZING = 0.04;
 
-/** Adds to `parts` what it starts, as soon as that is there, so that it can be stopped wherever this ends. */
+/** Adds each part to `parts` as soon as it is started, so that it can be stopped if this function fails later. */
 export async function openWorld(options: ChaosOptions, parts: Part[]): Promise<World> {
   const { seed, modelFailures, workers, wallClockMs, store, functions, env, logFile } = options;
   const tally = new Tally();
@@ -94,7 +97,8 @@ export async function openWorld(options: ChaosOptions, parts: Part[]): Promise<W
           const holds = random.chance(HOLDING);
           const direction = random.chance(0.75) ? "down" : "up";
           const kind = random.chance(FREEZING) ? "freeze" : "cut";
-          // From within the handshake to some answers later; what goes up is less.
+          // From within the handshake to some answers later. Clients send less, so the limit is lower in that
+          // direction.
           const afterBytes = random.magnitude(20, direction === "down" ? 60_000 : 4000);
           return holds || isCalm ? undefined : { kind, direction, afterBytes };
         },

@@ -4,12 +4,12 @@ import { entriesOf } from "../support/env_example.ts";
 import { read } from "../support/source_files.ts";
 
 const CONFIG = "supabase/functions/_shared/config.ts";
-/** Names of the platform's own: they stand in comments. */
+/** Names of the platform's own variables: they are in comments. */
 const RESERVED = /^(SUPABASE|SB)_/;
 
 const ENTRIES = entriesOf(read(".env.example"));
 
-/** The names of config.ts with the comment that heads their group. */
+/** The names in config.ts, each with the comment at the head of its group. */
 function groupsOf(source: string): [name: string, heading: string][] {
   const start = source.indexOf("export const environment");
   const schema = source.slice(start, source.indexOf("\n};", start));
@@ -33,7 +33,7 @@ Deno.test(".env.example has every default", () => {
     const { value = "" } = ENTRIES.find((entry) => entry.name === name) ?? {};
     const written = value === "" ? setting(undefined) : setting(value);
     assert.deepEqual(written, setting(undefined), name);
-    // A default that is not written would be the reader's to look up.
+    // If the file omitted a default, the reader would have to look it up.
     const hasDefault = !["undefined", ""].includes(String(setting(undefined)));
     assert.equal(value !== "", hasDefault, name);
   }

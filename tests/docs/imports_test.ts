@@ -56,7 +56,7 @@ Deno.test("agent_websocket loads no package before it needs one", () => {
   assert.deepEqual(packages, []);
 });
 
-/** What a module would have to call to do something while it is imported. */
+/** The functions that a module would have to call to do something on import. */
 const TRAPPED: readonly [holder: object, name: string][] = [
   [globalThis, "fetch"],
   [globalThis, "setTimeout"],
@@ -93,7 +93,7 @@ Deno.test("callsDuring sees calls, and leaves things as they were", async () => 
 });
 
 Deno.test("importing a module of _shared does nothing", async () => {
-  // What the packages do while they load is theirs.
+  // What the packages do while they load does not count.
   await import("zod");
   await import("eventsource-parser");
   for (const file of DEPLOYED.filter((path) => path.includes("/_shared/"))) {
@@ -112,7 +112,7 @@ async function callsDuring(act: () => Promise<unknown>): Promise<string[]> {
   return calls;
 }
 
-/** Has `called` run at each call of a method, until the function that it returns is called. */
+/** Runs `called` at each call of a method, until the returned function is called. */
 function trap(holder: object, name: string, called: () => void): () => void {
   const own = Object.getOwnPropertyDescriptor(holder, name);
   const original: unknown = Reflect.get(holder, name);

@@ -1,11 +1,11 @@
-/** What lies in the project's root, and that the documents show to nothing that is not there. */
+/** The files in the project's root, and the documents' links to files: each must exist. */
 
 import assert from "node:assert/strict";
 import { dirname } from "node:path/posix";
 import { parseRules } from "../support/protocol_rules.ts";
 import { filesUnder, read, urlOf } from "../support/source_files.ts";
 
-/** Everything that is kept there. What is new gets a line here, and in CONTRIBUTING.md if it is a folder. */
+/** Everything that is kept in the root. A new entry gets a line here, and in CONTRIBUTING.md if it is a folder. */
 const KNOWN = [
   ".ci",
   ".env.example",
@@ -25,7 +25,7 @@ const KNOWN = [
   "tests",
 ];
 
-/** What `.gitignore` leaves out of the root, as patterns of names. */
+/** What `.gitignore` excludes from the root, as patterns of names. */
 function ignored(): RegExp[] {
   const patterns = read(".gitignore").split("\n").filter((line) => /^[^#!/][^/]*\/?$/.test(line));
   return patterns.map((line) =>
@@ -36,7 +36,7 @@ function ignored(): RegExp[] {
 Deno.test("the root has nothing but what is known: no notes, no leftovers", () => {
   const patterns = ignored();
   const found = Array.from(Deno.readDirSync(urlOf("")))
-    // `.git` is a file in a work tree, and a hidden folder is an editor's.
+    // `.git` is a file in a work tree, and other hidden folders belong to editors.
     .filter(({ name, isDirectory }) => name !== ".git" && !(isDirectory && /^\.(?!ci$)/.test(name)))
     .map(({ name }) => name)
     .filter((name) => KNOWN.includes(name) || !patterns.some((pattern) => pattern.test(name)));

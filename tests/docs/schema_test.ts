@@ -18,7 +18,7 @@ Deno.test("asyncapi.json has the parameters that parseConnectRequest reads, and 
   for (const name of names) assert.ok(page.includes(`| \`${name}\` |`), name);
 });
 
-/** Every `$ref` below a value. */
+/** Every `$ref` in a value, at any depth. */
 function refs(value: unknown): string[] {
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([key, part]) =>
@@ -26,7 +26,7 @@ function refs(value: unknown): string[] {
   );
 }
 
-/** What a `$ref` of a document points at. */
+/** The target of a `$ref` in a document. */
 function at(document: object, ref: string): unknown {
   return ref.split("/").slice(1).reduce<unknown>(
     (part, key) => typeof part === "object" && part !== null ? Reflect.get(part, key) : undefined,

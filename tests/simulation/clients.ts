@@ -1,4 +1,4 @@
-/** What clients do. */
+/** The actions of clients. */
 
 import type { SessionEvent } from "../../supabase/functions/_shared/session/core/event.ts";
 import { newSeat } from "./observer.ts";
@@ -21,7 +21,7 @@ export function connect(world: World, client: Client, worker: Worker): void {
   for (const ask of client.unanswered.values()) send(world, client, ask);
 }
 
-/** `lost`: frames with a `seq` that were on their way. */
+/** `lost`: the number of frames with a `seq` that were in transit and are lost. */
 export function disconnect(world: World, client: Client, lost: number): void {
   const worker = workerOf(world, client);
   const { seat } = client;
@@ -32,7 +32,7 @@ export function disconnect(world: World, client: Client, lost: number): void {
   if (worker !== undefined) tell(world, worker, { kind: "detach", connectionId: seat.connectionId });
 }
 
-/** A client asks; the same again is the same query. */
+/** A client sends a query. The same event again is the same query. */
 export function send(world: World, client: Client, ask: Extract<SessionEvent, { kind: "ask" }>): void {
   const worker = workerOf(world, client);
   if (worker === undefined || client.seat === undefined) return;
@@ -43,7 +43,7 @@ export function send(world: World, client: Client, ask: Extract<SessionEvent, { 
     world.resent.add(turnId);
   } else world.resent.delete(turnId);
   client.unanswered.set(queryId, ask);
-  // Whoever asks again after a stop wants an answer.
+  // A client that sends the query again after a stop wants an answer.
   world.granted.delete(queryId);
   for (const wish of world.wishes.values()) wish.askedAgain.add(queryId);
   tell(world, worker, { ...ask, query: { ...ask.query, turnId, connectionId: client.seat.connectionId } });

@@ -1,6 +1,6 @@
 /** Copies of plain data. */
 
-/** A deep copy of plain data. What is frozen is shared. */
+/** A deep copy of plain data. Frozen values are shared. */
 export function clone<T>(value: T): T {
   return copy(value) as T;
 }

@@ -1,22 +1,22 @@
-/** Visits every state that a small world can come to. */
+/** Visits every state that a small world can reach. */
 
 import { fingerprint } from "./fingerprint.ts";
 import { checkEnd, copyOf, type Move, movesOf, type SmallWorld } from "./small_world.ts";
 
 export interface Exploration {
   states: number;
-  /** States in which nothing more could happen by itself. */
+  /** States in which nothing more can happen except faults. */
   ends: number;
-  /** Whether all were visited: not so where `limit` was reached. */
+  /** Whether all states were visited: false if `limit` was reached. */
   isComplete: boolean;
-  /** What happened from the start to the state in which an invariant was broken. */
+  /** The path from the start to the state in which an invariant was broken. */
   violation: { message: string; path: string[] } | undefined;
 }
 
 export interface ExploreOptions {
-  /** How many states are visited at most. */
+  /** The maximum number of states to visit. */
   limit?: number;
-  /** Called at each million of states. */
+  /** Called after each million of states. */
   onProgress?(states: number): void;
 }
 
@@ -75,7 +75,7 @@ function namesOf(path: Path | undefined): string[] {
   return names;
 }
 
-/** Numbers of any count: one set of V8 holds 16 million. */
+/** A set of numbers of any size: a single V8 set holds only 16 million. */
 class Visited {
   readonly #sets = Array.from({ length: 256 }, () => new Set<number>());
   size = 0;

@@ -1,8 +1,8 @@
-/** Whether two worlds are the same but for their clocks and counters. */
+/** Compares two worlds without regard to their clocks and counters. */
 
 import type { SmallWorld } from "./small_world.ts";
 
-/** Points in time: what counts is how far off they are, and whether they are over. */
+/** Points in time. Only their distance from now counts, and whether they have passed. */
 const TIMES = new Set([
   "until",
   "renewedAt",
@@ -15,7 +15,7 @@ const TIMES = new Set([
   "tailWantedUntil",
   "deadline",
 ]);
-/** What never changes what happens next. */
+/** Fields that never affect what happens next. */
 const LEFT_OUT = new Set([
   "at",
   "now",
@@ -34,7 +34,7 @@ const LEFT_OUT = new Set([
 
 const hashes = new WeakMap<object, { now: number; value: number }>();
 
-/** Of a worker that no move has changed the hash is known. */
+/** The hash of a worker is cached until a move changes the worker. */
 function hashOf(worker: object, now: number): number {
   const known = hashes.get(worker);
   if (known?.now === now) return known.value;
@@ -44,14 +44,14 @@ function hashOf(worker: object, now: number): number {
   return hash.value;
 }
 
-/** 53 bits that are the same for worlds that can go on in the same ways. */
+/** A hash of 53 bits. It is equal for worlds that can continue in the same ways. */
 export function fingerprint({ world, budget, pending }: SmallWorld): number {
   const hash = new Hash(world.now);
   hash.number(hashOf(world.store, world.now));
   for (const worker of world.workers.values()) hash.number(hashOf(worker, world.now));
   hash.add(world.clients);
   hash.add(budget);
-  // In whatever order they were sent.
+  // The order in which they were sent does not count.
   let messages = 0;
   for (const message of pending) messages = (messages + hashOf(message, world.now)) % 9_007_199_254_740_881;
   hash.number(messages);
@@ -67,7 +67,7 @@ function idOf(text: string): number {
   return id;
 }
 
-/** By the name of a field: its number, 0 where it does not count. */
+/** By field name: its number, 0 if the field does not count. */
 const fields = new Map<string, { id: number; isTime: boolean }>();
 
 function fieldOf(key: string): { id: number; isTime: boolean } {

@@ -2,11 +2,12 @@
  * `deno task simulate`: sessions at several workers while everything fails, on one virtual clock.
  *
  * - `--seeds N` (default 5000): N fresh seeds; with `--from S` the seeds S, S + 1 …; with `--seconds N` as many as fit.
- * - `--seed S`: one seed. What breaks is shrunk to the fewest events, and told step by step.
- * - `--exhaustive`: every order of the small world; `--kills`, `--lost`, `--late`, `--stalls` say how much may go wrong.
- * - `--transcripts`: writes what the kept stories come to; the diff says what has changed.
+ * - `--seed S`: one seed. A failing plan is shrunk to the fewest events, and printed step by step.
+ * - `--exhaustive`: every order of the small world; `--kills`, `--lost`, `--late`, `--stalls` set how many faults may
+ *   happen.
+ * - `--transcripts`: writes the results of the kept transcripts; the diff shows what has changed.
  *
- * The exit code is 1 where an invariant was broken.
+ * The exit code is 1 if an invariant was broken.
  */
 
 // deno-lint-ignore-file no-console -- a command-line tool

@@ -1,26 +1,26 @@
-/** When what is sent arrives, and what goes wrong on the way. */
+/** When a message arrives, and what goes wrong in transit. */
 
 import type { Fate } from "./plan.ts";
 import type { Message } from "./world_state.ts";
 
-/** How long a write is tried before nobody knows. The real store takes 15 seconds; shorter finds more. */
+/** How long a write is tried before it is in doubt. The real store takes 15 seconds; a shorter time finds more. */
 const GIVE_UP_MS = 1500;
 
 export interface Conditions {
   /** Whether the sender cannot reach the store. */
   isAway: boolean;
-  /** What becomes of this write, where something does. */
+  /** The fault of this write, if there is one. */
   fate: Fate | undefined;
-  /** What is wrong with the relay, if anything is. */
+  /** The fault of the relay, if there is one. */
   relay: "drop" | "double" | "slow" | undefined;
-  /** From 0 to 1; each kind of question has its own. */
+  /** At least 0 and less than 1; each kind of decision has its own number. */
   roll(kind: number): number;
 }
 
-/** A message, and in how many milliseconds it arrives. */
+/** A message, and the delay in milliseconds until it arrives. */
 export type Sent = [afterMs: number, message: Message];
 
-/** What arrives of a message: nothing, once, twice, or something else in its place. */
+/** What arrives of a message: nothing, the message once or twice, or another message in its place. */
 export function route(message: Message, conditions: Conditions): Sent[] {
   const { roll, isAway } = conditions;
   switch (message.kind) {

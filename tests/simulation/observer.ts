@@ -1,6 +1,6 @@
 /**
- * What one client is shown, and whether it may be. Every rule that a client could see broken is checked here, frame by frame:
- * a broken one throws a {@linkcode Violation}.
+ * What one client is shown, and whether that is allowed. Every rule that a client could see broken is checked here,
+ * frame by frame. A broken rule throws a {@linkcode Violation}.
  */
 
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
@@ -16,13 +16,13 @@ export class Violation extends Error {
 /** One connection, as its client sees it. */
 export interface Seat {
   connectionId: string;
-  /** The newest `seq` it was shown, from the one it came with. */
+  /** The newest `seq` that the client was shown, starting from its cursor. */
   seen: number;
-  /** Text that it has built from deltas, by turn. */
+  /** The text built from deltas, by turn. */
   texts: Map<string, string>;
-  /** Turns whose end it was shown, on this connection or before. */
+  /** Turns whose end the client was shown, on this connection or before. */
   endedTurns: Set<string>;
-  /** Queries that its client has sent again: they may be refused, also after their end. */
+  /** Queries that the client has sent again: they may be refused, also after their end. */
   repeated: Set<string>;
 }
 
@@ -32,7 +32,7 @@ export function newSeat(connectionId: string, seen: number, store: Store): Seat 
   return { connectionId, seen, texts: new Map(), endedTurns, repeated: new Set() };
 }
 
-/** A durable event: in the order of `seq`, each once, as it is in the log. */
+/** A durable event: in the order of `seq`, each once, and equal to the event in the log. */
 export function seeEvent(seat: Seat, event: LogEvent, store: Store): void {
   check(
     event.seq === seat.seen + 1,
@@ -57,7 +57,7 @@ export function seeEvent(seat: Seat, event: LogEvent, store: Store): void {
 type Acknowledge = Extract<Effect, { kind: "acknowledge" }>;
 type Delta = Extract<Effect, { kind: "delta" }>;
 
-/** A status that answers a query. One with a `seq` is a durable event as well. */
+/** A status that answers a query. A status with a `seq` is a durable event as well. */
 export function seeStatus(seat: Seat, { seq, queryId, turnId }: Acknowledge, store: Store): void {
   check(
     !seat.endedTurns.has(turnId),
@@ -73,7 +73,7 @@ export function seeStatus(seat: Seat, { seq, queryId, turnId }: Acknowledge, sto
   seeEvent(seat, event, store);
 }
 
-/** A piece of text: of a question that was shown and has no end, without a hole. */
+/** A delta: its query was shown and has no end, and the text has no hole. */
 export function seeDelta(seat: Seat, { turnId, queryId, offset, content }: Delta, store: Store): void {
   check(!seat.endedTurns.has(turnId), () => `${seat.connectionId} is shown text of ${queryId} after its end`);
   const asked = store.events.find((event) => event.kind === "query" && event.turnId === turnId);

@@ -1,4 +1,4 @@
-/** Does what a worker's core wants done, and checks what its clients are shown. */
+/** Performs the effects of a worker's core, and checks what its clients are shown. */
 
 import { isTerminal, type LogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
@@ -93,7 +93,7 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
       });
     case "drained":
       worker.isDrained = true;
-      // Where the store was out of reach to the end, its wishes go with it.
+      // If the store could not be reached until the end, the worker's wishes are lost with it.
       return forgetKeeper(world.granted, worker.id);
     case "account":
     case "learnt":
@@ -111,7 +111,7 @@ function seeLogged(seat: Seat, client: Client, event: LogEvent, store: Store): v
   if (isTerminal(event)) client.unanswered.delete(event.queryId);
 }
 
-/** A wish that reached nothing must have had nothing to reach, from when it was made until it was answered. */
+/** A wish that stopped nothing must have had nothing to stop, from the time it was made until it was answered. */
 function settleWish(
   world: World,
   { id }: Worker,
@@ -126,14 +126,16 @@ function settleWish(
   }
   for (const queryId of made.running) {
     const open = openTurnOf(world.store, queryId);
-    // Its answer is complete, or was stopped before, and is on the way to the log.
+    // Its answer is complete, or was stopped before, and its end is being written to the log.
     if ([...world.workers.values()].some(({ state }) => isOver(state.turns.get(queryId)))) continue;
     const isMissed = open !== undefined && open.stopped === undefined && result.queryIds.length === 0;
     check(!isMissed, () => `${wish} was told that there is nothing to stop while ${queryId} runs`);
   }
 }
 
-/** Whether another worker is writing a question of this id, which the log does not have yet: a stop does not reach that one. */
+/**
+ * Whether another worker is writing a query with this id that is not in the log yet: a stop does not reach that query.
+ */
 function isOnItsWayElsewhere({ workers }: World, workerId: string, queryId: string): boolean {
   return [...workers.values()].some(({ id, state }) => {
     const turn = id === workerId ? undefined : state.turns.get(queryId);

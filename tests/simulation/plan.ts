@@ -1,18 +1,21 @@
-/** What clients do and what goes wrong in one run, drawn from a seed. A shorter plan is a plan too: that is how runs shrink. */
+/**
+ * What clients do and what goes wrong in one run, derived from a seed. A part of a plan is also a plan: this is how
+ * runs are shrunk.
+ */
 
 import type { QueuePolicy } from "../../supabase/functions/_shared/protocol/queueing.ts";
 import type { SessionEvent } from "../../supabase/functions/_shared/session/core/event.ts";
 import { Dice } from "./random.ts";
 
-/** What becomes of the next write of a worker. */
+/** The fault of a worker's next write. */
 export type Fate =
-  /** It takes so long to arrive. */
+  /** It arrives after this delay. */
   | { name: "slow"; ms: number }
-  /** It is done, and its answer is lost. */
+  /** It is executed, and its answer is lost. */
   | { name: "answer_lost" }
   /** It never arrives. */
   | { name: "lost" }
-  /** It is given up, and arrives so long after that. */
+  /** The worker gives it up, and it arrives this long after that. */
   | { name: "late"; ms: number }
   /** The database refuses it. */
   | { name: "refused" };
@@ -46,12 +49,12 @@ export interface Plan {
 const POLICIES = ["queue", "queue", "queue", "reject", "interrupt", "latest"] as const;
 const IDS = ["q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8"] as const;
 
-/** A write that takes so long is answered before anyone gives it up. */
+/** A write with this delay is answered before the worker gives it up. */
 const SLOW_BUT_WELL_MS = 700;
-/** Every so many seeds a plan is calm: see {@linkcode isCalm}. */
+/** Every plan whose seed is a multiple of this is calm: see {@linkcode isCalm}. */
 const CALM_EVERY = 8;
 
-/** The plan of a seed: mostly clients, and a fault for every second thing they do. */
+/** The plan of a seed: mostly client actions, and one fault for every two of them. */
 export function planOf(seed: number): Plan {
   const dice = new Dice(seed);
   const workers = 1 + dice.below(3);
@@ -65,7 +68,7 @@ export function planOf(seed: number): Plan {
   return { seed, workers, clients, endsAt, actions };
 }
 
-/** Queries, cuts, a relay in trouble, and writes that take so long that a client is back before they arrive. */
+/** Queries, cuts, relay faults, and writes that take so long that a client is back before they arrive. */
 function drawCalmAction(dice: Dice, plan: Pick<Plan, "workers" | "clients" | "endsAt">): Action {
   const at = dice.below(plan.endsAt);
   const client = dice.below(plan.clients);
@@ -138,7 +141,7 @@ export function isCalm({ actions }: Plan): boolean {
   return true;
 }
 
-/** A query as a client sends it; its turn and connection are given later. */
+/** A query as a client sends it; its turn and connection are set later. */
 export function askOf(
   { id, policy, priority }: Pick<Extract<Action, { do: "ask" }>, "id" | "policy" | "priority">,
 ): Extract<SessionEvent, { kind: "ask" }> {

@@ -1,6 +1,8 @@
-/** Randomness that a seed gives again. */
+/** Reproducible random numbers. */
 
-/** Numbers from 0 to 1, 1 left out, that depend on the keys only: what one fault changes leaves the others as they were. */
+/**
+ * A number from 0 to less than 1 that depends only on the arguments: a change by one fault does not affect the others.
+ */
 export function roll(seed: number, a: number, b: number): number {
   let hash = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(a + 0x7f4a7c15, 0xc2b2ae35) ^
     Math.imul(b + 0x165667b1, 0x27d4eb2f);
@@ -9,7 +11,7 @@ export function roll(seed: number, a: number, b: number): number {
   return ((hash ^ (hash >>> 15)) >>> 0) / 4_294_967_296;
 }
 
-/** One number after the other. */
+/** A sequence of random numbers. */
 export class Dice {
   readonly #seed: number;
   #count = 0;
@@ -22,7 +24,7 @@ export class Dice {
     return roll(this.#seed, ++this.#count, 0);
   }
 
-  /** A whole number from 0, `limit` left out. */
+  /** A whole number from 0 to less than `limit`. */
   below(limit: number): number {
     return Math.floor(this.next() * limit);
   }

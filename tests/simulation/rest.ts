@@ -1,15 +1,15 @@
-/** What a world is like when faults have stopped and everything has come to its end. */
+/** The state of a world after faults have stopped and everything has ended. */
 
 import type { LogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { check } from "./observer.ts";
 import { isCalm, type Plan } from "./plan.ts";
 import type { World } from "./world_state.ts";
 
-/** Whether nobody waits for anything any more. */
+/** Whether nothing is pending any more. */
 export function isAtRest(world: World): boolean {
   const { store } = world;
   if (store.openTurns.size > 0) return false;
-  // A worker that was killed gives nothing up.
+  // A killed worker does not release its lease.
   if (store.runner !== undefined && world.workers.has(store.runner)) return false;
   for (const client of world.clients) {
     if (client.seat?.seen !== store.events.length || client.unanswered.size > 0) return false;
@@ -21,7 +21,7 @@ export function isAtRest(world: World): boolean {
   return true;
 }
 
-/** What must be so when all is at rest. */
+/** The invariants of a world at rest. */
 export function checkRest(world: World, plan: Plan): void {
   for (const { id, state } of world.workers.values()) {
     if (state.connections.size === 0) continue;
@@ -31,8 +31,8 @@ export function checkRest(world: World, plan: Plan): void {
     );
   }
   if (!isCalm(plan)) return;
-  // What a client sends again never causes a second call. (The first sending may have made its call in vain: where its
-  // write takes longer than the client takes to come back, the second sending is in the log before it.)
+  // A query that a client sends again never causes a second call. (The first call may be wasted: if its write takes
+  // longer than the client's reconnect, the second copy of the query is in the log first.)
   check(
     world.counts.vainResends === 0,
     () => `${world.counts.vainResends} model calls in vain for queries that were sent again`,
@@ -42,13 +42,13 @@ export function checkRest(world: World, plan: Plan): void {
     new Set(events.flatMap((event) => event.kind === kind && "queryId" in event ? [event.queryId] : []));
   const [asked, cancelled] = [idsOf("query"), idsOf("cancelled")];
   for (const [queryId, calls] of world.callsOf) {
-    // One that was refused was asked in vain; one that another query has displaced may not have been asked at all.
+    // A refused query must have no model call. A query that another one displaced may have none.
     const isRight = asked.has(queryId) ? calls === 1 || calls === 0 && cancelled.has(queryId) : calls === 0;
     check(isRight, () => `${queryId} took ${calls} model calls`);
   }
 }
 
-/** Who waits for what. */
+/** What is still pending, as text. */
 export function describe(world: World): string {
   const { store, clients, workers } = world;
   const open = [...store.openTurns.values()].map(({ query }) => query.queryId);

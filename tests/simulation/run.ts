@@ -10,11 +10,11 @@ import { checkRest, describe, isAtRest } from "./rest.ts";
 import { route } from "./network.ts";
 import { TimeQueue } from "./time_queue.ts";
 
-/** How often a worker asks how far the log is. */
+/** How often a worker polls the head of the log. */
 const POLL_MS = 15_000;
 /** Far more than any run needs. */
 const MAX_TURNS = 20_000;
-/** After the last fault everything is at rest within so long. */
+/** After the last fault, everything must be at rest within this time. */
 const REST_MS = 60_000;
 
 type Task =
@@ -26,7 +26,7 @@ type Task =
   | { do: "finish"; workerId: string; call: number }
   | { do: "gone"; workerId: string };
 
-/** What a worker's place is like; workers come and go in it. */
+/** A place for one worker at a time. */
 interface Slot {
   workerId: string | undefined;
   lives: number;
@@ -288,7 +288,7 @@ class Run {
     this.#after(300, { do: "replace", slot });
   }
 
-  /** A client without a worker comes again. */
+  /** A client without a worker reconnects. */
   #callReconnects(): void {
     this.world.clients.forEach(({ workerId }, client) => {
       if (workerId !== undefined || this.#reconnecting.has(client)) return;

@@ -1,10 +1,10 @@
-/** What a worker does, in the words of a transcript. */
+/** The actions of a worker as sentences of a transcript. */
 
 import type { LogWrite } from "../../supabase/functions/_shared/ports/event_log.ts";
 import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
 
-/** The sentence for an effect; undefined where a reader of the story does not need it. */
+/** The sentence for an effect; undefined if a reader of the transcript does not need it. */
 export function sentenceFor(id: string, effect: Effect): string | undefined {
   switch (effect.kind) {
     case "commit":

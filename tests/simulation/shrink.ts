@@ -1,14 +1,14 @@
-/** Finds a shorter plan that breaks the same rule: the fewest events that are needed. */
+/** Finds a shorter plan that breaks the same rule, with as few events as possible. */
 
 import type { Plan } from "./plan.ts";
 import { runPlan } from "./run.ts";
 
-/** What was broken, without the names of who broke it. */
+/** The broken rule, without the names in the message. */
 export function kindOf(violation: Error | undefined): string | undefined {
   return violation?.message.replaceAll(/[a-z]*\d+[-\w.]*/g, "#").replaceAll(/"[^"]*"/g, "~").slice(0, 60);
 }
 
-/** Tries to leave out ever smaller parts of the plan, until nothing can be left out. */
+/** Removes ever smaller parts of the plan, until nothing more can be removed. */
 export function shrink(plan: Plan): Plan {
   let best = plan;
   const kind = kindOf(runPlan(plan).violation);

@@ -1,4 +1,4 @@
-/** The session's core in a simulated world: random runs, every order of small worlds, and the races that were ever found. */
+/** The session's core in a simulated world: random runs, every order of small worlds, and all races found so far. */
 
 import assert from "node:assert/strict";
 import { planOf } from "./plan.ts";

@@ -1,6 +1,6 @@
 /**
- * Every order in which a small world can go: two workers, two queries, one kill, one answer that is lost, one write that lands
- * late. Each state is visited once; from each, everything that could happen next is tried.
+ * Every order of events in a small world: two workers, two queries, one kill, one lost answer, one late write. Each
+ * state is visited once, and from each state every possible next move is tried.
  */
 
 import { clone } from "./clone.ts";
@@ -10,25 +10,26 @@ import { deliver, endCall, killWorker, startWorker, tell } from "./world.ts";
 import { type Message, newWorld, SETTINGS, type World } from "./world_state.ts";
 
 export interface Budget {
-  /** Queries still to be asked, by client. */
+  /** Queries still to be sent, by client. */
   asks: string[][];
   kills: number;
-  /** Answers that may be lost: nobody knows then what became of the write, which was done. */
+  /** Answers that may be lost: the write was executed, but it is in doubt for the worker. */
   lostAnswers: number;
-  /** Writes that may be given up and land later, or never. */
+  /** Writes that may be given up and then arrive later, or never. */
   lateLandings: number;
-  /** How often time may pass although messages are on their way: what they bring is slow then. */
+  /** How often time may pass while messages are in transit: these messages are slow then. */
   stalls: number;
 }
 
 export interface SmallWorld {
   world: World;
   budget: Budget;
-  /** On its way; each may arrive next, whatever came first. */
+  /** Messages in transit. Any of them may arrive next. */
   pending: Message[];
 }
 
-// Neither checkpoints nor renewals: a lease runs out if it takes too long, which is one case more and many states fewer.
+// Neither checkpoints nor renewals: a lease expires if the turn takes too long. This adds one case and removes many
+// states.
 const PLAIN_SETTINGS = { ...SETTINGS, checkpointMs: Infinity, renewLeaseMs: Infinity };
 
 export function smallWorld(budget: Budget): SmallWorld {
@@ -40,7 +41,7 @@ export function smallWorld(budget: Budget): SmallWorld {
   });
   const small = { world, budget, pending };
   const [a, b] = [startWorker(world, "a"), startWorker(world, "b")];
-  // Each sees the text of its own query only: nothing of it goes over the relay.
+  // Each client sees the text of its own query only: no text goes over the relay.
   for (const client of world.clients) client.wantsDeltas = false;
   world.clients.forEach((client, n) => connect(world, client, n % 2 === 0 ? a : b));
   return small;
@@ -48,9 +49,9 @@ export function smallWorld(budget: Budget): SmallWorld {
 
 export interface Move {
   name(): string;
-  /** The one worker that it changes, or the store; all where it is undefined. */
+  /** The only worker that it changes, or the store; undefined if it may change all of them. */
   at: string | undefined;
-  /** Whether it is something that may go wrong, and need not happen. */
+  /** Whether it is a fault, which may happen but need not. */
   isFault: boolean;
   make(small: SmallWorld): void;
 }
@@ -75,7 +76,7 @@ export function movesOf({ world, budget, pending }: SmallWorld): Move[] {
   }
   const head = world.store.events.length;
   for (const { id, state } of world.workers.values()) {
-    // What no doorbell tells, the next poll does.
+    // The next poll finds what no doorbell announces.
     if (state.connections.size === 0 || state.log.wantedSeq >= head || pending.length > 0) continue;
     add(() => `${id} polls`, id, ({ world }) => poll(world, id));
   }
@@ -150,7 +151,7 @@ function ask({ world, budget }: SmallWorld, n: number, id: string): void {
   send(world, client, { kind: "ask", query, policy: "queue", refusal: undefined });
 }
 
-/** Its clients come to the other worker at once, and send again what was not answered. */
+/** Its clients connect to the other worker at once, and send unanswered queries again. */
 function kill(small: SmallWorld, id: string): void {
   const { world, budget } = small;
   budget.kills--;
@@ -177,7 +178,7 @@ function poll(world: World, id: string): void {
   if (worker !== undefined) tell(world, worker, { kind: "head", seq: world.store.events.length });
 }
 
-/** When something happens by the clock alone. */
+/** The next time at which something happens because of the clock only. */
 function nextTime({ workers, now }: World): number | undefined {
   let next: number | undefined;
   for (const { wakeAt } of workers.values()) {
@@ -186,7 +187,7 @@ function nextTime({ workers, now }: World): number | undefined {
   return next;
 }
 
-/** Nothing more can happen by itself: then nobody waits for anything. */
+/** Checks a state in which nothing more can happen by itself: then nothing may be pending. */
 export function checkEnd({ world, budget }: SmallWorld): void {
   const { store, clients } = world;
   if (budget.asks.some((asks, n) => asks.length > 0 && clients[n]?.seat !== undefined)) return;
@@ -207,7 +208,7 @@ export function checkEnd({ world, budget }: SmallWorld): void {
   }
 }
 
-/** What a move does not change is shared by the copy. */
+/** The copy shares everything that a move does not change. */
 export function copyOf({ world, budget, pending }: SmallWorld, at: string | undefined): SmallWorld {
   const { store, workers, clients, callsOf, writers, wishes, counts } = world;
   const copied: World = {
@@ -234,7 +235,7 @@ function rebind(small: SmallWorld): void {
   small.world.post = (message) => post(small.world, small.pending, message);
 }
 
-/** The relay brings doorbells and stops; of several doorbells the newest says it all, and text is left out. */
+/** The relay carries doorbells and stops. Of several doorbells only the newest is needed; text is left out. */
 function post(world: World, pending: Message[], message: Message): void {
   if (message.kind === "read") return deliver(world, message);
   if (message.kind === "relay") {

@@ -1,8 +1,9 @@
 /**
- * One session in the store, as plain data: the semantics of `MemorySession` and `agent_commit`, with numbered calls.
+ * One session in the store, as plain data, with the semantics of `MemorySession` and `agent_commit`, and with numbered
+ * calls.
  *
- * A worker's writes take effect in the order of their numbers. A number that comes after a later one changes nothing: that is
- * what makes a fence one. `store_test.ts` compares it with `MemorySession`.
+ * A worker's writes take effect in the order of their numbers. A number that arrives after a higher one changes
+ * nothing. This is why a later write can serve as a fence. `store_test.ts` compares this store with `MemorySession`.
  */
 
 import type {
@@ -26,7 +27,7 @@ import type { QueryOptions } from "../../supabase/functions/_shared/protocol/cli
 export interface Store {
   readonly leaseMs: number;
   events: LogEvent[];
-  /** Index into `events` by what makes an event the same as another. */
+  /** Index into `events`, by the key that makes two events the same. */
   keys: Map<string, number>;
   /** By turn id, oldest first. */
   openTurns: Map<string, OpenTurn>;
@@ -34,7 +35,7 @@ export interface Store {
   runner: string | undefined;
   leaseUntil: number;
   defaults: QueryOptions;
-  /** The newest number of each worker that was done. */
+  /** The highest executed number of each worker. */
   numbers: Map<string, number>;
 }
 
@@ -54,7 +55,7 @@ export function newStore(leaseMs: number): Store {
   };
 }
 
-/** A page as `worker` reads it. */
+/** A page of the log, as `worker` reads it. */
 export function readLog(store: Store, worker: string, afterSeq: number, now: number): LogPage {
   return {
     events: store.events.slice(afterSeq, afterSeq + PAGE),
@@ -66,7 +67,7 @@ export function readLog(store: Store, worker: string, afterSeq: number, now: num
 
 const PAGE = 500;
 
-/** Does a write, all or nothing; undefined where a later one of this worker was done before. */
+/** Executes a write completely or not at all; undefined if a later write of this worker was executed before. */
 export function commit(
   store: Store,
   worker: string,
@@ -110,7 +111,7 @@ export function commit(
   };
 }
 
-/** The query whose turn has begun and has no end; undefined where none has. */
+/** The queries whose turns have begun and have no end. */
 export function runningQueries({ openTurns }: Store): string[] {
   return [...openTurns.values()].flatMap(({ starts, query }) => starts > 0 ? [query.queryId] : []);
 }

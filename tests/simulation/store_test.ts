@@ -1,4 +1,4 @@
-/** The simulated store does what the memory store does, whatever is written. */
+/** The simulated store behaves like the memory store for all writes. */
 
 import assert from "node:assert/strict";
 import * as fc from "fast-check";

@@ -1,9 +1,9 @@
-/** Tasks by their time; of two that are due at the same moment the older goes first. A binary heap. */
+/** Tasks ordered by time; of two tasks due at the same time, the older comes first. A binary heap. */
 export class TimeQueue<T> {
   readonly #heap: { at: number; order: number; task: T }[] = [];
   #order = 0;
 
-  /** When the next one is due; Infinity where there is none. */
+  /** When the next task is due; Infinity if there is none. */
   get nextAt(): number {
     return this.#heap[0]?.at ?? Infinity;
   }
@@ -19,7 +19,7 @@ export class TimeQueue<T> {
     }
   }
 
-  /** Takes the next one out; undefined where there is none. */
+  /** Removes and returns the next task; undefined if there is none. */
   take(): T | undefined {
     const heap = this.#heap;
     const first = heap[0];

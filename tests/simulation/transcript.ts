@@ -1,8 +1,9 @@
 /**
  * A kept race, as a story that a person can read and write.
  *
- * A line that begins at the margin is what happens; the indented lines after it are what everyone then does and shows. What is
- * under way arrives before the next line, in the order in which it was sent, unless the story says otherwise.
+ * A line without indentation is a command. The indented lines after it are the resulting actions and what clients are
+ * shown. Messages in transit arrive before the next command, in the order in which they were sent, unless the story
+ * says otherwise.
  *
  * ```text
  * workers a b
@@ -31,7 +32,7 @@ import {
   type World,
 } from "./world_state.ts";
 
-/** Plays the commands of a transcript, and answers it with what they have come to. Throws where an invariant is broken. */
+/** Plays the commands of a transcript, and returns it with their results. Throws if an invariant is broken. */
 export function play(text: string): string {
   const story = new Story();
   const lines: string[] = [];
@@ -49,9 +50,9 @@ class Story {
   readonly #world: World;
   readonly #output: string[] = [];
   #pending: Message[] = [];
-  /** What arrives only when the story says so. */
+  /** Messages that arrive only when the story says so. */
   #held: Message[] = [];
-  /** What becomes of the next write or read of a worker. */
+  /** The fault of a worker's next write or read. */
   readonly #fates = new Map<string, string>();
   #isRelayUp = true;
 
@@ -153,7 +154,7 @@ class Story {
     this.#pending = this.#pending.filter(isAlive);
   }
 
-  /** Time passes; whoever wants to be woken is, each at its time. */
+  /** Lets time pass; each worker that has set a wake-up time is woken at that time. */
   #wait(ms: number): void {
     const world = this.#world;
     const end = world.now + ms;
@@ -177,7 +178,7 @@ class Story {
   #post(message: Message): void {
     switch (message.kind) {
       case "model":
-        // The model says what the story has it say.
+        // The story decides what the model says.
         return;
       case "relay":
         if (this.#isRelayUp) this.#pending.push(message);

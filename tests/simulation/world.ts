@@ -1,5 +1,5 @@
 /**
- * What happens to workers: they start, are killed, are told of events, and messages arrive at them. The mode that runs the
+ * What happens to workers: they start, are killed, receive events, and messages arrive at them. The mode that runs the
  * world decides when each message arrives, and whether it does.
  */
 
@@ -34,7 +34,7 @@ export function startWorker(world: World, id: string, skewMs = 0): Worker {
   return worker;
 }
 
-/** It is gone at once; what it has sent may still arrive. */
+/** The worker ends at once; messages that it has sent may still arrive. */
 export function killWorker(world: World, id: string): void {
   forgetKeeper(world.granted, id);
   world.workers.delete(id);
@@ -45,7 +45,7 @@ export function killWorker(world: World, id: string): void {
   }
 }
 
-/** Something happens at a worker; what it wants done is done. */
+/** Applies an event to a worker, and performs the resulting effects. */
 export function tell(world: World, worker: Worker, event: SessionEvent): void {
   world.counts.steps++;
   world.onEvent?.(worker, event);
@@ -94,7 +94,7 @@ export function deliver(world: World, message: Message): void {
   }
 }
 
-/** The model is done with a call. */
+/** A model call has ended. */
 export function endCall(world: World, worker: Worker, call: number, ok: boolean): void {
   if (!worker.calls.delete(call)) return;
   const outcome = ok

@@ -1,4 +1,4 @@
-/** Workers, clients, a store, a relay and a model, as plain data. What is under way is a {@linkcode Message}. */
+/** Workers, clients, a store, a relay and a model, as plain data. Anything in transit is a {@linkcode Message}. */
 
 import type { LogWrite } from "../../supabase/functions/_shared/ports/event_log.ts";
 import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
@@ -10,7 +10,7 @@ import { newStore, type Outcome, type Store } from "./store.ts";
 import type { Granted } from "./wishes.ts";
 
 export interface Worker {
-  /** Unique for each life. */
+  /** Unique for each start of a worker. */
   id: string;
   state: SessionState;
   /** How far its clock is ahead, in milliseconds. */
@@ -19,21 +19,21 @@ export interface Worker {
   calls: Set<number>;
   /** Queries for which it has called the model, and which their client had sent before. */
   callsForResent: Set<string>;
-  /** When it wants to be woken, in milliseconds of the world; undefined where it does not. */
+  /** When it must be woken, in milliseconds of the world; undefined if it need not be woken. */
   wakeAt: number | undefined;
   isDrained: boolean;
 }
 
 export interface Client {
   name: string;
-  /** Where it is connected. */
+  /** The worker that it is connected to. */
   workerId: string | undefined;
   seat: Seat | undefined;
   /** The newest `seq` it has, over all its connections. */
   lastSeq: number;
   wantsDeltas: boolean;
   connections: number;
-  /** Queries it has asked and that have neither an acknowledgement nor a refusal: it sends them again. */
+  /** Queries without an acknowledgement or a refusal: the client sends them again. */
   unanswered: Map<string, Extract<SessionEvent, { kind: "ask" }>>;
 }
 
@@ -46,11 +46,11 @@ export type Message =
   | { kind: "model"; to: string; call: number; turnId: string; piece: number }
   | { kind: "replayed"; to: string; connectionId: string; seq: number };
 
-/** What was asked to be stopped, and what the store had then. */
+/** A requested stop, and the store's state at that time. */
 export interface Wish {
   queryId: string | undefined;
   running: readonly string[];
-  /** Queries that were asked after it. */
+  /** Queries that were sent again after it. */
   askedAgain: Set<string>;
 }
 
@@ -60,7 +60,7 @@ export interface World {
   store: Store;
   workers: Map<string, Worker>;
   clients: Client[];
-  /** Model calls begun, by query, but for those that were given up because another worker had the query. */
+  /** Model calls begun, by query, except those that were given up because another worker had the query. */
   callsOf: Map<string, number>;
   /** Which worker has written text under an epoch. */
   writers: Map<number, string>;
@@ -69,14 +69,14 @@ export interface World {
   /** Turns that were asked for when their client had sent the query before. */
   resent: Set<string>;
   counts: { steps: number; ids: number; vainResends: number };
-  /** Hands a message to whatever runs the world. */
+  /** Passes a message to the mode that runs the world. */
   post(message: Message): void;
-  /** Told of each effect that a client or a reader of a transcript could see. */
+  /** Called for each effect that a client or a reader of a transcript could see. */
   onEffect?(worker: Worker, effect: Effect): void;
   onEvent?(worker: Worker, event: SessionEvent): void;
 }
 
-/** Those of a worker, unless a world has others. */
+/** The settings of a worker, unless a world has others. */
 export const SETTINGS: CoreSettings = {
   maxHistory: 20,
   maxEvents: 1000,
@@ -111,7 +111,7 @@ export function newWorld({ settings, clients, startAt = 1_000_000, post }: World
   };
 }
 
-/** One that has not connected yet. */
+/** A client that has not connected yet. */
 export function newClient(name: string): Client {
   return {
     name,

@@ -7,7 +7,7 @@ import {
   parseConfig,
 } from "../../supabase/functions/_shared/config.ts";
 
-/** The least that starts. */
+/** The minimum configuration that starts. */
 const LEAST = { OPENROUTER_API_KEY: "sk-or-1", SUPABASE_URL: "https://project.supabase.co" };
 
 function problemsOf(env: Record<string, string>): readonly string[] {
@@ -126,7 +126,7 @@ Deno.test("parseConfig: a key or another server, a project or AUTH_MODE=none", (
   assert.equal(problemsOf({ OPENROUTER_API_KEY: "sk-or-1", AUTH_MODE: "optional" }).length, 1);
 });
 
-/** One value of every wrong kind for each name, and what is said of it. */
+/** For each name one value of every invalid kind, with the expected problem. */
 const WRONG: Record<string, readonly [value: string, problem: string][]> = {
   OPENROUTER_API_KEY: [["  ", "must not be empty"]],
   OPENROUTER_BASE_URL: [

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { OnDemand } from "../../supabase/functions/_shared/on_demand.ts";
 import { settle } from "../support/manual_clock.ts";
 
-/** One whose loading is ended by hand, and who was told what. */
+/** A module whose load the test completes, with a record of the calls. */
 function byHand(): {
   thing: OnDemand<string>;
   loads: PromiseWithResolvers<string>[];

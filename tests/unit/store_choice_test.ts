@@ -40,7 +40,7 @@ function choiceOf(mode: "auto" | "postgres" | "memory", finds: readonly Found[] 
   return { choice, clock, durable, logged, probes: () => probes };
 }
 
-/** What `asked` comes to, the pause between the first two looks being over. */
+/** The result of `asked`, after the pause between the first two probes. */
 async function afterSecondLook<T>(clock: ManualClock, asked: Promise<T>): Promise<T> {
   asked.catch(() => {});
   await settle();
@@ -48,7 +48,7 @@ async function afterSecondLook<T>(clock: ManualClock, asked: Promise<T>): Promis
   return await asked;
 }
 
-/** A worker that is in memory, as the migration was missing at both of its first looks. */
+/** A worker with the memory store, because the migration was missing at both of its first probes. */
 async function inMemory(finds: readonly Found[]): Promise<TestChoice> {
   const opened = choiceOf("auto", ["missing", "missing", ...finds]);
   assert.equal(await afterSecondLook(opened.clock, opened.choice.choose()), undefined);
@@ -108,7 +108,7 @@ Deno.test("[DU7] StoreChoice: nothing is called unknown before the migration was
   await assert.rejects(choice.chooseKnown(), unsettled);
   clock.advance(1);
   assert.equal(await choice.chooseKnown(), undefined);
-  // Each of them has looked again.
+  // Each of the calls has probed again.
   assert.equal(probes(), 2 + 4);
 });
 
@@ -123,7 +123,7 @@ Deno.test("[DU7] StoreChoice: new sessions make a worker in memory look again, e
   assert.equal(probes(), 2);
   assert.equal(await pass(1), undefined);
   assert.equal(probes(), 3);
-  // A database that does not answer keeps nobody from going on in memory, and is not asked by each of them.
+  // A database that does not answer does not stop sessions in memory, and not every new session probes it.
   assert.equal(await pass(LOOK_AGAIN_MS), undefined);
   assert.equal(await pass(1), undefined);
   assert.equal(probes(), 4);
@@ -148,7 +148,7 @@ Deno.test("StoreChoice: a database that does not answer is no reason for memory"
   await assert.rejects(choice.choose(), down);
   assert.equal(choice.name, "unknown");
   assert.equal(await choice.choose(), durable);
-  // Nor is one for calling something unknown.
+  // Nor is it a reason to report a session as unknown.
   const later = await inMemory([down]);
   await assert.rejects(later.choice.chooseKnown(), down);
 });

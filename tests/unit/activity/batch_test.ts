@@ -140,7 +140,7 @@ Deno.test("[AC14] a batch is bounded: it goes out before it would be too large",
   const watcher = all.watch();
   watcher.say({ action: "subscribe", batch_ms: 10_000 });
   for (let index = 0; index < 100; index++) say(all, String(index));
-  // 112 units an event or so, and 1,000 a batch.
+  // About 112 units per event, and 1,000 per batch.
   assert.ok(watcher.texts.length > 8 && watcher.texts.length < 20);
   assert.ok(watcher.texts.every((text) => text.length < 1100));
   say(all, "x".repeat(5000));

@@ -1,4 +1,4 @@
-/** What a real session tells of itself while somebody watches. */
+/** The activity events that a real session emits while it is watched. */
 
 import assert from "node:assert/strict";
 import { AgentActivity } from "../../../supabase/functions/_shared/activity/agent_activity.ts";

@@ -1,4 +1,4 @@
-/** What the original lacked. */
+/** Behaviour that the original did not have. */
 
 import assert from "node:assert/strict";
 import { filterKey, passes } from "../../../supabase/functions/_shared/activity/watch_filter.ts";
@@ -11,7 +11,7 @@ import type { ActivityEvent } from "../../../supabase/functions/_shared/protocol
 import { settle } from "../../support/manual_clock.ts";
 import { startHub, type TestHub } from "./watching.ts";
 
-/** An event that can be told from its neighbours. */
+/** An event that differs from its neighbours. */
 function numbered({ createReasoningUpdateEvent }: TestHub, index: number): ActivityEvent {
   return createReasoningUpdateEvent({ sessionId: `s${index}`, stage: "thinking", progress: 0.1 });
 }

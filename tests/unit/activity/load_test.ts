@@ -20,7 +20,7 @@ function startMeter(): TestHub & { now: { reading: LoadReading } } {
   return { ...all, now };
 }
 
-/** What has this load, by all three parts of it alike. */
+/** A reading with this load, in which all three parts are equal. */
 function readingFor(load: number): LoadReading {
   return { runningTurns: 20 * load, sessions: 1000 * load, commitsPerSecond: 50 * load };
 }

@@ -1,4 +1,4 @@
-/** What the original handler did, frame by frame and close code by close code. */
+/** The behaviour of the original handler, frame by frame and close code by close code. */
 
 import assert from "node:assert/strict";
 import { DEFAULT_ACTIVITY_CONFIG } from "../../../supabase/functions/_shared/activity/activity_hub.ts";

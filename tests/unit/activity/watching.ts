@@ -1,4 +1,4 @@
-/** A hub that is worked by hand: a clock, and watchers whose sockets are arrays. */
+/** A hub that tests drive by hand: with a manual clock, and watchers whose sockets are arrays. */
 
 import assert from "node:assert/strict";
 import * as z from "zod";
@@ -30,7 +30,7 @@ import { ManualClock } from "../../support/manual_clock.ts";
 
 const anyFrame = z.union([activityEvent, activityBatch, activitySubscribed, errorFrame]);
 
-/** A frame, with every field that a test may want to look at. */
+/** A frame, with every field that a test may check. */
 export interface SeenFrame {
   type: string;
   timestamp?: string;
@@ -39,9 +39,9 @@ export interface SeenFrame {
   code?: string;
 }
 
-/** The far end of one watcher. Every frame it gets is checked against the schemas. */
+/** The far end of one watcher. Every frame it receives is checked against the schemas. */
 export class TestWatcher implements Socket {
-  /** As they came, oldest first. */
+  /** In the order of arrival. */
   readonly texts: string[] = [];
   bufferedAmount = 0;
   /** Whether it has stopped reading. */
@@ -69,14 +69,14 @@ export class TestWatcher implements Socket {
     this.closed = { code, reason };
   }
 
-  /** Says an object, or text or bytes as they are. */
+  /** Sends an object as JSON, or text or bytes unchanged. */
   say(frame: string | ArrayBuffer | Record<string, unknown>): void {
     this.client.received(
       typeof frame === "string" || frame instanceof ArrayBuffer ? frame : JSON.stringify(frame),
     );
   }
 
-  /** The socket goes away without a word. */
+  /** The socket closes without a close frame. */
   vanish(): void {
     this.client.lost(1006);
   }
@@ -100,7 +100,7 @@ export class TestWatcher implements Socket {
     return this.heard.map(({ type }) => type);
   }
 
-  /** Every event that came, in batches or not. */
+  /** Every received event, in batches or not. */
   get events(): ActivityEvent[] {
     return this.heard.flatMap((frame) => frame.events ?? [frame as ActivityEvent]);
   }
@@ -111,13 +111,13 @@ export interface TestHub extends ActivityEventHelpers {
   hub: ActivityHub;
   logged: LogEntry[];
   metrics: Metrics;
-  /** A watcher whose socket is still coming up. */
+  /** A watcher whose socket is not open yet. */
   dial(sees?: Watcher["sees"], expiresAt?: number): TestWatcher;
-  /** A watcher, `all`-seeing unless told otherwise. */
+  /** A watcher that sees `all`, unless `sees` is given. */
   watch(sees?: Watcher["sees"], expiresAt?: number): TestWatcher;
 }
 
-/** A hub with the defaults, whose runtime pings unless told otherwise. */
+/** A hub with the defaults. By default, its runtime sends pings. */
 export function startHub(
   config: { [Name in keyof ActivityConfig]?: ActivityConfig[Name] | undefined } = {},
   deps: Partial<ActivityDeps> = {},

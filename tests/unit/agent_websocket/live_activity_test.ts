@@ -1,4 +1,7 @@
-/** What becomes of what the agent tells before anything that shows it is loaded, and before it is known who watches. */
+/**
+ * What happens to activity events before the activity module is loaded, and before it is known whether there are
+ * watchers.
+ */
 
 import assert from "node:assert/strict";
 import { LiveActivity } from "../../../supabase/functions/agent_websocket/live_activity.ts";
@@ -20,11 +23,11 @@ const PROJECT = { SUPABASE_URL: "https://p.supabase.co", SUPABASE_SERVICE_ROLE_K
 
 class World {
   readonly clock = new ManualClock();
-  /** All that went over the relay, by its name and, of an event, the kind. */
+  /** Everything that went over the relay: by name, and for an event its kind. */
   readonly relayed: string[] = [];
   readonly #workers = new Map<string, LiveActivity>();
 
-  /** A worker that is not there for the others before it has joined. */
+  /** Starts a worker. The others cannot reach it before it has joined. */
   start(workerId: string, env: Readonly<Record<string, string>> = PROJECT): LiveActivity {
     return new LiveActivity(parseConfig({ AUTH_MODE: "none", OPENROUTER_API_KEY: "k", ...env }), {
       clock: this.clock,
@@ -39,7 +42,7 @@ class World {
     });
   }
 
-  /** What it hears from now on, itself too. */
+  /** From now on, the worker receives what is relayed, including its own messages. */
   join(workerId: string, worker: LiveActivity): void {
     this.#workers.set(workerId, worker);
     worker.joined();
@@ -60,7 +63,7 @@ interface Watching {
   close(): void;
 }
 
-/** Somebody who sees all. */
+/** A watcher that sees everything. */
 async function watch(worker: LiveActivity): Promise<Watching> {
   const seen: Watching["seen"] = [];
   const hub = await worker.hub();
@@ -121,7 +124,7 @@ Deno.test("[AC25] a newcomer's first turn is shown at another worker from its fi
     { kind: "updated", timestamp: time(700) },
     { kind: "deleted", timestamp: time(700) },
   ]);
-  // While it is believed, joining again makes nothing come twice.
+  // While the worker is believed to be watched, a second join does not duplicate anything.
   b.joining();
   b.reporter.session(SESSION, "updated");
   b.joined();
@@ -144,7 +147,7 @@ Deno.test("[AC13] [AC25] where nobody answers, what was kept is dropped, and tel
   assert.equal(b.isWatched, false);
   assert.deepEqual(world.relayed, ["activity_asked", "activity_asked"]);
   assert.equal(world.clock.pending, 0);
-  // A watcher that comes later is told nothing of it.
+  // A watcher that comes later gets no earlier events.
   const watching = await watch(a);
   await until(() => b.isWatched);
   b.reporter.session(SESSION, "deleted");

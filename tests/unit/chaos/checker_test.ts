@@ -1,4 +1,7 @@
-/** The judge of the chaos run, fed with records of every kind of fault: one that it does not see makes the run worthless. */
+/**
+ * The checker of the chaos run, tested with records of every kind of fault: a fault that it does not see would make the
+ * run worthless.
+ */
 
 import assert from "node:assert/strict";
 import { check } from "../../chaos/checker.ts";
@@ -43,7 +46,7 @@ function visit(lastSeq: number, events: readonly SeenEvent[], fields: Partial<Vi
   };
 }
 
-/** A run with one conversation, in which nothing went wrong but what the case says. */
+/** A run with one conversation, with no faults except those of the test case. */
 function judge(
   { log = LOG, session = {}, visits = [visit(0, ASKED)], run = {}, hasDatabase = true, endedAt = 100 }: Case,
 ): Fault[] {

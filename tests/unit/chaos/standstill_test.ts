@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { longestStandstillMs } from "../../chaos/standstill.ts";
 
-/** A conversation of turns, each with when it was asked and when it ended. */
+/** A conversation of turns, each with the times of its query and its end. */
 function conversation(
   ...turns: [sentAt: number, endedAt?: number][]
 ): Parameters<typeof longestStandstillMs>[0][number] {

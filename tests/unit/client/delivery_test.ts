@@ -40,7 +40,7 @@ Deno.test("[CT2] [RS1] [SQ2] each event is told once, and the cursor never passe
     id: `n${seq}`,
   });
   for (const seq of [1, 2, 2, 1]) socket.say({ ...push(seq) });
-  // The answer to a query sent twice overtakes the replay.
+  // The answer to a query sent twice arrives before the replay.
   socket.say({ ...push(5) });
   assert.equal(client.session?.lastSeq, 2);
   socket.end(1006);
@@ -62,7 +62,7 @@ Deno.test("[CT4] [QU4] after a cut a query is sent again with its id if no event
   const heard = client.query("second");
   const lost = client.query("third");
   socket.status("thinking", taken.id, { seq: 1 });
-  // Without a place in the log: the worker may have died before it had one.
+  // Without a place in the log: the worker may have died before the query was logged.
   socket.status("queued", heard.id);
   socket.end(1006);
   const again = await next();

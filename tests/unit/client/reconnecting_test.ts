@@ -7,7 +7,7 @@ import { scriptedClient, type TestClient } from "../../support/scripted_sockets.
 
 const WHOLE = { recovered: true, from_seq: 1, to_seq: 0 };
 
-/** Winds the clock to the next timer, and lets what it starts go on. */
+/** Advances the clock to the next timer, and lets the resulting work finish. */
 async function tick({ clock }: TestClient): Promise<void> {
   clock.advance(clock.nextDelayMs ?? 0);
   await settle(1);
@@ -116,7 +116,7 @@ for (const jitter of [0, 0.01, 0.5, 0.99]) {
     let ended = 0;
     while (clock.now() < end) {
       for (; ended < sockets.length; ended++) sockets[ended]?.end([1006, 1012, 1001][ended % 3] ?? 1006);
-      // The network comes and goes all the time.
+      // The network is lost and comes back again and again.
       wake.dispatchEvent(new Event("online"));
       await settle(1);
       if (ended === sockets.length) await tick(test);

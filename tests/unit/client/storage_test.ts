@@ -3,7 +3,7 @@ import { MemoryStorage, scriptedClient } from "../../support/scripted_sockets.ts
 
 const KEY = "agent-websocket";
 
-/** A token of a user, whose signature nobody looks at. */
+/** A user's token. Nothing checks its signature. */
 function tokenOf(sub: string): string {
   return `e30.${btoa(JSON.stringify({ sub })).replaceAll("=", "")}.x`;
 }
@@ -30,7 +30,7 @@ Deno.test("[CT17] [RS6] a page loaded anew in the middle of an answer has it aga
   assert.equal(again.url.searchParams.get("session_id"), "s1");
   assert.equal(again.url.searchParams.get("last_seq"), "3");
   assert.ok(again.protocols.includes("resume-secret"));
-  // Which of them were taken the page no longer knows: the server does.
+  // The page no longer knows which queries were accepted, but the server does.
   assert.deepEqual(again.asked, [running.id, lost.id]);
   again.delta(running.id, 0, "Once upon ");
   again.response(running.id, 4, "Once upon a time");

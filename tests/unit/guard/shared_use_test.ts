@@ -13,7 +13,7 @@ const LIMITS = { perMinute: 60, burst: 20 };
 /** The accounts as the database keeps them, for workers by name. */
 class Ledger {
   isDown = false;
-  /** Until when answers wait. */
+  /** Answers wait until this resolves. */
   gate: Promise<void> = Promise.resolve();
   readonly reports: UseReport[] = [];
   readonly #clock: ManualClock;
@@ -209,7 +209,7 @@ Deno.test("[LM3] SharedUse: those who leave while the ledger is asked are counte
   const gate = Promise.withResolvers<void>();
   ledger.gate = gate.promise;
   const coming = Array.from({ length: 12 }, () => a.use.connect(ANN, 10));
-  // All of them leave as soon as they hear that they may come.
+  // Each of them leaves as soon as it is admitted.
   const leaving = coming.map(async (slot) => (await slot)?.release());
   gate.resolve();
   await Promise.all(leaving);

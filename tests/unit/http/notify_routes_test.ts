@@ -10,7 +10,7 @@ interface TestNotify {
   clock: ManualClock;
   verifier: FakeVerifier;
   post(token: string, forwardedFor?: string): Promise<Response>;
-  /** Tokens that were checked. */
+  /** The number of tokens that were checked. */
   verified(): number;
 }
 

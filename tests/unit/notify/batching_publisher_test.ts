@@ -49,7 +49,7 @@ Deno.test("the first message of a topic does not wait; the next go 20 ms later",
     await pass(clock, 5);
   }
   await pass(clock, 100);
-  // Each took 5 ms to be taken.
+  // Each post took 5 ms until it was accepted.
   assert.deepEqual(relay.broadcasts.map(({ at }) => at - start - 5), [0, 20, 40, 60, 80, 100]);
   assert.equal(relay.heard("t").length, 20);
 });
@@ -149,7 +149,7 @@ Deno.test("what waits is bounded: past it a publisher is told at once, and a doo
   });
   publisher.ring("t", large, { key: "session 1" });
   assert.deepEqual(log.events, ["relay_ring_dropped"]);
-  // Another topic has room of its own.
+  // Another topic has its own limit.
   taken.push(publisher.publish("u", large));
   await finish(clock);
   await Promise.all(taken);

@@ -11,13 +11,13 @@ import { ManualClock } from "../../support/manual_clock.ts";
 const SESSION = "00000000-0000-4000-8000-000000000001";
 const AWAY = new AgentError("store_unavailable", "Cannot reach the session store", { retryable: true });
 
-/** What a notification that is to be kept comes to: it may have been kept although nobody said so. */
+/** The outcome of a durable notification: it may have been kept although the answer was lost. */
 type Outcome = "kept" | "kept, answer lost" | "refused";
 
 interface Opened {
   post(body: unknown): Promise<{ status: number; body: Record<string, unknown>; headers: Headers }>;
   notify: ReturnType<typeof createNotifyClient>;
-  /** Ids of what is in the log, each time it was put there. */
+  /** Ids of the notifications in the log, one for each time they were written. */
   log: string[];
   relayed: string[];
 }
@@ -128,7 +128,7 @@ Deno.test("[NT11] [NT7] what goes over the relay alone has an id to be sent agai
   assert.deepEqual([failed.status, failed.body.code, failed.body.id], [503, "relay_unavailable", "made-1"]);
   const again = await post({ broadcast: true, message: "hello", id: "made-1" });
   assert.equal(again.status, 202);
-  // Workers drop one that has an id which they have seen.
+  // Workers drop a notification with an id that they have already seen.
   assert.equal(relayed[0], relayed[1]);
 });
 

@@ -5,10 +5,10 @@ import { ManualClock } from "../../support/manual_clock.ts";
 function setUp(perSecond: number): { clock: ManualClock; budget: PostBudget; posts(ms: number): number } {
   const clock = new ManualClock();
   const budget = new PostBudget({ clock, random: () => 1, perSecond });
-  // Past the first seconds, in which a worker finds out how much there is.
+  // Skip the first seconds, in which a worker finds its rate.
   clock.advance(60_000);
   budget.observe({ isRefused: false });
-  /** How many posts go within `ms`, if there is always another one. */
+  /** How many posts are sent within `ms`, if there is always another one. */
   function posts(ms: number): number {
     const end = clock.now() + ms;
     let count = 0;
@@ -60,7 +60,7 @@ Deno.test("[RL3] a worker makes fewer posts the nearer the project is to its lim
     return posts(10_000);
   });
   assert.deepEqual(figures, [200, 200, 100, 50, 5, 5]);
-  // Back at once only as far as others would not be surprised.
+  // The rate rises at once only as far as other workers can adapt to it.
   const back = [1, 2, 3, 4].map(() => {
     budget.observe(rate(0));
     return posts(10_000);
@@ -84,7 +84,7 @@ Deno.test("[RL4] a refusal stops all posts, for twice as long with each that fol
   const waits: number[] = [];
   for (let n = 0; n < 6; n++) {
     budget.observe({ isRefused: true });
-    // Two were under way.
+    // Two were in flight.
     budget.observe({ isRefused: true });
     waits.push(budget.waitMs("prompt"));
     clock.advance(budget.blockedMs);

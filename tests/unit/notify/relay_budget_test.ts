@@ -1,4 +1,4 @@
-/** What becomes of messages where there are more of them than a worker may post. */
+/** What happens to messages if there are more of them than a worker may post. */
 
 import assert from "node:assert/strict";
 import { Metrics } from "../../../supabase/functions/_shared/metrics.ts";
@@ -34,7 +34,7 @@ function setUp({ perSecond = PER_SECOND } = {}): Setting {
   const log = new RecordingLog();
   const metrics = new Metrics();
   const budget = new PostBudget({ clock, random: () => 1, perSecond });
-  // Past the first seconds, in which a worker finds out how much there is.
+  // Skip the first seconds, in which a worker finds its rate.
   clock.advance(60_000);
   budget.observe({ isRefused: false });
   relay.onAnswer = (isTaken) => budget.observe({ isRefused: !isTaken });
@@ -51,7 +51,7 @@ function counted(metrics: Metrics, name: string, labels?: Record<string, string>
   return valueOf(metrics.render([]), `agent_websocket_${name}`, labels);
 }
 
-/** An answer of which a word comes every 50 ms, as long as the clock goes on. */
+/** An answer that grows by one word every 50 ms, as long as the clock advances. */
 class Growing {
   readonly sent: { from: number; upTo: number; at: number }[] = [];
   words = 0;
@@ -114,7 +114,7 @@ Deno.test("[RL3] 40 growing answers take 20 posts a second, and each is as good 
     for (const [index, { from, at }] of sent.entries()) {
       const before = sent[index - 1];
       if (before === undefined) continue;
-      // Nothing is left out and nothing comes twice.
+      // Nothing is missing and nothing is repeated.
       assert.equal(from, before.upTo);
       assert.ok(at - before.at >= BACKGROUND_MS, `a piece after ${at - before.at} ms`);
       assert.ok(at - before.at <= TOPICS * 1000 / PER_SECOND + 50, `a piece after ${at - before.at} ms`);
@@ -150,7 +150,7 @@ Deno.test("[RL3] what somebody waits for goes before the pieces of answers, what
     late.push(tookMs);
     assert.ok(relay.heard(topicOf(n + 1)).some(({ payload }) => (payload as { n: number }).n === -100 - n));
   }
-  // One post may be under way on the topic, and two be waited for.
+  // One post may be in flight on the topic, and two may have to be waited for.
   assert.ok(Math.max(...late) <= 120, late.join(" "));
   await finish(clock);
 });
@@ -189,7 +189,7 @@ Deno.test("[RL4] refused by Realtime, a worker posts no more for a while, loses 
   await grow(setting, answers, 5000);
   for (let n = 0; n < 40; n++) publisher.ring(topicOf(n), message(1000 + n), { key: `session ${n}` });
   await grow(setting, answers, 2000);
-  // Those that were under way together, then one after 1, 2 and 4 s.
+  // The posts that were in flight together, then one each after 1, 2 and 4 s.
   assert.ok(relay.asked.length - before <= TOPICS + 3, `${relay.asked.length - before} posts`);
   relay.isDown = false;
   await grow(setting, answers, 5000);

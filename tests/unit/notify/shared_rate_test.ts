@@ -1,4 +1,4 @@
-/** Several workers on one project's limit, which Realtime counts as it really does. */
+/** Several workers share one project's limit, which is counted in the same way as in Realtime. */
 
 import assert from "node:assert/strict";
 import { MessageRate } from "../../../local/realtime/message_rate.ts";
@@ -10,13 +10,13 @@ const STEP_MS = 10;
 
 interface Outcome {
   refused: number;
-  /** Posts a second, of all workers, in the last minute. */
+  /** Posts per second, of all workers, in the last minute. */
   perSecond: number;
   /** The highest average that Realtime had. */
   peak: number;
 }
 
-/** Every worker posts whenever it may, and hears what all post, for five minutes. */
+/** For five minutes, every worker posts whenever it may, and receives all posts. */
 function play(
   { workers, others = 0, quietMs = 0 }: { workers: number; others?: number; quietMs?: number },
 ): Outcome {
@@ -71,7 +71,7 @@ Deno.test("[RL3] five workers that have more to say than the project may keep be
 
 Deno.test("[RL4] twenty workers that all begin at once are refused for a while, and then mostly taken", () => {
   const { refused, perSecond } = play({ workers: 20, quietMs: 30_000 });
-  // Of each worker twelve a minute at most, where it would be 1,200 by its budget.
+  // At most twelve per minute and worker; its budget alone would allow 1,200.
   assert.ok(refused <= 20 * 5 * 12, `${refused} refused`);
   assert.ok(perSecond > 1, `${perSecond} posts a second`);
 });

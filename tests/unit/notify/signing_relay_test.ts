@@ -17,9 +17,9 @@ const KEY = "sb_secret_of_the_project";
 const OLD_KEY = "sb_secret_that_is_being_replaced";
 
 interface Setting {
-  /** What everybody can write to who passes row level security, or goes around it. */
+  /** A channel to which everyone can write who passes row level security, or bypasses it. */
   wire: InProcessRelay;
-  /** All that went over it on topic `t`. */
+  /** Everything that went over it on topic `t`. */
   seen: RelayMessage[];
   relay: SigningRelay;
   heard: TestListener["heard"];
@@ -56,8 +56,8 @@ function signer(
 }
 
 /**
- * Until what was published has been signed, carried and checked. WebCrypto answers from threads of its own, which a busy
- * machine may keep waiting: up to 20 s, `meanwhile` between the looks.
+ * Waits until published messages have been signed, transmitted and verified. WebCrypto answers from its own threads,
+ * which can be slow on a busy machine. It waits up to 20 s, and calls `meanwhile` between the checks.
  */
 async function arrived(isSo: () => boolean, meanwhile = (): void => {}): Promise<void> {
   const end = performance.now() + 20_000;
@@ -115,7 +115,7 @@ Deno.test("[RL6] a signed message counts on its topic, under its name, with its 
   await arrived(() => dropped.length === 4);
   assert.deepEqual(dropped, Array(4).fill("forged"));
   assert.deepEqual([heard.length, elsewhere.heard], [1, []]);
-  // Every other text that differs in one character, or is cut, is refused as well.
+  // Every text that differs in one character, or is cut, is refused as well.
   const { at, body, mac } = sealed as { at: number; body: string; mac: string };
   await fc.assert(
     fc.asyncProperty(
@@ -142,7 +142,7 @@ Deno.test("[RL6] a message is accepted once, and for a minute by its sender's cl
   assert.ok(sent !== undefined);
   await wire.publish("t", sent);
   await arrived(() => dropped.length === 1);
-  // A worker that has not seen it takes it within a minute, as one that came late.
+  // A worker that has not seen the message accepts it within a minute, as a late message.
   const other = signer(wire, [KEY], { clock, log, dropped });
   const late = listener();
   other.subscribe("t", late);
@@ -170,7 +170,7 @@ Deno.test("[RL6] a message is the same message however its signature is spelled"
     `${payload.mac}\n`,
     payload.mac.replaceAll("+", "-").replaceAll("/", "_").replace("=", ""),
   ];
-  // Some of these decode to the very same bytes.
+  // Some of these decode to exactly the same bytes.
   const same = spellings.filter((mac) => /^[A-Za-z0-9+/]{43}=$/.test(mac) && atob(mac) === atob(payload.mac));
   assert.equal(same.length, 3);
   for (const mac of spellings) {
@@ -186,7 +186,7 @@ Deno.test("[RL6] a message from a clock that is ahead is accepted once, for as l
   const open = (at: number): ReturnType<MessageSeal["open"]> => seal.open("t", { event: "e", payload }, at);
   assert.deepEqual(await open(now - 1), { problem: "stale" });
   assert.deepEqual(await open(now), { payload: {} });
-  // Others that come meanwhile do not make it be forgotten.
+  // Other messages in between do not make the worker forget it.
   for (let n = 0; n < 20; n++) {
     const other = await seal.seal("t", { event: "e", body: `{"n":${n}}` }, now + n * 6000);
     assert.ok("payload" in await seal.open("t", { event: "e", payload: other }, now + n * 6000));
@@ -223,7 +223,7 @@ Deno.test("[RL6] a flood of forged messages is counted, and logged in one line a
   assert.equal(log.entries.length, 1);
   clock.advance(1);
   assert.deepEqual(log.entries.slice(1), [{ level: "warn", event: "relay_messages_dropped", forged: 499 }]);
-  // With nothing to tell there is no timer.
+  // With nothing to report there is no timer.
   clock.advance(60_000);
   assert.deepEqual([log.entries.length, clock.pending], [2, 0]);
   await wire.publish("t", message(1));
@@ -260,7 +260,7 @@ Deno.test("[RL6] many messages that go together have one signature, and fit what
   assert.ok(2 * MAX_RELAY_BATCH_BYTES + 200 <= MAX_RELAY_PAYLOAD_BYTES);
   assert.equal(heard.length, seen.length);
   assert.deepEqual(dropped, []);
-  // A batch that was never signed is not taken apart.
+  // A batch that was never signed is not unpacked.
   await wire.publish("t", { event: "relay_batch", payload: { messages: sent } });
   await arrived(() => dropped.length === 1);
   assert.equal(there.heard.length, 12);

@@ -18,7 +18,7 @@ Deno.test("[RL4] the first of an event is written at once, and those of the next
   sums.add("refused", 2, { n: 5000 });
   clock.advance(SUM_MS);
   assert.deepEqual(written(), [["refused", 2, 5000]]);
-  // After ten quiet seconds the next is the first again.
+  // After ten quiet seconds the next entry counts as the first again.
   clock.advance(SUM_MS);
   assert.equal(clock.pending, 0);
   sums.add("refused", 1, { n: 5001 });

@@ -7,7 +7,7 @@ const REASON = new Error("cancelled by the user");
 /** The last text, in an event that only the end of the stream completes. */
 const UNENDED = `data: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}]}`;
 
-/** Lets everything happen that needs no time, aborts, and checks that this was the end of it. */
+/** Lets everything finish that needs no time, aborts, and checks that this ended everything. */
 async function checkAbort(provider: FakeProvider, asked: Asked): Promise<void> {
   await settle();
   assert.equal(asked.ended, false);
@@ -36,7 +36,7 @@ Deno.test("createOpenRouter: an abort in the middle of the stream acts at once, 
   const asked = new Asked(provider.model({ maxRetries: 2, stallTimeoutMs: 1000 }));
   stream.write(delta("a"));
   await settle();
-  // Read, but not yet looked at, when the abort comes.
+  // It is read, but not yet parsed, when the abort comes.
   stream.write(delta("b"));
   asked.abort.abort(REASON);
   await assert.rejects(asked.reply, (thrown) => thrown === REASON);

@@ -1,4 +1,4 @@
-/** A provider behind a fake `fetch`: answers are queued, streams are written by hand, no network. */
+/** A provider behind a fake `fetch`: answers are queued, the test writes the streams, there is no network. */
 
 import {
   createOpenRouter,
@@ -37,7 +37,7 @@ export class FakeProvider {
     this.#answers.push(() => Promise.reject(error));
   }
 
-  /** The next request waits for a response until it is given up. */
+  /** The next request waits for a response until it is aborted. */
   keepWaiting(): void {
     this.#answers.push((signal) =>
       new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
@@ -51,20 +51,20 @@ export class FakeProvider {
     stream.end();
   }
 
-  /** The next request gets a stream that is written by hand, of bytes as Deno's own unless told otherwise. */
+  /** The next request gets a stream that the test writes. By default it is a byte stream like Deno's. */
   openStream(
     { type = "bytes", headers = { "content-type": "text/event-stream" } }: FakeStreamOptions = {},
   ): FakeStream {
     const stream = new FakeStream(type);
     this.#answers.push((signal) => {
-      // As Deno does: an abort breaks the body off, too.
+      // As in Deno: an abort also breaks the body off.
       signal.addEventListener("abort", () => stream.fail(signal.reason));
       return Promise.resolve(new Response(stream.body, { headers }));
     });
     return stream;
   }
 
-  /** The model that asks this provider: no retries and no time limits but for those given. */
+  /** The model that uses this provider: no retries and no time limits except those given. */
   model(options: Partial<OpenRouterOptions> = {}): LanguageModel {
     return createOpenRouter({
       baseUrl: "https://provider.test/api/v1",
@@ -100,10 +100,10 @@ type StreamController =
   | ReadableByteStreamController
   | ReadableStreamDefaultController<Uint8Array<ArrayBuffer>>;
 
-/** The body of a response, each write one read. */
+/** The body of a response; each write is one read. */
 export class FakeStream {
   readonly body: ReadableStream<Uint8Array<ArrayBuffer>>;
-  /** Whether the reader has given it up. */
+  /** Whether the reader has cancelled it. */
   cancelled = false;
   #controller: StreamController | undefined;
   #open = true;
@@ -124,7 +124,7 @@ export class FakeStream {
     this.#controller?.enqueue(typeof piece === "string" ? new TextEncoder().encode(piece) : piece);
   }
 
-  /** Whether something that was written has not been read. */
+  /** Whether there is written data that has not been read. */
   get hasUnread(): boolean {
     // A stream of bytes has a high-water mark of 0, any other of 1.
     const { desiredSize } = this.#controller ?? {};
@@ -144,7 +144,7 @@ export class FakeStream {
   }
 }
 
-/** What is asked for in tests that do not care. */
+/** The request of tests in which its content does not matter. */
 export const QUESTION: ModelRequest = {
   messages: [{ role: "user", content: "Hello?" }],
   models: ["test/model"],
@@ -152,7 +152,7 @@ export const QUESTION: ModelRequest = {
   maxTokens: 100,
 };
 
-/** A reply under way, and what has come of it. */
+/** A running reply, and its result. */
 export class Asked {
   readonly pieces: string[] = [];
   readonly abort = new AbortController();
@@ -168,7 +168,7 @@ export class Asked {
     this.reply.then(end, end);
   }
 
-  /** Whether the reply has settled, one way or the other. */
+  /** Whether the reply has resolved or rejected. */
   get ended(): boolean {
     return this.#ended;
   }

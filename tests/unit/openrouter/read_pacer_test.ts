@@ -12,7 +12,7 @@ interface PacedStream {
   asked: Asked;
 }
 
-/** `count` streams that share a pacer of 50 ms, all with their first text out. */
+/** `count` streams that share a pacer of 50 ms. Each has sent its first text. */
 async function start(
   provider: FakeProvider,
   count: number,
@@ -28,7 +28,7 @@ async function start(
   return streams;
 }
 
-/** Lets every stream say "x" this often, with time passing before each. */
+/** Every stream says "x" this often, after a pause each time. */
 async function say(
   provider: FakeProvider,
   streams: readonly PacedStream[],
@@ -41,10 +41,10 @@ async function say(
   }
 }
 
-/** Makes them fast enough to be paced, and forgets what they have said so far. */
+/** Makes them fast enough to be paced, and clears what they have said so far. */
 async function speedUp(provider: FakeProvider, streams: readonly PacedStream[]): Promise<void> {
   await say(provider, streams, { everyMs: 10, times: 60 });
-  // What was kept back goes out.
+  // The text that was held back is released.
   provider.clock.advance(50);
   await settle();
   provider.clock.advance(50);
@@ -67,7 +67,7 @@ Deno.test("ReadPacer: no text is kept back for longer than a tick", async () => 
   const streams = await start(provider, 3);
   await speedUp(provider, streams);
   for (let wait = 0; wait < 52; wait++) {
-    // Whatever the place within the tick at which it comes.
+    // At any position within the tick.
     await say(provider, streams, { everyMs: 51 + wait, times: 1 });
     const before = streams.map(({ asked }) => asked.text.length);
     await say(provider, streams, { everyMs: 0, times: 1 });
@@ -85,7 +85,7 @@ Deno.test("ReadPacer: few streams, or slow ones, are read as it comes", async ()
     const streams = await start(provider, count);
     await say(provider, streams, { everyMs, times: 100 });
     for (const { asked } of streams) assert.equal(asked.pieces.length, 101);
-    // No tick runs for nothing.
+    // No tick runs without need.
     assert.equal(provider.clock.pending, 0);
   }
 });
@@ -104,7 +104,7 @@ Deno.test("ReadPacer: streams that slow down, or end, are let go, and so are the
   const [first] = streams;
   first?.stream.write(delta("last") + ending());
   first?.stream.end();
-  // Its text need not wait for more than the tick, and then neither does anyone else's.
+  // Its text need not wait longer than the tick, and then the others need not wait either.
   provider.clock.advance(50);
   await settle();
   assert.ok(first?.asked.ended);
@@ -162,7 +162,7 @@ Deno.test("ReadPacer: streams that bring less than one read in a tick share one 
   for (const { asked } of streams) {
     assert.ok(asked.pieces.length >= 38 && asked.pieces.length <= 42, String(asked.pieces.length));
   }
-  // As soon as they bring more, it is as short as ever.
+  // As soon as they bring more, the tick is as short as before.
   await say(provider, streams, { everyMs: 20, times: 60 });
   for (const { asked } of streams) asked.pieces.length = 0;
   await say(provider, streams, { everyMs: 20, times: 50 });
@@ -236,7 +236,7 @@ Deno.test("ReadPacer: an end, or a failure, comes with all the text before it", 
 
 Deno.test("ReadPacer: waiting for a tick is no stall, and a stall is noticed all the same", async () => {
   const provider = new FakeProvider();
-  // Shorter than a tick, so that any wait would look like one.
+  // Shorter than a tick, so that any wait would be visible.
   const pacer = new ReadPacer({ clock: provider.clock, minStreams: 3, intervalMs: 200, minReadsPerTick: 2 });
   const model = provider.model({ pacer, stallTimeoutMs: 100 });
   const streams = [1, 2, 3].map(() => ({ stream: provider.openStream(), asked: new Asked(model) }));
@@ -251,8 +251,8 @@ Deno.test("ReadPacer: waiting for a tick is no stall, and a stall is noticed all
 });
 
 /**
- * A connection that hands on four chunks a millisecond at most, as Deno does with a busy worker, from what a model has said:
- * `perMs` chunks a millisecond by stream, for `ms`.
+ * Simulates a connection that delivers at most four chunks per millisecond, like Deno with a busy worker. The model
+ * sends `perMs` chunks per millisecond on each stream, for `ms`.
  */
 async function sayThroughSlowReads(
   provider: FakeProvider,
@@ -281,9 +281,9 @@ Deno.test("ReadPacer: a stream that has more to read at the end of a tick's read
   const ms = 1000;
   await sayThroughSlowReads(provider, streams, { perMs: [0.8, 0.2, 0.2], ms });
   const [fast, ...others] = streams.map(({ asked }) => asked.text.length);
-  // All but what came in the last tick.
+  // Everything except what came in the last tick.
   assert.ok((fast ?? 0) >= 0.8 * (ms - 100), `${fast} of ${0.8 * ms} chunks were handed on`);
   for (const count of others) assert.ok(count >= 0.2 * (ms - 100), `${count} of ${0.2 * ms} chunks`);
-  // It has read all the time, and still its text goes out tick by tick.
+  // It was read all the time, but its text is still released tick by tick.
   for (const { asked } of streams) assert.ok(asked.pieces.length <= 60, `${asked.pieces.length} pieces`);
 });

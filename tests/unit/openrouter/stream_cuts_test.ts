@@ -3,7 +3,7 @@ import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
 import { type StreamFixture, STREAMS } from "../../fixtures/streams/streams.ts";
 import { Asked, FakeProvider } from "./fake_provider.ts";
 
-/** Reads the fixture in these pieces, one read each, and checks all that comes of it. */
+/** Reads the fixture in these pieces, one read each, and checks the whole result. */
 async function check(
   fixture: StreamFixture,
   pieces: readonly Uint8Array<ArrayBuffer>[],

@@ -113,7 +113,7 @@ Deno.test("createOpenRouter: an event of up to a mebi character passes, a longer
     await asked.reply;
     assert.equal(asked.text.length, MAX_EVENT_CHARS - around);
   }
-  // In one read, and with no end of the line in sight.
+  // In one read, and without an end of line.
   for (const pieces of [[over + ending()], cut(over.trimEnd()), ["data: a\n", ...cut(over)]]) {
     const provider = new FakeProvider();
     const stream = provider.openStream({ type: "chunks" });

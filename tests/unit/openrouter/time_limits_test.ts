@@ -108,7 +108,7 @@ Deno.test("createOpenRouter: a long stream sets a timer now and then, not for ea
   stream.end();
   await asked.reply;
   assert.equal(asked.text.length, 100);
-  // Ten seconds with a limit of one.
+  // Ten seconds with a limit of one second.
   assert.ok(timers <= 15, String(timers));
   assert.equal(provider.clock.pending, 0);
 });

@@ -13,15 +13,15 @@ const NOW_S = NOW / 1000;
 const es256 = await signingKey("ES256", "key-1");
 const hs256 = sharedSecret("a-secret-of-an-older-project-with-enough-characters");
 
-/** A project that trusts nobody else. */
+/** A project that trusts no other issuer. */
 const ISSUERS: Issuers = { isOwn: ownIssuer("http://127.0.0.1"), trusted: [] };
 
 type MakeToken = () => string | Promise<string>;
 
-/** A token with these changes to a good user's claims, or to its header. */
+/** A token with these changes to a valid user's claims, or to its header. */
 const claims = (changes: Claims): MakeToken => () => es256.sign(userClaims(NOW, changes));
 const header = (changes: Claims): MakeToken => () => es256.sign(userClaims(NOW), changes);
-/** A good token with its payload exchanged for this text. */
+/** A valid token with its payload replaced by this text. */
 const payload = (text: string): MakeToken => async () => {
   const encoded = btoa(text).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   return (await es256.sign(userClaims(NOW))).replace(/\.[^.]*\./, `.${encoded}.`);

@@ -46,7 +46,7 @@ function open(limits: { maxBatch?: number; maxBatchChars?: number; maxWaitingCha
 const refusal = new RefusedCall("agent_commit", { code: "23505", status: 409, message: "twice" });
 const away = new AgentError("store_unavailable", "away", { retryable: true });
 
-/** Answers the newest call with each write in upper case, but those that are `locked`. */
+/** Answers the newest call: each write in upper case, except those that are `locked`. */
 async function answer({ calls }: Opened, locked: readonly string[] = []): Promise<void> {
   const call = calls.at(-1);
   call?.answer.resolve(call.writes.map((write) => locked.includes(write) ? LOCKED : write.toUpperCase()));
@@ -69,7 +69,7 @@ Deno.test("[DU5] what is written in one moment goes in one call, and the next ba
   assert.equal(calls.length, 1);
   await answer(opened);
   assert.deepEqual(await Promise.all(first), ["A", "B"]);
-  // A batch has so many writes and no more; waiting counts in the time that they have.
+  // A batch has exactly this many writes. The wait is part of their time limit.
   assert.deepEqual(calls.slice(1).map(({ writes, withinMs }) => [writes, withinMs]), [[
     ["c", "d", "e"],
     11_000,
@@ -151,7 +151,7 @@ Deno.test("[DU5] of a batch that was refused, what comes after a write that was 
     opened.commit("c", "t"),
   ]);
   await settle();
-  // Written while the first call is under way: after the batch, whatever becomes of it.
+  // Written while the first call is in flight: it goes after the batch, whatever the result of the batch is.
   const later = Promise.allSettled([opened.commit("d", "t"), opened.commit("e", "s")]);
   opened.calls[0]?.answer.reject(refusal);
   await settle();
@@ -182,7 +182,7 @@ Deno.test("[DU5] [SQ1] a session that is locked waits by itself, in order, and i
   assert.deepEqual(calls.at(-1)?.writes, ["a", "b", "d"]);
   await answer(opened, ["b", "d"]);
   await settle();
-  // The one behind them waits as well: tried after twice the time.
+  // The write behind them waits as well, and is tried after twice the time.
   assert.equal(calls.length, 3);
   clock.advance(199);
   await settle();
@@ -219,7 +219,7 @@ Deno.test("[DU5] a session that stays locked is given up when the time of its fi
   ]);
   assert.ok(calls.length > 10 && calls.length < 25, `${calls.length}`);
   assert.equal(clock.pending, 0);
-  // What waited is counted no more.
+  // The writes that waited are no longer counted.
   const again = ["x", "y", "z"].map((write) => commit(write));
   await settle();
   await answer(opened);

@@ -23,18 +23,19 @@ const text = fc.array(unit, { maxLength: 10 }).map((units) => units.join(""));
 
 Deno.test("[DU3] any JSON comes back, and nothing that jsonb refuses goes", () => {
   fc.assert(
-    // Not keys: V8 itself may read one with an escape wrong (see the contract suite). They are text like all the rest.
+    // Texts, not keys: V8 itself may misread a key with an escape (see the contract suite). Otherwise keys are text
+    // like the rest.
     fc.property(fc.oneof(text, fc.array(text)), (value) => {
       const json = JSON.stringify(value);
       const sent = toJsonbText(json);
-      // What jsonb would make of it: the same strings, none of them refused.
+      // What jsonb would store: the same strings, and it refuses none of them.
       const strings: string[] = [];
       JSON.parse(sent, (_, held) => {
         if (typeof held === "string") strings.push(held);
         return held;
       });
       for (const string of strings) assert.ok(string.isWellFormed() && !string.includes("\0"));
-      // Written by somebody who escapes nothing that need not be, as PostgreSQL does.
+      // Written by an encoder that escapes only what it must, as PostgreSQL does.
       assert.equal(JSON.stringify(JSON.parse(fromJsonbText(sent))), JSON.stringify(JSON.parse(json)));
     }),
     { numRuns: 2000 },

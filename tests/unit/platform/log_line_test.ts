@@ -10,7 +10,7 @@ const jwt = await es256.sign(userClaims(0));
 const hs256 = await sharedSecret("secret").sign(userClaims(0));
 const resume = systemIds().secret();
 
-/** Whatever JSON holds, to be looked into. */
+/** A parsed JSON value, to inspect. */
 interface Written {
   readonly [field: string]: Written | undefined;
 }

@@ -48,7 +48,7 @@ Deno.test("a topic is kept for a while after its last listener, and left then", 
   end();
   clock.advance(LINGER_MS - 1);
   assert.ok(connection().topics.has("t"));
-  // Somebody is back: it was joined all the time.
+  // A listener is back: the topic was joined all the time.
   const back = relay.subscribe("t", listener());
   assert.equal(relay.status, "ok");
   clock.advance(LINGER_MS * 2);
@@ -105,7 +105,7 @@ Deno.test("after trouble with one topic all are joined again, by a new connectio
   assert.equal(connections.length, 1);
   clock.advance(1);
   await settle();
-  // Not the one that nobody listened to any more.
+  // Not the topic without listeners.
   assert.deepEqual(connection().joins, ["t", "u"]);
   connection().acceptAll();
   assert.deepEqual([relay.status, t.counts.gaps, u.counts.gaps], ["ok", 2, 2]);
@@ -121,7 +121,7 @@ Deno.test("after trouble with one topic all are joined again, by a new connectio
     },
     { level: "info", event: "relay_joined", topics: 2 },
   ]);
-  // The first one has no say any more.
+  // Events of the first connection no longer count.
   connections[0]?.events.broken("again");
   connections[0]?.events.joined("t");
   connections[0]?.events.message("t", { event: "e", payload: {} });
@@ -137,7 +137,7 @@ Deno.test("retries wait longer and longer, by chance, until a connection has las
     for (let failure = 0; failure < 7; failure++) {
       await settle();
       if (failure === 5) {
-        // Well for a moment only.
+        // Healthy for a moment only.
         connection().acceptAll();
         clock.advance(1000);
       }
@@ -176,7 +176,7 @@ Deno.test("topics wanted while a retry is waited for are joined with the rest; n
   endLonely();
   lonely.clock.advance(LINGER_MS * 10);
   await settle();
-  // It came back once while the topic was lingering, for nobody's sake, and then ended.
+  // It reconnected once while the topic was lingering without listeners, and then ended.
   assert.ok(lonely.connections.every(({ isClosed }) => isClosed));
   assert.deepEqual([lonely.relay.status, lonely.clock.pending], ["idle", 0]);
   end();
@@ -255,11 +255,11 @@ Deno.test("whatever happens in whatever order, there is one connection at most, 
       else if (next.what === "settle") await settle(1);
       else if (next.what === "accept") open().forEach((connection) => connection.acceptAll());
       else open().forEach(({ events }) => events.broken("by chance"));
-      // One that was given up before it was there is closed as soon as it is, and joins nothing.
+      // A connection that was abandoned before it opened is closed as soon as it opens, and joins nothing.
       assert.ok(open().filter(({ topics }) => [...topics].length > 0).length <= 1);
       assert.equal(relay.status === "idle", ends.size === 0);
     }
-    // In the end all is well again.
+    // In the end everything works again.
     for (let round = 0; round < 5; round++) {
       clock.advance(10_000);
       await settle(1);

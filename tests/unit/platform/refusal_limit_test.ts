@@ -4,7 +4,7 @@ import { ManualClock, settle } from "../../support/manual_clock.ts";
 
 const MINUTE_MS = 60_000;
 
-/** Asks for leave, which must be given. */
+/** Asks for admission, which must be granted. */
 async function granted(limit: RefusalLimit, address: string): Promise<(isRefusal: boolean) => void> {
   const leave = await limit.ask(address);
   assert.ok("settle" in leave);
@@ -38,7 +38,7 @@ Deno.test("what is under way may still be refused: those who come meanwhile wait
   await granted(limit, "b");
   await settle();
   assert.equal(answers.length, 0);
-  // One good answer lets one of them go on.
+  // One success lets one of them proceed.
   settles.pop()?.(false);
   await settle();
   assert.equal(answers.length, 1);

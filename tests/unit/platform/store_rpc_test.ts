@@ -9,7 +9,7 @@ interface Answer {
   status: number;
 }
 
-/** What a call comes to: an answer, or none until it is given up. */
+/** The outcome of a call: an answer, or none until the caller gives up. */
 type Outcome = Answer | "silence";
 
 interface Opened {
@@ -56,7 +56,7 @@ function open(outcomes: Outcome[], load: () => void = () => {}): Opened {
   return opened;
 }
 
-/** Lets time pass in small steps, and everything happen that it brings. */
+/** Advances time in small steps, and lets all resulting work finish. */
 async function pass({ clock }: Opened, ms: number): Promise<void> {
   await settle();
   for (let step = 0; step < ms; step += 100) {

@@ -64,7 +64,7 @@ interface FakeTimers extends Disposable {
   readonly waiting: { delayMs: number | undefined; task: () => void; id: number }[];
 }
 
-/** Takes the place of the runtime's timers: nothing fires by itself. */
+/** Replaces the runtime's timers: nothing fires by itself. */
 function fakeTimers(): FakeTimers {
   const { setTimeout, clearTimeout } = globalThis;
   const waiting: FakeTimers["waiting"] = [];

@@ -35,7 +35,7 @@ Deno.test("those who ask while it is being asked wait for the same answer", asyn
     asked.resolve();
     return answer.promise;
   });
-  // Tokens are hashed on other threads, the second perhaps before the first.
+  // Tokens are hashed on other threads, so the second may be ready before the first.
   await asked.promise;
   const second = verdicts.of("token", unexpected);
   answer.resolve();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { wrapSocket } from "../../../supabase/functions/_shared/platform/web_socket.ts";
 
-/** As much of a WebSocket as the port needs, recording what is done to it. */
+/** The part of a WebSocket that the port needs. It records all calls. */
 class RecordingSocket extends EventTarget {
   readyState: number = WebSocket.OPEN;
   bufferedAmount = 0;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type Verb, VERBS } from "../../../supabase/functions/_shared/protocol/verbs.ts";
 import { frameOf, refusal } from "../../support/decoding.ts";
 
-/** Arguments that each verb takes, with what is left of them, and arguments that it refuses. */
+/** For each verb: arguments that it accepts, with the decoded result, and arguments that it refuses. */
 const ARGS: Record<Verb, { good: object[]; wrong: [args: unknown, message: string][] }> = {
   help: { good: [], wrong: [] },
   ping: { good: [], wrong: [] },

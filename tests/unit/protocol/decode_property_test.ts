@@ -7,13 +7,13 @@ import { PRIORITIES, QUEUE_POLICIES } from "../../../supabase/functions/_shared/
 import { VERBS } from "../../../supabase/functions/_shared/protocol/verbs.ts";
 
 const MAX_MESSAGE_CHARS = 300;
-/** In every generated string, and in none of our own words: so an echo of the user's text is seen. */
+/** In every generated string, and in none of our own messages: so an echo of the user's text is detected. */
 const CANARY = "§";
 
 const TYPES = ["query", "command", "human_feedback", "response", "status", "error", "delta", "heartbeat"];
 const VERB_NAMES = Object.keys(VERBS);
 
-/** Any UTF-16, lone surrogates and control characters too. */
+/** Any UTF-16, including lone surrogates and control characters. */
 const anyText = fc.array(
   fc.oneof(fc.integer({ min: 0, max: 0xffff }), fc.integer({ min: 0xd7ff, max: 0xe000 })),
 )
@@ -49,7 +49,7 @@ const options = fc.record({
   max_tokens: orAnything(anyNumber),
 }, { requiredKeys: [] });
 
-/** The right keys with values that are often, but not always, of the right kind. */
+/** The correct keys, with values that are often, but not always, of the correct type. */
 const nearFrame = fc.record({
   type: orAnything(fc.constantFrom(...TYPES)),
   content: orAnything(fc.oneof(userText, fc.constantFrom(...VERB_NAMES, "", " "))),
@@ -72,7 +72,7 @@ const nearFrame = fc.record({
   [CANARY]: anyValue,
 }, { requiredKeys: [] }).map((value) => JSON.stringify(value));
 
-/** A text with a few of its characters replaced, doubled or left out. */
+/** A text in which a few characters are replaced, doubled or left out. */
 const mutated = fc.tuple(
   nearFrame,
   fc.array(fc.tuple(fc.nat(), fc.constantFrom("", '"', "{", "}", "[", ",", "\\", "\\ud800", "9", "\0")), {
@@ -155,7 +155,7 @@ Deno.test("[FR10] decode: any of 15,000 frames becomes a frame or a problem with
     { numRuns: 15_000 },
   );
   assert.deepEqual(Object.keys(Object.prototype), []);
-  // A generator that only ever made one of them would prove little.
+  // A generator that produced only one of them would prove little.
   assert.ok(frames > 1000 && problems > 5000, `${frames} frames, ${problems} problems`);
 });
 
@@ -194,7 +194,7 @@ function assertWellFormed(value: unknown): void {
   if (typeof value === "object" && value !== null) Object.values(value).forEach(assertWellFormed);
 }
 
-/** What a problem must answer to: the frame's own id, if it can be read and is one. */
+/** The id that a problem must refer to: the frame's own id, if it can be read and is valid. */
 function usableId(data: string | ArrayBuffer): string | undefined {
   try {
     const text = typeof data === "string" ? data : new TextDecoder("utf-8", { fatal: true }).decode(data);

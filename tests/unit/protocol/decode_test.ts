@@ -172,7 +172,7 @@ Deno.test("[FR8] ids are strings of 1 to 128 characters", () => {
     ["a\ud800", "must be well-formed Unicode"],
   ];
   for (const [id, message] of wrong) {
-    // An unusable id cannot be answered to: there is no `inReplyTo`.
+    // A reply cannot refer to an unusable id: there is no `inReplyTo`.
     const expected = (what: string): FrameProblem => ({
       code: "invalid_frame",
       message: `Cannot accept ${what}: "id" ${message}`,
@@ -218,7 +218,7 @@ Deno.test("[FR10] a problem names the field and what was expected, never the val
       inReplyTo: "q1",
     });
   }
-  // Digits enough to be Infinity once parsed.
+  // Enough digits to be Infinity once parsed.
   const huge = problemOf('{"content":"a","options":{"temperature":1e999}}');
   assert.equal(huge.message, 'Cannot accept query: "options.temperature" must be a number');
 });

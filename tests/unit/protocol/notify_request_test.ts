@@ -68,7 +68,7 @@ Deno.test("[NT5] parseNotifyRequest makes a request or a problem of anything at 
       const parsed = parseNotifyRequest(JSON.parse(JSON.stringify(body)), AT);
       if ("request" in parsed) {
         good++;
-        // It is to travel as JSON.
+        // It must be serializable as JSON.
         JSON.stringify(parsed.request);
       } else {
         assert.ok(parsed.problem.field !== "" && parsed.problem.expected !== "");

@@ -31,7 +31,7 @@ Deno.test("sessions spread evenly over the topics", () => {
     const counts = new Map<string, number>();
     const sessions = 1000 * shards;
     for (let session = 0; session < sessions; session++) {
-      // As a UUID ends, in all likelihood the worst case: they differ little.
+      // Topics that differ only at the end, like UUIDs. This is probably the worst case: they differ little.
       const topic = sessionTopic(`3f2b8c1e-9d47-4a60-8b1f-${session.toString(16).padStart(12, "0")}`, shards);
       counts.set(topic, (counts.get(topic) ?? 0) + 1);
     }

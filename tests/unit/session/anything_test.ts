@@ -1,4 +1,4 @@
-/** Whatever several clients, the model and the network do, in whatever order: the rules hold. */
+/** Whatever several clients, the model and the network do, in any order: the rules hold. */
 
 import assert from "node:assert/strict";
 import * as fc from "fast-check";

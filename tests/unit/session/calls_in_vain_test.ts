@@ -1,4 +1,4 @@
-/** How often the model is asked for one query: once, whatever the client sends again, and to whom. */
+/** How often the model is called for one query: once, whatever the client sends again, and to which worker. */
 
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";
@@ -6,7 +6,8 @@ import { startTwoClients, startTwoWorkers } from "../../support/two_workers.ts";
 
 Deno.test("[QU4] [DU2] a query that is sent again after a cut is asked of the model once", async () => {
   const { workers, a, b, client } = await startTwoWorkers();
-  // Cut off before the answer to its write, and back at another worker, which knows nothing of it.
+  // The client is cut off before the answer to its write. It reconnects to another worker, which does not know the
+  // query.
   workers.isRelayUp = false;
   a.latencyMs = 400;
   client.ask("count", { id: "q" });
@@ -37,7 +38,8 @@ Deno.test("[QU4] [DU2] one id at once from clients of three workers is asked of 
   const inVain = [a, b, c].map(({ metrics }) =>
     Number(/model_calls_in_vain_total (\d+)$/m.exec(metrics.render([]))?.[1])
   );
-  // Whoever has the session from its beginning asks at once; if the log has another, that call is in vain.
+  // A worker that has had the session from its beginning calls the model at once. If the log has another query, that
+  // call is wasted.
   assert.equal(begun.reduce((sum, n) => sum + n) - inVain.reduce((sum, n) => sum + n), 1);
   assert.ok(begun.reduce((sum, n) => sum + n) <= 2);
 });

@@ -11,7 +11,7 @@ import { ManualClock, settle } from "../../support/manual_clock.ts";
 
 const ANN = { kind: "user", userId: "ann" } as const;
 
-/** A database that can be missing; it is a store in memory of its own. */
+/** A database that can be missing; it is a separate store in memory. */
 class Database extends MemoryStore {
   isMissing = true;
 
@@ -27,7 +27,7 @@ interface Opened {
   create(sessionId: string): Promise<void>;
 }
 
-/** A worker that has a session `here`, made while the migration was missing. The database has `there`, from before. */
+/** A worker with a session `here`, created while the migration was missing. The database has `there`, from before. */
 async function open(): Promise<Opened> {
   const clock = new ManualClock();
   const database = new Database({ clock, maxEvents: 100 });
@@ -73,7 +73,7 @@ Deno.test("[DU7] [RS3] ChosenStore: a session of the database is found by a work
   });
   database.isMissing = false;
   assert.equal((await store.find("there", [ANN], { tail: 5 }))?.record.sessionId, "there");
-  // Where the migration is really not there, the answer is the one of a session that never was.
+  // If the migration is really missing, the answer is the same as for a session that never existed.
   const other = await open();
   other.clock.advance(SETTLED_AFTER_MS);
   assert.equal(await other.store.find("there", [ANN], { tail: 5 }), undefined);

@@ -1,4 +1,7 @@
-/** `delete` says so when the session is out of the store, and not before: whatever the store does, and whoever else is there. */
+/**
+ * `delete` is confirmed when the session is removed from the store, and not before: whatever the store does, and
+ * whichever other clients are connected.
+ */
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";

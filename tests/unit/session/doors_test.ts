@@ -1,4 +1,4 @@
-/** What a caller may take up before, and beside, being somebody: time, places, bytes, sessions. */
+/** What an unauthenticated caller may use: time, connection slots, bytes, sessions. */
 
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
@@ -12,7 +12,7 @@ import { settle } from "../../support/manual_clock.ts";
 
 const AUTH_TIMEOUT_MS = 5000;
 
-/** What a caller who says nothing true may send instead. */
+/** What a hostile caller may send instead. */
 const HOSTILE = {
   publishable: (client: TestClient) => client.command("auth", { token: PUBLISHABLE_KEY }),
   garbage: (client: TestClient) => client.say("{"),
@@ -92,7 +92,7 @@ Deno.test("[AU5] whoever has said in time who it is may wait for the store", asy
   assert.ok(client.welcome);
 });
 
-/** A ledger that answers when it is let. */
+/** A ledger that answers only when the test allows it. */
 class GatedLedger implements UseLedger {
   gate: Promise<void> = Promise.resolve();
   isDown = false;
@@ -164,7 +164,7 @@ Deno.test("[LM3] however sockets come and go, a user has as many places as befor
       await settle();
       for (const client of clients) client.vanish();
       assert.equal(server.count().connections, 0);
-      // The ledger is told within the time of two reports, one of which may have failed.
+      // The ledger gets the report within two report intervals; one of the reports may have failed.
       for (let report = 0; report < 2; report++) {
         clock.advance(20_000);
         await settle();
@@ -258,7 +258,7 @@ Deno.test("[HS7] what waits in the worker is bounded, and given back with its co
   const before = waiting.used;
   clients[0]?.vanish();
   assert.ok(waiting.used < before - 60_000);
-  // Too large to be looked into: answered, and not kept.
+  // Too large to be parsed: it is answered, and not kept.
   clients[4]?.say("x".repeat(70_000));
   assert.ok(waiting.used < before);
   loading.resolve(decode);

@@ -75,7 +75,7 @@ Deno.test("[CL3] with a database that does not answer, idle connections are sent
   const quiet = await a.connect();
   const active = await a.connect();
   workers.clock.advance(1000);
-  // The store is to be told that it is in use.
+  // The store must be informed that the session is in use.
   active.command("ping");
   await settle();
   a.latencyMs = 60_000;

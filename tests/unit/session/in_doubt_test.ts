@@ -1,4 +1,4 @@
-/** Writes of which nobody knows whether they were done: the store may still do them after they were given up. */
+/** Writes in doubt: the store may still execute them after the worker gave them up. */
 
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";
@@ -8,14 +8,14 @@ import { LEASE_MS, type Workers } from "../../support/workers.ts";
 /** A fence is tried again each second. */
 const SETTLED_MS = 1100;
 
-/** Time passes in steps: each lets what was asked be answered. */
+/** Lets time pass in steps, so that each call can be answered. */
 async function passSlowly(workers: Workers, ms: number): Promise<void> {
   for (let passed = 0; passed < ms; passed += 100) await workers.pass(100);
 }
 
 Deno.test("[DU5] a question that is done after it was given up is answered", async () => {
   const { workers, a, client, other } = await startTwoClients();
-  // The question, and the first write that asks for it.
+  // The query, and the first write that contains it.
   Object.assign(a, { lateWrites: 2, lateByMs: 50 });
   client.ask("count", { id: "q" });
   await settle();
@@ -38,7 +38,7 @@ Deno.test("[DU5] [DU8] a clearing that is done after it was given up is shown at
 
 Deno.test("[DU5] what waits behind a fence that fails is refused, and never done", async () => {
   const { workers, a, client } = await startTwoWorkers();
-  // The clearing, and the fence behind it.
+  // The clear, and the fence behind it.
   Object.assign(a, { latencyMs: 100, lateWrites: 2, lateByMs: 300 });
   client.command("clear", {}, "1");
   await passSlowly(workers, 200);
@@ -80,7 +80,7 @@ Deno.test("[DU8] what was missed while the sessions were asked for is asked for 
   await workers.pass(60);
   a.model.last.finish("one");
   await settle();
-  // The relay is back: the answer to the first call knows nothing of the end.
+  // The relay is back: the answer to the first call does not contain the end.
   b.server.pollHeads();
   await passSlowly(workers, SETTLED_MS);
   assert.equal(other.only("response").content, "one");
@@ -92,7 +92,7 @@ Deno.test("[TO1] a lease that was claimed for turns which have ended is given up
   workers.isRelayUp = false;
   a.model.last.finish("1!");
   await settle();
-  // `b` has not heard of the end, and claims.
+  // `b` has not learned about the end, and claims the lease.
   await workers.pass(LEASE_MS + 100);
   const { lease } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 1 });
   assert.deepEqual([lease.epoch, lease.holder], [2, "nobody"]);

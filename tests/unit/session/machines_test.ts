@@ -6,7 +6,7 @@ import {
   stepConnection,
 } from "../../../supabase/functions/_shared/session/connection_machine.ts";
 
-/** Written out once more by hand, so that a slip in the table is seen. */
+/** Written again by hand, so that a mistake in the table is detected. */
 const CONNECTIONS: Record<ConnectionState, Record<ConnectionSignal, [ConnectionState, ...string[]]>> = {
   opening: { enter: ["ready"], leave: ["draining", "close_socket"], lose: ["closed", "release"] },
   ready: {

@@ -1,4 +1,4 @@
-/** `MAX_MEMORY_BYTES`: what a worker keeps is counted, and what was used least goes. */
+/** `MAX_MEMORY_BYTES`: everything that a worker keeps is counted, and the least recently used is removed. */
 
 import assert from "node:assert/strict";
 import { OVERHEAD_BYTES } from "../../../supabase/functions/_shared/guard/memory_budget.ts";
@@ -6,7 +6,7 @@ import { startAgent, type TestAgent, type TestClient, until } from "../../suppor
 import { settle } from "../../support/manual_clock.ts";
 
 const { connection: CONNECTION, session: SESSION } = OVERHEAD_BYTES;
-/** What each test's questions and answers count as, one way or the other. */
+/** The size of each test's questions and answers, in either direction. */
 const TEXT = "x".repeat(10_000);
 
 async function exchange({ model }: TestAgent, client: TestClient, content = TEXT): Promise<void> {
@@ -16,7 +16,7 @@ async function exchange({ model }: TestAgent, client: TestClient, content = TEXT
   await settle();
 }
 
-/** Clients whose sessions were used in their order. */
+/** Clients whose sessions were used in this order. */
 async function connectSome(agent: TestAgent, count: number): Promise<TestClient[]> {
   const clients: TestClient[] = [];
   for (let n = 0; n < count; n++) {
@@ -46,7 +46,7 @@ Deno.test("[MB1] questions, answers and connections are counted, and given back 
     agent.clock.advance(36 * 60_000);
     await settle();
     assert.equal(agent.server.count().sessions, 0);
-    // The memory store stands in for the database, where the worker believes that it has one.
+    // The memory store replaces the database if the worker believes that it has one.
     const ofStore = isDurable ? agent.memory.keptBytes : 0;
     assert.equal(agent.memory.keptBytes, ofStore);
     assert.ok(ofStore < kept);
@@ -233,13 +233,13 @@ Deno.test("[MB2] [MB3] a thousand connections that each fill all they may stay u
   for (let round = 0; round < 5; round++) {
     for (const [n, client] of clients.entries()) {
       if (!client.isOpen) continue;
-      // Every third one reads nothing and asks for much, every fifth one leaves its session behind.
+      // Every third client reads nothing and asks for much, every fifth leaves its session.
       if (n % 3 === 0) {
         client.stuffing = 1;
         for (let page = 0; page < 3; page++) client.command("history");
       }
       client.say(frame);
-      // The refusals of one burst come on top: memory is freed once the burst is over.
+      // The refusals of one burst may come on top of the limit: memory is freed when the burst is over.
       assert.ok(agent.memory.keptBytes <= limit + clients.length * MAX_REFUSAL_BYTES, "at no moment");
       if (n % 5 === 0 && round === 2) client.vanish();
     }

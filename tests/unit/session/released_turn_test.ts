@@ -1,4 +1,4 @@
-/** A turn that its worker has given up: nothing of it is shown any more, to anybody. */
+/** A turn that its worker has released: no client is shown anything more of it. */
 
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";
@@ -6,7 +6,9 @@ import { readPlainly } from "../../support/plain_reader.ts";
 import { resumeAt, startTwoClients, startTwoWorkers } from "../../support/two_workers.ts";
 import { LEASE_MS } from "../../support/workers.ts";
 
-/** The same question at both workers. `a` has an answer before the log has its question, and then reads that of `b`. */
+/**
+ * The same query at both workers. `a` has an answer before its query is in the log, and then reads the query of `b`.
+ */
 async function askTwice(): Promise<Awaited<ReturnType<typeof startTwoClients>>> {
   const two = await startTwoClients({ stream: true });
   const { a, client, other } = two;
@@ -24,7 +26,7 @@ async function askTwice(): Promise<Awaited<ReturnType<typeof startTwoClients>>> 
 
 Deno.test("[DL2] a worker whose question came second shows nothing after the end of the first", async () => {
   const { workers, b, client, other } = await askTwice();
-  // With another one to run, it keeps the lease.
+  // It has another turn to run, so it keeps the lease.
   other.ask("and then?", { id: "r" });
   await settle();
   b.model.last.finish("one two");
@@ -51,13 +53,13 @@ Deno.test("[DL2] [TO5] two workers' texts of one turn are not mixed while it is 
   a.model.last.say("one");
   await workers.pass(500);
   await resumeAt(b, client);
-  // Here only to ask for deltas.
+  // This worker only requests deltas.
   const c = workers.start("c");
   await resumeAt(c, client);
   for (const each of [a, b, c]) each.isCutOff = true;
   await workers.pass(LEASE_MS + 100);
   a.model.last.say(" zwei");
-  // `b` claims, and `a` does not know it yet.
+  // `b` claims the lease, and `a` does not know it yet.
   b.isCutOff = false;
   await workers.pass(1000);
   a.isCutOff = false;

@@ -1,4 +1,4 @@
-/** Queries that are sent again after a resume: the answer comes after the replay, and says what is so. */
+/** Queries that are sent again after a resume: the answer comes after the replay, and gives the current state. */
 
 import assert from "node:assert/strict";
 import type { SeenFrame } from "../../support/agent_harness.ts";
@@ -6,7 +6,7 @@ import { settle } from "../../support/manual_clock.ts";
 import { readPlainly } from "../../support/plain_reader.ts";
 import { startTwoClients, startTwoWorkers, type TwoWorkers } from "../../support/two_workers.ts";
 
-/** Resumes at `b` from the beginning with a replay that takes a while, and says the queries again at once. */
+/** Resumes at `b` from the beginning with a slow replay, and sends the queries again at once. */
 async function resumeAndResend(
   { workers, b, client }: TwoWorkers,
   ids: readonly string[],

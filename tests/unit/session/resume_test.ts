@@ -3,7 +3,7 @@ import { MAX_LOG_CHARS } from "../../../supabase/functions/_shared/session/memor
 import { startAgent, type TestAgent, type TestClient, until } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
 
-/** A session with `turns` whole turns, so twice as many events. */
+/** A session with `turns` complete turns, so twice as many events. */
 async function conversation(agent: TestAgent, turns: number, query = ""): Promise<TestClient> {
   agent.model.onCall = (call) => call.finish(`answer ${call.request.messages.at(-1)?.content}`);
   const client = await agent.connect(query);
@@ -149,7 +149,7 @@ Deno.test("[RS6] a running turn is announced by its text so far, after the repla
 Deno.test("[SQ3] events committed during a paced replay wait their turn", async () => {
   const agent = startAgent();
   const client = await conversation(agent, 150);
-  // One that reads nothing at first: its replay pauses while a turn goes on.
+  // A client that reads nothing at first: its replay pauses while a turn continues.
   const paused = agent.dial(client.resumeQuery(0));
   paused.stuffing = 1000;
   await until(() => paused.frames.length > 1);

@@ -1,4 +1,4 @@
-/** `MAX_SESSIONS` and the number of `Session` objects, whatever comes at once. */
+/** `MAX_SESSIONS` limits the number of `Session` objects, whatever arrives at the same time. */
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
@@ -91,7 +91,7 @@ Deno.test("[RS7] [LM7] connections that resume one session at once share it, and
 
 Deno.test("[LM7] a session that is being resumed is not the one that goes", async () => {
   const { connect, dial, server, verifier } = startAgent({ maxSessions: 2 });
-  // A user's: a resume token is hashed on another thread, whenever that comes to it.
+  // The session belongs to a user. A resume token would be hashed on another thread, which finishes at an unknown time.
   verifier.admit("ann's", "ann");
   const first = await connect("jwt=ann's");
   const second = await connect("jwt=ann's");

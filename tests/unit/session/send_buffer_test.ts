@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { type DeltaSource, SendBuffer } from "../../../supabase/functions/_shared/session/send_buffer.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 
-/** A turn's text that grows, and an encoding that shows what it is given. */
+/** A turn's text that grows, and an encoding that shows its input. */
 function growing(name: string): DeltaSource & { text: string } {
   return { text: "", encode: (offset, content) => `${name}@${offset}:${content}` };
 }

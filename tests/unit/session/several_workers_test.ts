@@ -1,4 +1,4 @@
-/** Whatever clients, models, workers, store and relay do, in whatever order: every seat ends up with the same. */
+/** Whatever clients, models, workers, store and relay do, in any order: every seat has the same result in the end. */
 
 import * as fc from "fast-check";
 import { play, steps } from "../../support/session_steps.ts";

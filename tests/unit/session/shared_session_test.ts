@@ -1,4 +1,4 @@
-/** A session whose clients are at several workers, all alive: what is asked or done at one is known at the others. */
+/** A session whose clients are at several live workers: queries and commands at one worker are known at the others. */
 
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";

@@ -1,11 +1,11 @@
-/** What stops a turn does so from any worker, whether or not that worker has heard of the turn. */
+/** A stop of a turn works from any worker, whether or not that worker knows the turn. */
 
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";
 import { startTwoClients, startTwoWorkers, type TwoWorkers } from "../../support/two_workers.ts";
 import type { TestClient } from "../../support/agent_harness.ts";
 
-/** Two clients at two workers; nothing of what is asked at `a` is heard at `b`. */
+/** Two clients at two workers; `b` does not learn about anything that is asked at `a`. */
 async function startDeaf(ids: readonly string[]): Promise<TwoWorkers & { other: TestClient }> {
   const two = await startTwoClients();
   two.workers.isRelayUp = false;

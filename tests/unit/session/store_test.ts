@@ -1,4 +1,4 @@
-/** How a session behaves on a store that takes its time, or fails: as one over the network will. */
+/** A session with a store that is slow or fails, as a store over the network does. */
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
@@ -12,11 +12,11 @@ import { MemoryStore } from "../../../supabase/functions/_shared/session/memory_
 import { startAgent } from "../../support/agent_harness.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 
-/** A memory store whose appends wait to be let through, in order, or fail. */
+/** A memory store whose appends wait until the test lets them pass, in order, or fail. */
 class GatedStore extends MemoryStore {
   isOpen = true;
   isDown = false;
-  /** While set, appends are done at once: it is their answers that wait. */
+  /** If set, appends are executed at once, and only their answers wait. */
   holdsAnswers = false;
   holdsReads = false;
   readonly #waiting: (() => void)[] = [];
@@ -60,7 +60,7 @@ class GatedStore extends MemoryStore {
     this.isDown = false;
   }
 
-  /** Lets the reads through that wait now. */
+  /** Lets the waiting reads pass. */
   letRead(): void {
     for (const resolve of this.#reading.splice(0)) resolve();
   }

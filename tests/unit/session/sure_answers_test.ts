@@ -1,4 +1,7 @@
-/** Every command is answered when its effect is sure: on a store that refuses, that is slow, and whose answer is lost. */
+/**
+ * Every command is answered when its effect is certain: with a store that refuses, that is slow, or whose answer is
+ * lost.
+ */
 
 import assert from "node:assert/strict";
 import type { TestClient } from "../../support/agent_harness.ts";
@@ -201,7 +204,7 @@ Deno.test("[QU6] [CM5] a query that the store refuses displaces nothing", async 
     await settle();
     a.isCutOff = false;
     assert.deepEqual(refused(client).at(-1), ["store_unavailable", "s"]);
-    // It still runs: what was refused was another one.
+    // The turn still runs: the refused query was another one.
     a.model.calls[0]?.finish("!");
     await inSteps(workers, 8000);
     assert.equal(client.of("status", "cancelled").length, 0, policy);

@@ -1,4 +1,6 @@
-/** What a worker tells others of an answer that it writes: what is new when it can be sent, and no more. */
+/**
+ * What a worker sends to other workers of an answer that it writes: only the new text, at the time when it can be sent.
+ */
 
 import assert from "node:assert/strict";
 import { MemoryStore } from "../../../supabase/functions/_shared/session/memory_store.ts";
@@ -12,16 +14,16 @@ type Piece = Extract<SessionCall, { kind: "tail" }>;
 interface Setting {
   agent: TestAgent;
   client: TestClient;
-  /** What waits to be asked. */
+  /** Sources that wait until they are read. */
   offers: CallSource[];
-  /** Asks the one that waits. */
+  /** Reads the waiting source. */
   post(): Pick<Piece, "offset" | "content"> | undefined;
   say(text: string): Promise<void>;
   /** Another worker wants the answer. */
   want(have?: { epoch: number; turnId: string; offset: number }): Promise<void>;
 }
 
-/** A worker that answers a query, which another one has asked for. */
+/** A worker that answers a query, with another worker that has asked for the text. */
 async function setUp(): Promise<Setting> {
   const clock = new ManualClock();
   const offers: CallSource[] = [];

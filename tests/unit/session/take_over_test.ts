@@ -1,4 +1,4 @@
-/** Answers survive their worker: who runs a session's turns when one dies, is cut off, or is replaced. */
+/** Answers survive their worker: which worker runs a session's turns when one dies, is cut off, or is replaced. */
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
@@ -114,7 +114,7 @@ Deno.test("[TO2] [DL2] a worker that learns twice that it is late shows nothing 
   b.model.last.finish("two");
   await settle();
   a.isCutOff = false;
-  // By the log first, and then by a write that is refused.
+  // First by the log, and then by a refused write.
   a.server.receive(client.sessionId, { kind: "appended", seq: 2 });
   await workers.pass(1000);
   await workers.pass(1000);
@@ -153,7 +153,7 @@ Deno.test("[QU5] [DU1] a query that comes with the resume waits for those that w
   client.ask("4", { id: "4", priority: "high" });
   await settle();
   a.kill();
-  // Long ago: nobody has the lease.
+  // Much later: no worker has the lease.
   workers.clock.advance(60_000);
   const b = workers.start("b");
   const later = b.dial(`stream=true&${client.resumeQuery(4)}`);
@@ -272,7 +272,7 @@ Deno.test("[DL3] [TO2] [DU5] an end that was not written before another worker t
   assert.match(client.textOf(client.of("delta")[0]?.turn_id), /eins/);
   a.isCutOff = false;
   await workers.pass(LEASE_MS);
-  // The other worker has left it as well, with what it had written.
+  // The other worker has released it as well, with the text that it had written.
   a.model.last.finish(" zwei");
   await settle();
   assert.equal(client.only("response").content, "eins zwei");
@@ -281,7 +281,7 @@ Deno.test("[DL3] [TO2] [DU5] an end that was not written before another worker t
 
 Deno.test("[DL3] [TO2] a worker that learns late that it was replaced leaves what it has shown of the other's answer", async () => {
   const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
-  // Here only to ask for deltas.
+  // This worker only requests deltas.
   const c = workers.start("c");
   a.model.last.say("one");
   await workers.pass(500);

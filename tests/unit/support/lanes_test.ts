@@ -6,7 +6,7 @@ interface Job {
   finish(): void;
 }
 
-/** Jobs that end when the test says so; `started` has those that have begun and not ended yet. */
+/** Jobs that end when the test says so; `started` contains the jobs that have begun and not ended yet. */
 function jobsByHand(names: readonly string[]): { started: Job[]; jobs: (() => Promise<string>)[] } {
   const started: Job[] = [];
   const jobs = names.map((name) => () => {

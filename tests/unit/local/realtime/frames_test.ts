@@ -9,7 +9,7 @@ import {
 
 const utf8 = new TextEncoder();
 
-/** A name that fits into the length byte of its field. */
+/** A name that fits into a field with a length of one byte. */
 const name = fc.string({ unit: "binary", maxLength: 60 });
 
 const userBroadcast: fc.Arbitrary<UserBroadcast> = fc.record({
@@ -45,7 +45,7 @@ Deno.test("decodeFrame refuses any part of a frame that is cut in its fields", (
     assert.equal(decodeFrame(2, whole.slice(0, length).buffer), undefined, `${length} bytes`);
   }
   assert.ok(decodeFrame(2, whole.slice(0, whole.length - 2).buffer));
-  // A field that ends in the middle of a letter is no text.
+  // A field that ends in the middle of a character is not valid text.
   const cutLetter = whole.slice();
   cutLetter[3] = (cutLetter[3] ?? 0) - 1;
   assert.equal(decodeFrame(2, cutLetter.buffer), undefined);

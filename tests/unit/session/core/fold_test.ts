@@ -9,7 +9,7 @@ function fold(state: SessionState, events: readonly LogEvent[]): void {
   foldEvents({ state, now: 0, effects: [] }, events);
 }
 
-/** A query and its response, as the log has them. */
+/** A query and its response, as in the log. */
 function turn(n: number, content = "?"): LogEvent[] {
   return [
     { ...query(`q${n}`, content), seq: 2 * n + 1, at: 0 },

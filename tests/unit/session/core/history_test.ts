@@ -10,7 +10,7 @@ import {
 } from "../../../../supabase/functions/_shared/session/core/history.ts";
 import { cancelled, cleared, failure, query, response } from "../../../support/log_events.ts";
 
-/** A log of turns that end one way or another, some of them interleaved. */
+/** A log of turns with different ends, some of them interleaved. */
 const logs = fc.array(
   fc.record({
     content: fc.string({ minLength: 1 }),

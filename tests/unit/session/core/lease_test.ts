@@ -1,4 +1,4 @@
-/** The table of the lease, cell by cell: written out once more by hand, so that a slip in it is seen. */
+/** The table of the lease, cell by cell: written again by hand, so that a mistake in it is detected. */
 
 import assert from "node:assert/strict";
 import {
@@ -53,7 +53,7 @@ const TABLE: Record<LeaseName, Record<keyof typeof SIGNALS, LeaseName | "never">
   free: {
     claim: "claiming",
     "answered: ours, claimed": "held",
-    // It came with turns that are not known here: it is claimed again.
+    // The answer contains turns that are not known here: the lease is claimed again.
     "answered: ours, same epoch": "free",
     "answered: other": "other",
     "answered: nobody": "free",

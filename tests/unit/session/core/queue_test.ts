@@ -7,7 +7,7 @@ import type { SessionState } from "../../../../supabase/functions/_shared/sessio
 import type { QueuedTurn } from "../../../../supabase/functions/_shared/session/core/turn.ts";
 import { heldSession, question } from "../../../support/core_session.ts";
 
-/** A turn that waits, at the end of the log. */
+/** Adds a waiting turn at the end of the log. */
 function push(state: SessionState, priority: Priority): QueuedTurn {
   const seq = ++state.log.lastSeq;
   const query = { ...question(`q${seq}`), priority };
@@ -24,7 +24,7 @@ function take(state: SessionState): QueuedTurn | undefined {
   return next;
 }
 
-/** All that wait, as their positions say. */
+/** All waiting turns, in the order of their positions. */
 function foretold(state: SessionState): QueuedTurn[] {
   const waiting = [...state.turns.values()].filter((turn) => turn.phase === "queued");
   const placed = waiting.map((turn) => ({ turn, place: position(state, turn) }));

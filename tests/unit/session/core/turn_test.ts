@@ -1,4 +1,4 @@
-/** What each thing that happens makes of a turn in each phase: the whole table, by the state machine itself. */
+/** The next phase of a turn for each event in each phase: the whole table, computed by the state machine itself. */
 
 import assert from "node:assert/strict";
 import type { Committed } from "../../../../supabase/functions/_shared/ports/event_log.ts";
@@ -74,7 +74,7 @@ const TURNS: Record<TurnPhase, Turn> = {
   },
 };
 
-/** A session with this turn, the lease, and a write in flight, so that nothing follows by itself. */
+/** A session with this turn, the lease, and a write in flight, so that nothing follows automatically. */
 function sessionWith(turn: Turn): SessionState {
   const state = newSession(CORE_SETTINGS);
   const isOurs = turn.phase !== "remote" && turn.phase !== "proposed";
@@ -147,7 +147,7 @@ const HAPPENINGS = {
   "the session is gone": (): SessionEvent => ({ kind: "abandon" }),
 } as const;
 
-/** `none`: it is retracted or ended, and nothing of it is kept that could be shown. */
+/** `none`: the turn is retracted or has ended, and nothing remains that could be shown. */
 const TABLE: Record<TurnPhase, Record<keyof typeof HAPPENINGS, TurnPhase | "none">> = {
   proposed: {
     "the log shows its question": "proposed",

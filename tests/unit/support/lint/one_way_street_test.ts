@@ -10,7 +10,7 @@ function lint(path: string, source: string): string[] {
     .map(({ message }) => message);
 }
 
-/** Each with a way down, or along the same room. */
+/** Each import goes down, or stays at the same level. */
 const ALLOWED: readonly [path: string, source: string][] = [
   ["_shared/ports/event_log.ts", 'import type { LogEvent } from "../protocol/log_event.ts";'],
   ["_shared/protocol/decode.ts", 'import { ERROR_CODES } from "../errors.ts"; import * as z from "zod";'],
