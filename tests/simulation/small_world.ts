@@ -21,11 +21,14 @@ export interface Budget {
   stalls: number;
 }
 
+/** A message in transit. Reads are served as soon as they are sent, so they are never in transit. */
+type InTransit = Exclude<Message, { kind: "read" }>;
+
 export interface SmallWorld {
   world: World;
   budget: Budget;
   /** Messages in transit. Any of them may arrive next. */
-  pending: Message[];
+  pending: InTransit[];
 }
 
 // Neither checkpoints nor renewals: a lease expires if the turn takes too long. This adds one case and removes many
@@ -33,7 +36,7 @@ export interface SmallWorld {
 const PLAIN_SETTINGS = { ...SETTINGS, checkpointMs: Infinity, renewLeaseMs: Infinity };
 
 export function smallWorld(budget: Budget): SmallWorld {
-  const pending: Message[] = [];
+  const pending: InTransit[] = [];
   const world = newWorld({
     settings: PLAIN_SETTINGS,
     clients: budget.asks.map((_, n) => `c${n}`),
@@ -93,12 +96,12 @@ export function movesOf({ world, budget, pending }: SmallWorld): Move[] {
 
 type Add = (name: () => string, at: string | undefined, make: Move["make"], isFault?: boolean) => void;
 
-function addDeliveries(add: Add, message: Message, index: number, budget: Budget): void {
+function addDeliveries(add: Add, message: InTransit, index: number, budget: Budget): void {
   const name = (): string => describe(message);
   add(() => `${name()} arrives`, placeOf(message), (small) => arrive(small, index));
   if (message.kind !== "write" || message.isGivenUp) return;
   const { from, number } = message;
-  const doubt: Message = { kind: "answer", to: from, number, outcome: { doubt: true } };
+  const doubt: InTransit = { kind: "answer", to: from, number, outcome: { doubt: true } };
   if (budget.lostAnswers > 0) {
     add(() => `${name()} arrives, its answer is lost`, "store", (small) => {
       small.budget.lostAnswers--;
@@ -116,8 +119,8 @@ function addDeliveries(add: Add, message: Message, index: number, budget: Budget
   }
 }
 
-function placeOf(message: Message): string {
-  return message.kind === "write" ? "store" : message.kind === "read" ? "none" : message.to;
+function placeOf(message: InTransit): string {
+  return message.kind === "write" ? "store" : message.to;
 }
 
 function arrive(small: SmallWorld, index: number): void {
@@ -160,9 +163,7 @@ function kill(small: SmallWorld, id: string): void {
     if (client.seat !== undefined) client.lastSeq = Math.max(client.lastSeq, client.seat.seen);
   }
   killWorker(world, id);
-  small.pending = small.pending.filter((message) =>
-    message.kind === "write" || (message.kind === "read" ? message.from : message.to) !== id
-  );
+  small.pending = small.pending.filter((message) => message.kind === "write" || message.to !== id);
   rebind(small);
   const [other] = world.workers.values();
   for (const client of lost) if (other !== undefined) connect(world, client, other);
@@ -236,7 +237,7 @@ function rebind(small: SmallWorld): void {
 }
 
 /** The relay carries doorbells and stops. Of several doorbells only the newest is needed; text is left out. */
-function post(world: World, pending: Message[], message: Message): void {
+function post(world: World, pending: InTransit[], message: Message): void {
   if (message.kind === "read") return deliver(world, message);
   if (message.kind === "relay") {
     if (message.call.kind === "tail" || message.call.kind === "tail_wanted") return;
@@ -250,7 +251,7 @@ function post(world: World, pending: Message[], message: Message): void {
   pending.push(message);
 }
 
-function describe(message: Message): string {
+function describe(message: InTransit): string {
   switch (message.kind) {
     case "write":
       return `write ${message.number} of ${message.from}${message.isGivenUp ? " (given up)" : ""} ${
@@ -258,14 +259,12 @@ function describe(message: Message): string {
       }`;
     case "answer":
       return `answer ${message.number} to ${message.to} ${"doubt" in message.outcome ? "(in doubt)" : ""}`;
-    case "read":
-      return `read of ${message.from} for ${message.purpose.for}`;
     case "page":
       return `page for ${message.to} for ${message.event.purpose.for}`;
     case "relay":
       return `${message.call.kind} for ${message.to}`;
     case "model":
-      return `${message.piece === 1 ? "text" : "end"} of ${message.turnId} for ${message.to}`;
+      return `answer of ${message.turnId} for ${message.to}`;
     case "replayed":
       return `replay to ${message.connectionId}`;
   }

@@ -32,28 +32,23 @@ Deno.test("local database: on a PostgreSQL migrations are applied once, and what
 });
 
 Deno.test("local database: it can be slow, refuse, hang up and lose its answers", async () => {
-  const database = await startPostgres();
-  try {
-    await withLocalStack({ lite: true, databaseUrl: database.url, migrations, functions }, async (stack) => {
-      await note(stack, 1);
-      stack.database.disturb({ mode: "refuse", forMs: 60_000 });
-      assert.equal((await note(stack, 2)).status, 503);
-      stack.database.disturb({ mode: "reset", forMs: 60_000 });
-      await assert.rejects(note(stack, 3));
-      stack.database.disturb({ mode: "lose", forMs: 60_000 });
-      await assert.rejects(note(stack, 4));
-      stack.database.disturb({ mode: "slow", forMs: 60_000, delayMs: 200 });
-      const before = performance.now();
-      // Two writes were refused. The one whose answer was lost was stored.
-      assert.deepEqual((await note(stack, 5)).answer, { id: 3, type: "number" });
-      assert.ok(performance.now() - before >= 200);
-      stack.database.disturb({ mode: "refuse", forMs: 0 });
-      assert.equal((await note(stack, 6)).status, 200);
-      stack.database.disturb({ mode: "refuse", forMs: 60_000 });
-      stack.database.calm();
-      assert.equal((await note(stack, 7)).status, 200);
-    });
-  } finally {
-    await database.stop();
-  }
+  await withLocalStack({ lite: true, migrations, functions }, async (stack) => {
+    await note(stack, 1);
+    stack.database.disturb({ mode: "refuse", forMs: 60_000 });
+    assert.equal((await note(stack, 2)).status, 503);
+    stack.database.disturb({ mode: "reset", forMs: 60_000 });
+    await assert.rejects(note(stack, 3));
+    stack.database.disturb({ mode: "lose", forMs: 60_000 });
+    await assert.rejects(note(stack, 4));
+    stack.database.disturb({ mode: "slow", forMs: 60_000, delayMs: 200 });
+    const before = performance.now();
+    // Two writes were refused. The one whose answer was lost was stored.
+    assert.deepEqual((await note(stack, 5)).answer, { id: 3, type: "number" });
+    assert.ok(performance.now() - before >= 200);
+    stack.database.disturb({ mode: "refuse", forMs: 0 });
+    assert.equal((await note(stack, 6)).status, 200);
+    stack.database.disturb({ mode: "refuse", forMs: 60_000 });
+    stack.database.calm();
+    assert.equal((await note(stack, 7)).status, 200);
+  });
 });
