@@ -16,6 +16,7 @@ function ask(provider: ModelProvider, question: string, signal = new AbortContro
   const reply = provider.model.reply(
     {
       messages: [{ role: "user", content: question }],
+      partial: "",
       models: ["test/model"],
       temperature: 0.7,
       maxTokens: 100,

@@ -31,7 +31,7 @@ function ask(model: LanguageModel, signal = new AbortController().signal): {
 } {
   const pieces: string[] = [];
   const request = { messages: [{ role: "user" as const, content: "Hello? 世界" }], models: ["test/model"] };
-  const reply = model.reply({ ...request, temperature: 0.7, maxTokens: 100 }, {
+  const reply = model.reply({ ...request, partial: "", temperature: 0.7, maxTokens: 100 }, {
     onText: (text) => void pieces.push(text),
     signal,
   });

@@ -10,8 +10,7 @@ export function sentenceFor(id: string, effect: Effect): string | undefined {
     case "commit":
       return `${id} writes ${effect.number}: ${wordsFor(effect.write)}`;
     case "ask": {
-      const last = effect.messages.at(-1);
-      const after = last?.role === "assistant" ? ` to go on after "${last.content}"` : "";
+      const after = effect.partial === "" ? "" : ` to go on after "${effect.partial}"`;
       return `${id} asks the model for ${effect.query.queryId}${after}`;
     }
     case "abort":

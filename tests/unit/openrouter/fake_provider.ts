@@ -147,6 +147,7 @@ export class FakeStream {
 /** The request of tests in which its content does not matter. */
 export const QUESTION: ModelRequest = {
   messages: [{ role: "user", content: "Hello?" }],
+  partial: "",
   models: ["test/model"],
   temperature: 0.7,
   maxTokens: 100,

@@ -28,12 +28,12 @@ export function requestHeaders({ apiKey, referer, title }: Endpoint): Headers {
   return headers;
 }
 
-export function requestBody({ messages, models, temperature, maxTokens }: ModelRequest): string {
+export function requestBody({ messages, partial, models, temperature, maxTokens }: ModelRequest): string {
   return JSON.stringify({
     model: models[0],
     // OpenRouter tries these in order; a server that knows no fallbacks should not see the field.
     ...(models.length > 1 && { models }),
-    messages,
+    messages: partial === "" ? messages : [...messages, { role: "assistant", content: partial }],
     temperature,
     max_tokens: maxTokens,
     stream: true,

@@ -10,7 +10,13 @@ export interface ModelMessage {
 
 /** A request to the model. */
 export interface ModelRequest {
+  /** The system prompt, the history and the question, which comes last. */
   messages: readonly ModelMessage[];
+  /**
+   * The beginning of the answer, from an earlier call whose worker has gone; empty for a new answer. The reply's text follows
+   * it, unless the reply calls `onRestart`.
+   */
+  partial: string;
   /** The wanted model first, then the ones to fall back to. Never empty. */
   models: readonly string[];
   temperature: number;
@@ -30,6 +36,8 @@ export interface ModelReply {
 export interface ReplyOptions {
   /** Called with each piece of text as it arrives, several tokens at once where the provider sends them so. */
   onText(text: string): void;
+  /** The reply is a new answer: `partial` and all text before are void. Called before the first text of the new answer. */
+  onRestart?(): void;
   signal: AbortSignal;
 }
 

@@ -202,8 +202,8 @@ export class SessionDriver {
     );
   }
 
-  #ask({ call, query, messages, options }: Extract<Effect, { kind: "ask" }>): void {
-    const request = requestFor(messages, options, this.#deps.settings);
+  #ask({ call, query, ...asked }: Extract<Effect, { kind: "ask" }>): void {
+    const request = requestFor(asked, this.#deps.settings);
     const { turns } = this.state;
     this.#asking = request.maxTokens;
     const turn = {

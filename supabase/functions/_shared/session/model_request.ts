@@ -10,16 +10,19 @@ export interface ModelSettings {
   maxTokens: number;
 }
 
-/** `options`: what the query asks for, and what `configure` has set; the operator's defaults come last. */
-export function requestFor(
-  messages: readonly ModelMessage[],
-  options: QueryOptions,
-  settings: ModelSettings,
-): ModelRequest {
+/** What a query asks for. `options`: its own, and what `configure` has set; the operator's defaults come last. */
+export interface Asked {
+  messages: readonly ModelMessage[];
+  partial: string;
+  options: QueryOptions;
+}
+
+export function requestFor({ messages, partial, options }: Asked, settings: ModelSettings): ModelRequest {
   const { models, systemPrompt } = settings;
   const { model, temperature = settings.temperature, max_tokens = settings.maxTokens } = options;
   return {
     messages: [{ role: "system", content: systemPrompt }, ...messages],
+    partial,
     models: model === undefined ? models : [model, ...models.filter((other) => other !== model)],
     temperature,
     maxTokens: max_tokens,

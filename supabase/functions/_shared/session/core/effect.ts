@@ -29,7 +29,15 @@ export type Effect =
   /** Read the log. Answered by `page` or `read_failed` with the same purpose. */
   | { kind: "read"; purpose: ReadPurpose; afterSeq: number }
   /** Call the model. Answered by any number of `text` and one `model_ended`, with the same `call`. */
-  | { kind: "ask"; call: number; query: Question; messages: readonly ModelMessage[]; options: QueryOptions }
+  | {
+    kind: "ask";
+    call: number;
+    query: Question;
+    messages: readonly ModelMessage[];
+    /** The beginning of the answer, from an earlier run; empty for a new one. */
+    partial: string;
+    options: QueryOptions;
+  }
   /** Abort a model call. Text that still comes is ignored. */
   | { kind: "abort"; call: number }
   /** Show an event of the log. Each connection gets each `seq` once, in order. */

@@ -44,6 +44,8 @@ export type SessionEvent =
   | { kind: "head"; seq: number }
   // The model
   | { kind: "text"; call: number; text: string }
+  /** The model has begun a new answer: the text so far is void, that of earlier runs too. */
+  | { kind: "restarted"; call: number }
   | { kind: "model_ended"; call: number; outcome: ModelOutcome }
   // The other workers
   | { kind: "called"; call: SessionCall }

@@ -120,6 +120,20 @@ export function takeText(step: Step, call: number, text: string): void {
   }
 }
 
+/** Handles a new beginning of the answer: its text follows, from offset 0. */
+export function takeRestart(step: Step, call: number): void {
+  const { state } = step;
+  for (const turn of state.turns.values()) {
+    if (turn.phase !== "running" || turn.call !== call) continue;
+    turn.text = "";
+    // The store keeps the old text until the first checkpoint of the new one replaces it.
+    turn.kept = { ...turn.kept, pieces: 0, chars: 0 };
+    if (state.flight !== undefined) state.flight.progress = undefined;
+    showText(step, turn, 0, "");
+    return sendTail(step, turn, 0);
+  }
+}
+
 /** Handles the end of a model call. */
 export function takeOutcome(step: Step, call: number, outcome: ModelOutcome): void {
   for (const turn of step.state.turns.values()) {
@@ -218,10 +232,10 @@ function end(step: Step, { query, seq, shown }: Ended, terminal: TerminalEvent):
 
 type Ended = Pick<EndingTurn, "query" | "seq" | "shown">;
 
-function ask({ state, effects }: Step, query: Question, call: number, text: string): void {
-  const asked = promptFor(state.history, query);
-  const messages = text === "" ? asked : [...asked, { role: "assistant", content: text } as const];
-  effects.push({ kind: "ask", call, query, messages, options: { ...state.defaults, ...query.options } });
+function ask({ state, effects }: Step, query: Question, call: number, partial: string): void {
+  const messages = promptFor(state.history, query);
+  const options = { ...state.defaults, ...query.options };
+  effects.push({ kind: "ask", call, query, messages, partial, options });
 }
 
 function fresh(

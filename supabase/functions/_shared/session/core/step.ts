@@ -13,7 +13,16 @@ import { foldPage, wantSeq } from "./fold.ts";
 import { addNote } from "./history.ts";
 import { nextTurn } from "./queue.ts";
 import { attach, catchUp, endPage, replayed, replayPage, setDeltas } from "./replay.ts";
-import { canStart, dropAttempt, interruptTurn, loseCall, startTurn, takeOutcome, takeText } from "./run.ts";
+import {
+  canStart,
+  dropAttempt,
+  interruptTurn,
+  loseCall,
+  startTurn,
+  takeOutcome,
+  takeRestart,
+  takeText,
+} from "./run.ts";
 import { adopt, stepTo } from "./holding.ts";
 import { settle, takeCommitted, takeDoubt, takeRejected } from "./settle.ts";
 import { isSettling, isUpToDate, mayRun, runningTurn, type SessionState, type Step } from "./state.ts";
@@ -62,6 +71,8 @@ function take(at: Step, event: SessionEvent): void {
   switch (event.kind) {
     case "text":
       return takeText(at, event.call, event.text);
+    case "restarted":
+      return takeRestart(at, event.call);
     case "model_ended":
       return takeOutcome(at, event.call, event.outcome);
     case "attach":
