@@ -27,6 +27,7 @@ import {
 import type { Connection } from "../../supabase/functions/_shared/session/connection.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 import type { SessionSettings } from "../../supabase/functions/_shared/session/session_options.ts";
+import { WakeTimes } from "../../supabase/functions/_shared/session/wake_times.ts";
 import { FakeVerifier } from "./fake_verifier.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
 import { offerTo } from "./offers.ts";
@@ -288,6 +289,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
           new AgentActivity({ isWatched: false, broadcast: () => {} }, clock),
         model,
         eventLog: store,
+        wakeTimes: new WakeTimes(clock),
         budget,
         lifetime,
         settings: {

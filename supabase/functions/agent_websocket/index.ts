@@ -28,6 +28,7 @@ import { AgentServer } from "../_shared/session/agent_server.ts";
 import { ChosenStore } from "../_shared/session/chosen_store.ts";
 import { MemoryStore } from "../_shared/session/memory_store.ts";
 import type { SessionDeps, SessionSettings } from "../_shared/session/session_options.ts";
+import { WakeTimes } from "../_shared/session/wake_times.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
 import { LiveActivity } from "./live_activity.ts";
 import { createModel, createReaders } from "./lazy_modules.ts";
@@ -87,6 +88,7 @@ function compose(config: Config, log: Log): Handler {
     lifetime,
     activity: live.reporter,
     eventLog: store,
+    wakeTimes: new WakeTimes(clock),
     model: createModel(config, deps),
     budget,
     checkpointMs: config.CHECKPOINT_INTERVAL_MS,

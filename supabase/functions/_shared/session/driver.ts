@@ -22,6 +22,7 @@ import { shownOf } from "./core/turn.ts";
 import { ModelCalls, type ModelCallsDeps } from "./model_calls.ts";
 import { type ModelSettings, requestFor } from "./model_request.ts";
 import { TailSender } from "./tail_sender.ts";
+import type { WakeTimes } from "./wake_times.ts";
 
 /** Events of a page. */
 const PAGE = 500;
@@ -35,6 +36,8 @@ export interface DriverDeps extends ModelCallsDeps, AccountDeps {
   lifetime: WorkerLifetime;
   activity: ActivityReporter;
   eventLog: EventLog;
+  /** Shared by all sessions of the worker. */
+  wakeTimes: WakeTimes;
   settings: ModelSettings;
   /** Sends a message to the other workers that hold the session; best effort. */
   call(sessionId: string, call: SessionCall): void;
@@ -252,8 +255,7 @@ export class SessionDriver {
     }
     if (set !== undefined && set.at <= wanted) return;
     set?.cancel();
-    const { clock } = this.#deps;
-    const cancel = clock.after(Math.max(0, wanted - clock.now()), () => {
+    const cancel = this.#deps.wakeTimes.at(wanted, () => {
       this.#timer = undefined;
       this.take({ kind: "wake" });
     });
