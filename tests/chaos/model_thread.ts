@@ -18,7 +18,7 @@ export interface ModelReport {
   requests: Record<string, number>;
   /** Prompts that a correct agent does not send. */
   problems: string[];
-  /** Every answer that was begun, in order. */
+  /** Every request, in order. One that failed has no first character. */
   streams: ModelStream[];
 }
 
@@ -54,10 +54,10 @@ function start({ seed, rates }: ModelSetup): Promise<number> {
     const attempt = report.requests[question] = (report.requests[question] ?? 0) + 1;
     const plan = planReply(seed, { question, attempt }, rates);
     if (plan.fault !== undefined) (report.faults[question] ??= []).push(plan.fault);
-    if (plan.fault === "status_429") return refusal(429, "slow down", { "retry-after": "0" });
-    if (plan.fault === "status_500") return refusal(500, "out of order");
     const seen: ModelStream = { question };
     report.streams.push(seen);
+    if (plan.fault === "status_429") return refusal(429, "slow down", { "retry-after": "0" });
+    if (plan.fault === "status_500") return refusal(500, "out of order");
     return new Response(stream(answerTo(question).slice(partial.length), plan, seen), {
       headers: { "content-type": "text/event-stream" },
     });

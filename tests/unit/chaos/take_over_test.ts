@@ -30,5 +30,7 @@ Deno.test("takeOverTimes: nor does one that something else came between, or whos
   const streams = [{ question: "a", firstAt: 10, lostAt: 1010 }, { question: "a", firstAt: 4100 }];
   assert.deepEqual(takeOverTimes(streams, [1000], [{ from: 4000, to: 5000 }]), []);
   assert.deepEqual(takeOverTimes(streams, [1000, 2000], []), []);
-  assert.deepEqual(takeOverTimes([streams[0] ?? { question: "a" }, { question: "a" }], [1000], []), []);
+  const [lost = { question: "a" }, next = { question: "a" }] = streams;
+  assert.deepEqual(takeOverTimes([lost, { question: "a" }], [1000], []), []);
+  assert.deepEqual(takeOverTimes([lost, { question: "a" }, next], [1000], []), []);
 });
