@@ -119,10 +119,10 @@ export class Exchange extends Conversation {
 
   /** Handles an error that does not end a turn, or after which the query is sent again. */
   #takeError(id: string, frame: ErrorFrame, isDurable: boolean): boolean {
-    const { code, retry_after_ms: retryAfterMs = 1000 } = frame;
+    const { code, retryable, retry_after_ms: retryAfterMs = 1000 } = frame;
     const turn = this.get(id);
     if (isDurable) {
-      const mayRepeat = code === "interrupted" && this.#options.repeatInterrupted;
+      const mayRepeat = code === "interrupted" && retryable === true && this.#options.repeatInterrupted;
       if (!mayRepeat || !turn?.isMine || turn.isSettled || turn.isCancelled) return false;
       if (turn.repeats >= MAX_REPEATS) return false;
       // A query that was only waiting has cost nothing.

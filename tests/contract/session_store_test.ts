@@ -112,7 +112,13 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     const found = await bob.find(sessionId, [owner], { tail: 3 });
     assert.deepEqual(found?.tail.events, events.slice(1));
     assert.deepEqual([found?.tail.oldestSeq, found?.tail.lastSeq], [1, 7]);
-    assert.deepEqual(found?.openTurns, [{ query: events[1], starts: 0, partial: "", stopped: undefined }]);
+    assert.deepEqual(found?.openTurns, [{
+      query: events[1],
+      starts: 0,
+      startsWithoutText: 0,
+      partial: "",
+      stopped: undefined,
+    }]);
     // Merged field by field, from all connections.
     assert.deepEqual(found?.defaults, { model: "new", max_tokens: 3, temperature: 0 });
     assert.deepEqual(found?.notes, ["shorter", "kinder"]);
@@ -284,6 +290,23 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.equal((await bob.commit(sessionId, write)).lastSeq, 1);
   });
 
+  Deno.test(`[TO4] ${name}: the starts of a turn are counted, and those since its answer last grew`, async () => {
+    const { ann, bob, advance } = make();
+    const { sessionId } = await open(ann);
+    await ann.commit(sessionId, { lease: "claim", events: [query("1")], startedTurnId: "t-1" });
+    const counts = async (log: typeof ann): Promise<unknown> => {
+      await advance(LEASE_MS);
+      const { openTurns } = await log.commit(sessionId, { lease: "claim", startedTurnId: "t-1" });
+      return openTurns?.map(({ starts, startsWithoutText }) => [starts, startsWithoutText]);
+    };
+    assert.deepEqual(await counts(bob), [[1, 1]]);
+    assert.deepEqual(await counts(ann), [[2, 2]]);
+    const checkpoint = { turnId: "t-1", number: 1, text: "Once" };
+    await ann.commit(sessionId, { epoch: 3, checkpoint });
+    assert.deepEqual(await counts(bob), [[3, 0]]);
+    assert.deepEqual(await counts(ann), [[4, 1]]);
+  });
+
   Deno.test(`[TO4] ${name}: whoever takes over is told of the open turns, as far as they came`, async () => {
     const { ann, bob, advance } = make();
     const { sessionId } = await open(ann);
@@ -303,8 +326,14 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     await advance(LEASE_MS);
     const taken = await bob.commit(sessionId, { lease: "claim" });
     assert.deepEqual(taken.openTurns, [
-      { query: asked.events[0], starts: 1, partial: "Once upon \u{1F600}", stopped: undefined },
-      { query: asked.events[2], starts: 0, partial: "", stopped: "superseded" },
+      {
+        query: asked.events[0],
+        starts: 1,
+        startsWithoutText: 0,
+        partial: "Once upon \u{1F600}",
+        stopped: undefined,
+      },
+      { query: asked.events[2], starts: 0, startsWithoutText: 0, partial: "", stopped: "superseded" },
     ]);
 
     // The first piece of the new run replaces the previous partial text, and not before.

@@ -95,7 +95,10 @@ export function commit(
   const logged = events.map((event) => append(store, event, now));
   if (checkpoint !== undefined) keep(store, checkpoint);
   if (startedTurnId !== undefined && isHolder) {
-    change(store, startedTurnId, ({ starts }) => ({ starts: starts + 1 }));
+    change(store, startedTurnId, ({ starts, startsWithoutText }) => ({
+      starts: starts + 1,
+      startsWithoutText: startsWithoutText + 1,
+    }));
   }
   if (wish === "release" && isHolder) store.runner = undefined;
   const committed = { events: logged, lastSeq: store.events.length, stopMatched };
@@ -136,14 +139,23 @@ function append(store: Store, event: NewLogEvent, now: number): LogEvent {
   store.keys.set(key, store.events.length);
   store.events.push(logged);
   if (logged.kind === "query") {
-    store.openTurns.set(logged.turnId, { query: logged, starts: 0, partial: "", stopped: undefined });
+    store.openTurns.set(logged.turnId, {
+      query: logged,
+      starts: 0,
+      startsWithoutText: 0,
+      partial: "",
+      stopped: undefined,
+    });
   } else if (isTerminal(logged)) store.openTurns.delete(logged.turnId);
   else if (logged.kind === "configured") store.defaults = { ...store.defaults, ...logged.options };
   return logged;
 }
 
 function keep(store: Store, { turnId, number, text }: Checkpoint): void {
-  change(store, turnId, ({ partial }) => ({ partial: number === 1 ? text : partial + text }));
+  change(store, turnId, ({ partial }) => ({
+    partial: number === 1 ? text : partial + text,
+    startsWithoutText: 0,
+  }));
 }
 
 function stopTurns(store: Store, { which, reason }: StopRequest): string[] {

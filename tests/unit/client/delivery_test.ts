@@ -176,6 +176,16 @@ Deno.test("[CT12] three times, not more; never where the caller says so", async 
   await assert.rejects(failed.final, { code: "interrupted" });
 });
 
+Deno.test("[CT12] an answer that no worker lives long enough for is not asked again", async () => {
+  const { client, welcomed } = scriptedClient();
+  const socket = await welcomed();
+  const turn = client.query("Think hard");
+  socket.status("thinking", turn.id, { seq: 1 });
+  socket.error("interrupted", { in_reply_to: turn.id, seq: 2, retryable: false });
+  await assert.rejects(turn.final, { code: "interrupted", retryable: false });
+  assert.equal(socket.asked.length, 1);
+});
+
 Deno.test("[CT4] a query that is never answered, on ten connections, is given up", async () => {
   const { client, welcomed, socket: next } = scriptedClient();
   let socket = await welcomed();

@@ -2,10 +2,11 @@
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
-import { until } from "../../support/agent_harness.ts";
+import { type TestClient, until } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
+import type { ScriptedCall } from "../../support/scripted_model.ts";
 import { resumeAt, startTwoWorkers } from "../../support/two_workers.ts";
-import { LEASE_MS, startWorkers } from "../../support/workers.ts";
+import { LEASE_MS, startWorkers, type TestWorker, type Workers } from "../../support/workers.ts";
 
 Deno.test("[TO1] [TO4] a killed worker's answer goes on at another, from its checkpoint, when the lease has run out", async () => {
   const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
@@ -80,6 +81,56 @@ Deno.test("[TO6] [OP4] a worker that is replaced leaves its answer to the next, 
   await settle();
   assert.deepEqual(later.of("response").map(({ content }) => content), ["one two three", "four"]);
 });
+
+Deno.test("[TO4] an answer that no worker lives long enough to begin is given up after the third, and says why", async () => {
+  const { workers, a, client } = await startTwoWorkers({ asks: { q: "think hard", r: "and then?" } });
+  a.kill();
+  for (const name of ["second", "third", "fourth"]) {
+    const { worker, last, seen } = await takeOver(workers, name, client);
+    if (name !== "fourth") {
+      assert.equal(last?.request.partial, "");
+      assert.equal(seen.of("error").length, 0);
+      worker.kill();
+      continue;
+    }
+    const { code, content, retryable, seq } = seen.only("error");
+    assert.deepEqual([code, retryable, seq], ["interrupted", false, 3]);
+    assert.match(content, /3 workers ended before the model sent any new text/);
+    assert.equal(last?.request.messages.at(-1)?.content, "and then?", "the next question is asked");
+  }
+});
+
+Deno.test("[TO4] any new text starts the count again; what a worker only inherits is not new", async () => {
+  const { workers, a, client } = await startTwoWorkers({ asks: { q: "think hard" } });
+  await workers.pass(500);
+  a.kill();
+  for (
+    const [name, text] of [["second", ""], ["third", "one"], ["fourth", ""], ["fifth", ""], [
+      "sixth",
+      "",
+    ]] as const
+  ) {
+    const { worker, last } = await takeOver(workers, name, client);
+    if (text !== "") last?.say(text);
+    await workers.pass(1000);
+    worker.kill();
+  }
+  const { last, seen } = await takeOver(workers, "seventh", client);
+  assert.equal(last, undefined);
+  assert.deepEqual([seen.only("error").retryable, seen.only("error").partial], [false, "one"]);
+});
+
+/** Starts a worker, resumes the client's session there, and lets the lease of the worker before run out. */
+async function takeOver(
+  workers: Workers,
+  name: string,
+  client: TestClient,
+): Promise<{ worker: TestWorker; last: ScriptedCall | undefined; seen: TestClient }> {
+  const worker = workers.start(name);
+  const seen = await resumeAt(worker, client);
+  await workers.pass(LEASE_MS + 100);
+  return { worker, last: worker.model.calls.at(-1), seen };
+}
 
 Deno.test("[TO2] a worker that was cut off comes back: its writes are refused, its client is shown the other's answer", async () => {
   const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
@@ -219,12 +270,14 @@ Deno.test("[LM6] [DU1] a session that is only talked to is in use for the next w
   await drained;
 });
 
-Deno.test("[TO4] a turn that ends its workers is interrupted after ten of them", async () => {
+Deno.test("[TO4] a turn that ends its workers is interrupted after ten of them, whatever they wrote", async () => {
   const workers = startWorkers();
   const first = workers.start("0");
   const client = await first.connect("stream=true");
   client.ask("poison", { id: "q" });
   await settle();
+  first.model.last.say("0 ");
+  await workers.pass(500);
   first.kill();
   let interrupted = false;
   for (let n = 1; n < 20 && !interrupted; n++) {
@@ -233,6 +286,8 @@ Deno.test("[TO4] a turn that ends its workers is interrupted after ten of them",
     await workers.pass(LEASE_MS + 100);
     interrupted = later.of("error", "interrupted").length === 1;
     if (interrupted) assert.equal(n, 10);
+    else worker.model.last.say(`${n} `);
+    await workers.pass(500);
     worker.kill();
   }
   assert.ok(interrupted);

@@ -44,7 +44,12 @@ Deno.test("a task may cancel another one of its moment, and set a new one for th
   assert.deepEqual(ran, ["again"]);
 });
 
-function start() {
+function start(): {
+  clock: ManualClock;
+  wakeTimes: WakeTimes;
+  ran: string[];
+  note(name: string): () => void;
+} {
   const clock = new ManualClock();
   const ran: string[] = [];
   const note = (name: string) => (): void => void ran.push(name);

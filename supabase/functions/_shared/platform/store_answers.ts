@@ -92,10 +92,12 @@ function toLease(value: unknown): Lease {
 
 function toOpenTurns(value: unknown): OpenTurn[] {
   return items(value).map((item) => {
-    const { query, starts, partial, stopped } = fields(item);
+    const { query, starts, starts_without_text, partial, stopped } = fields(item);
     return {
       query: toEvent(query) as QueryEvent & Logged,
       starts: number(starts),
+      // A database that was not upgraded does not count them.
+      startsWithoutText: number(starts_without_text ?? 0),
       partial: text(partial),
       stopped: stopped === null ? undefined : text(stopped) as OpenTurn["stopped"],
     };

@@ -37,6 +37,8 @@ export interface OpenTurn {
   query: QueryEvent & Logged;
   /** How many times a worker started to run it; 0 while it waits. */
   starts: number;
+  /** How many of these, the last in a row, brought no new text. */
+  startsWithoutText: number;
   /** The answer so far, as of the newest checkpoint. */
   partial: string;
   /** Set if a client has asked to stop it. */

@@ -171,7 +171,13 @@ export class MemorySession {
     } else if (logged.kind === "query") {
       this.#notes = [];
       this.#countNotes();
-      this.#openTurns.set(logged.turnId, { query: logged, starts: 0, partial: "", stopped: undefined });
+      this.#openTurns.set(logged.turnId, {
+        query: logged,
+        starts: 0,
+        startsWithoutText: 0,
+        partial: "",
+        stopped: undefined,
+      });
     } else if (isTerminal(logged)) {
       this.#openTurns.delete(logged.turnId);
     }
@@ -185,11 +191,17 @@ export class MemorySession {
   }
 
   #start(turnId: string): void {
-    this.#change(turnId, ({ starts }) => ({ starts: starts + 1 }));
+    this.#change(turnId, ({ starts, startsWithoutText }) => ({
+      starts: starts + 1,
+      startsWithoutText: startsWithoutText + 1,
+    }));
   }
 
   #keep({ turnId, number, text }: NonNullable<LogWrite["checkpoint"]>): void {
-    this.#change(turnId, ({ partial }) => ({ partial: number === 1 ? text : partial + text }));
+    this.#change(turnId, ({ partial }) => ({
+      partial: number === 1 ? text : partial + text,
+      startsWithoutText: 0,
+    }));
   }
 
   #stop({ which, reason }: StopRequest): readonly string[] {

@@ -54,6 +54,7 @@ const TURNS: Record<TurnPhase, Turn> = {
     seq: 1,
     call: 1,
     text: "so far",
+    inherited: 0,
     kept: { isStarted: true, pieces: 0, chars: 0 },
     checkpointAt: Infinity,
   },
@@ -111,7 +112,13 @@ function sessionWith(turn: Turn): SessionState {
 }
 
 function committed(holder: "self" | "other", events: LogEvent[], lastSeq: number): SessionEvent {
-  const openTurns = [{ query: { ...EVENT, seq: 1, at: NOW }, starts: 1, partial: "", stopped: undefined }];
+  const openTurns = [{
+    query: { ...EVENT, seq: 1, at: NOW },
+    starts: 1,
+    startsWithoutText: 1,
+    partial: "",
+    stopped: undefined,
+  }];
   const any = { events, lastSeq, stopMatched: [] };
   const answer: Committed = holder === "self"
     ? { ...any, lease: { epoch: 1, holder, leftMs: 5000 }, stopped: [], openTurns }

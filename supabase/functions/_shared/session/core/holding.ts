@@ -6,16 +6,19 @@ import { type LeaseSignal, type LeaseView, stepLease } from "./lease.ts";
 import {
   adoptAttempt,
   dropAttempt,
+  type Interruption,
   interruptTurn,
   loseCall,
   MAX_STARTS,
+  MAX_STARTS_WITHOUT_TEXT,
   put,
   remove,
   stopTurn,
 } from "./run.ts";
 import { announceStart, showText } from "./show.ts";
-import type { Step } from "./state.ts";
+import type { CoreSettings, Step } from "./state.ts";
 import {
+  type Begun,
   fromEvent,
   type ProposedTurn,
   type QueuedTurn,
@@ -87,7 +90,7 @@ export function adoptTurns(step: Step, answer: Committed): void {
 
 /** A write that was in doubt told the store that this turn runs. It runs first, so that the store is right. */
 function markBegun(turn: QueuedTurn, open: OpenTurn | undefined): void {
-  if (open !== undefined && open.starts > 0) turn.begun ??= { starts: open.starts, partial: open.partial };
+  if (open !== undefined && open.starts > 0) turn.begun ??= begunOf(open);
 }
 
 /** The turn's query event is no longer kept, or was never read. */
@@ -111,10 +114,9 @@ function adoptProposed(step: Step, turn: ProposedTurn, seq: number): void {
 export function adopt(step: Step, turn: RemoteTurn, open: OpenTurn | undefined): void {
   const { state: { settings }, effects } = step;
   const { query, seq, shown } = turn;
-  const starts = open?.starts ?? turn.begun?.starts ?? 0;
-  const partial = open?.partial ?? turn.begun?.partial ?? "";
+  const { starts, startsWithoutText, partial } = open ?? turn.begun ?? NOT_BEGUN;
   // Another worker may have begun it and shown some of its text without having written that to the store.
-  const begun = starts > 0 || shown.text !== "" ? { starts, partial } : undefined;
+  const begun = starts > 0 || shown.text !== "" ? { starts, startsWithoutText, partial } : undefined;
   const queued = put(step.state, { phase: "queued", query, seq, begun, shown: shown.text });
   const stopped = open?.stopped ?? turn.stopped;
   if (stopped !== undefined) {
@@ -122,8 +124,28 @@ export function adopt(step: Step, turn: RemoteTurn, open: OpenTurn | undefined):
       effects.push({ kind: "taken_over", query, how: "cancel", chars: partial.length });
     }
     stopTurn(step, queued, stopped);
-  } else if (starts >= MAX_STARTS || (starts > 0 && settings.continuePolicy === "interrupt")) {
-    effects.push({ kind: "taken_over", query, how: "interrupt", chars: partial.length });
-    interruptTurn(step, queued, "the worker that wrote the answer is gone");
+    return;
   }
+  const why = whyGivenUp(queued.begun, settings);
+  if (why === undefined) return;
+  effects.push({ kind: "taken_over", query, how: "interrupt", chars: partial.length });
+  interruptTurn(step, queued, why);
+}
+
+const NOT_BEGUN: Begun = { starts: 0, startsWithoutText: 0, partial: "" };
+
+function begunOf({ starts, startsWithoutText, partial }: OpenTurn): Begun {
+  return { starts, startsWithoutText, partial };
+}
+
+/** Why a turn that was begun before is not started again; undefined if it is. */
+function whyGivenUp(begun: Begun | undefined, { continuePolicy }: CoreSettings): Interruption | undefined {
+  if (begun === undefined || begun.starts === 0) return undefined;
+  const { starts, startsWithoutText } = begun;
+  if (startsWithoutText >= MAX_STARTS_WITHOUT_TEXT) {
+    const content = `${startsWithoutText} workers ended before the model sent any new text`;
+    return { content, retryable: false };
+  }
+  if (starts < MAX_STARTS && continuePolicy !== "interrupt") return undefined;
+  return { content: "the worker that wrote the answer is gone", retryable: true };
 }

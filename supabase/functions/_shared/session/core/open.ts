@@ -17,10 +17,10 @@ export function openSession(stored: StoredSession, settings: CoreSettings, now: 
   for (const { query } of openTurns) if (query.seq < oldestSeq) foldFrom(at, query.seq, [query]);
   foldFrom(at, oldestSeq, tail.events);
   state.log.lastSeq = state.log.wantedSeq = tail.lastSeq;
-  for (const { query, starts, partial, stopped } of openTurns) {
+  for (const { query, starts, startsWithoutText, partial, stopped } of openTurns) {
     const turn = state.turns.get(query.queryId);
     if (turn?.phase !== "remote" || turn.query.turnId !== query.turnId) continue;
-    if (starts > 0) turn.begun = { starts, partial };
+    if (starts > 0) turn.begun = { starts, startsWithoutText, partial };
     turn.stopped = stopped;
   }
   // The store's defaults are a fold over the whole log. The events that were read are only the end of it.

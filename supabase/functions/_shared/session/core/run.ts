@@ -25,6 +25,8 @@ import {
 
 /** A turn that was started this often and never ended is assumed to kill its workers, and fails. */
 export const MAX_STARTS = 10;
+/** A turn that was started this often in a row without a new character fails: the model takes longer than workers live. */
+export const MAX_STARTS_WITHOUT_TEXT = 3;
 
 /** Starts a turn. `told`: connections that learn of the start by another frame. */
 export function startTurn(
@@ -39,7 +41,8 @@ export function startTurn(
   const text = isContinued ? begun.partial.trimEnd() : "";
   const call = ++state.lastCall;
   countSkips(state, queued);
-  const turn = put(state, { phase: "running", query, seq, call, text, ...fresh(step, isStarted) });
+  const inherited = text.length;
+  const turn = put(state, { phase: "running", query, seq, call, text, inherited, ...fresh(step, isStarted) });
   ask(step, query, call, text);
   announceStart(step, turn, told);
   // Connections here may have been shown more of the text than the store has, or less.
@@ -79,7 +82,15 @@ export function adoptAttempt(
       return end(step, { query, seq, shown: "" }, attempt.end);
     case "calling": {
       const { call, text } = attempt;
-      return put(state, { phase: "running", query, seq, call, text, ...fresh(step, isStarted) });
+      return put(state, {
+        phase: "running",
+        query,
+        seq,
+        call,
+        text,
+        inherited: 0,
+        ...fresh(step, isStarted),
+      });
     }
   }
 }
@@ -126,6 +137,7 @@ export function takeRestart(step: Step, call: number): void {
   for (const turn of state.turns.values()) {
     if (turn.phase !== "running" || turn.call !== call) continue;
     turn.text = "";
+    turn.inherited = 0;
     // The store keeps the old text until the first checkpoint of the new one replaces it.
     turn.kept = { ...turn.kept, pieces: 0, chars: 0 };
     if (state.flight !== undefined) state.flight.progress = undefined;
@@ -180,15 +192,22 @@ export function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest
   return isRunning === (which === "running");
 }
 
+/** Why a turn ends as `interrupted`. */
+export interface Interruption {
+  content: string;
+  /** Whether asking again may succeed. */
+  retryable: boolean;
+}
+
 /** Ends a turn that cannot continue. */
-export function interruptTurn(step: Step, turn: QueuedTurn | RunningTurn, why: string): void {
+export function interruptTurn(step: Step, turn: QueuedTurn | RunningTurn, why: Interruption): void {
   if (turn.phase === "running") step.effects.push({ kind: "abort", call: turn.call });
   const shown = shownOf(turn);
   const partial = turn.phase === "running" ? turn.text : turn.begun?.partial ?? "";
   end(
     step,
     { ...turn, shown },
-    failed(turn.query, { code: "interrupted", content: why, retryable: true, partial }),
+    failed(turn.query, { code: "interrupted", ...why, partial }),
   );
 }
 

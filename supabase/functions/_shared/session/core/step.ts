@@ -27,6 +27,7 @@ import { adopt, stepTo } from "./holding.ts";
 import { settle, takeCommitted, takeDoubt, takeRejected } from "./settle.ts";
 import { isSettling, isUpToDate, mayRun, runningTurn, type SessionState, type Step } from "./state.ts";
 import { askForTail, nextAsk, takeTail, takeTailWanted } from "./tail.ts";
+import { hasNewText } from "./turn.ts";
 import { sendWrite } from "./write.ts";
 
 /** Delay before a failed read is repeated, in milliseconds. */
@@ -56,7 +57,7 @@ export function wakeAt(state: SessionState): number | undefined {
     if (lease.name === "in_doubt") due(lease.retryAt);
     if (lease.name === "other" && life.name === "open" && state.turns.size > 0) due(lease.until);
     if (lease.name === "held" && running !== undefined) {
-      if (running.text.length > running.kept.chars) due(running.checkpointAt);
+      if (hasNewText(running)) due(running.checkpointAt);
       if (settings.checkpointMs !== Infinity) due(lease.renewedAt + settings.renewLeaseMs);
     }
   }
@@ -146,7 +147,7 @@ function drain(at: Step): void {
   const { state, now } = at;
   if (state.life.name !== "draining") return;
   const { deadline, leave } = state.life;
-  const why = "the worker was replaced before the answer was done";
+  const why = { content: "the worker was replaced before the answer was done", retryable: true };
   for (const turn of [...state.turns.values()]) {
     if (leave === "interrupt" && turn.phase === "queued") interruptTurn(at, turn, why);
     if (leave === "interrupt" && turn.phase === "running" && now >= deadline) interruptTurn(at, turn, why);

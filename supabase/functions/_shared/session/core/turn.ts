@@ -34,7 +34,7 @@ export type Attempt =
   | { name: "done"; end: TerminalEvent };
 
 /** What earlier runs of the turn have left, at this worker or another. */
-export type Begun = Pick<OpenTurn, "starts" | "partial">;
+export type Begun = Pick<OpenTurn, "starts" | "startsWithoutText" | "partial">;
 
 /** How much of a running turn the store has. */
 export interface Kept {
@@ -79,6 +79,8 @@ export interface RunningTurn {
   call: number;
   /** The answer so far. */
   text: string;
+  /** UTF-16 units of `text` that earlier runs wrote. There is no checkpoint before this run has added to them. */
+  inherited: number;
   kept: Kept;
   /** When the next checkpoint is due, in milliseconds since the epoch. */
   checkpointAt: number;
@@ -134,6 +136,11 @@ export function shownOf(turn: Turn): string {
     case "remote":
       return turn.shown.text;
   }
+}
+
+/** Whether this run has text that the store does not have. */
+export function hasNewText({ text, inherited, kept }: RunningTurn): boolean {
+  return text.length > Math.max(inherited, kept.chars);
 }
 
 /** The answer as its terminal event has it. */

@@ -198,10 +198,10 @@ function nextPiece(
 ): Piece | undefined {
   if (now < turn.checkpointAt && !isLast) return undefined;
   turn.checkpointAt = nextCheckpoint(now, state.settings.checkpointMs);
-  const { text, kept, query: { queryId, turnId } } = turn;
+  const { text, inherited, kept, query: { queryId, turnId } } = turn;
   const { pieces, chars } = isStarting ? { pieces: 0, chars: 0 } : kept;
   const end = endsWithHalf(text) ? text.length - 1 : text.length;
-  if (end <= chars) return undefined;
+  if (end <= Math.max(chars, inherited)) return undefined;
   return {
     checkpoint: { turnId, number: pieces + 1, text: text.slice(chars, end) },
     progress: { queryId, pieces: pieces + 1, chars: end },
