@@ -47,14 +47,14 @@ try {
   const selections = select(SUITES.map((suite) => ({ suite, files: testFiles(suite.folder) })), positionals);
   // Types are checked once, here, and not again by each process.
   const checks = values.gate ? staticChecks() : [checkTypesOf(selections.flatMap(({ files }) => files))];
-  await inLanes(
-    [
-      ...checks.map((check) => () => timed(() => runCheck(check))),
-      ...selections.flatMap(runsOf).map((run) => () => timed(() => runTests(run))),
-    ],
-    lanes,
-    report,
-  );
+  const jobsOf = (some: readonly Check[]) => some.map((check) => () => timed(() => runCheck(check)));
+  const tests = selections.flatMap(runsOf).map((run) => () => timed(() => runTests(run)));
+  const background = checks.filter(({ isInBackground }) => isInBackground);
+  const foreground = checks.filter(({ isInBackground }) => !isInBackground);
+  await Promise.all([
+    inLanes([...jobsOf(foreground), ...tests], lanes, report),
+    inLanes(jobsOf(background), 1, report),
+  ]);
 } catch (error) {
   report({ name: "tests/run.ts", passed: 0, failed: 1, complaints: [String(error)], output: "" });
 }
@@ -85,8 +85,12 @@ function testFiles(folder: string): string[] {
   }
 }
 
-async function runCheck({ name, command, args, env = {}, judge, isShown = false }: Check): Promise<Outcome> {
-  const { output, success } = await run(command, args, { env, signal: stopped.signal });
+async function runCheck(check: Check): Promise<Outcome> {
+  const { name, command, args, env = {}, judge, isShown = false, isInBackground = false } = check;
+  const isNice = isInBackground && Deno.build.os !== "windows";
+  const line = isNice ? ["nice", "-n", "19", command, ...args] : [command, ...args];
+  const [program = command, ...rest] = line;
+  const { output, success } = await run(program, rest, { env, signal: stopped.signal });
   const findings = judge === undefined ? output : judge({ output, success });
   const isGood = judge === undefined ? success : findings === "";
   return {

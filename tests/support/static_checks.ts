@@ -8,7 +8,9 @@ const PLATFORM_DENO = "deno@2.1.4";
 const PAGE = "playground";
 const DOCUMENTED = ["supabase/functions/_shared/ports", "supabase/functions/_shared/protocol"];
 
-/** How long the session core is simulated, with new seeds in each run. The output names the seeds, and those that fail. */
+/**
+ * CPU time in which the session core is simulated, with new seeds in each run. The output names the seeds, and those that fail.
+ */
 const SIMULATED_SECONDS = 60;
 
 export interface Check {
@@ -21,35 +23,47 @@ export interface Check {
   judge?: (run: { output: string; success: boolean }) => string;
   /** Whether its output is shown on success too. */
   isShown?: boolean;
+  /** Whether it runs beside everything else, with the CPU time that nothing else wants. */
+  isInBackground?: boolean;
 }
 
 /** Every check of the gate, for the project as it is on disk. */
 export function staticChecks(): Check[] {
   const deno = Deno.execPath();
   const documented = DOCUMENTED.flatMap((path) => path.endsWith(".ts") ? [path] : filesUnder(path, ".ts"));
-  const entries = filesUnder("supabase/functions", "deno.json")
-    .map((config) => ({ config, entry: config.replace(/deno\.json$/, "index.ts") }));
   return [
     { name: "format", command: deno, args: ["fmt", "--check"] },
     { name: "lint", command: deno, args: ["lint"] },
     checkTypesOf(codeFolders()),
     {
-      name: `simulation for ${SIMULATED_SECONDS} s`,
+      name: `simulation for ${SIMULATED_SECONDS} s of CPU time`,
       command: deno,
       args: ["task", "--quiet", "simulate", "--seconds", String(SIMULATED_SECONDS)],
       isShown: true,
+      isInBackground: true,
     },
     { name: "types of the page", command: deno, args: ["check", "--quiet", "--frozen", PAGE] },
     { name: "examples in docstrings", command: deno, args: ["check", "--quiet", "--doc", ...documented] },
     { name: "docstrings", command: deno, args: ["doc", "--lint", ...documented], judge: judgeDocLint },
-    ...entries.map(({ config, entry }) => ({
-      name: `types of ${entry} under ${PLATFORM_DENO}`,
+    ...entriesByImports().map(({ config, entries }) => ({
+      name: `types of ${entries.join(" ")} under ${PLATFORM_DENO}`,
       command: "npx",
-      args: ["-y", PLATFORM_DENO, "check", "--quiet", "--no-lock", "--config", config, entry],
+      args: ["-y", PLATFORM_DENO, "check", "--quiet", "--no-lock", "--config", config, ...entries],
       // Unlike later versions it does not use the system's certificates by default, and a proxy may need them.
       env: { DENO_TLS_CA_STORE: "mozilla,system" },
     })),
   ];
+}
+
+/** The functions' entries, with one of the configs of those that have the same: what they share is checked once. */
+function entriesByImports(): { config: string; entries: string[] }[] {
+  const byText = new Map<string, { config: string; entries: string[] }>();
+  for (const config of filesUnder("supabase/functions", "deno.json")) {
+    const same = byText.get(read(config)) ?? { config, entries: [] };
+    same.entries.push(config.replace(/deno\.json$/, "index.ts"));
+    byText.set(read(config), same);
+  }
+  return [...byText.values()];
 }
 
 /** Type-checks files and what they import. */
