@@ -17,7 +17,7 @@ const NO_SUCH_MODEL = /model_not_found|model_decommissioned|invalid[ _]model/i;
 
 /**
  * Answers with the reply of the first model that gives one. The next one is asked at once if a model failed before its first text
- * in a way that may pass, or does not exist. Throws the last failure that may pass; if none may, the last one.
+ * in a way that may pass, does not exist, or takes shorter prompts only. Throws the last failure that may pass; if none may, the last one.
  */
 export async function askInTurn(
   requests: readonly AdaptedRequest[],
@@ -41,6 +41,6 @@ export async function askInTurn(
   }
 }
 
-function mayFallBack({ askAgain, status, detail }: AttemptFailure): boolean {
-  return askAgain || status === 404 || NO_SUCH_MODEL.test(detail);
+function mayFallBack({ askAgain, code, status, detail }: AttemptFailure): boolean {
+  return askAgain || code === "prompt_too_long" || status === 404 || NO_SUCH_MODEL.test(detail);
 }

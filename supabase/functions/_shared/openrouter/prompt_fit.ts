@@ -18,6 +18,8 @@ interface Sums {
   tokens: number;
 }
 
+const PRIOR: Sums = { chars: PRIOR_CHARS, tokens: PRIOR_CHARS * TOKENS_PER_CHAR };
+
 /** A prompt in its parts. Only exchanges may be left out: a question with its answer. */
 interface Prompt {
   system: readonly ModelMessage[];
@@ -58,8 +60,6 @@ export class PromptFit {
     return Math.min(MAX_RATIO, Math.max(MIN_RATIO, tokens / chars));
   }
 }
-
-const PRIOR: Sums = { chars: PRIOR_CHARS, tokens: PRIOR_CHARS * TOKENS_PER_CHAR };
 
 /** Whether there is anything that may be left out. */
 export function hasHistory({ messages }: Pick<ModelRequest, "messages">): boolean {

@@ -27,7 +27,7 @@ const ROOTS: ReadonlySet<string> = new Set(["body", "$", "#", "root"]);
 
 /** Words of a refusal. A text without one of them only mentions a field. */
 const REFUSAL =
-  /unsupported|unknown|unrecogni[sz]ed|unexpected|extra|invalid|deprecated|disabled|removed|mandatory|exceed|maximum|minimum|\b(?:not|cannot|can't|doesn't|must|should|only|too|at most|at least|(?:less|greater) than)\b/i;
+  /unsupported|unknown|unrecogni[sz]ed|unexpected|extra|invalid|deprecated|disabled|removed|mandatory|exceed|maximum|minimum|range|\b(?:not|cannot|can't|doesn't|must|should|only|too|at most|at least|(?:less|greater) than)\b/i;
 const OF_EVERY_VALUE =
   /only the default|deprecated|unknown (?!variant)|unrecogni[sz]ed|unexpected|\bextra|additional propert|not permitted|unsupported[ _]param/i;
 const OF_ONE_VALUE =
@@ -89,7 +89,7 @@ function nameIn(field: string): RegExp {
   if (field.includes("_") || field === "temperature") return new RegExp(`\\b${name}\\b`, "i");
   const quoted = `["'\`[({/]${name}["'\`\\])}]`;
   const introduced =
-    `(?:parameters?|arguments?|fields?|propert(?:y|ies)|keys?|names?|supplied|->|body\\.)\\W{1,3}${name}\\b`;
+    `(?:parameters?|arguments?|fields?|propert(?:y|ies)|keys?|names?|supplied|->)\\W{1,3}${name}\\b|body\\.${name}\\b`;
   const subject = `(?:^|[\\s>])${name}(?::| (?:is|are|must|cannot)\\b)`;
   return new RegExp(`${quoted}|${introduced}|${subject}`, "i");
 }
