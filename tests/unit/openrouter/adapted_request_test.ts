@@ -120,14 +120,27 @@ Deno.test("[MD11] a value that is refused is left out, another value is sent", a
   assert.deepEqual(bodies(provider).map(({ temperature }) => temperature), [2, undefined, undefined, 0.5]);
 });
 
-Deno.test("[MD11] two requests with different refused values at the same time both end", async () => {
+Deno.test("[MD11] a request keeps its own repairs, whatever is learnt from others meanwhile", async () => {
   const provider = new FakeProvider();
   const model = provider.model();
   const refusal = JSON.stringify({ error: { message: "Invalid temperature", param: "temperature" } });
-  for (let times = 0; times < 2; times++) provider.respond(400, refusal);
-  for (let times = 0; times < 2; times++) provider.stream(delta("Hi"), ending());
-  await Promise.all([1.5, 2].map((temperature) => new Asked(model, { ...QUESTION, temperature }).reply));
-  assert.equal(provider.requests.length, 4);
+  provider.respond(400, refusal);
+  const second = provider.openStream();
+  const slow = new Asked(model, { ...QUESTION, temperature: 1.5 });
+  while (provider.requests.length < 2) await Promise.resolve();
+  provider.respond(400, refusal);
+  provider.stream(delta("Hi"), ending());
+  await new Asked(model, { ...QUESTION, temperature: 2 }).reply;
+  provider.stream(delta("Hi"), ending());
+  second.write(sse({ error: { code: 400, message: "Unknown parameter: 'stream_options'" } }));
+  await slow.reply;
+  assert.deepEqual(bodies(provider).map(({ temperature }) => temperature), [
+    1.5,
+    undefined,
+    2,
+    undefined,
+    undefined,
+  ]);
 });
 
 Deno.test("[MD11] a repair uses up no retry, and is kept by the retries", async () => {
@@ -255,4 +268,14 @@ Deno.test("[QU13] a prompt that fits says nothing of messages left out", async (
   const provider = new FakeProvider();
   provider.stream(delta("Hi"), ending());
   assert.ok(!("trimmed" in await new Asked(provider.model({ maxPromptTokens: 1000 }), LONG).reply));
+});
+
+Deno.test("[QU10] a request that is aborted while it is repaired is not sent again", async () => {
+  const provider = new FakeProvider();
+  provider.respond(400, EXTRA("temperature"));
+  const asked = new Asked(provider.model());
+  while (provider.requests.length === 0) await Promise.resolve();
+  asked.abort.abort(new Error("enough"));
+  await assert.rejects(asked.reply, /enough/);
+  assert.equal(provider.requests.length, 1);
 });

@@ -81,10 +81,12 @@ class OpenRouter implements LanguageModel {
     };
     const requests = this.#adapter.adapt(request);
     for (let attempt = 1;; attempt++) {
-      signal.throwIfAborted();
       try {
         return await askInTurn(requests, {
-          attempt: (adapted, fields) => this.#attempt(adapted, fields, { onText: begin, signal }),
+          attempt: (adapted, fields) => {
+            signal.throwIfAborted();
+            return this.#attempt(adapted, fields, { onText: begin, signal });
+          },
           hasBegun: () => begun,
           onFailure: (failure) => void this.#report(failure, { attempt }),
         });

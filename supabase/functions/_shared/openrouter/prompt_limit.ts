@@ -48,20 +48,20 @@ const OF_PROMPT = /context|prompt|input|messages/i;
 
 /** Patterns of numbers, in texts without thousands separators. In each list the first that matches counts. */
 const LIMITS: readonly RegExp[] = [
-  /\+ \d+ > (\d{3,})/,
-  /max(?:imum)?(?: allowed| model)? (?:context|prompt|input|sequence)[ _]?(?:length|window|size)\D{0,20}(\d{3,})/i,
-  /(\d{3,}) maximum\b/i,
-  /(?:exceeds?|greater than|larger than)[^.]{0,60}?(?:max(?:imum)?|limit|context (?:length|window|size))\D{0,45}(\d{3,})/i,
-  /limit:? (\d{3,})/i,
-  /must be <= (\d{3,})/,
+  /\+ \d{1,12} > (\d{3,12})/,
+  /max(?:imum)?(?: allowed| model)? (?:context|prompt|input|sequence)[ _]?(?:length|window|size)\D{0,20}(\d{3,12})/i,
+  /(\d{3,12}) maximum\b/i,
+  /(?:exceeds?|greater than|larger than)[^.]{0,60}?(?:max(?:imum)?|limit|context (?:length|window|size))\D{0,45}(\d{3,12})/i,
+  /limit:? (\d{3,12})/i,
+  /must be <= (\d{3,12})/,
 ];
 const PROMPTS: readonly RegExp[] = [
-  /(\d+) (?:in (?:the|your) (?:messages|prompt)|of text input|(?:input|prompt) tokens|`inputs` tokens)/i,
-  /(\d+) \+ \d+ > \d/,
+  /(\d{1,12}) (?:in (?:the|your) (?:messages|prompt)|of text input|(?:input|prompt) tokens|`inputs` tokens)/i,
+  /(\d{1,12}) \+ \d{1,12} > \d/,
 ];
 const ANSWERS: readonly RegExp[] = [
-  /(\d+) (?:(?:in|for) the (?:completion|output)|(?:output|completion) tokens|`max_new_tokens`)/i,
-  /\d \+ (\d+) > \d/,
+  /(\d{1,12}) (?:(?:in|for) the (?:completion|output)|(?:output|completion) tokens|`max_new_tokens`)/i,
+  /\d \+ (\d{1,12}) > \d/,
 ];
 
 /** Undefined if the failure is about anything else. */
