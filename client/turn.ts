@@ -20,6 +20,8 @@ export interface Answer {
   finishReason: string;
   model?: string;
   usage?: ResponseFrame["usage"];
+  /** How many messages, oldest first, the model was not given because the conversation is too long for it. */
+  trimmed?: number;
   turnId?: string;
 }
 

@@ -118,8 +118,15 @@ export class TurnRecord implements Turn {
         this.#takeStatus(frame);
         break;
       case "response": {
-        const { finish_reason: finishReason, model, usage } = frame;
-        this.finish({ text: content, outcome: "completed", finishReason, model, ...(usage && { usage }) });
+        const { finish_reason: finishReason, model, usage, data: { trimmed } = {} } = frame;
+        this.finish({
+          text: content,
+          outcome: "completed",
+          finishReason,
+          model,
+          ...(usage && { usage }),
+          ...(trimmed !== undefined && { trimmed }),
+        });
         break;
       }
       case "error":

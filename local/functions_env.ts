@@ -17,7 +17,7 @@ export interface FunctionsEnvOptions {
 export function functionsEnv(
   { env, url, keys, modelUrl, hasDatabase }: FunctionsEnvOptions,
 ): Record<string, string> {
-  return {
+  const defaults = {
     // Anyone may try the demo, and sign-in works too. The platform's own default is stricter.
     AUTH_MODE: "optional",
     // Lite signs its users' tokens with the shared secret. The stack also has its own signing key.
@@ -27,7 +27,13 @@ export function functionsEnv(
     ANONYMOUS_SESSIONS_PER_HOUR: "0",
     ...(hasDatabase ? {} : { SESSION_STORE: "memory" }),
     SB_REGION: "local",
-    ...Object.fromEntries(Object.entries(env).filter(([, value]) => value !== "")),
+  };
+  return {
+    ...defaults,
+    // An empty value does not undo a default of the stack. It may mean something to the function.
+    ...Object.fromEntries(
+      Object.entries(env).filter(([name, value]) => value !== "" || !Object.hasOwn(defaults, name)),
+    ),
     ...(modelUrl === undefined ? {} : { OPENROUTER_BASE_URL: modelUrl }),
     SUPABASE_URL: url,
     SUPABASE_PUBLISHABLE_KEYS: JSON.stringify({ default: keys.publishableKey }),

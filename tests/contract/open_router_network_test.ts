@@ -119,7 +119,6 @@ Deno.test("createOpenRouter: asks in UTF-8, at the base's path", async () => {
     temperature: 0.7,
     max_tokens: 100,
     stream: true,
-    usage: { include: true },
     stream_options: { include_usage: true },
   });
 });

@@ -57,7 +57,12 @@ const fields = fc.record({
   priority: mostly(fc.constantFrom("high", "normal", "low")),
   policy: mostly(fc.constantFrom("queue", "reject", "interrupt", "latest")),
   stream: mostly(fc.boolean()),
-  options: mostly(fc.record({ model: text, temperature: number, max_tokens: number }, { requiredKeys: [] })),
+  options: mostly(fc.record({
+    model: text,
+    temperature: number,
+    max_tokens: number,
+    reasoning: mostly(fc.record({ effort: mostly(fc.constantFrom("none", "high")) })),
+  }, { requiredKeys: [] })),
   args: mostly(
     fc.record({ all: fc.boolean(), limit: number, before_seq: number, id: text, token: text }, {
       requiredKeys: [],

@@ -49,7 +49,7 @@ export const MODEL_FAILURES: readonly ModelFailure[] = [
   { name: "403", answer: refusal(403), ...unauthorized },
   { name: "404", answer: refusal(404), ...rejected },
   { name: "408", answer: refusal(408), ...timeout },
-  { name: "413", answer: refusal(413), ...rejected },
+  { name: "413", answer: refusal(413), code: "prompt_too_long", retryable: false },
   { name: "429", answer: refusal(429), ...limited },
   {
     name: "429 for a minute",

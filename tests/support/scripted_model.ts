@@ -117,8 +117,8 @@ export class ScriptedCall {
     if (this.#open && text !== "") this.#onText(text);
   }
 
-  end({ finishReason = "stop", model = this.request.models[0] ?? "", usage }: ReplyEnd = {}): void {
-    const reply = usage === undefined ? { finishReason, model } : { finishReason, model, usage };
+  end({ finishReason = "stop", model = this.request.models[0] ?? "", ...optional }: ReplyEnd = {}): void {
+    const reply = { finishReason, model, ...optional };
     this.#settle(() => this.#resolve(reply));
   }
 

@@ -63,6 +63,9 @@ Deno.test("parseConfig: the other defaults", () => {
     QUEUE_POLICY: "queue",
     ALLOWED_ORIGINS: [],
     MODEL_FALLBACKS: [],
+    MODEL_DIALECT: "auto",
+    REASONING_EFFORT: undefined,
+    MAX_PROMPT_TOKENS: 0,
     OPENROUTER_BASE_URL: "https://openrouter.ai/api/v1",
     OPENROUTER_REFERER: undefined,
     OPENROUTER_TITLE: undefined,
@@ -77,10 +80,30 @@ Deno.test("parseConfig: the other defaults", () => {
   }
 });
 
-Deno.test("parseConfig: an empty value is not set", () => {
+Deno.test("parseConfig: an empty value is not set, except where it means that nothing is sent", () => {
   const empty = Object.fromEntries(Object.keys(environment).map((name) => [name, ""]));
-  assert.deepEqual(parseConfig({ ...empty, ...LEAST }), parseConfig(LEAST));
+  const { TEMPERATURE, MAX_TOKENS, ...config } = parseConfig({ ...empty, ...LEAST });
+  assert.deepEqual([TEMPERATURE, MAX_TOKENS], [undefined, undefined]);
+  assert.deepEqual({ ...config, TEMPERATURE: 0.7, MAX_TOKENS: 1500 }, parseConfig(LEAST));
   assert.equal(problemsOf(empty).length, 2);
+});
+
+Deno.test("[MD4] parseConfig: more models than OpenRouter takes are a mistake, anywhere else they are not", () => {
+  const four = { ...LEAST, MODEL: "a/a", MODEL_FALLBACKS: "b/b,c/c,d/d" };
+  const problem = "MODEL_FALLBACKS: must have at most 2 models, because OpenRouter takes three with MODEL";
+  const elsewhere = "http://localhost:11434/v1";
+  assert.deepEqual(problemsOf(four), [problem]);
+  assert.deepEqual(problemsOf({ ...four, OPENROUTER_BASE_URL: "https://openrouter.ai/api/v1" }), [problem]);
+  assert.deepEqual(problemsOf({ ...four, OPENROUTER_BASE_URL: elsewhere, MODEL_DIALECT: "openrouter" }), [
+    problem,
+  ]);
+  assert.deepEqual(problemsOf({ ...four, OPENROUTER_BASE_URL: elsewhere }), []);
+  assert.deepEqual(problemsOf({ ...four, MODEL_DIALECT: "openai" }), []);
+  assert.deepEqual(problemsOf({ ...four, MODEL_FALLBACKS: "b/b,c/c" }), []);
+  // A function that asks no model is not stopped by it.
+  assert.ok(parseConfig(four, { needsModel: false }));
+  const { models } = parseConfig({ ...four, MODEL_FALLBACKS: "a/a,b/b,c/c,b/b" });
+  assert.deepEqual(models, ["a/a", "b/b", "c/c"], "a model that is named twice is asked once");
 });
 
 Deno.test("parseConfig: names that are not ours do no harm", () => {
@@ -152,6 +175,9 @@ const WRONG: Record<string, readonly [value: string, problem: string][]> = {
     ["Infinity", "must be a whole number"],
     ["9".repeat(400), "must be 9007199254740991 or less"],
   ],
+  MODEL_DIALECT: [["OpenAI", "must be auto, openrouter, openai or azure"]],
+  REASONING_EFFORT: [["max", "must be none, minimal, low, medium, high or xhigh"]],
+  MAX_PROMPT_TOKENS: [["-1", "must be 0 or more"], ["8k", "must be a whole number"]],
   MAX_RETRIES: [["11", "must be 10 or less"], ["-1", "must be 0 or more"]],
   SESSION_TIMEOUT: [["35001", "must be 35000 or less"], ["30m", "must be a number"]],
   CLEANUP_INTERVAL_MS: [["9", "must be 10 or more"], ["2147483648", "must be 2147483647 or less"]],

@@ -157,7 +157,11 @@ Deno.test("[MD3] [MD4] [MD5] a finish reason without [DONE] is a whole answer; f
       sse({ choices: [], usage: { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3, cost: 0.5 } }),
     ],
   }));
-  const env = { MODEL: "test/first", MODEL_FALLBACKS: "test/second,test/third" };
+  const env = {
+    MODEL: "test/first",
+    MODEL_FALLBACKS: "test/second,test/third",
+    MODEL_DIALECT: "openrouter",
+  };
   await withModel(answers, env, async (client, model) => {
     for (const [index, reason] of reasons.entries()) {
       const response = await client.waitFor(terminal(client.ask(reason)));

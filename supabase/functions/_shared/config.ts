@@ -3,7 +3,9 @@
  * named in one {@linkcode ConfigError}.
  */
 
+import { dialectOf, MAX_OPENROUTER_MODELS, MODEL_DIALECTS } from "./model_dialect.ts";
 import { QUEUE_POLICIES } from "./protocol/queueing.ts";
+import { REASONING_EFFORTS } from "./protocol/reasoning_effort.ts";
 import {
   durationMs,
   headerName,
@@ -13,6 +15,7 @@ import {
   number,
   oneOf,
   optional,
+  orEmpty,
   otherwise,
   path,
   text,
@@ -40,6 +43,8 @@ export class ConfigError extends Error {
   }
 }
 
+const OPENROUTER_URL = "https://openrouter.ai/api/v1";
+
 /** Names and defaults of the environment. `.env.example` lists the same, and a test keeps it so. */
 export const environment = {
   // The model
@@ -50,8 +55,11 @@ export const environment = {
   MODEL: otherwise("openai/gpt-4-turbo", text),
   MODEL_FALLBACKS: otherwise([], list),
   ALLOWED_MODELS: otherwise([], list),
-  TEMPERATURE: otherwise(0.7, number(0, 2)),
-  MAX_TOKENS: otherwise(1500, whole(1)),
+  MODEL_DIALECT: otherwise("auto", oneOf(...MODEL_DIALECTS)),
+  TEMPERATURE: orEmpty(0.7, number(0, 2)),
+  MAX_TOKENS: orEmpty(1500, whole(1)),
+  REASONING_EFFORT: optional(oneOf(...REASONING_EFFORTS)),
+  MAX_PROMPT_TOKENS: otherwise(0, whole(0)),
   SYSTEM_PROMPT: optional(text),
   AGENT_NAME: otherwise("agent_websocket", text),
   MAX_RETRIES: otherwise(2, whole(0, 10)),
@@ -117,7 +125,7 @@ type Environment = { [Name in keyof typeof environment]: ReturnType<(typeof envi
 export interface Config extends Omit<Environment, "OPENROUTER_BASE_URL" | "SYSTEM_PROMPT"> {
   OPENROUTER_BASE_URL: string;
   SYSTEM_PROMPT: string;
-  /** `MODEL`, then `MODEL_FALLBACKS`. */
+  /** `MODEL`, then `MODEL_FALLBACKS`, each once. */
   models: readonly string[];
   /** What `options.model` and `configure` may name. */
   allowedModels: readonly string[];
@@ -132,7 +140,8 @@ export interface Config extends Omit<Environment, "OPENROUTER_BASE_URL" | "SYSTE
 
 /**
  * Checks the whole environment.
- * Throws {@linkcode ConfigError} naming every mistake. An empty value counts as not set.
+ * Throws {@linkcode ConfigError} naming every mistake. An empty value counts as not set, except for the settings whose empty value has
+ * a meaning (`.env.example`).
  */
 export function parseConfig(env: Readonly<Record<string, string>>, { needsModel = true } = {}): Config {
   const isSet = (name: keyof Environment): boolean => Object.hasOwn(env, name) && env[name] !== "";
@@ -140,7 +149,7 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
   const known: Partial<Record<keyof Environment, unknown>> = {};
   for (const name of Object.keys(environment) as (keyof Environment)[]) {
     try {
-      known[name] = environment[name](isSet(name) ? env[name] : undefined);
+      known[name] = environment[name](Object.hasOwn(env, name) ? env[name] : undefined);
     } catch (error) {
       if (!(error instanceof Mistake)) throw error;
       problems.push(`${name}: ${error.message}`);
@@ -151,6 +160,12 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
   // A server of one's own may need no key; OpenRouter does. Who only notifies asks no model.
   if (needsModel && !isSet("OPENROUTER_API_KEY") && !isSet("OPENROUTER_BASE_URL")) {
     problems.push("OPENROUTER_API_KEY: must be set (or OPENROUTER_BASE_URL, for a server that needs no key)");
+  }
+  const baseUrl = partial.OPENROUTER_BASE_URL ?? OPENROUTER_URL;
+  const models = modelsOf(partial);
+  const isOpenRouter = dialectOf(baseUrl, partial.MODEL_DIALECT) === "openrouter";
+  if (needsModel && isOpenRouter && models.length > MAX_OPENROUTER_MODELS) {
+    problems.push("MODEL_FALLBACKS: must have at most 2 models, because OpenRouter takes three with MODEL");
   }
   if (env.AUTH_MODE !== "none" && !isSet("SUPABASE_URL")) {
     problems.push("SUPABASE_URL: must be set, to check tokens with (or AUTH_MODE=none, to let everyone in)");
@@ -168,12 +183,11 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
   }
   if (problems.length > 0) throw new ConfigError(problems);
   const values = partial as Environment;
-  const models = [values.MODEL, ...values.MODEL_FALLBACKS];
   const secretKeys = secretKeysOf(values);
   const [secretKey] = secretKeys;
   return {
     ...values,
-    OPENROUTER_BASE_URL: values.OPENROUTER_BASE_URL ?? "https://openrouter.ai/api/v1",
+    OPENROUTER_BASE_URL: baseUrl,
     SYSTEM_PROMPT: values.SYSTEM_PROMPT ??
       `You are ${values.AGENT_NAME}, an AI assistant communicating via WebSocket.`,
     models,
@@ -187,6 +201,10 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
       ? undefined
       : { supabaseUrl: values.SUPABASE_URL, secretKey },
   };
+}
+
+function modelsOf({ MODEL, MODEL_FALLBACKS = [] }: Partial<Environment>): readonly string[] {
+  return [...new Set([...present(MODEL), ...MODEL_FALLBACKS])];
 }
 
 /** On the platform Cloudflare overwrites `cf-connecting-ip`; anywhere else the caller could have written it. */

@@ -34,6 +34,7 @@ export const ERROR_CODES = [
   "shutting_down",
   // The model
   "model_rejected",
+  "prompt_too_long",
   "model_unauthorized",
   "model_rate_limited",
   "model_unavailable",

@@ -11,16 +11,23 @@ function must(holds: boolean, expected: string): asserts holds {
   if (!holds) throw new Mistake(`must ${expected}`);
 }
 
-/** The value of one name; undefined where it is not set. Throws a {@linkcode Mistake}. */
+/** The value of one name; undefined where it is not in the environment. Throws a {@linkcode Mistake}. */
 export type Setting<T> = (value: string | undefined) => T;
 export type Reader<T> = (value: string) => T;
 
+/** An empty value counts as not set. */
 export function optional<T>(read: Reader<T>): Setting<T | undefined> {
-  return (value) => value === undefined ? undefined : read(value);
+  return (value) => value === undefined || value === "" ? undefined : read(value);
 }
 
+/** An empty value counts as not set. */
 export function otherwise<T>(ifNotSet: T, read: Reader<T>): Setting<T> {
-  return (value) => value === undefined ? ifNotSet : read(value);
+  return (value) => value === undefined || value === "" ? ifNotSet : read(value);
+}
+
+/** An empty value is undefined, which differs from not set. */
+export function orEmpty<T>(ifNotSet: T, read: Reader<T>): Setting<T | undefined> {
+  return (value) => value === "" ? undefined : value === undefined ? ifNotSet : read(value);
 }
 
 export function text(value: string): string {

@@ -207,6 +207,7 @@ function sessionSettings(config: Config): SessionSettings {
     allowedModels: config.allowedModels,
     temperature: config.TEMPERATURE,
     maxTokens: config.MAX_TOKENS,
+    reasoningEffort: config.REASONING_EFFORT,
     maxHistory: config.MAX_HISTORY,
     maxEvents: config.MAX_EVENTS,
     maxQueue: config.MAX_QUEUE,
@@ -221,7 +222,7 @@ function toldLimits(config: Config): Record<string, number> {
     max_message_bytes: config.MAX_MESSAGE_BYTES,
     rate_limit_per_minute: config.RATE_LIMIT_PER_MINUTE,
     max_queue: config.MAX_QUEUE,
-    max_tokens: config.MAX_TOKENS,
+    ...(config.MAX_TOKENS !== undefined && { max_tokens: config.MAX_TOKENS }),
     session_timeout_ms: config.sessionTimeoutMs,
   };
 }

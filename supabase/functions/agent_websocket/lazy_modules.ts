@@ -53,6 +53,8 @@ export function createModel(config: Config, { clock, log }: { clock: Clock; log:
       apiKey: config.OPENROUTER_API_KEY,
       referer: config.OPENROUTER_REFERER,
       title: config.OPENROUTER_TITLE,
+      dialect: config.MODEL_DIALECT,
+      maxPromptTokens: config.MAX_PROMPT_TOKENS,
       maxRetries: config.MAX_RETRIES,
       firstTokenTimeoutMs: config.FIRST_TOKEN_TIMEOUT_MS,
       stallTimeoutMs: config.STALL_TIMEOUT_MS,

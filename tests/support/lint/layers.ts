@@ -11,6 +11,7 @@ export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
   ["errors.ts", 0],
   ["version.ts", 0],
   ["metrics.ts", 0],
+  ["model_dialect.ts", 0],
   ["on_demand.ts", 0],
   ["secrets.ts", 0],
   ["setting.ts", 0],

@@ -71,6 +71,16 @@ Deno.test("[CT10] [FR9] a query that is too large fails here: the server's refus
   assert.deepEqual(socket.asked, [fits.id]);
 });
 
+Deno.test("[QU13] an answer says how many messages the model was not given", async () => {
+  const { client, welcomed } = scriptedClient();
+  const socket = await welcomed();
+  const turns = [client.query("short"), client.query("long")];
+  socket.response("q1", 2, "ok");
+  socket.response("q2", 4, "ok", { data: { trimmed: 6 } });
+  const answers = await Promise.all(turns.map(({ final }) => final));
+  assert.deepEqual(answers.map(({ trimmed }) => trimmed), [undefined, 6]);
+});
+
 Deno.test("[CT13] [QU10] cancel goes by id, again after a reconnect, and ends the turn when the server says so", async () => {
   const { client, welcomed, socket: next } = scriptedClient();
   const socket = await welcomed();

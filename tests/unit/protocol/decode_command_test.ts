@@ -33,8 +33,12 @@ const ARGS: Record<Verb, { good: object[]; wrong: [args: unknown, message: strin
     ],
   },
   configure: {
-    good: [{}, { model: "m", temperature: 0, max_tokens: 1, stream: true }],
+    good: [{}, { model: "m", temperature: 0, max_tokens: 1, reasoning: { effort: "none" }, stream: true }],
     wrong: [
+      [
+        { reasoning: { effort: "max" } },
+        '"args.reasoning.effort" must be none, minimal, low, medium, high or xhigh',
+      ],
       [{ temperature: 3 }, '"args.temperature" must be from 0 to 2'],
       [{ stream: "yes" }, '"args.stream" must be true or false'],
     ],

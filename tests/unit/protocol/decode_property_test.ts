@@ -4,6 +4,7 @@ import { ERROR_CODES } from "../../../supabase/functions/_shared/errors.ts";
 import type { ClientFrame } from "../../../supabase/functions/_shared/protocol/client_frames.ts";
 import { decode } from "../../../supabase/functions/_shared/protocol/decode.ts";
 import { PRIORITIES, QUEUE_POLICIES } from "../../../supabase/functions/_shared/protocol/queueing.ts";
+import { REASONING_EFFORTS } from "../../../supabase/functions/_shared/protocol/reasoning_effort.ts";
 import { VERBS } from "../../../supabase/functions/_shared/protocol/verbs.ts";
 
 const MAX_MESSAGE_CHARS = 300;
@@ -47,6 +48,7 @@ const options = fc.record({
   model: orAnything(userText),
   temperature: orAnything(anyNumber),
   max_tokens: orAnything(anyNumber),
+  reasoning: orAnything(fc.record({ effort: fc.constantFrom(...REASONING_EFFORTS) })),
 }, { requiredKeys: [] });
 
 /** The correct keys, with values that are often, but not always, of the correct type. */
@@ -101,6 +103,7 @@ const goodOptions = fc.record({
   model: fc.string({ unit: "binary", minLength: 1, maxLength: 100 }),
   temperature: fc.double({ min: 0, max: 2, noNaN: true }).filter((value) => !Object.is(value, -0)),
   max_tokens: fc.integer({ min: 1, max: 1_000_000 }),
+  reasoning: fc.record({ effort: fc.constantFrom(...REASONING_EFFORTS) }, { noNullPrototype: true }),
 }, { requiredKeys: [], noNullPrototype: true });
 const goodFrame = fc.oneof(
   fc.record({

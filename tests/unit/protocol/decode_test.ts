@@ -210,6 +210,11 @@ Deno.test("[FR10] a problem names the field and what was expected, never the val
     [{ options: { max_tokens: 1.5 } }, 'Cannot accept query: "options.max_tokens" must be a whole number'],
     [{ options: { max_tokens: 1e15 } }, 'Cannot accept query: "options.max_tokens" must be at most 1000000'],
     [{ options: { max_tokens: 1e300 } }, 'Cannot accept query: "options.max_tokens" must be a whole number'],
+    [{ options: { reasoning: "high" } }, 'Cannot accept query: "options.reasoning" must be an object'],
+    ...["max", "High", "", 1, null, undefined].map((effort): [object, string] => [
+      { options: { reasoning: { effort } } },
+      'Cannot accept query: "options.reasoning.effort" must be none, minimal, low, medium, high or xhigh',
+    ]),
   ];
   for (const [fields, message] of wrong) {
     assert.deepEqual(refusal({ content: "a", id: "q1", ...fields }), {

@@ -245,6 +245,72 @@ Deno.test("[QU8] options go before configure, and that before the operator's def
   );
 });
 
+Deno.test("[QU14] the reasoning effort of a query goes before configure, and that before the operator's", async () => {
+  const { connect, model } = startAgent({ settings: { reasoningEffort: "low" } });
+  model.onCall = (call) => call.finish("ok");
+  const client = await connect();
+  client.ask("the operator's");
+  await settle();
+  client.command("configure", { reasoning: { effort: "high" } });
+  client.ask("configured");
+  await settle();
+  client.ask("own", { options: { reasoning: { effort: "none" } } });
+  await settle();
+  assert.deepEqual(model.calls.map(({ request }) => request.reasoningEffort), ["low", "high", "none"]);
+  const { data } = client.only("status", "configured");
+  assert.deepEqual((data as { reasoning: unknown }).reasoning, { effort: "high" });
+});
+
+Deno.test("[QU4] [QU14] the same id with another effort is another question", async () => {
+  const { connect, model } = startAgent();
+  model.onCall = (call) => call.finish("ok");
+  const client = await connect();
+  client.ask("x", { id: "a", options: { reasoning: { effort: "low" } } });
+  await settle();
+  client.ask("x", { id: "a", options: { reasoning: { effort: "low" } } });
+  await settle();
+  assert.equal(client.of("error").length, 0);
+  client.ask("x", { id: "a", options: { reasoning: { effort: "high" } } });
+  client.ask("x", { id: "a" });
+  await settle();
+  assert.deepEqual(client.of("error").map(({ code }) => code), ["id_conflict", "id_conflict"]);
+});
+
+Deno.test("[QU8] where the operator sets no temperature and no limit, none is sent, and a client may choose", async () => {
+  const settings = { temperature: undefined, maxTokens: undefined };
+  const { connect, model, memory } = startAgent({ settings });
+  const client = await connect();
+  client.command("configure", {}, "c");
+  client.ask("the provider's");
+  await settle();
+  const { temperature, maxTokens } = model.last.request;
+  assert.deepEqual([temperature, maxTokens], [undefined, undefined]);
+  assert.deepEqual(client.only("status", "configured").data, { model: "test/model", stream: false });
+  assert.ok(Number.isFinite(memory.keptBytes), "an answer without a limit counts as one of ordinary length");
+  model.last.finish("ok");
+  await settle();
+  client.ask("own", { options: { temperature: 0, max_tokens: 1_000_000 } });
+  await settle();
+  assert.deepEqual([model.last.request.temperature, model.last.request.maxTokens], [0, 1_000_000]);
+});
+
+Deno.test("[QU13] the response says how many messages the model was not given, also in a replay", async () => {
+  const { connect, model } = startAgent();
+  const client = await connect();
+  client.ask("short");
+  await settle();
+  model.last.finish("ok");
+  await settle();
+  client.ask("long");
+  await settle();
+  model.last.finish("ok", { trimmed: 4 });
+  await settle();
+  assert.deepEqual(client.of("response").map(({ data }) => data), [undefined, { trimmed: 4 }]);
+  const again = await connect(client.resumeQuery(2));
+  await settle();
+  assert.deepEqual(again.only("response").data, { trimmed: 4 });
+});
+
 Deno.test("[QU8] what the operator does not allow is refused, naming what is", async () => {
   const { connect, model } = startAgent();
   const client = await connect();

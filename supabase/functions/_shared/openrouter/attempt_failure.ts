@@ -23,6 +23,8 @@ export class AttemptFailure extends Error {
   readonly askAgain: boolean;
   readonly retryAfterMs: number | undefined;
   readonly status: number | undefined;
+  /** The model that was asked, for the log; set by `AdaptedRequest`. */
+  model: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: AttemptFailureOptions) {
     super(message);

@@ -3,12 +3,15 @@
 import { AgentError } from "../errors.ts";
 import type { LanguageModel, ModelReply, ModelRequest, ReplyOptions } from "../ports/model.ts";
 import type { Clock, Log } from "../ports/runtime.ts";
+import { dialectOf } from "../model_dialect.ts";
+import { RequestAdapter } from "./adapted_request.ts";
 import { AttemptFailure, notAStream, statusFailure, unreachable } from "./attempt_failure.ts";
 import { readStart } from "./body_reader.ts";
+import { askInTurn } from "./fallback_models.ts";
 import { describe, mask } from "./mask.ts";
 import type { ReadPacer } from "./read_pacer.ts";
 import { readReply } from "./reply_stream.ts";
-import { completionsUrl, type Endpoint, requestBody, requestHeaders } from "./request.ts";
+import { completionsUrl, type Endpoint, type RequestFields, requestHeaders } from "./request.ts";
 import { backoffMs, MAX_RETRY_WAIT_MS, parseRetryAfter, pause } from "./retry_after.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -20,6 +23,8 @@ const ERROR_WAIT_MS = 1000;
 export interface OpenRouterOptions extends Endpoint {
   /** Further attempts after a failure that may pass, as long as no text has been handed on. */
   maxRetries: number;
+  /** Longest prompt in tokens, by estimate: the oldest exchanges are left out. Default 0: only the provider's own limit. */
+  maxPromptTokens?: number | undefined;
   /** Longest wait of one attempt for its first text, in milliseconds; comments do not count. 0: no limit. */
   firstTokenTimeoutMs: number;
   /** Longest silence of the provider, in milliseconds, from the request on; comments count. 0: no limit. */
@@ -39,6 +44,7 @@ export interface OpenRouterOptions extends Endpoint {
  * | code | when | `retryable` |
  * |---|---|---|
  * | `model_rejected` | 400, 404, 413, 422 and other 4xx | no |
+ * | `prompt_too_long` | the question alone is longer than the model takes | no |
  * | `model_unauthorized` | 401, 402 (out of credit), 403 | no |
  * | `model_rate_limited` | 429; with `retryAfterMs` if the provider said | yes |
  * | `model_timeout` | 408, a stall, no first text in time | yes |
@@ -55,11 +61,15 @@ class OpenRouter implements LanguageModel {
   readonly #options: OpenRouterOptions;
   readonly #url: string;
   readonly #headers: Headers;
+  readonly #adapter: RequestAdapter;
 
   constructor(options: OpenRouterOptions) {
+    const { apiKey, log, maxPromptTokens = 0 } = options;
+    const dialect = dialectOf(options.baseUrl, options.dialect);
     this.#options = options;
     this.#url = completionsUrl(options);
-    this.#headers = requestHeaders(options);
+    this.#headers = requestHeaders(options, dialect);
+    this.#adapter = new RequestAdapter({ dialect, maxPromptTokens, apiKey, log });
   }
 
   async reply(request: ModelRequest, { onText, signal }: ReplyOptions): Promise<ModelReply> {
@@ -69,10 +79,17 @@ class OpenRouter implements LanguageModel {
       begun = true;
       onText(text);
     };
+    const requests = this.#adapter.adapt(request);
     for (let attempt = 1;; attempt++) {
-      signal.throwIfAborted();
       try {
-        return await this.#attempt(request, { onText: begin, signal });
+        return await askInTurn(requests, {
+          attempt: (adapted, fields) => {
+            signal.throwIfAborted();
+            return this.#attempt(adapted, fields, { onText: begin, signal });
+          },
+          hasBegun: () => begun,
+          onFailure: (failure) => void this.#report(failure, { attempt }),
+        });
       } catch (thrown) {
         if (signal.aborted || !(thrown instanceof AttemptFailure)) throw thrown;
         const waitMs = backoffMs(attempt, { random: random(), retryAfterMs: thrown.retryAfterMs });
@@ -86,12 +103,13 @@ class OpenRouter implements LanguageModel {
 
   /** Logs the failure, and puts it as clients may see it. */
   #report(failure: AttemptFailure, fields: Readonly<Record<string, number>>): AgentError {
-    const { code, message, retryable, retryAfterMs, status } = failure;
+    const { code, message, retryable, retryAfterMs, status, model } = failure;
     const detail = mask(failure.detail, this.#options.apiKey);
     const http = status === undefined ? {} : { status };
     this.#options.log.write({
       level: "warn",
       event: "model_attempt_failed",
+      ...(model !== undefined && { model }),
       code,
       ...http,
       ...fields,
@@ -104,7 +122,11 @@ class OpenRouter implements LanguageModel {
     });
   }
 
-  async #attempt(request: ModelRequest, { onText, signal }: ReplyOptions): Promise<ModelReply> {
+  async #attempt(
+    request: ModelRequest,
+    fields: RequestFields,
+    { onText, signal }: ReplyOptions,
+  ): Promise<ModelReply> {
     const { clock, stallTimeoutMs, firstTokenTimeoutMs, pacer } = this.#options;
     // Ends this attempt: with the caller's reason, or with our own impatience.
     const abort = new AbortController();
@@ -117,7 +139,7 @@ class OpenRouter implements LanguageModel {
       onTimeout: (error) => abort.abort(error),
     });
     try {
-      const body = await this.#ask(request, abort.signal, watchdog);
+      const body = await this.#ask(fields, abort.signal, watchdog);
       const model = request.models[0] ?? "";
       return await readReply(body, { model, onText, clock, watchdog, pacer, abort });
     } catch (thrown) {
@@ -130,12 +152,12 @@ class OpenRouter implements LanguageModel {
 
   /** Sends the request; answers with the body of a stream. */
   async #ask(
-    request: ModelRequest,
+    fields: RequestFields,
     signal: AbortSignal,
     watchdog: Watchdog,
   ): Promise<ReadableStream<Uint8Array>> {
     const { fetch, clock } = this.#options;
-    const body = requestBody(request);
+    const body = JSON.stringify(fields);
     let response: Response;
     try {
       response = await fetch(this.#url, { method: "POST", headers: this.#headers, body, signal });

@@ -1,17 +1,23 @@
-/** One chat completion request, as OpenRouter and whatever is compatible with it understand it. */
+/** One chat completion request, in the dialect of its endpoint. */
 
+import { type DialectSetting, MAX_OPENROUTER_MODELS, type ModelDialect } from "../model_dialect.ts";
 import type { ModelRequest } from "../ports/model.ts";
 
 export interface Endpoint {
   /** The API's base with its path, such as `https://openrouter.ai/api/v1`; a slash at its end does no harm. */
   baseUrl: string;
-  /** Sent as a Bearer token; a server of one's own may need none. */
+  /** What it understands. Default: `auto`. */
+  dialect?: DialectSetting | undefined;
+  /** Sent as a Bearer token, to Azure as `api-key`; a server of one's own may need none. */
   apiKey?: string | undefined;
   /** The site that asks, for OpenRouter's rankings: the `HTTP-Referer` header. */
   referer?: string | undefined;
   /** Its name: the `X-Title` header. */
   title?: string | undefined;
 }
+
+/** The body of a request, before it is encoded. */
+export type RequestFields = Readonly<Record<string, unknown>>;
 
 export function completionsUrl({ baseUrl }: Endpoint): string {
   const url = new URL(baseUrl);
@@ -20,26 +26,34 @@ export function completionsUrl({ baseUrl }: Endpoint): string {
   return url.href;
 }
 
-export function requestHeaders({ apiKey, referer, title }: Endpoint): Headers {
+export function requestHeaders({ apiKey, referer, title }: Endpoint, dialect: ModelDialect): Headers {
   const headers = new Headers({ "accept": "text/event-stream", "content-type": "application/json" });
-  if (apiKey !== undefined) headers.set("authorization", `Bearer ${apiKey}`);
+  // Azure reads a key from a header of its own; a JWT of Entra ID is a Bearer token there too.
+  const isAzureKey = dialect === "azure" && !apiKey?.startsWith("eyJ");
+  if (apiKey !== undefined && isAzureKey) headers.set("api-key", apiKey);
+  else if (apiKey !== undefined) headers.set("authorization", `Bearer ${apiKey}`);
+  if (dialect !== "openrouter") return headers;
   if (referer !== undefined) headers.set("http-referer", referer);
   if (title !== undefined) headers.set("x-title", title);
   return headers;
 }
 
-export function requestBody({ messages, partial, models, temperature, maxTokens }: ModelRequest): string {
-  return JSON.stringify({
+/** The whole request; what is undefined in it is left out. Only OpenRouter gets more than the first of the models, at most three. */
+export function requestFields(request: ModelRequest, dialect: ModelDialect): RequestFields {
+  const { messages, partial, models, temperature, maxTokens, reasoningEffort: effort } = request;
+  const isOpenRouter = dialect === "openrouter";
+  return {
     model: models[0],
-    // OpenRouter tries these in order; a server that knows no fallbacks should not see the field.
-    ...(models.length > 1 && { models }),
+    // Tried in this order.
+    ...(isOpenRouter && models.length > 1 && { models: models.slice(0, MAX_OPENROUTER_MODELS) }),
     messages: partial === "" ? messages : [...messages, { role: "assistant", content: partial }],
-    temperature,
-    max_tokens: maxTokens,
+    ...(temperature !== undefined && { temperature }),
+    ...(maxTokens !== undefined && { max_tokens: maxTokens }),
+    ...(effort !== undefined && (isOpenRouter ? { reasoning: { effort } } : { reasoning_effort: effort })),
     stream: true,
-    // Tokens and cost with the last chunk. OpenRouter ignores both by now, and always sends them
-    // (https://openrouter.ai/docs/use-cases/usage-accounting); others ask for the second.
-    usage: { include: true },
+    // Tokens with the last chunk, and from OpenRouter the cost too. OpenRouter always sends them by now
+    // (https://openrouter.ai/docs/use-cases/usage-accounting).
     stream_options: { include_usage: true },
-  });
+    ...(isOpenRouter && { usage: { include: true } }),
+  };
 }

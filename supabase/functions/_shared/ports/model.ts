@@ -1,6 +1,7 @@
 /** The language model. */
 
 import type { Usage } from "../protocol/log_event.ts";
+import type { ReasoningEffort } from "../protocol/reasoning_effort.ts";
 
 /** One message of a chat completion. */
 export interface ModelMessage {
@@ -19,8 +20,10 @@ export interface ModelRequest {
   partial: string;
   /** The wanted model first, then the ones to fall back to. Never empty. */
   models: readonly string[];
-  temperature: number;
-  maxTokens: number;
+  /** Not sent if it is undefined, like the fields below: then the provider's default applies. */
+  temperature?: number | undefined;
+  maxTokens?: number | undefined;
+  reasoningEffort?: ReasoningEffort | undefined;
 }
 
 /** How a reply ended. Its text has been handed to `onText` by then. */
@@ -30,6 +33,8 @@ export interface ModelReply {
   /** The model that answered: not the first one asked for, after a fallback. */
   model: string;
   usage?: Usage;
+  /** How many messages were left out, oldest first, because the prompt was too long. Left out if none was. */
+  trimmed?: number;
 }
 
 /** Receives a reply, and aborts it. */

@@ -5,6 +5,7 @@
 
 import * as z from "zod";
 import { PRIORITIES, QUEUE_POLICIES } from "./queueing.ts";
+import { REASONING_EFFORTS } from "./reasoning_effort.ts";
 import type { Verb } from "./verbs.ts";
 
 /**
@@ -30,6 +31,9 @@ export const queryOptions = z.object({
     1_000_000,
     "must be at most 1000000",
   ).optional(),
+  reasoning: z.object({
+    effort: z.enum(REASONING_EFFORTS, "must be none, minimal, low, medium, high or xhigh"),
+  }, "must be an object").optional(),
 }, "must be an object");
 
 /** A question to the model. On the wire `type` may be omitted. */

@@ -45,6 +45,8 @@ export interface ResponseEvent extends OfQuery {
   finishReason: string;
   model: string;
   usage?: Usage;
+  /** How many messages the model was not given, because the prompt was too long. Left out if it got all. */
+  trimmed?: number;
 }
 
 /** A turn failed, or was interrupted. */

@@ -90,6 +90,11 @@ export const responseFrame = z.object({
   finish_reason: z.string(),
   model: z.string(),
   usage: usage.optional(),
+  data: z.object({
+    trimmed: z.int().min(1).optional().describe(
+      "How many messages, oldest first, the model was not given because the prompt was too long",
+    ),
+  }).optional(),
   replay: z.literal(true).optional(),
 });
 

@@ -7,7 +7,7 @@ export const VERBS = {
   history: "Returns the conversation, newest page first: {limit, before_seq}",
   clear: "Hides the conversation so far from the model",
   cancel: "Stops the running answer, one query, or all queries: {id} or {all}",
-  configure: "Sets defaults for this session's queries: {model, temperature, max_tokens, stream}",
+  configure: "Sets defaults for this session's queries: {model, temperature, max_tokens, reasoning, stream}",
   sessions: "Lists your sessions, newest first: {limit, before}",
   delete: "Deletes this session and all its data",
 } as const;

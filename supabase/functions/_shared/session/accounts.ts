@@ -41,14 +41,14 @@ export function accountFor(
     if (text !== "") budget.spend(quotaKeys, estimateTokens(query, text));
     return write(end.kind === "error" ? { code: end.code } : { reason: end.reason });
   }
-  const { model, finishReason, usage } = end;
+  const { model, finishReason, usage, trimmed } = end;
   budget.spend(quotaKeys, usage?.total_tokens ?? estimateTokens(query, text));
   if (usage !== undefined) {
     metrics.count("tokens_total", "prompt", usage.prompt_tokens);
     metrics.count("tokens_total", "completion", usage.completion_tokens);
     metrics.count("cost_usd_total", "", usage.cost ?? 0);
   }
-  write({ model, finish_reason: finishReason, ...usage });
+  write({ model, finish_reason: finishReason, ...usage, ...(trimmed !== undefined && { trimmed }) });
 }
 
 /** Accounts for a model call that was aborted because its query is answered elsewhere or was refused: its tokens are paid for. */

@@ -20,7 +20,7 @@ import type { SessionState } from "./core/state.ts";
 import { step, wakeAt } from "./core/step.ts";
 import { shownOf } from "./core/turn.ts";
 import { ModelCalls, type ModelCallsDeps } from "./model_calls.ts";
-import { type ModelSettings, requestFor } from "./model_request.ts";
+import { expectedTokens, type ModelSettings, requestFor } from "./model_request.ts";
 import { TailSender } from "./tail_sender.ts";
 import type { WakeTimes } from "./wake_times.ts";
 
@@ -208,7 +208,7 @@ export class SessionDriver {
   #ask({ call, query, ...asked }: Extract<Effect, { kind: "ask" }>): void {
     const request = requestFor(asked, this.#deps.settings);
     const { turns } = this.state;
-    this.#asking = request.maxTokens;
+    this.#asking = expectedTokens(request);
     const turn = {
       query,
       get text() {

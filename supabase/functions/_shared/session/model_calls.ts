@@ -7,6 +7,7 @@ import type { WorkerLifetime } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
 import type { ModelOutcome, SessionEvent } from "./core/event.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
+import { expectedTokens } from "./model_request.ts";
 
 export interface ModelCallsDeps {
   model: LanguageModel;
@@ -44,6 +45,7 @@ export class ModelCalls {
 
   ask({ number, request, turn }: CallOptions): void {
     const { model, lifetime, activity } = this.#deps;
+    const maxTokens = expectedTokens(request);
     const controller = new AbortController();
     this.#open = withEntry(this.#open, number, controller);
     activity.memory(this.#record, { operation: "recall", sector: "history" }, {
@@ -59,7 +61,7 @@ export class ModelCalls {
           // The model may not have noticed the abort yet.
           if (controller.signal.aborted) return;
           this.#sink.take({ kind: "text", call: number, text });
-          activity.streaming(this.#record, turn, request.maxTokens);
+          activity.streaming(this.#record, turn, maxTokens);
         },
         onRestart: () => {
           if (!controller.signal.aborted) this.#sink.take({ kind: "restarted", call: number });
@@ -81,8 +83,9 @@ export class ModelCalls {
   }
 }
 
-function succeeded({ finishReason, model, usage }: ModelReply): ModelOutcome {
-  return { ok: true, reply: { finishReason, model, ...(usage !== undefined && { usage }) } };
+function succeeded({ finishReason, model, usage, trimmed }: ModelReply): ModelOutcome {
+  const optional = { ...(usage !== undefined && { usage }), ...(trimmed !== undefined && { trimmed }) };
+  return { ok: true, reply: { finishReason, model, ...optional } };
 }
 
 function failed(thrown: unknown): ModelOutcome {

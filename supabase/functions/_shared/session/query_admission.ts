@@ -4,11 +4,12 @@ import { AgentError } from "../errors.ts";
 import { bytesOfQuery, type MemoryBudget } from "../guard/memory_budget.ts";
 import type { TokenBudget } from "../guard/token_budget.ts";
 import type { QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
+import { expectedTokens } from "./model_request.ts";
 
 export interface OptionLimits {
   allowedModels: readonly string[];
-  /** `MAX_TOKENS`: the default and the maximum of `max_tokens`. */
-  maxTokens: number;
+  /** `MAX_TOKENS`: the default and the maximum of `max_tokens`; undefined if there is neither. */
+  maxTokens?: number | undefined;
 }
 
 export interface QueryLimits {
@@ -23,7 +24,7 @@ export function checkQuery(
   quotaKeys: readonly string[],
   { settings, memory, budget }: QueryLimits,
 ): void {
-  if (!memory.admit(bytesOfQuery(content, settings.maxTokens))) {
+  if (!memory.admit(bytesOfQuery(content, expectedTokens(settings)))) {
     const words = "Cannot take query: this worker's memory is used up";
     throw new AgentError("queue_full", words, { retryable: true });
   }
@@ -39,7 +40,7 @@ export function checkOptions(options: QueryOptions, { allowedModels, maxTokens }
   if (options.model !== undefined && !allowedModels.includes(options.model)) {
     throw notAllowed(`"model" must be one of ${allowedModels.join(", ")}`);
   }
-  if (options.max_tokens !== undefined && options.max_tokens > maxTokens) {
+  if (maxTokens !== undefined && options.max_tokens !== undefined && options.max_tokens > maxTokens) {
     throw notAllowed(`"max_tokens" must be at most ${maxTokens}`);
   }
 }

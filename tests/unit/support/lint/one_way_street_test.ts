@@ -122,6 +122,7 @@ Deno.test("one-way-street: from each room, exactly the rooms below it", () => {
     "config.ts",
     "errors.ts",
     "metrics.ts",
+    "model_dialect.ts",
     "on_demand.ts",
     "ports",
     "protocol",

@@ -228,7 +228,8 @@ function forgetOldest(state: SessionState): void {
 /** Whether two queries of one id ask the same. */
 export function isSameQuestion(a: Asked, b: Asked): boolean {
   const names = ["model", "temperature", "max_tokens"] as const;
-  return a.content === b.content && names.every((name) => a.options[name] === b.options[name]);
+  return a.content === b.content && names.every((name) => a.options[name] === b.options[name]) &&
+    a.options.reasoning?.effort === b.options.reasoning?.effort;
 }
 
 type Asked = Pick<QueryEvent, "content" | "options">;
