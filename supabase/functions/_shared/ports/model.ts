@@ -38,6 +38,8 @@ export interface ReplyOptions {
   onText(text: string): void;
   /** The reply is a new answer: `partial` and all text before are void. Called before the first text of the new answer. */
   onRestart?(): void;
+  /** Called with each piece of what the model thinks, which is no part of the text. It may come before, between and after it. */
+  onReasoning?(text: string): void;
   signal: AbortSignal;
 }
 

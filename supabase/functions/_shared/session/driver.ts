@@ -25,6 +25,8 @@ import { TailSender } from "./tail_sender.ts";
 
 /** Events of a page. */
 const PAGE = 500;
+/** Reasoning after which its memory is reported, in UTF-16 units. */
+const COUNT_EVERY_CHARS = 4096;
 const STORING = { operation: "store", sector: "log" } as const;
 const FORGETTING = { operation: "delete", sector: "history" } as const;
 
@@ -72,6 +74,8 @@ export class SessionDriver {
   #failure: AgentError | undefined;
   /** The token limit of the running answer. */
   #asking = 0;
+  /** Reasoning since the memory was last reported, in UTF-16 units. */
+  #uncountedChars = 0;
 
   constructor(
     state: SessionState,
@@ -94,9 +98,18 @@ export class SessionDriver {
       this.#step(next);
     }
     this.#isStepping = false;
+    if (event.kind === "reasoning") this.#countReasoning(event.text.length);
     // The memory for the text was counted when its model call began.
-    if (event.kind !== "text") this.#sink.onChanged(this.#asking);
+    else if (event.kind !== "text") this.#sink.onChanged(this.#asking);
     if (event.kind !== "text" || this.state.settings.checkpointMs !== Infinity) this.#setTimer();
+  }
+
+  /** Reports the memory for reasoning in steps: measuring the session for each piece would cost more than the piece. */
+  #countReasoning(chars: number): void {
+    this.#uncountedChars += chars;
+    if (this.#uncountedChars < COUNT_EVERY_CHARS) return;
+    this.#uncountedChars = 0;
+    this.#sink.onChanged(this.#asking);
   }
 
   #step(event: SessionEvent): void {
@@ -118,6 +131,8 @@ export class SessionDriver {
     switch (effect.kind) {
       case "delta":
         return audience.showText(effect);
+      case "reasoning":
+        return audience.showReasoning(effect);
       case "show":
         return audience.show(effect);
       case "acknowledge":

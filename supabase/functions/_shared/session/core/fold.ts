@@ -23,6 +23,7 @@ import {
 import { acknowledge, announceStart, completeText, showEvent, showText } from "./show.ts";
 import { isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
 import { sendTail } from "./tail.ts";
+import { showThoughts } from "./thoughts.ts";
 import type { LeaseView } from "./lease.ts";
 import {
   type Attempt,
@@ -134,6 +135,7 @@ function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged
   else if (adopted === undefined) leave(step, turn, event);
   acknowledge(step, queryId, told);
   if (adopted?.phase !== "running") return;
+  showThoughts(step, adopted, 0, adopted.thoughts);
   if (adopted.text !== "") showText(step, adopted, 0, adopted.text);
   sendTail(step, adopted, 0);
 }

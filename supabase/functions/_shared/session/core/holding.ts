@@ -15,6 +15,7 @@ import {
 } from "./run.ts";
 import { announceStart, showText } from "./show.ts";
 import type { Step } from "./state.ts";
+import { showThoughts } from "./thoughts.ts";
 import {
   fromEvent,
   type ProposedTurn,
@@ -104,6 +105,7 @@ function adoptProposed(step: Step, turn: ProposedTurn, seq: number): void {
   const adopted = adoptAttempt(step, turn, seq, false);
   if (adopted.phase !== "running") return;
   announceStart(step, adopted, []);
+  showThoughts(step, adopted, 0, adopted.thoughts);
   if (adopted.text !== "") showText(step, adopted, 0, adopted.text);
 }
 

@@ -60,7 +60,7 @@ interface StartOptions {
 /** Calls the model before the question is in the log. No text is shown until it is. */
 export function startAttempt(step: Step, turn: ProposedTurn): void {
   const call = ++step.state.lastCall;
-  turn.attempt = { name: "calling", call, text: "" };
+  turn.attempt = { name: "calling", call, text: "", thoughts: "" };
   ask(step, turn.query, call, "");
 }
 
@@ -78,8 +78,8 @@ export function adoptAttempt(
     case "done":
       return end(step, { query, seq, shown: "" }, attempt.end);
     case "calling": {
-      const { call, text } = attempt;
-      return put(state, { phase: "running", query, seq, call, text, ...fresh(step, isStarted) });
+      const { call, text, thoughts } = attempt;
+      return put(state, { phase: "running", query, seq, call, text, ...fresh(step, isStarted), thoughts });
     }
   }
 }
@@ -241,8 +241,9 @@ function ask({ state, effects }: Step, query: Question, call: number, partial: s
 function fresh(
   { state: { settings }, now }: Step,
   isStarted: boolean,
-): Pick<RunningTurn, "kept" | "checkpointAt"> {
+): Pick<RunningTurn, "kept" | "checkpointAt" | "thoughts"> {
   return {
+    thoughts: "",
     kept: { isStarted, pieces: 0, chars: 0 },
     checkpointAt: nextCheckpoint(now, settings.checkpointMs),
   };
