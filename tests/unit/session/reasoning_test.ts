@@ -111,6 +111,37 @@ Deno.test("[RE2] reasoning waits for the question to be in the log, as text does
   assert.deepEqual(client.frames.slice(1).map(({ type }) => type), ["status", "reasoning", "delta"]);
 });
 
+for (const isStopped of [false, true]) {
+  const what = isStopped
+    ? "stopped, and its reasoning is not shown"
+    : "complete, and its reasoning is shown before it";
+  Deno.test(`[RE2] an answer that ends before its question is in the log is ${what}`, async () => {
+    const { connect, model, store } = startAgent();
+    const client = await connect("reasoning=true&stream=true");
+    const commit = store.commit.bind(store);
+    const written = Promise.withResolvers<void>();
+    store.commit = async (...write) => {
+      await written.promise;
+      return await commit(...write);
+    };
+    client.ask("Why?", { id: "q" });
+    await settle();
+    model.last.think("Hm. ");
+    model.last.think("So.");
+    if (isStopped) client.command("cancel", { id: "q" });
+    else model.last.finish("Because.");
+    await settle();
+    assert.deepEqual(client.of("reasoning"), []);
+    written.resolve();
+    await settle();
+    const frames = client.frames.slice(1).filter(({ code }) => code !== "cancelling");
+    assert.deepEqual(frames.map(({ type, content }) => [type, content]), [
+      ["status", "Thinking..."],
+      ...(isStopped ? [["status", "Cancelled"]] : [["reasoning", "Hm. So."], ["response", "Because."]]),
+    ]);
+  });
+}
+
 Deno.test("[RE2] of a turn that was stopped nothing more is shown, also to a slow reader", async () => {
   const { connect, model, clock } = startAgent();
   const client = await connect("reasoning=true");

@@ -142,7 +142,8 @@ export function takeOutcome(step: Step, call: number, outcome: ModelOutcome): vo
       return;
     }
     if (turn.phase === "proposed" && turn.attempt.name === "calling" && turn.attempt.call === call) {
-      turn.attempt = { name: "done", end: endOf(turn.query, turn.attempt.text, outcome) };
+      const { text, thoughts } = turn.attempt;
+      turn.attempt = { name: "done", end: endOf(turn.query, text, outcome), thoughts };
       return;
     }
   }
@@ -155,7 +156,7 @@ export function stopTurn(step: Step, turn: Turn, reason: StopReason): boolean {
       if (turn.attempt.name === "done") return false;
       const partial = turn.attempt.name === "calling" ? turn.attempt.text : "";
       if (turn.attempt.name === "calling") step.effects.push({ kind: "abort", call: turn.attempt.call });
-      turn.attempt = { name: "done", end: cancelled(turn.query, reason, partial) };
+      turn.attempt = { name: "done", end: cancelled(turn.query, reason, partial), thoughts: "" };
       return true;
     }
     case "queued":

@@ -4,7 +4,7 @@
  */
 
 import { type ConnectionView, runningTurn, type Step } from "./state.ts";
-import type { RunningTurn, Turn } from "./turn.ts";
+import type { EndingTurn, RunningTurn, Turn } from "./turn.ts";
 
 /** The reasoning of a turn that is kept and shown, in UTF-16 units. Longer reasoning is cut off there, and ends with `…`. */
 export const MAX_THOUGHT_CHARS = 65_536;
@@ -25,10 +25,10 @@ export function takeReasoning(step: Step, call: number, text: string): void {
   }
 }
 
-/** Shows a piece of a running turn's reasoning to the connections that want it. */
+/** Shows a piece of a turn's reasoning to the connections that want it. The turn runs, or its early model call has just ended it. */
 export function showThoughts(
   { state, effects }: Step,
-  { query: { turnId, queryId } }: RunningTurn,
+  { query: { turnId, queryId } }: RunningTurn | EndingTurn,
   offset: number,
   content: string,
 ): void {
@@ -52,7 +52,7 @@ export function announceThoughts({ state, effects }: Step, { id, wantsReasoning 
 /** The reasoning of a turn so far. Of a turn that this worker does not run there is none. */
 export function thoughtsOf(turn: Turn): string {
   if (turn.phase === "running") return turn.thoughts;
-  return turn.phase === "proposed" && turn.attempt.name === "calling" ? turn.attempt.thoughts : "";
+  return turn.phase === "proposed" && turn.attempt.name !== "none" ? turn.attempt.thoughts : "";
 }
 
 /** The part of a text for which there is room. The `…` of a text that was cut exceeds the room, so nothing follows it. */

@@ -31,7 +31,7 @@ export type StopReason = CancelledEvent["reason"];
 export type Attempt =
   | { name: "none" }
   | { name: "calling"; call: number; text: string; thoughts: string }
-  | { name: "done"; end: TerminalEvent };
+  | { name: "done"; end: TerminalEvent; thoughts: string };
 
 /** What earlier runs of the turn have left, at this worker or another. */
 export type Begun = Pick<OpenTurn, "starts" | "partial">;
