@@ -10,7 +10,7 @@
 import type { ChatTransport, UIMessage, UIMessageChunk } from "ai";
 import type { AgentClient } from "./client.ts";
 import type { QueryFields } from "./frames.ts";
-import type { Answer, Turn } from "./turn.ts";
+import type { Answer, Piece, Turn } from "./turn.ts";
 
 /** Finish reasons that the AI SDK names differently. */
 type FinishReason = (UIMessageChunk & { type: "finish" })["finishReason"];
@@ -22,6 +22,8 @@ export type AgentRequestBody = Pick<QueryFields, "priority" | "policy" | "option
  * One client is one session and one chat: `chatId` is ignored. The server keeps the conversation, so only the text of
  * the last user message is sent. To regenerate an answer, the client sends that text again. `stop()` cancels the turn;
  * leaving the page does not.
+ *
+ * If the client has the option `reasoning`, what the model thinks becomes reasoning parts.
  *
  * An answer's message has the query's id. When it is finished, its `metadata` is `{turnId, model, usage}`. A message
  * that another function sends while an answer is written becomes a part `data-notification`. For messages at other
@@ -81,7 +83,10 @@ function lastQuestion(messages: readonly UIMessage[]): string {
   return parts.map((part) => part.type === "text" ? part.text : "").join("");
 }
 
-/** The chunks of one answer, in the AI SDK's format. */
+/**
+ * The chunks of one answer, in the AI SDK's format. Text and reasoning are parts of their own: each change from one to the
+ * other, and each new beginning of the reasoning, ends a part and starts the next.
+ */
 async function* toChunks(turn: Turn, client: AgentClient): AsyncGenerator<UIMessageChunk, void, undefined> {
   const { id } = turn;
   const notices: UIMessageChunk[] = [];
@@ -94,8 +99,9 @@ async function* toChunks(turn: Turn, client: AgentClient): AsyncGenerator<UIMess
   });
   try {
     yield { type: "start", messageId: id };
-    const pieces = turn[Symbol.asyncIterator]();
-    let isOpen = false;
+    const pieces = turn.pieces()[Symbol.asyncIterator]();
+    let open: { type: Piece["type"]; id: string } | undefined;
+    let parts = 0;
     let next = pieces.next();
     for (;;) {
       const noticed = new Promise<undefined>((resolve) => notice = () => resolve(undefined));
@@ -103,12 +109,17 @@ async function* toChunks(turn: Turn, client: AgentClient): AsyncGenerator<UIMess
       yield* notices.splice(0);
       if (piece === undefined) continue;
       if (piece.done) break;
-      if (!isOpen) yield { type: "text-start", id };
-      isOpen = true;
-      yield { type: "text-delta", id, delta: piece.value };
+      const { type, offset, text } = piece.value;
+      if (open?.type !== type || (type === "reasoning" && offset === 0)) {
+        if (open !== undefined) yield { type: `${open.type}-end`, id: open.id };
+        open = { type, id: parts === 0 ? id : `${id}-${parts}` };
+        parts++;
+        yield { type: `${type}-start`, id: open.id };
+      }
+      yield { type: `${type}-delta`, id: open.id, delta: text };
       next = pieces.next();
     }
-    if (isOpen) yield { type: "text-end", id };
+    if (open !== undefined) yield { type: `${open.type}-end`, id: open.id };
     yield toEnd(await turn.final);
   } finally {
     end();

@@ -181,8 +181,9 @@ export class AgentClient {
     // Never send the previous user's queries in the name of the new user.
     if (this.#resume?.owner && this.#resume.owner !== this.#owner) this.#forget();
     const url = new URL(this.#url);
-    const { stream = true, replay } = this.#options;
+    const { stream = true, reasoning, replay } = this.#options;
     url.searchParams.set("stream", String(stream));
+    if (reasoning) url.searchParams.set("reasoning", "true");
     url.searchParams.set("heartbeat", "true");
     const protocols = [SUBPROTOCOL];
     if (token) protocols.push(`jwt-${token}`);

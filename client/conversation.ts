@@ -85,6 +85,6 @@ export class Conversation {
 
 /** Frames of unknown types belong to no turn. */
 function isAboutTurn(frame: ServerFrame): frame is TurnFrame {
-  return ["query", "delta", "response", "error"].includes(frame.type) ||
+  return ["query", "delta", "reasoning", "response", "error"].includes(frame.type) ||
     (frame.type === "status" && ["thinking", "queued", "cancelled"].includes(frame.code));
 }

@@ -23,4 +23,4 @@ export type {
   TokenReason,
 } from "./options.ts";
 export type { Clock, CursorStorage, SocketConstructor, SocketLike, WakeSource } from "./ports.ts";
-export type { Answer, Turn, TurnState } from "./turn.ts";
+export type { Answer, Piece, Turn, TurnState } from "./turn.ts";

@@ -25,6 +25,8 @@ export interface AgentClientOptions extends Partial<ClientPorts> {
   getToken?(why: TokenReason): string | null | undefined | Promise<string | null | undefined>;
   /** Whether answers are streamed in pieces as they are written. Default: true. */
   stream?: boolean;
+  /** Whether turns have the model's `reasoning`. Default: false. */
+  reasoning?: boolean;
   /** Where to keep the cursor, so that a reloaded page continues: for example `sessionStorage`. Default: not kept. */
   storage?: CursorStorage;
   /** The storage key of the cursor. Default: `agent-websocket`. */
@@ -70,7 +72,7 @@ export interface ClientEvents {
   message: ServerFrame;
   /** A notice from the server, or a message from another function. */
   notification: NotificationFrame | StatusFrame;
-  /** A turn is new, or its state or text has changed. */
+  /** A turn is new, or its state, text or reasoning has changed. */
   turn: Turn;
   /** The connection was lost; the next attempt comes in `delayMs`. */
   reconnecting: Closing & { attempt: number; delayMs: number };

@@ -25,6 +25,14 @@ export interface Answer {
   turnId?: string;
 }
 
+/** A piece of a turn's text, or of its reasoning: `whole = whole.slice(0, offset) + text`. */
+export interface Piece {
+  type: "text" | "reasoning";
+  /** Where it belongs, in UTF-16 units. It follows the piece of its type before it, unless reasoning starts again at 0. */
+  offset: number;
+  text: string;
+}
+
 /**
  * A query and its answer.
  *
@@ -49,6 +57,11 @@ export interface Turn extends AsyncIterable<string> {
   readonly position: number | undefined;
   /** The answer so far: always correct, also after a reconnect. */
   readonly text: string;
+  /**
+   * What the model thinks, so far; only with the option `reasoning`. It is not part of the answer. After a reconnect it may
+   * lack a part, or start again with another worker.
+   */
+  readonly reasoning: string;
   /** Why it failed. */
   readonly error: AgentClientError | undefined;
   /**
@@ -56,6 +69,8 @@ export interface Turn extends AsyncIterable<string> {
    * it.
    */
   readonly final: Promise<Answer>;
+  /** The text in pieces, as iterating the turn gives them, and with them the reasoning. */
+  pieces(): AsyncIterable<Piece>;
   /** The whole text so far, after each change. A slow reader gets only the newest. Ends when the turn ends. */
   snapshots(): AsyncIterable<string>;
   /** Stops the turn, across a reconnect if necessary. `final` then resolves with outcome `cancelled`. */

@@ -4,7 +4,7 @@ import type { SentQuery } from "./cursor.ts";
 import { deferred } from "./deferred.ts";
 import { AgentClientError, toError } from "./error.ts";
 import type { ServerFrame, StatusFrame } from "./frames.ts";
-import type { Answer, Turn, TurnState } from "./turn.ts";
+import type { Answer, Piece, Turn, TurnState } from "./turn.ts";
 
 /** A frame about a turn. */
 export type TurnFrame = Exclude<ServerFrame, { type: "notification" | "heartbeat" }>;
@@ -40,6 +40,7 @@ export class TurnRecord implements Turn {
   readonly final: Promise<Answer> = this.#end.promise;
   #state: TurnState = "waiting";
   #text = "";
+  #reasoning = "";
   #error: AgentClientError | undefined;
   #waiters: (() => void)[] = [];
 
@@ -62,6 +63,10 @@ export class TurnRecord implements Turn {
     return this.#text;
   }
 
+  get reasoning(): string {
+    return this.#reasoning;
+  }
+
   get error(): AgentClientError | undefined {
     return this.#error;
   }
@@ -77,15 +82,31 @@ export class TurnRecord implements Turn {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
-    let given = "";
-    for await (const text of this.snapshots()) {
-      if (text.startsWith(given)) {
-        if (text !== given) yield text.slice(given.length);
-        given = text;
-        // The text is shorter, but still a prefix of what was yielded: it may grow past it. After the end it cannot.
-      } else if (!given.startsWith(text) || (this.#state === "completed" && !this.#text.startsWith(given))) {
-        throw new AgentClientError("text_restarted", "Cannot go on: the answer was begun anew");
-      }
+    for await (const { type, text } of this.pieces()) if (type === "text") yield text;
+  }
+
+  async *pieces(): AsyncGenerator<Piece, void, undefined> {
+    let [seen, given, thought] = ["", "", ""];
+    for (;;) {
+      const [text, reasoning] = [this.#text, this.#reasoning];
+      if (reasoning !== thought) {
+        const offset = reasoning.startsWith(thought) ? thought.length : 0;
+        thought = reasoning;
+        if (reasoning !== "") yield { type: "reasoning", offset, text: reasoning.slice(offset) };
+      } else if (text !== seen) {
+        seen = text;
+        if (text.startsWith(given)) {
+          const offset = given.length;
+          given = text;
+          if (text.length > offset) yield { type: "text", offset, text: text.slice(offset) };
+          // The text is shorter, but still a prefix of what was yielded: it may grow past it. After the end it cannot.
+        } else if (
+          !given.startsWith(text) || (this.#state === "completed" && !this.#text.startsWith(given))
+        ) {
+          throw new AgentClientError("text_restarted", "Cannot go on: the answer was begun anew");
+        }
+      } else if (this.#isAtEnd()) return;
+      else await this.#changed();
     }
   }
 
@@ -93,9 +114,8 @@ export class TurnRecord implements Turn {
     let given = "";
     for (;;) {
       if (this.#text !== given) yield given = this.#text;
-      else if (this.#error !== undefined) throw this.#error;
-      else if (this.isSettled) return;
-      else await new Promise<void>((resolve) => void this.#waiters.push(resolve));
+      else if (this.#isAtEnd()) return;
+      else await this.#changed();
     }
   }
 
@@ -112,6 +132,11 @@ export class TurnRecord implements Turn {
         // A delta that begins after the known text would leave a hole. The response will bring the complete text.
         if (frame.offset > this.#text.length) return;
         this.#text = this.#text.slice(0, frame.offset) + content;
+        this.#become("running");
+        break;
+      case "reasoning":
+        if (frame.offset > this.#reasoning.length) return;
+        this.#reasoning = this.#reasoning.slice(0, frame.offset) + content;
         this.#become("running");
         break;
       case "status":
@@ -141,7 +166,7 @@ export class TurnRecord implements Turn {
     this.isTaken = false;
     this.sentOn = 0;
     this.place = Infinity;
-    this.#text = "";
+    this.#text = this.#reasoning = "";
     this.#become("waiting");
   }
 
@@ -165,6 +190,16 @@ export class TurnRecord implements Turn {
     if (code === "thinking") this.#become("running");
     else if (code === "queued") this.#become("queued", Number(data?.position));
     else if (seq !== undefined) this.finish({ text: partial, outcome: "cancelled", finishReason: reason });
+  }
+
+  /** Whether nothing more comes. Throws if the turn has failed. */
+  #isAtEnd(): boolean {
+    if (this.#error !== undefined) throw this.#error;
+    return this.isSettled;
+  }
+
+  #changed(): Promise<void> {
+    return new Promise((resolve) => void this.#waiters.push(resolve));
   }
 
   #become(state: TurnState, position?: number): void {

@@ -7,6 +7,8 @@ export interface DemoMessage {
 
 export interface DemoReply {
   text: string;
+  /** What the model thinks before the text; empty if it does not think. */
+  reasoning: string;
   /** Whether to stream it slowly, so that there is time to cancel it, or to cut the network and resume. */
   slow: boolean;
 }
@@ -14,6 +16,7 @@ export interface DemoReply {
 interface Answer {
   asked: RegExp;
   reply(context: Context): string;
+  reasoning?: string;
   slow?: boolean;
 }
 
@@ -56,6 +59,17 @@ Everything around me is real: the WebSocket, the session, the queue, the store.
 
 Set \`OPENROUTER_API_KEY\` (in the environment or in \`.env\`) and start again, and a real model answers here.`;
 
+const RIDDLE = `It is **a towel**.
+
+How I got there is in the \`reasoning\` frames before this answer: only a connection with \`?reasoning=true\` gets them, and \
+they are in no log.`;
+
+const RIDDLE_REASONING = `The riddle: what gets wetter the more it dries?
+Something that dries is usually the thing that loses its water. But "to dry" has two meanings: to become dry, and to make \
+something else dry. So I look for a thing that dries other things. The sun does, and does not get wet. A towel does: it takes \
+up the water of whatever it dries.
+That fits both halves.`;
+
 const CANCEL = `Ask me for *a long story*, and while it streams send
 
 \`\`\`json
@@ -84,14 +98,15 @@ const ANSWERS: readonly Answer[] = [
           earlier.map((text, index) => `${index + 1}. ${quote(text)}`).join("\n")
         }`,
   },
+  { asked: /\briddle\b/i, reply: () => RIDDLE, reasoning: RIDDLE_REASONING },
   { asked: /\b(cancel|stop|abort)\b/i, reply: () => CANCEL },
   { asked: /\b(resum\w*|reconnect\w*|last_seq)\b/i, reply: () => RESUME },
   { asked: /\b(who|what) are you\b|\bmock\b|\bwhat is this\b/i, reply: () => ABOUT },
   {
     asked: /\b(help|what can you do)\b/i,
     reply: () =>
-      "Try one of these:\n\n- `tell me a long story`\n- `how do I cancel?`\n- `how do I resume?`\n" +
-      "- `what did I say before?`\n- `what are you?`",
+      "Try one of these:\n\n- `tell me a long story`\n- `think about a riddle`\n- `how do I cancel?`\n" +
+      "- `how do I resume?`\n- `what did I say before?`\n- `what are you?`",
   },
   {
     asked: /^\s*(hi|hello|hey|good (morning|afternoon|evening))\b/i,
@@ -115,7 +130,11 @@ export function demoReply(messages: readonly DemoMessage[]): DemoReply {
     : answer.reply(context);
   const last = messages.at(-1);
   const begun = last?.role === "assistant" && text.startsWith(last.content) ? last.content.length : 0;
-  return { text: text.slice(begun), slow: answer?.slow ?? false };
+  return {
+    text: text.slice(begun),
+    reasoning: begun > 0 ? "" : answer?.reasoning ?? "",
+    slow: answer?.slow ?? false,
+  };
 }
 
 function quote(text: string): string {

@@ -27,11 +27,12 @@ function fixture(
     match: { endpoint: "chat", predicate: (request) => applies(demoMessages(request)) },
     response: (request) => {
       const messages = demoMessages(request);
-      const { text } = demoReply(messages);
+      const { text, reasoning } = demoReply(messages);
       const prompt = messages.reduce((sum, { content }) => sum + tokens(content), 0);
-      const completion = tokens(text);
+      const completion = tokens(text) + tokens(reasoning);
       return {
         content: text,
+        ...(reasoning !== "" && { reasoning }),
         usage: {
           prompt_tokens: prompt,
           completion_tokens: completion,

@@ -62,6 +62,7 @@ export class Chat {
       ...(WebSocket && { WebSocket }),
       ...(wake && { wake }),
       ...(getToken && { getToken }),
+      reasoning: true,
       storage: sessionStorage,
       storageKey: STORAGE_KEY,
       // After a reload, the page shows the whole conversation.

@@ -22,6 +22,7 @@ import { Wire } from "./wire.ts";
 const CUT_MS = 2000;
 const SUGGESTIONS = [
   "Tell me a long story",
+  "Think about a riddle",
   "What can you do?",
   "What did I say before?",
   "How do I resume?",

@@ -5,6 +5,7 @@ import { announce } from "./announcer.ts";
 import { button, coalesced, el, setText } from "./dom.ts";
 import { FeedbackView } from "./feedback_view.ts";
 import { MarkdownView } from "./markdown_view.ts";
+import { ReasoningView } from "./reasoning_view.ts";
 import { Seam } from "./seam.ts";
 
 /** The text and the colour of each state's label. */
@@ -33,6 +34,7 @@ export class TurnView {
   readonly #options: TurnViewOptions;
   readonly #question = el("div", { class: "question" });
   readonly #chip = el("span", { class: "chip" });
+  readonly #reasoning = new ReasoningView();
   readonly #text = new MarkdownView();
   readonly #seams = el("div", { class: "seams" });
   readonly #problem = el("p", { class: "problem" });
@@ -58,6 +60,7 @@ export class TurnView {
         "div",
         { class: "answer" },
         el("div", { class: "answer-head" }, el("b", {}, "Agent"), this.#chip),
+        this.#reasoning.element,
         this.#text.element,
         this.#seams,
         this.#problem,
@@ -104,6 +107,7 @@ export class TurnView {
     );
     setText(this.#chip, words);
     this.#chip.dataset.tone = tone;
+    this.#reasoning.show(turn.reasoning, isOpen && text === "");
     this.#text.show(text);
     this.#cancel.hidden = !isOpen;
     this.#cancel.setAttribute("aria-label", `Cancel: ${question ?? "this answer"}`);

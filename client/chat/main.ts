@@ -1,7 +1,7 @@
 /**
- * `deno task chat [url] [--token <jwt>]`: talks to an agent in the terminal. The URL may be that of the project. The
- * default is `AGENT_URL`, or the local stack. The token may also come from `AGENT_TOKEN`; without a token the
- * connection is anonymous.
+ * `deno task chat [url] [--token <jwt>] [--no-reasoning]`: talks to an agent in the terminal. The URL may be that of the
+ * project. The default is `AGENT_URL`, or the local stack. The token may also come from `AGENT_TOKEN`; without a token
+ * the connection is anonymous. The model's reasoning is shown in a terminal, and elsewhere with `--reasoning`.
  */
 
 import { createInterface } from "node:readline";
@@ -15,14 +15,18 @@ const FUNCTION_PATH = "/functions/v1/agent_websocket";
 
 const { values, positionals } = parseArgs({
   args: Deno.args,
-  options: { token: { type: "string" } },
+  options: { token: { type: "string" }, reasoning: { type: "boolean", default: Deno.stdout.isTerminal() } },
   allowPositionals: true,
+  allowNegative: true,
 });
 const url = new URL(positionals[0] ?? Deno.env.get("AGENT_URL") ?? LOCAL_URL);
 if (url.pathname === "/") url.pathname = FUNCTION_PATH;
 const token = values.token ?? Deno.env.get("AGENT_TOKEN");
 
-const client = new AgentClient(url, token === undefined ? {} : { getToken: () => token });
+const client = new AgentClient(url, {
+  reasoning: values.reasoning,
+  ...(token !== undefined && { getToken: () => token }),
+});
 const isTerminal = Deno.stdin.isTerminal();
 const lines = createInterface({
   input: process.stdin,

@@ -3,7 +3,7 @@
 import type { AgentClient } from "../client.ts";
 import { AgentClientError } from "../error.ts";
 import type { StatusFrame } from "../frames.ts";
-import type { Turn } from "../turn.ts";
+import type { Piece, Turn } from "../turn.ts";
 
 const HELP = `/help             this
 /cancel           stops the answer (Ctrl-C does so too; a second one quits)
@@ -16,6 +16,14 @@ const HELP = `/help             this
 /quit             ends (Ctrl-D does so too)
 Anything else is asked.
 `;
+
+const DIM = "\x1b[2m";
+const NOT_DIM = "\x1b[22m";
+/** What is written before text and before reasoning, by what was written last. */
+const SWITCH: Record<Piece["type"], Record<Piece["type"] | "nothing", string>> = {
+  text: { nothing: "", reasoning: `${NOT_DIM}\n`, text: "" },
+  reasoning: { nothing: DIM, text: `\n${DIM}`, reasoning: "" },
+};
 
 export interface TerminalChatOptions {
   client: AgentClient;
@@ -96,7 +104,17 @@ export class TerminalChat {
 
   async #show(turn: Turn): Promise<void> {
     const { write } = this.#options;
-    for await (const piece of turn) write(piece);
+    let shown: Piece["type"] | undefined;
+    try {
+      for await (const { type, offset, text } of turn.pieces()) {
+        if (type !== shown) write(SWITCH[type][shown ?? "nothing"]);
+        else if (type === "reasoning" && offset === 0) write("\n");
+        shown = type;
+        write(text);
+      }
+    } finally {
+      if (shown === "reasoning") write(SWITCH.text.reasoning);
+    }
     const { outcome, finishReason } = await turn.final;
     write("\n");
     if (outcome === "cancelled") this.#note(finishReason);

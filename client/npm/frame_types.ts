@@ -20,6 +20,7 @@ const FRAMES: readonly [name: string, definition: string, left: readonly string[
   ["NotificationFrame", "Notification", []],
   ["StatusFrame", "Status", []],
   ["DeltaFrame", "Delta", []],
+  ["ReasoningFrame", "Reasoning", []],
   ["ResponseFrame", "Response", []],
   ["QueryShownFrame", "QueryShown", []],
   ["ErrorFrame", "Error", []],

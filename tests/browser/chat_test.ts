@@ -10,7 +10,18 @@ Deno.test("chat: an answer is shown as it is written, and stopped by button or E
     await page.is("open");
     const first = await page.ask("One");
     const writing = await model.next();
+    const reasoning = first.locator("details");
+    assert.equal(await reasoning.isVisible(), false);
+    writing.think("Is <b>one</b> a");
+    const summary = first.getByText("Thinking…");
+    await summary.waitFor();
+    assert.equal(await first.getByText("Is <b>one</b> a").isVisible(), false, "it is folded");
+    await summary.click();
+    assert.equal(await first.getByText("Is <b>one</b> a").isVisible(), true);
+    writing.think(" number?");
+    await page.says(reasoning.locator("p"), "Is <b>one</b> a number?");
     writing.say("Half an ");
+    await page.says(reasoning.locator("summary"), "Reasoning");
     await page.says(page.textOf(first), /^Half an $/);
     assert.equal(await first.getAttribute("aria-busy"), "true");
     writing.say("answer");
@@ -18,6 +29,7 @@ Deno.test("chat: an answer is shown as it is written, and stopped by button or E
     await page.page.getByRole("button", { name: "Stop", exact: true }).click();
     await page.until(first, "cancelled");
     assert.equal(await page.textOf(first).textContent(), "Half an answer");
+    assert.equal(await first.getByText("Is <b>one</b> a number?").isVisible(), true, "it stays");
     assert.equal(await first.getAttribute("aria-busy"), "false");
 
     const second = await page.ask("Two");

@@ -16,6 +16,7 @@ export function connect(world: World, client: Client, worker: Worker): void {
     connectionId,
     cursor: client.lastSeq,
     wantsDeltas: client.wantsDeltas,
+    wantsReasoning: client.wantsReasoning,
     isResumed: client.connections > 1 || world.store.events.length > 0,
   });
   for (const ask of client.unanswered.values()) send(world, client, ask);

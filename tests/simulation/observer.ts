@@ -20,6 +20,8 @@ export interface Seat {
   seen: number;
   /** The text built from deltas, by turn. */
   texts: Map<string, string>;
+  /** The reasoning built from its frames, by turn. */
+  thoughts: Map<string, string>;
   /** Turns whose end the client was shown, on this connection or before. */
   endedTurns: Set<string>;
   /** Queries that the client has sent again: they may be refused, also after their end. */
@@ -29,7 +31,7 @@ export interface Seat {
 export function newSeat(connectionId: string, seen: number, store: Store): Seat {
   const endedTurns = new Set<string>();
   for (const event of store.events.slice(0, seen)) if (isTerminal(event)) endedTurns.add(event.turnId);
-  return { connectionId, seen, texts: new Map(), endedTurns, repeated: new Set() };
+  return { connectionId, seen, texts: new Map(), thoughts: new Map(), endedTurns, repeated: new Set() };
 }
 
 /** A durable event: in the order of `seq`, each once, and equal to the event in the log. */
@@ -52,6 +54,7 @@ export function seeEvent(seat: Seat, event: LogEvent, store: Store): void {
   );
   seat.endedTurns.add(event.turnId);
   seat.texts.delete(event.turnId);
+  seat.thoughts.delete(event.turnId);
 }
 
 type Acknowledge = Extract<Effect, { kind: "acknowledge" }>;
@@ -87,6 +90,30 @@ export function seeDelta(seat: Seat, { turnId, queryId, offset, content }: Delta
     () => `${seat.connectionId} is shown ${queryId} from ${offset} and has ${text.length}`,
   );
   seat.texts.set(turnId, text.slice(0, offset) + content);
+}
+
+/** A piece of reasoning: its query was shown and has no end, there is no hole, and it is that of one model call. */
+export function seeReasoning(seat: Seat, effect: Extract<Effect, { kind: "reasoning" }>, store: Store): void {
+  const { turnId, queryId, offset, content } = effect;
+  const { connectionId } = seat;
+  check(!seat.endedTurns.has(turnId), () => `${connectionId} is shown reasoning of ${queryId} after its end`);
+  const asked = store.events.find((event) => event.kind === "query" && event.turnId === turnId);
+  check(
+    asked !== undefined && asked.seq <= seat.seen,
+    () => `${connectionId} is shown reasoning of ${queryId} before its question`,
+  );
+  const known = seat.thoughts.get(turnId) ?? "";
+  check(
+    offset <= known.length,
+    () => `${connectionId} is shown reasoning of ${queryId} from ${offset} and has ${known.length}`,
+  );
+  const thoughts = known.slice(0, offset) + content;
+  const calls = new Set(thoughts.match(/~\S+/g));
+  check(
+    calls.size <= 1,
+    () => `${connectionId} is shown reasoning of ${queryId} from ${[...calls].join(" and ")}`,
+  );
+  seat.thoughts.set(turnId, thoughts);
 }
 
 /** A refusal without a `seq`: never of a query whose end was shown. */

@@ -4,7 +4,7 @@ import { isTerminal, type LogEvent } from "../../supabase/functions/_shared/prot
 import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
 import type { Turn } from "../../supabase/functions/_shared/session/core/turn.ts";
-import { check, type Seat, seeDelta, seeEvent, seeRefusal, seeStatus } from "./observer.ts";
+import { check, type Seat, seeDelta, seeEvent, seeReasoning, seeRefusal, seeStatus } from "./observer.ts";
 import { openTurnOf, type Store } from "./store.ts";
 import { forgetKeeper } from "./wishes.ts";
 import type { Client, Worker, World } from "./world_state.ts";
@@ -63,6 +63,8 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
     }
     case "delta":
       return seatsOf(world, worker, effect.to, (seat) => seeDelta(seat, effect, store));
+    case "reasoning":
+      return seatsOf(world, worker, effect.to, (seat) => seeReasoning(seat, effect, store));
     case "acknowledge":
       return seatsOf(world, worker, effect.to, (seat, client) => {
         seeStatus(seat, effect, store);

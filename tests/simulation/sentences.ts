@@ -21,6 +21,8 @@ export function sentenceFor(id: string, effect: Effect): string | undefined {
       return `${names([effect.connectionId])} is replayed ${effect.events.map(({ seq }) => seq).join(" ")}`;
     case "delta":
       return `${names(effect.to)} reads ${effect.queryId} from ${effect.offset}: "${effect.content}"`;
+    case "reasoning":
+      return `${names(effect.to)} sees ${effect.queryId} think from ${effect.offset}: "${effect.content}"`;
     case "acknowledge": {
       const how = effect.position === 0 ? "runs" : `waits at ${effect.position}`;
       return `${names(effect.to)} is told that ${effect.queryId} ${how}${

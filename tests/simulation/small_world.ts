@@ -45,7 +45,7 @@ export function smallWorld(budget: Budget): SmallWorld {
   const small = { world, budget, pending };
   const [a, b] = [startWorker(world, "a"), startWorker(world, "b")];
   // Each client sees the text of its own query only: no text goes over the relay.
-  for (const client of world.clients) client.wantsDeltas = false;
+  for (const client of world.clients) client.wantsDeltas = client.wantsReasoning = false;
   world.clients.forEach((client, n) => connect(world, client, n % 2 === 0 ? a : b));
   return small;
 }

@@ -120,16 +120,20 @@ class Story {
     }
   }
 
-  /** `a's model says one`, `a's next write is lost`, `a's write arrives`. */
+  /** `a's model says one`, `a's model thinks one`, `a's next write is lost`, `a's write arrives`. */
   #control(id: string, what: string): void {
     const world = this.#world;
-    const says = /^model says (.*)$/.exec(what);
+    const says = /^model (says|thinks) (.*)$/.exec(what);
     const next = /^next (write|read) (?:is |loses )(.*)$/.exec(what);
     if (says !== null) {
       return this.#tell(
         id,
         (worker) =>
-          tell(world, worker, { kind: "text", call: callOf(worker.state) ?? 0, text: `${says[1]} ` }),
+          tell(world, worker, {
+            kind: says[1] === "says" ? "text" : "reasoning",
+            call: callOf(worker.state) ?? 0,
+            text: `${says[2]} `,
+          }),
       );
     }
     if (what === "model ends" || what === "model fails") {

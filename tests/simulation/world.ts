@@ -86,6 +86,12 @@ export function deliver(world: World, message: Message): void {
       return tell(world, worker, { kind: "replayed", connectionId: message.connectionId, seq: message.seq });
     case "model":
       if (!worker.calls.has(message.call)) return;
+      // Before each piece of text the model thinks. The piece names the call.
+      tell(world, worker, {
+        kind: "reasoning",
+        call: message.call,
+        text: `~${worker.id}.${message.call} `,
+      });
       return tell(world, worker, {
         kind: "text",
         call: message.call,

@@ -32,6 +32,7 @@ export interface Client {
   /** The newest `seq` it has, over all its connections. */
   lastSeq: number;
   wantsDeltas: boolean;
+  wantsReasoning: boolean;
   connections: number;
   /** Queries without an acknowledgement or a refusal: the client sends them again. */
   unanswered: Map<string, Extract<SessionEvent, { kind: "ask" }>>;
@@ -119,6 +120,7 @@ export function newClient(name: string): Client {
     seat: undefined,
     lastSeq: 0,
     wantsDeltas: true,
+    wantsReasoning: true,
     connections: 0,
     unanswered: new Map(),
   };

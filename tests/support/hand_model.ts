@@ -4,7 +4,7 @@
  */
 
 import { eventually } from "./local_stack.ts";
-import { delta, ending } from "./model_stream.ts";
+import { delta, ending, thought } from "./model_stream.ts";
 
 export interface ModelMessage {
   role: string;
@@ -41,6 +41,11 @@ export class Exchange {
   /** Sends a piece of the answer. It is dropped if the request was aborted. */
   say(text: string): void {
     this.#write(delta(text));
+  }
+
+  /** Sends a piece of reasoning. */
+  think(text: string): void {
+    this.#write(thought(text));
   }
 
   /** Ends the stream in mid-answer: no finish reason, no `[DONE]`. */

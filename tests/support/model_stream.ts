@@ -10,6 +10,12 @@ export function delta(content: string): string {
   return sse({ model: "test/model", choices: [{ index: 0, delta: { content }, finish_reason: null }] });
 }
 
+/** The event with a piece of reasoning, as OpenRouter sends it. */
+export function thought(reasoning: string): string {
+  const choice = { index: 0, delta: { content: "", reasoning }, finish_reason: null };
+  return sse({ model: "test/model", choices: [choice] });
+}
+
 /** A complete ending: the finish reason, the usage and `[DONE]`. */
 export function ending(finishReason = "stop"): string {
   return finish(finishReason) +

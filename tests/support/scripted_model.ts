@@ -84,17 +84,19 @@ export class ScriptedCall {
   readonly signal: AbortSignal;
   readonly reply: Promise<ModelReply>;
   readonly #onText: (text: string) => void;
+  readonly #onReasoning: ((text: string) => void) | undefined;
   readonly #resolve: (reply: ModelReply) => void;
   readonly #reject: (reason: unknown) => void;
   readonly #onAbort = (): void => this.#settle(() => this.#reject(this.signal.reason));
   #open = true;
 
-  constructor(request: ModelRequest, { onText, signal }: ReplyOptions) {
+  constructor(request: ModelRequest, { onText, onReasoning, signal }: ReplyOptions) {
     const { promise, resolve, reject } = Promise.withResolvers<ModelReply>();
     this.request = request;
     this.signal = signal;
     this.reply = promise;
     this.#onText = onText;
+    this.#onReasoning = onReasoning;
     this.#resolve = resolve;
     this.#reject = reject;
     signal.addEventListener("abort", this.#onAbort);
@@ -115,6 +117,11 @@ export class ScriptedCall {
   /** Passes `text` to `onText`, unless it is empty. */
   say(text: string): void {
     if (this.#open && text !== "") this.#onText(text);
+  }
+
+  /** Passes `text` to `onReasoning`. */
+  think(text: string): void {
+    if (this.#open) this.#onReasoning?.(text);
   }
 
   end({ finishReason = "stop", model = this.request.models[0] ?? "", ...optional }: ReplyEnd = {}): void {

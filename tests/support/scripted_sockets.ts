@@ -66,6 +66,10 @@ export class ScriptedSocket implements SocketLike {
     this.say({ type: "delta", content, timestamp: "", turn_id: `t-${id}`, in_reply_to: id, offset });
   }
 
+  reasoning(id: string, offset: number, content: string): void {
+    this.say({ type: "reasoning", content, timestamp: "", turn_id: `t-${id}`, in_reply_to: id, offset });
+  }
+
   response(id: string, seq: number, content: string, fields: Fields = {}): void {
     this.say({
       type: "response",

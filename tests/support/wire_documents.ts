@@ -191,6 +191,11 @@ export const CONNECT_QUERY = {
   type: "object",
   properties: {
     stream: { type: "boolean", default: false, description: "Whether the client wants deltas" },
+    reasoning: {
+      type: "boolean",
+      default: false,
+      description: "Whether the client wants the reasoning of the model",
+    },
     heartbeat: { type: "boolean", default: false, description: "Whether the client wants heartbeat frames" },
     session_id: { type: "string", description: "The session to resume" },
     last_seq: {

@@ -41,7 +41,7 @@ const BAD_FRAMES: readonly [name: string, frame: string | Uint8Array<ArrayBuffer
   ["an unknown type", frame({ type: "subscribe", content: "x" }), "unknown_type"],
   ["a type that is no string", frame({ type: 7, content: "x" }), "invalid_frame"],
   ["a type off the prototype", frame({ type: "constructor", content: "x" }), "unknown_type"],
-  ...["response", "notification", "status", "error", "delta", "heartbeat"].map((type) =>
+  ...["response", "notification", "status", "error", "delta", "reasoning", "heartbeat"].map((type) =>
     [`the server's own ${type}`, frame({ type, content: "x" }), "forbidden_type"] as [string, string, string]
   ),
   ["no content", frame({ type: "query" }), "content_required"],

@@ -75,6 +75,7 @@ for (const { name, path } of RUNTIMES) {
       ["stream=yes", { target: `${PATH}?stream=yes` }, /"stream" must be true or false/],
       ["stream=", { target: `${PATH}?stream=` }, /"stream"/],
       ["stream=TRUE", { target: `${PATH}?stream=TRUE` }, /"stream"/],
+      ["reasoning=yes", { target: `${PATH}?reasoning=yes` }, /"reasoning" must be true or false/],
       ["heartbeat=2", { target: `${PATH}?heartbeat=2` }, /"heartbeat" must be true or false/],
     ];
     await withAgent({ deno: await path() }, async ({ port }) => {

@@ -48,7 +48,8 @@ async function withChat(
     const storage = new MemoryStorage();
     const pages: Page[] = [];
     const open = (messages: UIMessage[] = []): Page => {
-      const client = new AgentClient(`${stack.url}/functions/v1/agent_websocket`, { storage });
+      const url = `${stack.url}/functions/v1/agent_websocket`;
+      const client = new AgentClient(url, { storage, reasoning: true });
       const page = { client, chat: new Chat({ transport: new AgentChatTransport(client), messages }) };
       pages.push(page);
       return page;
@@ -91,6 +92,35 @@ Deno.test("[DL2] the AI SDK's chat shows an answer as it is written, with what t
     await again;
     assert.deepEqual(chat.messages.map(({ role }) => role), ["user", "assistant"]);
     assert.equal(textOf(chat.lastMessage), "Two tins and a string");
+  });
+});
+
+Deno.test("[RE1] what the model thinks is in reasoning parts, in their order with the text", async () => {
+  await withChat(async ({ chat }, { model }) => {
+    const parts = (): string[] =>
+      (chat.lastMessage?.parts ?? []).flatMap((part) =>
+        part.type === "reasoning" || part.type === "text" ? [`${part.type} ${part.state}: ${part.text}`] : []
+      );
+    const sent = chat.sendMessage({ text: "Why?" });
+    const exchange = await model.next();
+    exchange.think("Let me ");
+    await eventually("the first thought", () => parts().join() === "reasoning streaming: Let me ");
+    exchange.think("see.");
+    await eventually("the next thought", () => parts().join() === "reasoning streaming: Let me see.");
+    exchange.say("Because. ");
+    await eventually("the first words", () => parts().length === 2);
+    exchange.think("Is it?");
+    await eventually("the second thought", () => parts().length === 3);
+    exchange.say("Or not.");
+    exchange.finish();
+    await sent;
+    assert.deepEqual(parts(), [
+      "reasoning done: Let me see.",
+      "text done: Because. ",
+      "reasoning done: Is it?",
+      "text done: Or not.",
+    ]);
+    assert.equal(textOf(chat.lastMessage), "Because. Or not.");
   });
 });
 

@@ -81,6 +81,25 @@ Deno.test("deno task chat: an answer as it is written, commands, Ctrl-C that can
   });
 });
 
+Deno.test("[RE1] deno task chat: reasoning is shown dimmed where it is wanted, and not in a pipe", async () => {
+  await using model = new HandModel({
+    respond: (exchange) => {
+      exchange.think("Let me see.");
+      exchange.say("Because.");
+      exchange.finish();
+    },
+  });
+  await withLocalStack({ model: { baseUrl: model.baseUrl } }, async ({ url }) => {
+    for (const [flags, shown] of [[["--reasoning"], "\x1b[2mLet me see.\x1b[22m\n"], [[], ""]] as const) {
+      await using chat = new ChatProcess([...flags, url]);
+      await chat.type("Why?");
+      await chat.end();
+      assert.equal((await chat.status).code, 0, chat.screen);
+      assert.equal(chat.screen.split("\n").slice(1).join("\n"), `${shown}Because.\n`);
+    }
+  });
+});
+
 Deno.test("deno task chat: lines from a pipe are all answered before it ends; the token comes from the environment", async () => {
   await using model = new HandModel({
     respond: (exchange) => {

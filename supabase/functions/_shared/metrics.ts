@@ -8,6 +8,7 @@ const COUNTERS = {
   connections_closed_total: { label: "code", help: "Connections that were closed, by close code" },
   frames_received_total: { help: "Frames that clients sent" },
   deltas_sent_total: { help: "Delta frames that were sent" },
+  reasoning_sent_total: { help: "Reasoning frames that were sent" },
   errors_sent_total: { label: "code", help: "Error frames that were sent, by code" },
   turns_total: { label: "outcome", help: "Turns that ended, by outcome" },
   turns_taken_over_total: {

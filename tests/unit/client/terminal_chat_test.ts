@@ -42,6 +42,37 @@ Deno.test("TerminalChat shows an answer as it comes, and the next one after it",
   assert.deepEqual(server.sent.map(({ content }) => content), ["one", "two"]);
 });
 
+Deno.test("TerminalChat shows reasoning dimmed, on lines of its own", async () => {
+  const { chat, server, screen } = await terminal();
+  const asked = chat.line("one");
+  server.reasoning("q1", 0, "Let me ");
+  await settle();
+  assert.equal(screen(), "\x1b[2mLet me ");
+  server.reasoning("q1", 7, "see.");
+  await settle();
+  server.delta("q1", 0, "An ");
+  await settle();
+  assert.equal(screen(), "see.\x1b[22m\nAn ");
+  server.reasoning("q1", 11, " Hm.");
+  await settle();
+  server.reasoning("q1", 0, "Anew.");
+  await settle();
+  assert.equal(screen(), "\n\x1b[2m Hm.\nAnew.");
+  server.response("q1", 1, "An answer");
+  await asked;
+  assert.equal(screen(), "\x1b[22m\nanswer\n");
+});
+
+Deno.test("TerminalChat ends the dimmed lines when the turn fails while the model thinks", async () => {
+  const { chat, server, screen } = await terminal();
+  const asked = chat.line("one");
+  server.reasoning("q1", 0, "Let me see.");
+  await settle();
+  server.error("model_timeout", { in_reply_to: "q1", seq: 1, content: "too slow" });
+  await asked;
+  assert.equal(screen(), "\x1b[2mLet me see.\x1b[22m\n[model_timeout: too slow]\n");
+});
+
 Deno.test("TerminalChat tells why an answer failed, and goes on", async () => {
   const { chat, server, screen } = await terminal();
   const asked = chat.line("one");

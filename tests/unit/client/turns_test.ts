@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { AgentClientError } from "../../../client/error.ts";
-import type { Turn } from "../../../client/turn.ts";
+import type { Piece, Turn } from "../../../client/turn.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { scriptedClient } from "../../support/scripted_sockets.ts";
 
@@ -40,6 +40,60 @@ Deno.test("[CT3] a delta that would leave a hole is left out, and the response s
   assert.equal(turn.text, "");
   socket.response(turn.id, 2, "no hole");
   assert.deepEqual(await pieces(turn), ["no hole"]);
+});
+
+Deno.test("[CT3] [RE2] reasoning is built by offset, apart from the text, and pieces give both in their order", async () => {
+  const { client, welcomed } = scriptedClient({ reasoning: true });
+  const socket = await welcomed();
+  assert.equal(socket.url.searchParams.get("reasoning"), "true");
+  const turn = client.query("Why?");
+  const changes: string[] = [];
+  client.on("turn", ({ reasoning, text, state }) => changes.push(`${state} ${reasoning}|${text}`));
+  const all: Piece[] = [];
+  const read = (async () => {
+    for await (const piece of turn.pieces()) all.push(piece);
+  })();
+  socket.reasoning(turn.id, 0, "Let ");
+  await settle();
+  socket.reasoning(turn.id, 0, "Let me ");
+  await settle();
+  socket.delta(turn.id, 0, "Be");
+  await settle();
+  socket.reasoning(turn.id, 9, "a hole");
+  socket.reasoning(turn.id, 7, "see.");
+  await settle();
+  assert.equal(changes.at(-1), "running Let me see.|Be");
+  // Another worker goes on, and thinks anew.
+  socket.reasoning(turn.id, 0, "Hm.");
+  socket.response(turn.id, 2, "Because.");
+  await read;
+  assert.deepEqual(all.map(({ type, offset, text }) => [type, offset, text]), [
+    ["reasoning", 0, "Let "],
+    ["reasoning", 4, "me "],
+    ["text", 0, "Be"],
+    ["reasoning", 7, "see."],
+    ["reasoning", 0, "Hm."],
+    ["text", 2, "cause."],
+  ]);
+  assert.equal(turn.reasoning, "Hm.");
+  assert.equal((await turn.final).text, "Because.");
+  assert.deepEqual(await pieces(turn), ["Because."], "iterating gives the text only");
+});
+
+Deno.test("[RE1] a client asks for reasoning only with the option", async () => {
+  const { welcomed } = scriptedClient();
+  assert.equal((await welcomed()).url.searchParams.has("reasoning"), false);
+});
+
+Deno.test("[CT12] a query that is asked again begins without the reasoning of before", async () => {
+  const { client, welcomed } = scriptedClient({ reasoning: true });
+  const socket = await welcomed();
+  const turn = client.query("Why?");
+  socket.reasoning(turn.id, 0, "Let me see.");
+  socket.error("interrupted", { in_reply_to: turn.id, seq: 2, retryable: true, partial: "" });
+  assert.equal(turn.reasoning, "");
+  socket.reasoning(turn.id, 0, "Again.");
+  assert.equal(turn.reasoning, "Again.");
 });
 
 Deno.test("a slow reader of snapshots is given the newest text only, and an iterator all of it", async () => {

@@ -77,6 +77,7 @@ Deno.test("[MB1] SessionMemory: an answer counts as what is expected of it until
     noteChars: 0,
     queries: 0,
     queryChars: 0,
+    thoughtChars: 0,
     unloggedChars: 0,
   };
   memory.set(empty, 100);

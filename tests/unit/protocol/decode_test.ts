@@ -82,7 +82,15 @@ Deno.test("[FR3] the seed's own client frames are taken as they are", () => {
 
 Deno.test("[FR4] decode refuses the types that only the server sends", () => {
   const types = serverFrame.options.map(({ shape }) => shape.type.value).filter((type) => type !== "query");
-  assert.deepEqual(types.sort(), ["delta", "error", "heartbeat", "notification", "response", "status"]);
+  assert.deepEqual(types.sort(), [
+    "delta",
+    "error",
+    "heartbeat",
+    "notification",
+    "reasoning",
+    "response",
+    "status",
+  ]);
   for (const type of types) {
     assert.deepEqual(refusal({ type, content: "a", id: "q1" }), {
       code: "forbidden_type",

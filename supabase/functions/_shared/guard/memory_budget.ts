@@ -144,6 +144,8 @@ export interface SessionSize {
   queryChars: number;
   /** Of queries that are still to be sent to the log. */
   unloggedChars: number;
+  /** Of the reasoning of running turns. */
+  thoughtChars: number;
 }
 
 export class SessionMemory {
@@ -162,11 +164,13 @@ export class SessionMemory {
    */
   set(size: SessionSize, maxTokens: number): void {
     const { session, message, query } = OVERHEAD_BYTES;
-    const { messages, messageChars, notes, noteChars, queries, queryChars, unloggedChars } = size;
+    const { messages, messageChars, notes, noteChars, queries, queryChars, unloggedChars, thoughtChars } =
+      size;
     const logged = this.#isLogHere ? 0 : messageChars + queryChars;
     this.#account.set(
       session + message * (messages + notes) + query * queries +
-        textBytes(noteChars + unloggedChars + logged) + (maxTokens > 0 ? bytesOfAnswer(maxTokens) : 0),
+        textBytes(noteChars + unloggedChars + thoughtChars + logged) +
+        (maxTokens > 0 ? bytesOfAnswer(maxTokens) : 0),
     );
   }
 

@@ -41,6 +41,8 @@ export interface ModelReply {
 export interface ReplyOptions {
   /** Called with each piece of text as it arrives, several tokens at once where the provider sends them so. */
   onText(text: string): void;
+  /** Called with what the model thinks, as it arrives. After a failure before the first text, it may think again. */
+  onReasoning?(text: string): void;
   /** The reply is a new answer: `partial` and all text before are void. Called before the first text of the new answer. */
   onRestart?(): void;
   signal: AbortSignal;

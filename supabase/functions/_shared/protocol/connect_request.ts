@@ -13,6 +13,8 @@ export interface ConnectRequest {
   token: string | undefined;
   /** Whether the client wants deltas. */
   stream: boolean;
+  /** Whether the client wants the reasoning of the model. */
+  reasoning: boolean;
   /** Whether the client wants application heartbeats. */
   heartbeat: boolean;
   /** The session to resume, if any. */
@@ -33,6 +35,7 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
   return {
     token: bearerOf(headers) ?? fromProtocol("jwt-") ?? query.get("jwt") ?? undefined,
     stream: parseFlag("stream", query.get("stream")),
+    reasoning: parseFlag("reasoning", query.get("reasoning")),
     heartbeat: parseFlag("heartbeat", query.get("heartbeat")),
     resume: sessionId === undefined ? undefined : {
       sessionId,

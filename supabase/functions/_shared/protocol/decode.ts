@@ -24,7 +24,15 @@ export interface FrameProblem {
 export type Decoded = { frame: ClientFrame } | { problem: FrameProblem };
 
 /** Types that only the server sends. */
-const SERVER_TYPES = new Set(["response", "notification", "status", "error", "delta", "heartbeat"]);
+const SERVER_TYPES = new Set([
+  "response",
+  "notification",
+  "status",
+  "error",
+  "delta",
+  "reasoning",
+  "heartbeat",
+]);
 const VERB_LIST = Object.keys(VERBS).join(", ");
 
 /** The type of {@linkcode decode}, for callers that load it on demand. */

@@ -79,6 +79,18 @@ export const deltaFrame = z.object({
   ),
 });
 
+/** A piece of what the model thinks while it answers, for connections that asked for it. It is not part of the answer. */
+export const reasoningFrame = z.object({
+  type: z.literal("reasoning"),
+  content: z.string(),
+  timestamp: stamp,
+  turn_id: turnId,
+  in_reply_to: queryId,
+  offset: z.int().min(0).describe(
+    "UTF-16 index at which content starts: reasoning = reasoning.slice(0, offset) + content",
+  ),
+});
+
 /** A whole answer; it ends a turn. */
 export const responseFrame = z.object({
   type: z.literal("response"),
@@ -137,6 +149,7 @@ export const serverFrame = z.discriminatedUnion("type", [
   notificationFrame,
   statusFrame,
   deltaFrame,
+  reasoningFrame,
   responseFrame,
   queryEchoFrame,
   errorFrame,

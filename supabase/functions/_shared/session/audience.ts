@@ -9,6 +9,7 @@ import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { Effect } from "./core/effect.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
 import { liveConnections, type SessionState } from "./core/state.ts";
+import { thoughtsOf } from "./core/thoughts.ts";
 import { shownOf } from "./core/turn.ts";
 import { inForce, type ModelSettings } from "./model_request.ts";
 import type { DeltaSource } from "./send_buffer.ts";
@@ -33,6 +34,8 @@ export class Audience {
   readonly #options: AudienceOptions;
   /** Turns whose text was shown, by turn id, until they end. */
   #sources: LazyMap<string, DeltaSource> = emptyMap();
+  /** Turns whose reasoning was shown, by turn id, until they end. */
+  #thoughts: LazyMap<string, DeltaSource> = emptyMap();
 
   constructor(options: AudienceOptions) {
     this.#options = options;
@@ -72,12 +75,24 @@ export class Audience {
     for (const id of to) this.readers.get(id)?.sendDelta(source, offset, encoded);
   }
 
-  /** A turn has ended: its terminal event has the whole text, so deltas that were held back are dropped. */
+  /** Shows a piece of a turn's reasoning, encoded once. */
+  showReasoning({ turnId, queryId, offset, content, to }: Of<"reasoning">): void {
+    const source = this.#thoughts.get(turnId) ?? this.#thoughtsOf(turnId, queryId);
+    const encoded = source.encode(offset, content);
+    for (const id of to) this.readers.get(id)?.sendDelta(source, offset, encoded);
+  }
+
+  /**
+   * A turn has ended: its terminal event has the whole text, so deltas that were held back are dropped. So is reasoning: it is
+   * shown only while the turn runs.
+   */
   endText(turnId: string): void {
-    const source = this.#sources.get(turnId);
-    if (source === undefined) return;
+    for (const source of [this.#sources.get(turnId), this.#thoughts.get(turnId)]) {
+      if (source === undefined) continue;
+      for (const reader of this.readers.values()) reader.dropHeldDeltas(source);
+    }
     this.#sources = withoutEntry(this.#sources, turnId);
-    for (const reader of this.readers.values()) reader.dropHeldDeltas(source);
+    this.#thoughts = withoutEntry(this.#thoughts, turnId);
   }
 
   /** Sends the status of an open query. */
@@ -145,6 +160,7 @@ export class Audience {
     const { state: { turns }, clock } = this.#options;
     const encode = deltaEncoder(turnId, queryId);
     const source: DeltaSource = {
+      kind: "delta",
       get text() {
         const turn = turns.get(queryId);
         return turn?.query.turnId === turnId ? shownOf(turn) : "";
@@ -152,6 +168,21 @@ export class Audience {
       encode: (offset, content) => encode(offset, content, clock.now()),
     };
     this.#sources = withEntry(this.#sources, turnId, source);
+    return source;
+  }
+
+  #thoughtsOf(turnId: string, queryId: string): DeltaSource {
+    const { state: { turns }, clock } = this.#options;
+    const encode = deltaEncoder(turnId, queryId, "reasoning");
+    const source: DeltaSource = {
+      kind: "reasoning",
+      get text() {
+        const turn = turns.get(queryId);
+        return turn?.query.turnId === turnId ? thoughtsOf(turn) : "";
+      },
+      encode: (offset, content) => encode(offset, content, clock.now()),
+    };
+    this.#thoughts = withEntry(this.#thoughts, turnId, source);
     return source;
   }
 }

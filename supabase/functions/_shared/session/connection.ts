@@ -102,6 +102,10 @@ export class Connection implements Reader {
     return this.#state;
   }
 
+  get wantsReasoning(): boolean {
+    return this.request.reasoning;
+  }
+
   /** Bytes that wait in the send buffer. */
   get waitingBytes(): number {
     return this.#sendBuffer.waitingBytes;
@@ -213,10 +217,11 @@ export class Connection implements Reader {
   }
 
   sendDelta(source: DeltaSource, offset: number, encoded: string): void {
-    if (this.#sendBuffer.sendDelta(source, offset, encoded)) this.#deps.metrics.count("deltas_sent_total");
+    if (!this.#sendBuffer.sendDelta(source, offset, encoded)) return;
+    this.#deps.metrics.count(source.kind === "delta" ? "deltas_sent_total" : "reasoning_sent_total");
   }
 
-  /** A turn has ended: its terminal frame has the whole text, so deltas that were held back are dropped. */
+  /** A turn has ended: what was held back of it is dropped. */
   dropHeldDeltas(source: DeltaSource): void {
     this.#sendBuffer.dropHeld(source);
   }

@@ -26,6 +26,8 @@ import type { WakeTimes } from "./wake_times.ts";
 
 /** Events of a page. */
 const PAGE = 500;
+/** Reasoning after which its memory is reported, in UTF-16 units. */
+const COUNT_EVERY_CHARS = 4096;
 const STORING = { operation: "store", sector: "log" } as const;
 const FORGETTING = { operation: "delete", sector: "history" } as const;
 
@@ -75,6 +77,8 @@ export class SessionDriver {
   #failure: AgentError | undefined;
   /** The token limit of the running answer. */
   #asking = 0;
+  /** Reasoning since the memory was last reported, in UTF-16 units. */
+  #uncountedChars = 0;
 
   constructor(
     state: SessionState,
@@ -97,9 +101,18 @@ export class SessionDriver {
       this.#step(next);
     }
     this.#isStepping = false;
+    if (event.kind === "reasoning") this.#countReasoning(event.text.length);
     // The memory for the text was counted when its model call began.
-    if (event.kind !== "text") this.#sink.onChanged(this.#asking);
+    else if (event.kind !== "text") this.#sink.onChanged(this.#asking);
     if (event.kind !== "text" || this.state.settings.checkpointMs !== Infinity) this.#setTimer();
+  }
+
+  /** Reports the memory for reasoning in steps: measuring the session for each piece would cost more than the piece. */
+  #countReasoning(chars: number): void {
+    this.#uncountedChars += chars;
+    if (this.#uncountedChars < COUNT_EVERY_CHARS) return;
+    this.#uncountedChars = 0;
+    this.#sink.onChanged(this.#asking);
   }
 
   #step(event: SessionEvent): void {
@@ -121,6 +134,8 @@ export class SessionDriver {
     switch (effect.kind) {
       case "delta":
         return audience.showText(effect);
+      case "reasoning":
+        return audience.showReasoning(effect);
       case "show":
         return audience.show(effect);
       case "acknowledge":

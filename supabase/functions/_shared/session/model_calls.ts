@@ -15,9 +15,9 @@ export interface ModelCallsDeps {
   activity: ActivityReporter;
 }
 
-/** Gets the text and the end of every call. */
+/** Gets the text, the reasoning and the end of every call. */
 export interface CallSink {
-  take(event: Extract<SessionEvent, { kind: "text" | "restarted" | "model_ended" }>): void;
+  take(event: Extract<SessionEvent, { kind: "text" | "reasoning" | "restarted" | "model_ended" }>): void;
 }
 
 /** A call that was not aborted. The text is read from its turn when someone watches, and not kept here. */
@@ -62,6 +62,9 @@ export class ModelCalls {
           if (controller.signal.aborted) return;
           this.#sink.take({ kind: "text", call: number, text });
           activity.streaming(this.#record, turn, maxTokens);
+        },
+        onReasoning: (text) => {
+          if (!controller.signal.aborted) this.#sink.take({ kind: "reasoning", call: number, text });
         },
         onRestart: () => {
           if (!controller.signal.aborted) this.#sink.take({ kind: "restarted", call: number });

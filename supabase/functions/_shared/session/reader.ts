@@ -10,6 +10,7 @@ export interface Reader {
   /** What its limits are counted under. */
   readonly quotaKeys: readonly string[];
   wantsDeltas: boolean;
+  readonly wantsReasoning: boolean;
   /** Whether nothing more can be sent. */
   readonly isGone: boolean;
   /** Bytes that wait for it, where it is behind. */
@@ -18,7 +19,7 @@ export interface Reader {
   /** Sends a frame that is encoded already. */
   sendText(text: string): void;
   sendError(error: AgentError, inReplyTo?: string): void;
-  /** Sends a piece of a turn's text, or holds it back while the reader is behind. */
+  /** Sends a piece of a turn's text or reasoning, or holds it back while the reader is behind. */
   sendDelta(source: DeltaSource, offset: number, encoded: string): void;
   dropHeldDeltas(source: DeltaSource): void;
   /** Settles when the reader has caught up with what it was sent; undefined where it has. */

@@ -1,5 +1,6 @@
 /**
- * The send buffer of one connection: ordered, bounded in bytes; deltas are merged while the reader is behind (backpressure).
+ * The send buffer of one connection: ordered, bounded in bytes; deltas and reasoning are merged while the reader is behind
+ * (backpressure).
  *
  * A delta is addressed by its offset, so a held one needs no copy: the offset to continue from is enough, and the text is the
  * turn's. One slow reader costs the others nothing.
@@ -17,8 +18,9 @@ const FIRST_LOOK_MS = 10;
 const FIRST_REPLAY_LOOK_MS = 1;
 const LAST_LOOK_MS = 500;
 
-/** A turn's text so far, and the encoding of a piece of it. */
+/** A turn's text or reasoning so far, and the encoding of a piece of it. */
 export interface DeltaSource {
+  readonly kind: "delta" | "reasoning";
   readonly text: string;
   encode(offset: number, content: string): string;
 }
@@ -44,7 +46,8 @@ export class SendBuffer {
   readonly #options: SendBufferOptions;
   readonly #memory: MemoryAccount;
   #isCounted = false;
-  #held: HeldDelta | undefined;
+  #heldText: HeldDelta | undefined;
+  #heldReasoning: HeldDelta | undefined;
   #waiters: (() => void)[] = [];
   #cancelLook: CancelTimer | undefined;
   #isClosed = false;
@@ -72,28 +75,29 @@ export class SendBuffer {
   }
 
   /**
-   * Sends a piece of a turn's text, `encoded` already, or holds it back while the reader is behind.
+   * Sends a piece of a turn's text or reasoning, `encoded` already, or holds it back while the reader is behind.
    * Answers whether a frame went out.
    */
   sendDelta(source: DeltaSource, offset: number, encoded: string): boolean {
     if (this.#isClosed) return false;
     const waiting = this.#socket.bufferedAmount;
-    if (this.#held === undefined && waiting <= LOW_WATER_BYTES) {
+    if (!this.#isHolding && waiting <= LOW_WATER_BYTES) {
       this.#socket.send(encoded);
       return true;
     }
     // The rest of another held text is not needed: its terminal frame has the whole text.
-    if (this.#held?.source !== source) this.#held = { source, offset };
-    // A restarted answer may begin before the reader's position.
-    this.#held.offset = Math.min(this.#held.offset, offset);
-    if (waiting + source.text.length - this.#held.offset > this.#options.maxBufferedBytes) this.#overflow();
+    if (source.kind === "delta") this.#heldText = hold(this.#heldText, source, offset);
+    else this.#heldReasoning = hold(this.#heldReasoning, source, offset);
+    const held = charsOf(this.#heldText) + charsOf(this.#heldReasoning);
+    if (waiting + held > this.#options.maxBufferedBytes) this.#overflow();
     else this.#lookLater(FIRST_LOOK_MS);
     return false;
   }
 
   /** The turn has ended: its terminal frame has the whole text, so what is held of it need not be sent. */
   dropHeld(source: DeltaSource): void {
-    if (this.#held?.source === source) this.#held = undefined;
+    if (this.#heldText?.source === source) this.#heldText = undefined;
+    if (this.#heldReasoning?.source === source) this.#heldReasoning = undefined;
   }
 
   /** Settles once a replay may go on, or the buffer is closed. */
@@ -107,7 +111,7 @@ export class SendBuffer {
 
   close(): void {
     this.#isClosed = true;
-    this.#held = undefined;
+    this.#heldText = this.#heldReasoning = undefined;
     this.#cancelLook?.();
     this.#cancelLook = undefined;
     this.#release();
@@ -118,6 +122,10 @@ export class SendBuffer {
     this.#options.onOverflow();
   }
 
+  get #isHolding(): boolean {
+    return this.#heldText !== undefined || this.#heldReasoning !== undefined;
+  }
+
   /** A WebSocket has no drain event: poll `bufferedAmount`. */
   #lookLater(delayMs: number): void {
     this.#cancelLook ??= this.#options.clock.after(delayMs, () => {
@@ -125,7 +133,7 @@ export class SendBuffer {
       this.#count();
       if (!this.#isReplayBehind()) this.#release();
       if (this.#socket.bufferedAmount <= LOW_WATER_BYTES) this.#flush();
-      if (this.#held !== undefined || this.#waiters.length > 0 || this.#isCounted) {
+      if (this.#isHolding || this.#waiters.length > 0 || this.#isCounted) {
         this.#lookLater(Math.min(2 * delayMs, LAST_LOOK_MS));
       }
     });
@@ -143,10 +151,14 @@ export class SendBuffer {
   }
 
   #flush(): void {
-    const held = this.#held;
-    if (held === undefined) return;
-    this.#held = undefined;
-    const { source, offset } = held;
+    const [reasoning, text] = [this.#heldReasoning, this.#heldText];
+    this.#heldReasoning = this.#heldText = undefined;
+    // Nothing is left of it if the turn no longer runs here.
+    if (reasoning !== undefined && charsOf(reasoning) > 0) this.#sendHeld(reasoning);
+    if (text !== undefined) this.#sendHeld(text);
+  }
+
+  #sendHeld({ source, offset }: HeldDelta): void {
     this.#socket.send(source.encode(offset, source.text.slice(offset)));
   }
 
@@ -155,4 +167,15 @@ export class SendBuffer {
     this.#waiters = [];
     for (const resolve of waiters) resolve();
   }
+}
+
+/** Holds a text from `offset` on. A text that has begun anew may begin before the reader's position. */
+function hold(held: HeldDelta | undefined, source: DeltaSource, offset: number): HeldDelta {
+  if (held?.source !== source) return { source, offset };
+  held.offset = Math.min(held.offset, offset);
+  return held;
+}
+
+function charsOf(held: HeldDelta | undefined): number {
+  return held === undefined ? 0 : Math.max(0, held.source.text.length - held.offset);
 }

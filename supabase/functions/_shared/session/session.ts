@@ -100,8 +100,8 @@ export class Session implements DriverSink {
   /** Shows a connection everything after `cursor`, and what comes later. `isResumed`: its client may repeat earlier queries. */
   attach(reader: Reader, { cursor, isResumed }: { cursor: number; isResumed: boolean }): void {
     this.#driver.audience.readers.set(reader.id, reader);
-    const { id: connectionId, wantsDeltas } = reader;
-    this.#driver.take({ kind: "attach", connectionId, cursor, wantsDeltas, isResumed });
+    const { id: connectionId, wantsDeltas, wantsReasoning } = reader;
+    this.#driver.take({ kind: "attach", connectionId, cursor, wantsDeltas, wantsReasoning, isResumed });
   }
 
   detach({ id }: Reader): void {

@@ -2,6 +2,7 @@
 
 import type { SessionSize } from "../guard/memory_budget.ts";
 import type { SessionState } from "./core/state.ts";
+import { thoughtsOf } from "./core/thoughts.ts";
 
 export function measureSession({ history, turns, ended, endedChars }: SessionState): SessionSize {
   let messageChars = 0;
@@ -10,8 +11,10 @@ export function measureSession({ history, turns, ended, endedChars }: SessionSta
   for (const note of history.notes) noteChars += note.length;
   let queryChars = endedChars;
   let unloggedChars = 0;
+  let thoughtChars = 0;
   for (const turn of turns.values()) {
     const { length } = turn.query.content;
+    thoughtChars += thoughtsOf(turn).length;
     if (turn.phase === "proposed" && turn.write === "due") unloggedChars += length;
     else queryChars += length;
   }
@@ -23,5 +26,6 @@ export function measureSession({ history, turns, ended, endedChars }: SessionSta
     queries: turns.size + ended.size,
     queryChars,
     unloggedChars,
+    thoughtChars,
   };
 }

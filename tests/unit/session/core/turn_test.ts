@@ -9,6 +9,7 @@ import { put } from "../../../../supabase/functions/_shared/session/core/run.ts"
 import { newSession, type SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
 import { step } from "../../../../supabase/functions/_shared/session/core/step.ts";
 import type { Question, Turn, TurnPhase } from "../../../../supabase/functions/_shared/session/core/turn.ts";
+import { MAX_THOUGHT_CHARS } from "../../../../supabase/functions/_shared/session/core/thoughts.ts";
 import { CORE_SETTINGS } from "../../../support/core_session.ts";
 
 const NOW = 1000;
@@ -41,7 +42,7 @@ const TURNS: Record<TurnPhase, Turn> = {
   proposed: {
     phase: "proposed",
     query: QUERY,
-    attempt: { name: "calling", call: 1, text: "so far" },
+    attempt: { name: "calling", call: 1, text: "so far", thoughts: "Hm. " },
     askers: ["c"],
     write: "in_flight",
     displaces: undefined,
@@ -55,6 +56,7 @@ const TURNS: Record<TurnPhase, Turn> = {
     call: 1,
     text: "so far",
     inherited: 0,
+    thoughts: "Hm. ",
     kept: { isStarted: true, pieces: 0, chars: 0 },
     checkpointAt: Infinity,
   },
@@ -90,6 +92,7 @@ function sessionWith(turn: Turn): SessionState {
   state.connections.set("c", {
     id: "c",
     wantsDeltas: true,
+    wantsReasoning: true,
     mayRepeatUntil: 0,
     cursor: seq,
     replay: { name: "live" },
@@ -146,6 +149,7 @@ const HAPPENINGS = {
     stop: { which: "all", reason: "cancelled" },
   }),
   "the model says something": (): SessionEvent => ({ kind: "text", call: 1, text: "!" }),
+  "the model thinks": (): SessionEvent => ({ kind: "reasoning", call: 1, text: "Hm." }),
   "the model is done": (): SessionEvent => ({
     kind: "model_ended",
     call: 1,
@@ -165,6 +169,7 @@ const TABLE: Record<TurnPhase, Record<keyof typeof HAPPENINGS, TurnPhase | "none
     "nobody knows of its write": "proposed",
     "it is stopped": "proposed",
     "the model says something": "proposed",
+    "the model thinks": "proposed",
     "the model is done": "proposed",
     "the session is gone": "proposed",
   },
@@ -178,6 +183,7 @@ const TABLE: Record<TurnPhase, Record<keyof typeof HAPPENINGS, TurnPhase | "none
     "nobody knows of its write": "queued",
     "it is stopped": "ending",
     "the model says something": "queued",
+    "the model thinks": "queued",
     "the model is done": "queued",
     "the session is gone": "queued",
   },
@@ -190,6 +196,7 @@ const TABLE: Record<TurnPhase, Record<keyof typeof HAPPENINGS, TurnPhase | "none
     "nobody knows of its write": "running",
     "it is stopped": "ending",
     "the model says something": "running",
+    "the model thinks": "running",
     "the model is done": "ending",
     "the session is gone": "running",
   },
@@ -202,6 +209,7 @@ const TABLE: Record<TurnPhase, Record<keyof typeof HAPPENINGS, TurnPhase | "none
     "nobody knows of its write": "ending",
     "it is stopped": "ending",
     "the model says something": "ending",
+    "the model thinks": "ending",
     "the model is done": "ending",
     "the session is gone": "ending",
   },
@@ -214,6 +222,7 @@ const TABLE: Record<TurnPhase, Record<keyof typeof HAPPENINGS, TurnPhase | "none
     "nobody knows of its write": "remote",
     "it is stopped": "remote",
     "the model says something": "remote",
+    "the model thinks": "remote",
     "the model is done": "remote",
     "the session is gone": "remote",
   },
@@ -256,3 +265,56 @@ Deno.test("[SQ3] an answer that is not that of the write in flight is a mistake 
 function isText({ kind }: Effect): boolean {
   return kind === "delta";
 }
+
+Deno.test("[RE1] reasoning is shown of a running turn, and of a turn in any other phase nothing is", () => {
+  for (const turn of Object.values(TURNS)) {
+    const state = sessionWith(turn);
+    const effects = step(state, { kind: "reasoning", call: 1, text: "So." }, NOW);
+    const shown = { kind: "reasoning", turnId: "t", queryId: "q", offset: 4, content: "So.", to: ["c"] };
+    assert.deepEqual(effects, turn.phase === "running" ? [shown] : [], turn.phase);
+    step(state, page([ASKED, ENDED], 2), NOW);
+    assert.deepEqual(step(state, { kind: "reasoning", call: 1, text: "!" }, NOW), [], turn.phase);
+  }
+});
+
+Deno.test("[RE1] a piece of reasoning that no connection wants has no effect, and is kept for one that comes later", () => {
+  const state = sessionWith(TURNS.running);
+  state.connections.clear();
+  assert.deepEqual(step(state, { kind: "reasoning", call: 1, text: "So." }, NOW), []);
+  const attach = { connectionId: "d", cursor: 1, wantsDeltas: false, wantsReasoning: true, isResumed: true };
+  const [first, ...more] = step(state, { kind: "attach", ...attach }, NOW);
+  assert.deepEqual(first, {
+    kind: "reasoning",
+    turnId: "t",
+    queryId: "q",
+    offset: 0,
+    content: "Hm. So.",
+    to: ["d"],
+  });
+  assert.deepEqual(more, []);
+});
+
+Deno.test("[RE2] an answer that is begun anew does not void what the model thought", () => {
+  const state = sessionWith(TURNS.running);
+  step(state, { kind: "restarted", call: 1 }, NOW);
+  const [next] = step(state, { kind: "reasoning", call: 1, text: "So." }, NOW);
+  assert.equal(next?.kind === "reasoning" && next.offset, 4);
+});
+
+Deno.test("[RE3] reasoning beyond the cap is cut off, which a character shows, and never within a surrogate pair", () => {
+  for (
+    const [room, text, kept] of [[3, "🙂🙂", "🙂🙂…"], [2, "🙂🙂", "🙂…"], [0, "a", "…"], [
+      2,
+      "ab",
+      "ab",
+    ]] as const
+  ) {
+    const state = sessionWith(TURNS.running);
+    step(state, { kind: "reasoning", call: 1, text: "x".repeat(MAX_THOUGHT_CHARS - 4 - room) }, NOW);
+    const [cut] = step(state, { kind: "reasoning", call: 1, text }, NOW);
+    assert.equal(cut?.kind === "reasoning" && cut.content, kept);
+    const [after] = step(state, { kind: "reasoning", call: 1, text: "more" }, NOW);
+    assert.equal(after?.kind === "reasoning" ? after.content : "", kept === "ab" ? "…" : "");
+    assert.deepEqual(step(state, { kind: "reasoning", call: 1, text: "more" }, NOW), []);
+  }
+});

@@ -28,7 +28,7 @@ export type Effect =
   | { kind: "commit"; number: number; write: LogWrite }
   /** Read the log. Answered by `page` or `read_failed` with the same purpose. */
   | { kind: "read"; purpose: ReadPurpose; afterSeq: number }
-  /** Call the model. Answered by any number of `text` and one `model_ended`, with the same `call`. */
+  /** Call the model. Answered by any number of `text` and `reasoning`, and one `model_ended`, with the same `call`. */
   | {
     kind: "ask";
     call: number;
@@ -46,6 +46,15 @@ export type Effect =
   | { kind: "replay"; connectionId: string; events: readonly LogEvent[] }
   /** Show a piece of a running turn: `text.slice(0, offset) + content`. `offset` is in UTF-16 units. */
   | { kind: "delta"; turnId: string; queryId: string; offset: number; content: string; to: readonly string[] }
+  /** Show a piece of a running turn's reasoning, addressed like a delta. */
+  | {
+    kind: "reasoning";
+    turnId: string;
+    queryId: string;
+    offset: number;
+    content: string;
+    to: readonly string[];
+  }
   /** The `status` that answers a query. Position 0: it runs. */
   | {
     kind: "acknowledge";

@@ -21,7 +21,14 @@ export type ModelOutcome =
 export type SessionEvent =
   // The clients
   /** `cursor`: the newest `seq` it has. `isResumed`: its client may repeat queries that it sent on another connection. */
-  | { kind: "attach"; connectionId: string; cursor: number; wantsDeltas: boolean; isResumed: boolean }
+  | {
+    kind: "attach";
+    connectionId: string;
+    cursor: number;
+    wantsDeltas: boolean;
+    wantsReasoning: boolean;
+    isResumed: boolean;
+  }
   | { kind: "detach"; connectionId: string }
   | { kind: "set_deltas"; connectionId: string; wantsDeltas: boolean }
   /** The page of a `replay` effect was sent, up to `seq`. */
@@ -44,6 +51,8 @@ export type SessionEvent =
   | { kind: "head"; seq: number }
   // The model
   | { kind: "text"; call: number; text: string }
+  /** What the model thinks. It is not part of the answer, and a new beginning of the answer does not void it. */
+  | { kind: "reasoning"; call: number; text: string }
   /** The model has begun a new answer: the text so far is void, that of earlier runs too. */
   | { kind: "restarted"; call: number }
   | { kind: "model_ended"; call: number; outcome: ModelOutcome }

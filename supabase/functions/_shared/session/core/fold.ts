@@ -23,6 +23,7 @@ import {
 import { acknowledge, announceStart, completeText, showEvent, showText } from "./show.ts";
 import { isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
 import { sendTail } from "./tail.ts";
+import { showThoughts, thoughtsOf } from "./thoughts.ts";
 import type { LeaseView } from "./lease.ts";
 import {
   type Attempt,
@@ -128,11 +129,13 @@ function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged
   if (isOurs) displace(step, turn, event.seq);
   // A repeat whose first copy is in the log: its terminal event may follow there.
   const mayHaveEnded = !isOurs && !isUpToDate(state);
+  const thoughts = thoughtsOf(turn);
   const adopted = mayRun(state) && !mayHaveEnded ? adoptProposed(step, turn, event.seq, told) : undefined;
   // The answer to the write in flight says whose turn it is.
   if (adopted === undefined && (isUnsettled(state.lease) || mayRun(state))) turn.seq = event.seq;
   else if (adopted === undefined) leave(step, turn, event);
   acknowledge(step, queryId, told);
+  if (adopted?.phase === "running" || adopted?.phase === "ending") showThoughts(step, adopted, 0, thoughts);
   if (adopted?.phase !== "running") return;
   if (adopted.text !== "") showText(step, adopted, 0, adopted.text);
   sendTail(step, adopted, 0);

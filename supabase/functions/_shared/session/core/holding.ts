@@ -17,6 +17,7 @@ import {
 } from "./run.ts";
 import { announceStart, showText } from "./show.ts";
 import type { CoreSettings, Step } from "./state.ts";
+import { showThoughts, thoughtsOf } from "./thoughts.ts";
 import {
   type Begun,
   fromEvent,
@@ -104,9 +105,11 @@ function isBefore({ seq }: RemoteTurn, { lastSeq, events }: Committed): boolean 
 }
 
 function adoptProposed(step: Step, turn: ProposedTurn, seq: number): void {
+  const thoughts = thoughtsOf(turn);
   const adopted = adoptAttempt(step, turn, seq, false);
+  if (adopted.phase === "running") announceStart(step, adopted, []);
+  if (adopted.phase === "running" || adopted.phase === "ending") showThoughts(step, adopted, 0, thoughts);
   if (adopted.phase !== "running") return;
-  announceStart(step, adopted, []);
   if (adopted.text !== "") showText(step, adopted, 0, adopted.text);
 }
 

@@ -8,6 +8,7 @@ import { wantSeq } from "./fold.ts";
 import type { SessionEvent } from "./event.ts";
 import { acknowledge, announceText } from "./show.ts";
 import type { ConnectionView, Owed, Step } from "./state.ts";
+import { announceThoughts } from "./thoughts.ts";
 
 type Attach = Extract<SessionEvent, { kind: "attach" }>;
 
@@ -18,10 +19,12 @@ type Attach = Extract<SessionEvent, { kind: "attach" }>;
 const RESEND_WINDOW_MS = 30_000;
 
 /** Adds a connection with its cursor. */
-export function attach(step: Step, { connectionId, cursor, wantsDeltas, isResumed }: Attach): void {
+export function attach(step: Step, attached: Attach): void {
+  const { connectionId, cursor, wantsDeltas, wantsReasoning, isResumed } = attached;
   const connection: ConnectionView = {
     id: connectionId,
     wantsDeltas,
+    wantsReasoning,
     mayRepeatUntil: isResumed ? step.now + RESEND_WINDOW_MS : 0,
     cursor,
     replay: { name: "reading", owed: [] },
@@ -106,6 +109,7 @@ function readOn(step: Step, connection: ConnectionView, owed: Owed[]): void {
     return wantSeq(step, cursor);
   }
   connection.replay = { name: "live" };
+  announceThoughts(step, connection);
   announceText(step, id);
   for (const { queryId, seenSeq } of owed) {
     const end = state.ended.get(queryId);

@@ -42,7 +42,7 @@ export function startTurn(
   const call = ++state.lastCall;
   countSkips(state, queued);
   const inherited = text.length;
-  const turn = put(state, { phase: "running", query, seq, call, text, inherited, ...fresh(step, isStarted) });
+  const turn = put(state, { phase: "running", query, seq, call, text, ...fresh(step, isStarted), inherited });
   ask(step, query, call, text);
   announceStart(step, turn, told);
   // Connections here may have been shown more of the text than the store has, or less.
@@ -63,7 +63,7 @@ interface StartOptions {
 /** Calls the model before the question is in the log. No text is shown until it is. */
 export function startAttempt(step: Step, turn: ProposedTurn): void {
   const call = ++step.state.lastCall;
-  turn.attempt = { name: "calling", call, text: "" };
+  turn.attempt = { name: "calling", call, text: "", thoughts: "" };
   ask(step, turn.query, call, "");
 }
 
@@ -81,16 +81,8 @@ export function adoptAttempt(
     case "done":
       return end(step, { query, seq, shown: "" }, attempt.end);
     case "calling": {
-      const { call, text } = attempt;
-      return put(state, {
-        phase: "running",
-        query,
-        seq,
-        call,
-        text,
-        inherited: 0,
-        ...fresh(step, isStarted),
-      });
+      const { call, text, thoughts } = attempt;
+      return put(state, { phase: "running", query, seq, call, text, ...fresh(step, isStarted), thoughts });
     }
   }
 }
@@ -154,7 +146,8 @@ export function takeOutcome(step: Step, call: number, outcome: ModelOutcome): vo
       return;
     }
     if (turn.phase === "proposed" && turn.attempt.name === "calling" && turn.attempt.call === call) {
-      turn.attempt = { name: "done", end: endOf(turn.query, turn.attempt.text, outcome) };
+      const { text, thoughts } = turn.attempt;
+      turn.attempt = { name: "done", end: endOf(turn.query, text, outcome), thoughts };
       return;
     }
   }
@@ -167,7 +160,7 @@ export function stopTurn(step: Step, turn: Turn, reason: StopReason): boolean {
       if (turn.attempt.name === "done") return false;
       const partial = turn.attempt.name === "calling" ? turn.attempt.text : "";
       if (turn.attempt.name === "calling") step.effects.push({ kind: "abort", call: turn.attempt.call });
-      turn.attempt = { name: "done", end: cancelled(turn.query, reason, partial) };
+      turn.attempt = { name: "done", end: cancelled(turn.query, reason, partial), thoughts: "" };
       return true;
     }
     case "queued":
@@ -260,8 +253,10 @@ function ask({ state, effects }: Step, query: Question, call: number, partial: s
 function fresh(
   { state: { settings }, now }: Step,
   isStarted: boolean,
-): Pick<RunningTurn, "kept" | "checkpointAt"> {
+): Pick<RunningTurn, "kept" | "checkpointAt" | "thoughts" | "inherited"> {
   return {
+    thoughts: "",
+    inherited: 0,
     kept: { isStarted, pieces: 0, chars: 0 },
     checkpointAt: nextCheckpoint(now, settings.checkpointMs),
   };

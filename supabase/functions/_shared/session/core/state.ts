@@ -46,6 +46,7 @@ export interface LogView {
 export interface ConnectionView {
   id: string;
   wantsDeltas: boolean;
+  wantsReasoning: boolean;
   /**
    * Until when its client may repeat a query that it sent to another worker and that this worker has not read yet, in
    * milliseconds since the epoch.

@@ -27,6 +27,7 @@ import { adopt, stepTo } from "./holding.ts";
 import { settle, takeCommitted, takeDoubt, takeRejected } from "./settle.ts";
 import { isSettling, isUpToDate, mayRun, runningTurn, type SessionState, type Step } from "./state.ts";
 import { askForTail, nextAsk, takeTail, takeTailWanted } from "./tail.ts";
+import { takeReasoning } from "./thoughts.ts";
 import { hasNewText } from "./turn.ts";
 import { sendWrite } from "./write.ts";
 
@@ -39,8 +40,8 @@ export function step(state: SessionState, event: SessionEvent, now: number): Eff
   if (state.life.name === "gone") return effects;
   const at: Step = { state, now, effects };
   take(at, event);
-  // A piece of text changes only its turn.
-  if (event.kind !== "text") advance(at);
+  // A piece of text or reasoning changes only its turn.
+  if (event.kind !== "text" && event.kind !== "reasoning") advance(at);
   return effects;
 }
 
@@ -72,6 +73,8 @@ function take(at: Step, event: SessionEvent): void {
   switch (event.kind) {
     case "text":
       return takeText(at, event.call, event.text);
+    case "reasoning":
+      return takeReasoning(at, event.call, event.text);
     case "restarted":
       return takeRestart(at, event.call);
     case "model_ended":

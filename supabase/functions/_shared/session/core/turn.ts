@@ -27,11 +27,11 @@ export interface Question extends QueryEvent {
 /** Why a turn is stopped on request. */
 export type StopReason = CancelledEvent["reason"];
 
-/** An early model call, begun before the question is in the log. None of its text is shown. */
+/** An early model call, begun before the question is in the log. None of its text or reasoning is shown. */
 export type Attempt =
   | { name: "none" }
-  | { name: "calling"; call: number; text: string }
-  | { name: "done"; end: TerminalEvent };
+  | { name: "calling"; call: number; text: string; thoughts: string }
+  | { name: "done"; end: TerminalEvent; thoughts: string };
 
 /** What earlier runs of the turn have left, at this worker or another. */
 export type Begun = Pick<OpenTurn, "starts" | "startsWithoutText" | "partial">;
@@ -71,7 +71,7 @@ export interface QueuedTurn {
   shown: string;
 }
 
-/** This worker is calling the model. The only phase in which text of this worker is shown. */
+/** This worker is calling the model. The only phase in which text and reasoning of this worker are shown. */
 export interface RunningTurn {
   phase: "running";
   query: Question;
@@ -81,6 +81,8 @@ export interface RunningTurn {
   text: string;
   /** UTF-16 units of `text` that earlier runs wrote. There is no checkpoint before this run has added to them. */
   inherited: number;
+  /** The reasoning of this run so far. It ends with the run: no event, checkpoint or prompt has it. */
+  thoughts: string;
   kept: Kept;
   /** When the next checkpoint is due, in milliseconds since the epoch. */
   checkpointAt: number;
