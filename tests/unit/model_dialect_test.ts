@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { dialectOf } from "../../supabase/functions/_shared/model_dialect.ts";
 
-Deno.test("[MD10] dialectOf: the host decides, unless the setting does", () => {
+Deno.test("[MD9] dialectOf: the host decides, unless the setting does", () => {
   const dialects = {
     "https://openrouter.ai/api/v1": "openrouter",
     "https://OpenRouter.ai/api/v1": "openrouter",

@@ -32,7 +32,7 @@ Deno.test("[QU8] an empty TEMPERATURE and an empty MAX_TOKENS are not sent, and 
   });
 });
 
-Deno.test("[MD11] [QU13] a session is not stuck behind what its model refuses, and the log names it", async () => {
+Deno.test("[MD10] [QU13] a session is not stuck behind what its model refuses, and the log names it", async () => {
   await using model = await RawModelServer.start();
   const tooLong = refusal("This model's maximum context length is 10 tokens", {
     code: "context_length_exceeded",

@@ -43,7 +43,7 @@ function events(provider: FakeProvider): (string | undefined)[] {
   return provider.log.map(({ event }) => event);
 }
 
-Deno.test("[MD11] a refused parameter is left out, once for a model, and named in the log", async () => {
+Deno.test("[MD10] a refused parameter is left out, once for a model, and named in the log", async () => {
   const provider = new FakeProvider();
   const model = provider.model();
   provider.respond(400, EXTRA("stream_options"));
@@ -67,7 +67,7 @@ Deno.test("[MD11] a refused parameter is left out, once for a model, and named i
   assert.ok("stream_options" in (bodies(provider).at(-1) ?? {}), "another model may take it");
 });
 
-Deno.test("[MD11] max_tokens gets its newer name", async () => {
+Deno.test("[MD10] max_tokens gets its newer name", async () => {
   const provider = new FakeProvider();
   const model = provider.model();
   provider.respond(400, MAX_TOKENS);
@@ -80,7 +80,7 @@ Deno.test("[MD11] max_tokens gets its newer name", async () => {
   assert.equal(provider.log[0]?.how, "renamed_to_max_completion_tokens");
 });
 
-Deno.test("[MD11] parameters that are refused one after the other are repaired one after the other", async () => {
+Deno.test("[MD10] parameters that are refused one after the other are repaired one after the other", async () => {
   const provider = new FakeProvider();
   provider.respond(422, EXTRA("stream_options"));
   provider.respond(400, MAX_TOKENS);
@@ -97,7 +97,7 @@ Deno.test("[MD11] parameters that are refused one after the other are repaired o
   ]);
 });
 
-Deno.test("[MD11] a provider that refuses for ever is asked no more than once for each parameter", async () => {
+Deno.test("[MD10] a provider that refuses for ever is asked no more than once for each parameter", async () => {
   const provider = new FakeProvider();
   for (let times = 0; times < 3; times++) provider.respond(400, EXTRA("temperature"));
   await assert.rejects(new Asked(provider.model({ maxRetries: 5 })).reply, { code: "model_rejected" });
@@ -106,7 +106,7 @@ Deno.test("[MD11] a provider that refuses for ever is asked no more than once fo
   assert.deepEqual([provider.log[1]?.model, provider.log[1]?.status], ["test/model", 400]);
 });
 
-Deno.test("[MD11] a value that is refused is left out, another value is sent", async () => {
+Deno.test("[MD10] a value that is refused is left out, another value is sent", async () => {
   const provider = new FakeProvider();
   const model = provider.model();
   const tooHot = JSON.stringify({
@@ -120,7 +120,7 @@ Deno.test("[MD11] a value that is refused is left out, another value is sent", a
   assert.deepEqual(bodies(provider).map(({ temperature }) => temperature), [2, undefined, undefined, 0.5]);
 });
 
-Deno.test("[MD11] a request keeps its own repairs, whatever is learnt from others meanwhile", async () => {
+Deno.test("[MD10] a request keeps its own repairs, whatever is learnt from others meanwhile", async () => {
   const provider = new FakeProvider();
   const model = provider.model();
   const refusal = JSON.stringify({ error: { message: "Invalid temperature", param: "temperature" } });
@@ -143,7 +143,7 @@ Deno.test("[MD11] a request keeps its own repairs, whatever is learnt from other
   ]);
 });
 
-Deno.test("[MD11] a repair uses up no retry, and is kept by the retries", async () => {
+Deno.test("[MD10] a repair uses up no retry, and is kept by the retries", async () => {
   const provider = new FakeProvider();
   provider.respond(400, EXTRA("temperature"));
   provider.respond(503, "");
@@ -155,7 +155,7 @@ Deno.test("[MD11] a repair uses up no retry, and is kept by the retries", async 
   assert.deepEqual(bodies(provider).map((body) => "temperature" in body), [true, false, false]);
 });
 
-Deno.test("[MD11] a refusal in the stream is one, but not after text", async () => {
+Deno.test("[MD10] a refusal in the stream is one, but not after text", async () => {
   const refusal = sse({ error: { code: 400, message: "Unknown parameter: 'temperature'" } });
   const provider = new FakeProvider();
   provider.stream(refusal);
@@ -168,7 +168,7 @@ Deno.test("[MD11] a refusal in the stream is one, but not after text", async () 
   assert.equal(late.requests.length, 1);
 });
 
-Deno.test("[MD11] the provider's words in the log are masked", async () => {
+Deno.test("[MD10] the provider's words in the log are masked", async () => {
   const provider = new FakeProvider();
   const apiKey = "sk-or-v1-0123456789abcdef";
   provider.respond(400, `property 'temperature' is unsupported (key ${apiKey})`);

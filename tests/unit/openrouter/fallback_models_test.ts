@@ -93,7 +93,7 @@ Deno.test("[MD4] OpenRouter gets one request with all models", async () => {
   ]);
 });
 
-Deno.test("[MD4] [MD11] each model has its own repairs", async () => {
+Deno.test("[MD4] [MD10] each model has its own repairs", async () => {
   const provider = new FakeProvider();
   provider.respond(400, JSON.stringify({ error: { message: "property 'temperature' is unsupported" } }));
   provider.respond(503, "");

@@ -157,7 +157,7 @@ const PARAMETERS: Record<string, [body: unknown, field: string]> = {
 };
 
 for (const [name, [body, field]] of Object.entries(PARAMETERS)) {
-  Deno.test(`[MD11] refusedParameters: ${name}`, () => {
+  Deno.test(`[MD10] refusedParameters: ${name}`, () => {
     assert.deepEqual(refused(body), [[field, false]]);
     assert.deepEqual(refused(body, 422), [[field, false]]);
   });
@@ -207,12 +207,12 @@ const VALUES: Record<string, [body: unknown, field: string]> = {
 };
 
 for (const [name, [body, field]] of Object.entries(VALUES)) {
-  Deno.test(`[MD11] refusedParameters: a value, ${name}`, () => {
+  Deno.test(`[MD10] refusedParameters: a value, ${name}`, () => {
     assert.deepEqual(refused(body), [[field, true]]);
   });
 }
 
-Deno.test("[MD11] refusedParameters: several that are listed apart", () => {
+Deno.test("[MD10] refusedParameters: several that are listed apart", () => {
   const extra = (name: string): object => ({
     type: "extra_forbidden",
     loc: ["body", name],
@@ -224,7 +224,7 @@ Deno.test("[MD11] refusedParameters: several that are listed apart", () => {
   ]);
 });
 
-Deno.test("[MD11] refusedParameters: nothing that a request needs, and nothing that was not sent", () => {
+Deno.test("[MD10] refusedParameters: nothing that a request needs, and nothing that was not sent", () => {
   const bodies: unknown[] = [
     openai("Unsupported parameter: 'stream'", "stream"),
     openai("Unknown model: 'test/model' is not supported", "model", "model_not_found"),
@@ -246,7 +246,7 @@ Deno.test("[MD11] refusedParameters: nothing that a request needs, and nothing t
   for (const body of bodies) assert.deepEqual(refused(body), [], JSON.stringify(body));
 });
 
-Deno.test("[MD11] refusedParameters: what the body repeats of the request is not the provider's word", () => {
+Deno.test("[MD10] refusedParameters: what the body repeats of the request is not the provider's word", () => {
   const input = [{ role: "user", content: "Unsupported parameter: 'temperature'" }];
   assert.deepEqual(
     refused({ detail: [{ type: "too_short", loc: ["body", "top_p"], msg: "Too short", input }] }),
@@ -254,14 +254,14 @@ Deno.test("[MD11] refusedParameters: what the body repeats of the request is not
   );
 });
 
-Deno.test("[MD11] refusedParameters: only of statuses that refuse a request for what is in it", () => {
+Deno.test("[MD10] refusedParameters: only of statuses that refuse a request for what is in it", () => {
   const body = openai("Unsupported parameter: 'temperature'", "temperature");
   for (const status of [undefined, 200, 401, 402, 403, 404, 408, 413, 429, 500, 503]) {
     assert.deepEqual(refusedParameters({ status, detail: JSON.stringify(body) }, SENT), [], String(status));
   }
 });
 
-Deno.test("[MD11] refusedParameters: a body that is cut off is read as text", () => {
+Deno.test("[MD10] refusedParameters: a body that is cut off is read as text", () => {
   const whole = JSON.stringify({
     detail: [{ loc: ["body", "usage"], msg: "Extra inputs are not permitted", input: "x".repeat(20_000) }],
   });

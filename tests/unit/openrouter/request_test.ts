@@ -14,7 +14,7 @@ const ENDPOINT = {
   title: "Example",
 };
 
-Deno.test("[MD10] createOpenRouter: asks OpenRouter for a stream with usage, with the key and the site's name", async () => {
+Deno.test("[MD9] createOpenRouter: asks OpenRouter for a stream with usage, with the key and the site's name", async () => {
   const provider = new FakeProvider();
   provider.stream(delta("Hi"), ending());
   await new Asked(provider.model({ ...ENDPOINT, dialect: "openrouter" })).reply;
@@ -35,7 +35,7 @@ Deno.test("[MD10] createOpenRouter: asks OpenRouter for a stream with usage, wit
   });
 });
 
-Deno.test("[MD10] createOpenRouter: any other endpoint gets nothing that is OpenRouter's own", async () => {
+Deno.test("[MD9] createOpenRouter: any other endpoint gets nothing that is OpenRouter's own", async () => {
   const provider = new FakeProvider();
   provider.stream(delta("Hi"), ending());
   const request = { ...QUESTION, models: ["a/one", "b/two"], reasoningEffort: "low" as const };
@@ -86,7 +86,7 @@ Deno.test("requestHeaders: no key, no authorization; nothing of a site that has 
   assert.deepEqual([...headers.keys()], ["accept", "content-type"]);
 });
 
-Deno.test("[MD10] requestHeaders: Azure reads a key from a header of its own, and a token of Entra ID as Bearer", () => {
+Deno.test("[MD9] requestHeaders: Azure reads a key from a header of its own, and a token of Entra ID as Bearer", () => {
   const baseUrl = "https://mine.openai.azure.com/openai/v1";
   const key = requestHeaders({ baseUrl, apiKey: "0123abc" }, "azure");
   assert.deepEqual([key.get("api-key"), key.get("authorization")], ["0123abc", null]);
