@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MAX_EVENT_CHARS } from "../../../supabase/functions/_shared/openrouter/reply_stream.ts";
+import { MAX_EVENT_CHARS } from "../../../supabase/functions/_shared/openrouter/body_feed.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { delta, ending, finish, sse } from "../../support/model_stream.ts";
 import { Asked, FakeProvider } from "./fake_provider.ts";
