@@ -63,7 +63,7 @@ export class AnswerStart {
       } else if ([...OPENING, ...CLOSING].some((whole) => whole.startsWith(start))) {
         return "";
       } else {
-        return this.#begin(this.#isBehindBlock ? start : this.#held);
+        return this.#beginAt(start);
       }
     }
   }
@@ -71,10 +71,15 @@ export class AnswerStart {
   /** The answer has ended: returns what was held back and is text, such as a `<thi` that is no tag. */
   end(): string {
     if (this.#isOver) return "";
-    if (this.#close === undefined) return this.#held.trim() === "" ? "" : this.#begin(this.#held);
-    this.#think(this.#held);
+    if (this.#close !== undefined) this.#think(this.#held);
+    else if (this.#held.trim() !== "") return this.#beginAt(this.#held.trimStart());
     this.#held = "";
     return "";
+  }
+
+  /** `start`: what is held, from its first word on. White space before it is the answer's own unless it is behind a block. */
+  #beginAt(start: string): string {
+    return this.#begin(this.#isBehindBlock ? start : this.#held);
   }
 
   #begin(text: string): string {

@@ -73,6 +73,8 @@ export function statusFailure(status: number, options: AttemptFailureOptions): A
         refused,
       );
     case 429:
+    // Groq's own, for a tier without capacity (https://console.groq.com/docs/errors).
+    case 498:
       return new AttemptFailure("model_rate_limited", "the model provider is rate limiting us", failed);
   }
   if (status >= 400 && status < 500) {

@@ -67,7 +67,8 @@ export class BodyFeed {
     // The last event may lack its blank line.
     this.#parser.feed("\n\n");
     if (this.#reply.finished) return;
-    const error = errorIn(this.#tail);
+    // The first line of the tail may be the rest of an event's.
+    const error = errorIn(this.#hadEvent ? this.#tail : `\n${this.#tail}`);
     if (error !== undefined) throw reportedError(error, { detail: this.#tail });
     if (!this.#hadEvent && hasOtherLine(this.#tail)) throw notAStream(this.#tail);
   }
@@ -117,9 +118,9 @@ export class BodyFeed {
  * llama.cpp.
  */
 function errorIn(tail: string): unknown {
-  const line = /(?:^|\n)error:[ \t]*(\S.*)/.exec(tail)?.[1];
+  const line = /\nerror:[ \t]*(\S.*)/.exec(tail)?.[1];
   if (line !== undefined) return parsed(line) ?? line;
-  const report = parsed(/(?:^|\n)\s*([{[][^]*)$/.exec(tail)?.[1] ?? "");
+  const report = parsed(/\n\s*([{[][^]*)$/.exec(tail)?.[1] ?? "");
   const first: unknown = Array.isArray(report) ? report[0] : report;
   if (!isRecord(first) || Array.isArray(first.choices)) return undefined;
   return isError(first.error) || isErrorBody(first) ? report : undefined;
