@@ -109,7 +109,7 @@ const FRAMES: Readonly<Record<string, Expected>> = {
   ),
 };
 
-Deno.test("[MD1] [MD3] [MD5] [MD10] [MD11] [MD12] the frames that come of each server's stream", async () => {
+Deno.test("[MD1] [MD3] [MD5] [MD6] [MD7] [MD8] the frames that come of each server's stream", async () => {
   await using model = await RawModelServer.start();
   const fixtures = STREAMS.filter(({ name }) => name in FRAMES);
   assert.equal(fixtures.length, Object.keys(FRAMES).length, "a name without a fixture");
@@ -158,7 +158,7 @@ Deno.test("[MD1] [MD3] [MD5] [MD10] [MD11] [MD12] the frames that come of each s
   });
 });
 
-Deno.test("[MD11] THINK_TAGS=leave shows thoughts as text, and no later prompt has them", async () => {
+Deno.test("[MD7] THINK_TAGS=leave shows thoughts as text, and no later prompt has them", async () => {
   await using model = await RawModelServer.start();
   const left = STREAMS.find(({ name }) => name === "think tags are left") ?? assert.fail("no such fixture");
   model.answer({ steps: [left.raw] });

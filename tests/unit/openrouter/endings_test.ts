@@ -79,7 +79,7 @@ Deno.test("[MD3] createOpenRouter: after a finish reason with text a silence is 
   assert.equal(provider.clock.pending, 0);
 });
 
-Deno.test("[MD10] createOpenRouter: a finish reason without text and then silence is an empty answer", async () => {
+Deno.test("[MD6] createOpenRouter: a finish reason without text and then silence is an empty answer", async () => {
   const provider = new FakeProvider();
   const stream = provider.openStream();
   const asked = new Asked(provider.model({ stallTimeoutMs: 10_000 }));
@@ -119,7 +119,7 @@ Deno.test("[MD3] createOpenRouter: a cut after early finish reasons is a broken 
   }
 });
 
-Deno.test("[MD10] createOpenRouter: an answer that is continued may have nothing to add", async () => {
+Deno.test("[MD6] createOpenRouter: an answer that is continued may have nothing to add", async () => {
   const request = { ...QUESTION, partial: "All of it" };
   for (const end of [ending(), sse("[DONE]"), delta("\n") + ending()]) {
     const provider = new FakeProvider();

@@ -145,7 +145,7 @@ Deno.test("[MD1] createOpenRouter: an error in the stream is in the log too, wit
   assert.equal(detail, '{"error":{"code":401,"message":"Bad key [masked]"}}');
 });
 
-Deno.test("[MD10] createOpenRouter: an empty answer is in the log with the tokens that it has cost", async () => {
+Deno.test("[MD6] createOpenRouter: an empty answer is in the log with the tokens that it has cost", async () => {
   const provider = new FakeProvider();
   provider.stream(ending("length"));
   assert.equal((await failure(new Asked(provider.model()))).code, "empty_answer");

@@ -65,7 +65,7 @@ Deno.test("[FB3] history: notes are bounded", () => {
   assert.deepEqual(history.notes, ["two", "three"]);
 });
 
-Deno.test("[MD11] history: no thoughts of an answer, however it ended; an answer of thoughts alone is none", () => {
+Deno.test("[MD7] history: no thoughts of an answer, however it ended; an answer of thoughts alone is none", () => {
   const thought = "<think>Six times seven</think>\n\n";
   const events = [
     query("a", "one"),
