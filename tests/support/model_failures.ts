@@ -1,6 +1,6 @@
 /** The ways in which a provider can fail, as bytes on the wire, and the error that a client must get for each. */
 
-import { delta, sse } from "./model_stream.ts";
+import { delta, ending, sse } from "./model_stream.ts";
 import { CUT, HOLD, type RawAnswer, RESET } from "./raw_model_server.ts";
 
 /** Part of every error text from a failing provider. No frame to a client may contain it. */
@@ -40,6 +40,7 @@ const limited = { code: "model_rate_limited", retryable: true };
 const unavailable = { code: "model_unavailable", retryable: true };
 const timeout = { code: "model_timeout", retryable: true };
 const cutShort = { code: "model_stream_broken", retryable: true };
+const empty = { code: "empty_answer", retryable: false };
 
 /** For a function with `MAX_RETRIES=0` and timeouts of some hundred milliseconds. */
 export const MODEL_FAILURES: readonly ModelFailure[] = [
@@ -69,7 +70,7 @@ export const MODEL_FAILURES: readonly ModelFailure[] = [
     answer: { headers: { "content-type": "text/html" }, steps: [page] },
     ...cutShort,
   },
-  { name: "200 with JSON", answer: { ...refusal(200) }, ...cutShort },
+  { name: "200 with an error as JSON", answer: { ...refusal(200) }, ...unavailable },
   { name: "200 with nothing", answer: {}, ...cutShort },
   { name: "no answer but a head", answer: { steps: [HOLD] }, ...timeout },
   {
@@ -124,7 +125,13 @@ export const MODEL_FAILURES: readonly ModelFailure[] = [
     ...rejected,
   },
   { name: "no finish reason", ...broken(), ...cutShort },
-  { name: "no finish reason, but [DONE]", ...broken(sse("[DONE]")), ...cutShort },
+  { name: "nothing but [DONE]", answer: { steps: [sse("[DONE]")] }, ...empty, retryable: true },
+  {
+    name: "nothing but thoughts",
+    answer: { steps: [sse({ choices: [{ delta: { reasoning: PROVIDERS_WORDS } }] }), ending("length")] },
+    ...empty,
+  },
+  { name: "a filtered answer", answer: { steps: [ending("content_filter")] }, ...empty },
   { name: "a stall", ...broken(HOLD), ...timeout },
   {
     name: "a line of 10 MiB",

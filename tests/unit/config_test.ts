@@ -39,6 +39,7 @@ Deno.test("parseConfig: the other defaults", () => {
   const expected: Partial<Config> = {
     CLEANUP_INTERVAL_MS: 300_000,
     STALL_TIMEOUT_MS: 30_000,
+    THINK_TAGS: "show",
     FIRST_TOKEN_TIMEOUT_MS: 120_000,
     DRAIN_TIMEOUT_MS: 10_000,
     HEARTBEAT_INTERVAL_MS: 25_000,

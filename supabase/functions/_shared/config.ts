@@ -22,6 +22,7 @@ import {
   url,
   whole,
 } from "./setting.ts";
+import { THINK_TAG_POLICIES } from "./think_tags.ts";
 import { trustedIssuers } from "./trusted_issuers.ts";
 
 /** What becomes of an answer whose worker has gone: it goes on where it was, begins anew, or ends `interrupted`. */
@@ -65,6 +66,7 @@ export const environment = {
   MAX_RETRIES: otherwise(2, whole(0, 10)),
   FIRST_TOKEN_TIMEOUT_MS: otherwise(120_000, durationMs(0)),
   STALL_TIMEOUT_MS: otherwise(30_000, durationMs(0)),
+  THINK_TAGS: otherwise("show", oneOf(...THINK_TAG_POLICIES)),
   // Sessions and turns
   SESSION_TIMEOUT: otherwise(30, number(0, 35_000)),
   CLEANUP_INTERVAL_MS: otherwise(300_000, durationMs(10)),

@@ -40,6 +40,7 @@ export const ERROR_CODES = [
   "model_unavailable",
   "model_timeout",
   "model_stream_broken",
+  "empty_answer",
   "interrupted",
   // Ours
   "store_unavailable",

@@ -58,6 +58,7 @@ export function createModel(config: Config, { clock, log }: { clock: Clock; log:
       maxRetries: config.MAX_RETRIES,
       firstTokenTimeoutMs: config.FIRST_TOKEN_TIMEOUT_MS,
       stallTimeoutMs: config.STALL_TIMEOUT_MS,
+      thinkTags: config.THINK_TAGS,
       clock,
       log,
       fetch,

@@ -17,6 +17,7 @@ export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
   ["setting.ts", 0],
   ["settled_within.ts", 0],
   ["store_choice.ts", 0],
+  ["think_tags.ts", 0],
   ["trusted_issuers.ts", 0],
   ["protocol", 0],
   ["activity", 1],

@@ -12,7 +12,7 @@ const STATUSES = [
   [403, "model_unauthorized", false],
   [404, "model_rejected", false],
   [408, "model_timeout", true],
-  [413, "model_rejected", false],
+  [413, "prompt_too_long", false],
   [418, "model_rejected", false],
   [422, "model_rejected", false],
   [429, "model_rate_limited", true],
@@ -34,8 +34,7 @@ Deno.test("createOpenRouter: a status is a code, and whether to try again", asyn
     provider.respond(status, JSON.stringify({ error: { code: status, message: "SECRET WORDS" } }));
     const error = await failure(new Asked(provider.model()));
     // Nothing of the request could be left out: it has no history.
-    const expected = status === 413 ? "prompt_too_long" : code;
-    assert.deepEqual([error.code, error.retryable], [expected, retryable], String(status));
+    assert.deepEqual([error.code, error.retryable], [code, retryable], String(status));
     assert.ok(!error.message.includes("SECRET WORDS"), error.message);
   }
 });
@@ -124,6 +123,7 @@ Deno.test("createOpenRouter: what the provider said is in the log and the cause,
   assert.equal(entry.level, "warn");
   assert.equal(entry.status, 401);
   assert.equal(entry.attempt, 1);
+  assert.equal(entry.model, "test/model");
   const detail = String(entry.detail);
   assert.ok(
     detail.startsWith("Bad key [masked], not [masked] nor [masked], Authorization: Bearer [masked] xxx"),
@@ -132,6 +132,27 @@ Deno.test("createOpenRouter: what the provider said is in the log and the cause,
   assert.equal(detail.length, MAX_DETAIL_CHARS + 1);
   assert.ok(cause instanceof Error);
   assert.equal(cause.message, `HTTP 401: ${detail}`);
+});
+
+Deno.test("[MD1] createOpenRouter: an error in the stream is in the log too, with its status and without keys", async () => {
+  const provider = new FakeProvider();
+  provider.stream(
+    "event: error\n" + sse({ error: { code: 401, message: "Bad key sk-or-v1-0123456789abcdef" } }),
+  );
+  const error = await failure(new Asked(provider.model()));
+  assert.equal(error.message, "the model provider does not accept our key");
+  const { code, status, model, detail }: Record<string, unknown> = provider.log[0] ?? {};
+  assert.deepEqual([code, status, model], ["model_unauthorized", 401, "test/model"]);
+  assert.equal(detail, '{"error":{"code":401,"message":"Bad key [masked]"}}');
+});
+
+Deno.test("[MD6] createOpenRouter: an empty answer is in the log with the tokens that it has cost", async () => {
+  const provider = new FakeProvider();
+  provider.stream(ending("length"));
+  assert.equal((await failure(new Asked(provider.model()))).code, "empty_answer");
+  const { code, completion_tokens, detail }: Record<string, unknown> = provider.log[0] ?? {};
+  assert.deepEqual([code, completion_tokens], ["empty_answer", 5]);
+  assert.equal(detail, 'no text, finish reason "length"');
 });
 
 Deno.test("createOpenRouter: of an error's body no more is read than is needed, nor waited for", async () => {

@@ -53,13 +53,14 @@ export class FakeProvider {
 
   /** The next request gets a stream that the test writes. By default it is a byte stream like Deno's. */
   openStream(
-    { type = "bytes", headers = { "content-type": "text/event-stream" } }: FakeStreamOptions = {},
+    { type = "bytes", status = 200, headers = { "content-type": "text/event-stream" } }: FakeStreamOptions =
+      {},
   ): FakeStream {
     const stream = new FakeStream(type);
     this.#answers.push((signal) => {
       // As in Deno: an abort also breaks the body off.
       signal.addEventListener("abort", () => stream.fail(signal.reason));
-      return Promise.resolve(new Response(stream.body, { headers }));
+      return Promise.resolve(new Response(stream.body, { status, headers }));
     });
     return stream;
   }
@@ -93,6 +94,7 @@ export class FakeProvider {
 
 interface FakeStreamOptions {
   type?: "bytes" | "chunks";
+  status?: number;
   headers?: Record<string, string>;
 }
 
@@ -156,6 +158,7 @@ export const QUESTION: ModelRequest = {
 /** A running reply, and its result. */
 export class Asked {
   readonly pieces: string[] = [];
+  readonly thoughts: string[] = [];
   readonly abort = new AbortController();
   readonly reply: Promise<ModelReply>;
   #ended = false;
@@ -163,6 +166,7 @@ export class Asked {
   constructor(model: LanguageModel, request: ModelRequest = QUESTION) {
     this.reply = model.reply(request, {
       onText: (text) => void this.pieces.push(text),
+      onReasoning: (text) => void this.thoughts.push(text),
       signal: this.abort.signal,
     });
     const end = (): void => void (this.#ended = true);

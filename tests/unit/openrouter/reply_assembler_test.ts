@@ -5,7 +5,7 @@ import {
 } from "../../../supabase/functions/_shared/openrouter/reply_assembler.ts";
 
 Deno.test("[MD3] ReplyAssembler: an answer without end is a failure, and is not kept", () => {
-  const reply = new ReplyAssembler("m");
+  const reply = new ReplyAssembler({ model: "m", thinkTags: "show" });
   const piece = "x".repeat(100_000);
   const event = JSON.stringify({ choices: [{ delta: { content: piece } }] });
   let taken = 0;

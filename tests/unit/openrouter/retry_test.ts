@@ -12,6 +12,11 @@ const PASSING: Record<string, (provider: FakeProvider) => void> = {
   "503": (provider) => provider.respond(503, ""),
   "an error in the stream": (provider) => provider.stream(sse({ error: { code: 502, message: "x" } })),
   "a broken stream": (provider) => provider.stream(": OPENROUTER PROCESSING\n\n"),
+  "a stream that breaks off while the model thinks": (provider) =>
+    provider.stream(sse({ choices: [{ delta: { reasoning: "Hm" } }] })),
+  "an error in the stream in words": (provider) =>
+    provider.stream(sse({ error: { type: "overloaded_error" } })),
+  "an answer of nothing": (provider) => provider.stream(ending()),
 };
 
 for (const [name, fail] of Object.entries(PASSING)) {
@@ -31,7 +36,7 @@ for (const [name, fail] of Object.entries(PASSING)) {
 
 Deno.test("createOpenRouter: retries a stall before the first text", async () => {
   const provider = new FakeProvider();
-  provider.openStream();
+  provider.openStream().write(": OPENROUTER PROCESSING\n\n");
   provider.stream(delta("At last"), ending());
   const asked = new Asked(provider.model({ maxRetries: 1, stallTimeoutMs: 1000 }));
   await settle();
@@ -50,6 +55,12 @@ const LASTING: Record<string, (provider: FakeProvider) => void> = {
   "an error in the stream that is a refusal": (provider) =>
     provider.stream(sse({ error: { code: 403, message: "x" } })),
   "HTML": (provider) => provider.respond(200, "<html>", { "content-type": "text/html" }),
+  "a JSON body without an answer": (provider) =>
+    provider.respond(200, "{}", { "content-type": "application/json" }),
+  "a quota that is used up": (provider) => provider.respond(429, `{"error":{"code":"insufficient_quota"}}`),
+  "an answer of thoughts alone": (provider) =>
+    provider.stream(sse({ choices: [{ delta: { reasoning: "Hm" } }] }), ending()),
+  "an answer that was filtered away": (provider) => provider.stream(ending("content_filter")),
   "a redirect to nowhere": (provider) => provider.respond(304, null),
   "what fails after the first text": (provider) =>
     provider.stream(delta("So"), sse({ error: { code: 502 } })),

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MAX_EVENT_CHARS } from "../../../supabase/functions/_shared/openrouter/reply_stream.ts";
+import { MAX_EVENT_CHARS } from "../../../supabase/functions/_shared/openrouter/body_feed.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { delta, ending, finish, sse } from "../../support/model_stream.ts";
 import { Asked, FakeProvider } from "./fake_provider.ts";
@@ -44,10 +44,20 @@ Deno.test("createOpenRouter: a usage that makes no sense is left out, a missing 
       { prompt_tokens: 3, completion_tokens: 5, total_tokens: 9, cost: "free" },
       { prompt_tokens: 3, completion_tokens: 5, total_tokens: 9 },
     ],
+    [{ prompt_tokens: 3, total_tokens: 9 }, { prompt_tokens: 3, completion_tokens: 6, total_tokens: 9 }],
+    [{ prompt_tokens: 3, total_tokens: 2 }, undefined],
+    [
+      { prompt_tokens: 3, completion_tokens: 5, completion_tokens_details: { reasoning_tokens: 4 } },
+      { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8, reasoning_tokens: 4 },
+    ],
+    [
+      { prompt_tokens: 3, completion_tokens: 5, completion_tokens_details: { reasoning_tokens: -1 } },
+      { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8 },
+    ],
   ] as const;
   for (const [sent, reported] of usages) {
     const provider = new FakeProvider();
-    provider.stream(finish(), sse({ choices: [], usage: sent }), sse("[DONE]"));
+    provider.stream(delta("Hi"), finish(), sse({ choices: [], usage: sent }), sse("[DONE]"));
     assert.deepEqual((await new Asked(provider.model()).reply).usage, reported);
   }
 });

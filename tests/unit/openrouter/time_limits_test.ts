@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";
 import { delta, ending, sse } from "../../support/model_stream.ts";
-import { Asked, FakeProvider } from "./fake_provider.ts";
+import { Asked, FakeProvider, type FakeStream } from "./fake_provider.ts";
 
 const STALLED = { code: "model_timeout", retryable: true, message: "the model provider stopped sending" };
 const TOO_SLOW = {
@@ -30,11 +30,46 @@ Deno.test("createOpenRouter: a silence of stallTimeoutMs fails, one just shorter
   assert.equal(provider.clock.pending, 0);
 });
 
-Deno.test("createOpenRouter: a provider that does not even answer has stalled", async () => {
+const SILENT: Record<string, (provider: FakeProvider) => FakeStream | undefined> = {
+  "without headers": (provider) => void provider.keepWaiting(),
+  "after its headers": (provider) => provider.openStream(),
+};
+
+for (const [name, answer] of Object.entries(SILENT)) {
+  Deno.test(`[MD3] createOpenRouter: only firstTokenTimeoutMs counts for a provider that is silent ${name}`, async () => {
+    const provider = new FakeProvider();
+    answer(provider);
+    const asked = new Asked(
+      provider.model({ stallTimeoutMs: 1000, firstTokenTimeoutMs: 4500, maxRetries: 2 }),
+    );
+    await settle();
+    for (let second = 0; second < 4; second++) {
+      provider.clock.advance(1000);
+      await settle();
+    }
+    assert.equal(asked.ended, false);
+    provider.clock.advance(500);
+    await assert.rejects(asked.reply, TOO_SLOW);
+    assert.equal(provider.requests.length, 1, "a server that loads its model is not asked again");
+    assert.equal(provider.clock.pending, 0);
+  });
+}
+
+Deno.test("[MD3] createOpenRouter: a model that is loaded late answers, and the stall clock starts with its first byte", async () => {
   const provider = new FakeProvider();
-  provider.keepWaiting();
-  const asked = new Asked(provider.model({ stallTimeoutMs: 1000 }));
+  const stream = provider.openStream();
+  const asked = new Asked(provider.model({ stallTimeoutMs: 1000, firstTokenTimeoutMs: 60_000 }));
   await settle();
+  for (let second = 0; second < 40; second++) {
+    provider.clock.advance(1000);
+    await settle();
+  }
+  stream.write(": loaded\n\n");
+  await settle();
+  provider.clock.advance(999);
+  stream.write(delta("At last"));
+  await settle();
+  assert.equal(asked.text, "At last");
   provider.clock.advance(1000);
   await assert.rejects(asked.reply, STALLED);
 });
@@ -60,6 +95,8 @@ Deno.test("createOpenRouter: text and reasoning put firstTokenTimeoutMs out of f
     [delta("a"), true],
     [sse({ choices: [{ delta: { content: null, reasoning: "Hm" } }] }), true],
     [sse({ choices: [{ delta: { reasoning_content: "Hm" } }] }), true],
+    [sse({ choices: [{ delta: { content: [{ type: "thinking", thinking: "Hm" }] } }] }), true],
+    [delta("<think>"), true],
     [sse({ choices: [{ delta: { role: "assistant", content: "", reasoning: null } }] }), false],
   ] as const;
   for (const [piece, begins] of first) {
@@ -69,7 +106,22 @@ Deno.test("createOpenRouter: text and reasoning put firstTokenTimeoutMs out of f
     stream.write(piece);
     await settle();
     provider.clock.advance(10_000);
-    stream.write(ending());
+    stream.write(delta("</think>b") + ending());
+    stream.end();
+    if (begins) await asked.reply;
+    else await assert.rejects(asked.reply, TOO_SLOW);
+  }
+});
+
+Deno.test("createOpenRouter: a JSON body begins with its first character; white space before it does not", async () => {
+  for (const [piece, begins] of [["\n\n", false], ["{", true]] as const) {
+    const provider = new FakeProvider();
+    const stream = provider.openStream();
+    const asked = new Asked(provider.model({ firstTokenTimeoutMs: 1000 }));
+    stream.write(piece);
+    await settle();
+    provider.clock.advance(10_000);
+    stream.write(`${begins ? "" : "{"}"choices":[{"message":{"content":"b"}}]}`);
     stream.end();
     if (begins) await asked.reply;
     else await assert.rejects(asked.reply, TOO_SLOW);

@@ -4,21 +4,17 @@ import { AgentError } from "../errors.ts";
 import type { LanguageModel, ModelReply, ModelRequest, ReplyOptions } from "../ports/model.ts";
 import type { Clock, Log } from "../ports/runtime.ts";
 import { dialectOf } from "../model_dialect.ts";
+import type { ThinkTagPolicy } from "../think_tags.ts";
 import { RequestAdapter } from "./adapted_request.ts";
-import { AttemptFailure, notAStream, statusFailure, unreachable } from "./attempt_failure.ts";
-import { readStart } from "./body_reader.ts";
+import { AttemptFailure, unreachable } from "./attempt_failure.ts";
 import { askInTurn } from "./fallback_models.ts";
 import { describe, mask } from "./mask.ts";
 import type { ReadPacer } from "./read_pacer.ts";
 import { readReply } from "./reply_stream.ts";
 import { completionsUrl, type Endpoint, type RequestFields, requestHeaders } from "./request.ts";
-import { backoffMs, MAX_RETRY_WAIT_MS, parseRetryAfter, pause } from "./retry_after.ts";
+import { openBody } from "./response_body.ts";
+import { backoffMs, MAX_RETRY_WAIT_MS, pause } from "./retry_after.ts";
 import { Watchdog } from "./watchdog.ts";
-
-/** How much of an error's body is read. */
-const MAX_ERROR_BYTES = 8192;
-/** How long it is waited for: the status alone says what to do. */
-const ERROR_WAIT_MS = 1000;
 
 export interface OpenRouterOptions extends Endpoint {
   /** Further attempts after a failure that may pass, as long as no text has been handed on. */
@@ -27,8 +23,10 @@ export interface OpenRouterOptions extends Endpoint {
   maxPromptTokens?: number | undefined;
   /** Longest wait of one attempt for its first text, in milliseconds; comments do not count. 0: no limit. */
   firstTokenTimeoutMs: number;
-  /** Longest silence of the provider, in milliseconds, from the request on; comments count. 0: no limit. */
+  /** Longest silence of the provider, in milliseconds, from the first byte of its stream on; comments count. 0: no limit. */
   stallTimeoutMs: number;
+  /** What becomes of thoughts between tags at the beginning of an answer. Default `show`. */
+  thinkTags?: ThinkTagPolicy;
   clock: Clock;
   /** From 0 up to 1, as `Math.random`: spreads retries. */
   random(): number;
@@ -49,9 +47,10 @@ export interface OpenRouterOptions extends Endpoint {
  * | `model_rate_limited` | 429; with `retryAfterMs` if the provider said | yes |
  * | `model_timeout` | 408, a stall, no first text in time | yes |
  * | `model_unavailable` | 5xx, no connection, an error reported in the stream | yes |
- * | `model_stream_broken` | an end without a finish reason, or something that is no event stream | yes |
+ * | `model_stream_broken` | an end without a finish reason and without `[DONE]`, or something that is no answer | yes |
+ * | `empty_answer` | an answer without text | only if nothing at all came |
  *
- * An error in the stream with a numeric code is treated as that HTTP status.
+ * An error in the stream or in a body is treated as the HTTP status that its code or words stand for (reported_error.ts).
  */
 export function createOpenRouter(options: OpenRouterOptions): LanguageModel {
   return new OpenRouter(options);
@@ -72,7 +71,8 @@ class OpenRouter implements LanguageModel {
     this.#adapter = new RequestAdapter({ dialect, maxPromptTokens, apiKey, log });
   }
 
-  async reply(request: ModelRequest, { onText, signal }: ReplyOptions): Promise<ModelReply> {
+  async reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply> {
+    const { onText, signal } = options;
     const { clock, maxRetries, random } = this.#options;
     let begun = false;
     const begin = (text: string): void => {
@@ -85,7 +85,7 @@ class OpenRouter implements LanguageModel {
         return await askInTurn(requests, {
           attempt: (adapted, fields) => {
             signal.throwIfAborted();
-            return this.#attempt(adapted, fields, { onText: begin, signal });
+            return this.#attempt(adapted, fields, { ...options, onText: begin });
           },
           hasBegun: () => begun,
           onFailure: (failure) => void this.#report(failure, { attempt }),
@@ -103,7 +103,7 @@ class OpenRouter implements LanguageModel {
 
   /** Logs the failure, and puts it as clients may see it. */
   #report(failure: AttemptFailure, fields: Readonly<Record<string, number>>): AgentError {
-    const { code, message, retryable, retryAfterMs, status, model } = failure;
+    const { code, message, retryable, retryAfterMs, status, model, usage } = failure;
     const detail = mask(failure.detail, this.#options.apiKey);
     const http = status === undefined ? {} : { status };
     this.#options.log.write({
@@ -113,6 +113,7 @@ class OpenRouter implements LanguageModel {
       code,
       ...http,
       ...fields,
+      ...usage,
       detail,
     });
     return new AgentError(code, message, {
@@ -125,9 +126,9 @@ class OpenRouter implements LanguageModel {
   async #attempt(
     request: ModelRequest,
     fields: RequestFields,
-    { onText, signal }: ReplyOptions,
+    { onText, onReasoning, signal }: ReplyOptions,
   ): Promise<ModelReply> {
-    const { clock, stallTimeoutMs, firstTokenTimeoutMs, pacer } = this.#options;
+    const { clock, stallTimeoutMs, firstTokenTimeoutMs, pacer, thinkTags = "show" } = this.#options;
     // Ends this attempt: with the caller's reason, or with our own impatience.
     const abort = new AbortController();
     const onAbort = (): void => abort.abort(signal.reason);
@@ -139,45 +140,34 @@ class OpenRouter implements LanguageModel {
       onTimeout: (error) => abort.abort(error),
     });
     try {
-      const body = await this.#ask(fields, abort.signal, watchdog);
-      const model = request.models[0] ?? "";
-      return await readReply(body, { model, onText, clock, watchdog, pacer, abort });
-    } catch (thrown) {
-      throw abort.signal.aborted ? abort.signal.reason : thrown;
+      const body = await this.#ask(fields, abort.signal);
+      return await readReply(body, {
+        model: request.models[0] ?? "",
+        thinkTags,
+        isContinued: request.partial !== "",
+        onText,
+        onReasoning,
+        clock,
+        watchdog,
+        pacer,
+        abort,
+      });
     } finally {
       watchdog.end();
       signal.removeEventListener("abort", onAbort);
     }
   }
 
-  /** Sends the request; answers with the body of a stream. */
-  async #ask(
-    fields: RequestFields,
-    signal: AbortSignal,
-    watchdog: Watchdog,
-  ): Promise<ReadableStream<Uint8Array>> {
+  /** Sends the request; answers with the body of its answer. */
+  async #ask(fields: RequestFields, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
     const { fetch, clock } = this.#options;
     const body = JSON.stringify(fields);
-    let response: Response;
     try {
-      response = await fetch(this.#url, { method: "POST", headers: this.#headers, body, signal });
+      const response = await fetch(this.#url, { method: "POST", headers: this.#headers, body, signal });
+      return await openBody(response, clock);
     } catch (thrown) {
-      throw unreachable(describe(thrown));
+      signal.throwIfAborted();
+      throw thrown instanceof AttemptFailure ? thrown : unreachable(describe(thrown));
     }
-    watchdog.heard(clock.now());
-    const isStream = /^\s*text\/event-stream\b/i.test(
-      response.headers.get("content-type") ?? "text/event-stream",
-    );
-    if (response.ok && isStream && response.body !== null) return response.body;
-    const detail = await readStart(response.body, {
-      maxBytes: MAX_ERROR_BYTES,
-      waitMs: ERROR_WAIT_MS,
-      clock,
-    });
-    if (response.ok) throw notAStream(detail);
-    throw statusFailure(response.status, {
-      detail,
-      retryAfterMs: parseRetryAfter(response.headers.get("retry-after"), clock),
-    });
   }
 }

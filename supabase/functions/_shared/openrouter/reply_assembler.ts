@@ -2,24 +2,60 @@
 
 import type { ModelReply } from "../ports/model.ts";
 import type { Usage } from "../protocol/log_event.ts";
-import { AttemptFailure, brokenStream, statusFailure } from "./attempt_failure.ts";
+import type { ThinkTagPolicy } from "../think_tags.ts";
+import { AnswerStart } from "./answer_start.ts";
+import { brokenStream } from "./attempt_failure.ts";
+import { hidesThought, isThought, readParts, thoughtIn } from "./delta_fields.ts";
+import { emptyAnswer } from "./empty_answer.ts";
+import { finishReasonOf, isFailure } from "./finish_reason.ts";
+import { isRecord, type JsonObject } from "./json_values.ts";
+import { isError, isErrorBody, reportedError } from "./reported_error.ts";
+import { readUsage } from "./usage.ts";
 
-/** Longest answer, in characters: a provider that never ends must not fill the worker's memory. */
+/** Longest answer with its thoughts, in characters: a provider that never ends must not fill the worker's memory. */
 export const MAX_REPLY_CHARS = 2_000_000;
 
+export interface AssemblerOptions {
+  /** Reported where the provider does not say which model answered. */
+  model: string;
+  thinkTags: ThinkTagPolicy;
+  /** The reply goes on with text that is there already, so that it may be empty itself. Default false. */
+  isContinued?: boolean;
+}
+
 export class ReplyAssembler {
+  readonly #isContinued: boolean;
+  #model: string;
   #text = "";
-  /** Of the whole answer so far. */
+  #thoughts = "";
+  /** Of the whole answer so far, with its thoughts. */
   #chars = 0;
   #begun = false;
+  /** Looks for the first word of the answer; undefined once it has come. */
+  #start: AnswerStart | undefined;
+  #hasThought = false;
+  #hasToolCall = false;
+  /** The text comes in `message` and not in `delta`. */
+  #isInMessages = false;
   #finishReason: string | undefined;
-  #model: string;
+  /** The finish reason came by itself, behind the text. */
+  #isSettled = false;
+  /** Something came after a finish reason, so that the next one may be early too. */
+  #isEarly = false;
+  #id: string | undefined;
   #usage: Usage | undefined;
   #done = false;
 
-  /** `model` is reported where the provider does not say which one answered. */
-  constructor(model: string) {
+  constructor({ model, thinkTags, isContinued = false }: AssemblerOptions) {
     this.#model = model;
+    this.#isContinued = isContinued;
+    this.#start = new AnswerStart({
+      policy: thinkTags,
+      onThought: (text) => {
+        this.#hasThought = true;
+        if (thinkTags === "show") this.#thoughts += text;
+      },
+    });
   }
 
   /** Text that has arrived and was not handed on yet. */
@@ -27,14 +63,29 @@ export class ReplyAssembler {
     return this.#text !== "";
   }
 
+  /** Thoughts that have arrived and were not handed on yet. */
+  get hasThoughts(): boolean {
+    return this.#thoughts !== "";
+  }
+
   /** The model has said something, if only to itself: reasoning may go on for minutes before the first text. */
   get begun(): boolean {
     return this.#begun;
   }
 
-  /** The model has ended its answer. */
+  /** The model has given a reason for its end. */
   get finished(): boolean {
     return this.#finishReason !== undefined;
+  }
+
+  /** The answer cannot become any less whole. Gemini gives a reason with every chunk, so one before the last text says nothing. */
+  get whole(): boolean {
+    return this.#done || this.finished && (this.#isSettled || !this.#isEarly);
+  }
+
+  /** Nothing but the usage is still to come. A reason in the same chunk as text may be one of many. */
+  get settled(): boolean {
+    return this.#done || this.#isSettled;
   }
 
   /** The provider has ended the stream: `[DONE]`. */
@@ -48,90 +99,190 @@ export class ReplyAssembler {
     return text;
   }
 
-  /** Takes the data of one event. Throws an {@linkcode AttemptFailure} if it is an error, or nothing that can be read. */
-  add(data: string): void {
+  takeThoughts(): string {
+    const thoughts = this.#thoughts;
+    this.#thoughts = "";
+    return thoughts;
+  }
+
+  /**
+   * Takes the data of one event, or a whole body. `event` is the event's name. Throws an {@linkcode AttemptFailure} if it is an
+   * error, or nothing that can be read.
+   */
+  add(data: string, event?: string): void {
     if (this.#done || data === "") return;
-    if (data.startsWith("[DONE]")) {
-      this.#done = true;
-      return;
-    }
-    const chunk = this.#parse(data);
-    if (chunk === undefined) return;
-    if (isRecord(chunk.error) || typeof chunk.error === "string") throw reportedError(chunk.error, data);
-    if (typeof chunk.model === "string" && chunk.model !== "") this.#model = chunk.model;
-    if (isRecord(chunk.usage)) this.#usage = readUsage(chunk.usage) ?? this.#usage;
-    // The chunk with the usage has `choices: []`.
-    const choice: unknown = Array.isArray(chunk.choices) ? chunk.choices[0] : undefined;
-    if (isRecord(choice)) this.#addChoice(choice, data);
-  }
-
-  /** How the reply ended. Throws an {@linkcode AttemptFailure} if it just broke off. */
-  reply(): ModelReply {
-    if (this.#finishReason === undefined) throw brokenStream("the stream ended without a finish reason");
-    const reply = { finishReason: this.#finishReason, model: this.#model };
-    return this.#usage === undefined ? reply : { ...reply, usage: this.#usage };
-  }
-
-  #addChoice(choice: Record<string, unknown>, data: string): void {
-    const { delta, finish_reason: finishReason } = choice;
-    if (isRecord(delta)) this.#addDelta(delta);
-    if (typeof finishReason !== "string" || finishReason === "") return;
-    if (finishReason === "error") throw reportedError(choice.error, data);
-    this.#finishReason = finishReason;
-  }
-
-  #addDelta({ content, reasoning, reasoning_content: reasoningContent }: Record<string, unknown>): void {
-    // null or missing with reasoning and tool calls, neither of which is the answer's text.
-    if (typeof content === "string" && content !== "") {
-      this.#chars += content.length;
-      if (this.#chars > MAX_REPLY_CHARS) {
-        throw brokenStream(`the answer has more than ${MAX_REPLY_CHARS} characters`);
-      }
-      this.#text += content;
-      this.#begun = true;
-    } else if (reasoning || reasoningContent) {
-      this.#begun = true;
-    }
-  }
-
-  #parse(data: string): Record<string, unknown> | undefined {
+    if (data.startsWith("[DONE]")) return this.end();
     let chunk: unknown;
     try {
       chunk = JSON.parse(data);
     } catch {
-      // Falls through: not JSON is as bad as JSON that is no object.
+      return this.#addUnreadable(data, event);
     }
-    if (isRecord(chunk)) return chunk;
+    if (event === "error") throw reportedError(chunk, { detail: data });
+    if (isRecord(chunk)) return this.#addChunk(chunk, data);
+    if (Array.isArray(chunk) && isRecord(chunk[0]) && isError(chunk[0].error)) {
+      throw reportedError(chunk, { detail: data });
+    }
+    if (chunk !== null) this.#addUnreadable(data, event);
+  }
+
+  /** The provider has ended the answer, with or without a reason. */
+  end(): void {
+    this.#done = true;
+  }
+
+  /** How the reply ended. Throws an {@linkcode AttemptFailure} if it just broke off, or has no text. */
+  reply(): ModelReply {
+    if (!this.finished && !this.#done) throw brokenStream("the stream ended without a finish reason");
+    // Older llama.cpp and many proxies send `[DONE]` without a reason.
+    const finishReason = this.#finishReason ?? "stop";
+    if (this.#start !== undefined) this.#text += this.#start.end();
+    if (this.#start?.isOver === false && !this.#isContinued) {
+      const [hasThought, hasToolCall] = [this.#hasThought, this.#hasToolCall];
+      throw emptyAnswer({ finishReason, hasThought, hasToolCall, usage: this.#usage });
+    }
+    return {
+      finishReason,
+      model: this.#model,
+      ...(this.#usage !== undefined && { usage: this.#usage }),
+      ...(this.#id !== undefined && { generationId: this.#id }),
+    };
+  }
+
+  #addChunk(chunk: JsonObject, data: string): void {
+    const { choices, error, id, model, usage } = chunk;
+    if (error !== undefined && isError(error)) throw reportedError(chunk, { detail: data });
+    if (typeof model === "string" && model !== "") this.#model = model;
+    if (this.#id === undefined && typeof id === "string" && id !== "") this.#id = id;
+    if (isRecord(usage)) this.#addUsage(usage);
+    else if (isRecord(chunk.x_groq)) this.#addUsage(chunk.x_groq.usage);
+    if (!Array.isArray(choices)) {
+      if (isErrorBody(chunk)) throw reportedError(chunk, { detail: data });
+      return;
+    }
+    const choice = firstChoice(choices);
+    if (choice !== undefined) return this.#addChoice(choice, data);
+    // OpenAI's last chunk: the usage and no choices.
+    if (this.finished && isRecord(usage)) this.#settle();
+  }
+
+  #addChoice(choice: JsonObject, data: string): void {
+    const { delta, error, usage } = choice;
+    if (error !== undefined && isError(error)) throw reportedError(choice, { detail: data });
+    const chars = this.#chars;
+    if (isRecord(delta)) this.#addDelta(delta);
+    else this.#addMessage(choice);
+    const isEmpty = this.#chars === chars;
+    if (!isEmpty && this.finished) {
+      this.#isEarly = true;
+      this.#isSettled = false;
+    }
+    const finishReason = finishReasonOf(choice);
+    if (finishReason === undefined) return;
+    if (isFailure(finishReason)) throw reportedError(choice, { detail: data });
+    this.#finishReason = finishReason;
+    if (isEmpty) this.#settle();
+    // Moonshot's last chunk.
+    if (isRecord(usage)) this.#addUsage(usage);
+  }
+
+  /** As long as there is no text, it may still come: a reason behind the thoughts is not the end of the answer. */
+  #settle(): void {
+    this.#isSettled = this.#start === undefined;
+  }
+
+  /** A server that knows no deltas, a body instead of a stream, or OpenRouter's choices of a prompt. */
+  #addMessage({ message, text }: JsonObject): void {
+    if (!isRecord(message)) {
+      if (typeof text === "string") this.#addDelta({ content: text });
+      return;
+    }
+    // Some servers repeat the whole answer at the end of their deltas.
+    if (this.#chars > 0 && !this.#isInMessages) return;
+    this.#isInMessages = true;
+    this.#addDelta(message);
+  }
+
+  #addDelta(delta: JsonObject): void {
+    const { content, refusal } = delta;
+    const thought = thoughtIn(delta);
+    if (thought !== "") this.#think(thought);
+    if (typeof content === "string") {
+      if (content !== "") this.#addContent(content, delta);
+    } else if (content !== null && content !== undefined) {
+      readParts(content, this.#parts);
+    }
+    if (typeof refusal === "string" && refusal !== "") this.#addText(refusal);
+    // null or missing with reasoning and tool calls, neither of which is the answer's text.
+    if (!content) this.#noteSigns(delta);
+  }
+
+  #addContent(content: string, delta: JsonObject): void {
+    if (delta.extra_content === undefined || !isThought(delta)) return this.#addText(content);
+    this.#think(content.replace(/^\s*<thought>\s*/, "").replace(/<\/thought>\s*$/, ""));
+  }
+
+  #noteSigns(delta: JsonObject): void {
+    if (hidesThought(delta)) this.#begun = this.#hasThought = true;
+    if (Array.isArray(delta.tool_calls) && delta.tool_calls.length > 0 || isRecord(delta.function_call)) {
+      this.#hasToolCall = true;
+    }
+  }
+
+  readonly #parts = {
+    onText: (text: string): void => this.#addText(text),
+    onThought: (text: string): void => this.#think(text),
+  };
+
+  #addText(text: string): void {
+    this.#count(text);
+    if (this.#start === undefined) {
+      this.#text += text;
+      return;
+    }
+    this.#text += this.#start.add(text);
+    if (this.#start.isOver) this.#start = undefined;
+  }
+
+  #think(text: string): void {
+    if (text === "") return;
+    this.#hasThought = true;
+    this.#count(text);
+    this.#thoughts += text;
+  }
+
+  #count(text: string): void {
+    if (text === "") return;
+    this.#begun = true;
+    this.#chars += text.length;
+    if (this.#chars > MAX_REPLY_CHARS) {
+      throw brokenStream(`the answer has more than ${MAX_REPLY_CHARS} characters`);
+    }
+  }
+
+  #addUsage(usage: unknown): void {
+    if (isRecord(usage)) this.#usage = readUsage(usage) ?? this.#usage;
+  }
+
+  /** No JSON object. Some servers leave out the blank line between events, so that there are several lines of them. */
+  #addUnreadable(data: string, event: string | undefined): void {
+    if (event === "error") throw reportedError(data, { detail: data });
+    const lines = data.split("\n");
+    if (lines.length > 1) {
+      for (const line of lines) this.add(line, event);
+      return;
+    }
+    if (/^\s*"?\[DONE\]/i.test(data)) return this.end();
+    if (event !== undefined && /ping|keep-?alive|heartbeat/i.test(event)) return;
     // Nothing that comes after the end can take the answer back.
-    if (this.finished) return undefined;
+    if (this.whole) return;
     throw brokenStream(`the stream has an event that is no JSON object: ${data.slice(0, 200)}`);
   }
 }
 
-/** An error that the provider reports under HTTP 200: its code is a status, if it is a number. */
-function reportedError(error: unknown, data: string): AttemptFailure {
-  const code = isRecord(error) ? Number(error.code) : NaN;
-  if (Number.isInteger(code) && code >= 400 && code < 600) return statusFailure(code, { detail: data });
-  return new AttemptFailure("model_unavailable", "the model provider failed while answering", {
-    detail: data,
-  });
-}
-
-function readUsage(usage: Record<string, unknown>): Usage | undefined {
-  const { prompt_tokens: prompt, completion_tokens: completion, total_tokens: total, cost } = usage;
-  if (!isCount(prompt) || !isCount(completion)) return undefined;
-  const tokens = {
-    prompt_tokens: prompt,
-    completion_tokens: completion,
-    total_tokens: isCount(total) ? total : prompt + completion,
-  };
-  return typeof cost === "number" && Number.isFinite(cost) && cost >= 0 ? { ...tokens, cost } : tokens;
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** The choice with index 0, wherever it is; without indexes the first one. Only one is ever asked for. */
+function firstChoice(choices: readonly unknown[]): JsonObject | undefined {
+  const [only] = choices;
+  if (choices.length === 1 && isRecord(only) && !only.index) return only;
+  return choices.filter(isRecord).find(({ index }) => Number(index ?? 0) === 0);
 }

@@ -1,17 +1,15 @@
 /** Reads one reply off the wire: the hot path, run for every token. */
 
-import { createParser, type EventSourceParser } from "eventsource-parser";
 import type { ModelReply } from "../ports/model.ts";
 import type { CancelTimer, Clock } from "../ports/runtime.ts";
-import { type AttemptFailure, brokenStream } from "./attempt_failure.ts";
+import { AttemptFailure, brokenStream } from "./attempt_failure.ts";
+import { BodyFeed } from "./body_feed.ts";
 import { type BodyReader, readBody } from "./body_reader.ts";
 import { describe } from "./mask.ts";
 import type { PacedLane, ReadPacer } from "./read_pacer.ts";
-import { ReplyAssembler } from "./reply_assembler.ts";
+import { type AssemblerOptions, ReplyAssembler } from "./reply_assembler.ts";
 import type { Watchdog } from "./watchdog.ts";
 
-/** Longest event of a stream, in characters; one that is longer is a failure, and is not kept. */
-export const MAX_EVENT_CHARS = 1_048_576;
 /** How long the usage may take to follow the end of the answer. */
 const USAGE_GRACE_MS = 2000;
 /** How long the end of the stream may take to follow `[DONE]`: a body read to its end leaves the connection usable. */
@@ -19,10 +17,9 @@ const CLOSE_GRACE_MS = 50;
 
 const STREAMING = { stream: true } as const;
 
-export interface ReplyStreamOptions {
-  /** Reported where the provider does not name the model that answered. */
-  model: string;
+export interface ReplyStreamOptions extends AssemblerOptions {
   onText(text: string): void;
+  onReasoning?: ((text: string) => void) | undefined;
   clock: Clock;
   watchdog: Watchdog;
   pacer: ReadPacer | undefined;
@@ -45,8 +42,12 @@ export async function readReply(
   try {
     signal.throwIfAborted();
     const reply = await stream.read();
-    signal.throwIfAborted();
+    stream.throwIfAborted();
     return reply;
+  } catch (thrown) {
+    // Why the attempt was aborted says more than what came of it.
+    stream.throwIfAborted();
+    throw thrown;
   } finally {
     signal.removeEventListener("abort", onAbort);
     stream.cancel();
@@ -57,7 +58,7 @@ class ReplyStream {
   readonly #options: ReplyStreamOptions;
   readonly #reader: BodyReader;
   readonly #reply: ReplyAssembler;
-  readonly #parser: EventSourceParser;
+  readonly #feed: BodyFeed;
   readonly #decoder = new TextDecoder();
   #lane: PacedLane | undefined;
   #handedOn = false;
@@ -67,28 +68,19 @@ class ReplyStream {
   constructor(body: ReadableStream<Uint8Array>, options: ReplyStreamOptions) {
     this.#options = options;
     this.#reader = readBody(body);
-    const reply = this.#reply = new ReplyAssembler(options.model);
-    this.#parser = createParser({
-      maxBufferSize: MAX_EVENT_CHARS,
-      onEvent({ data }): void {
-        // The parser's own cap is on what it keeps from one read to the next.
-        if (data.length > MAX_EVENT_CHARS) throw tooLong();
-        reply.add(data);
-      },
-      onError({ type }): void {
-        if (type === "max-buffer-size-exceeded") throw tooLong();
-      },
-    });
+    this.#reply = new ReplyAssembler(options);
+    this.#feed = new BodyFeed(this.#reply);
   }
 
   async read(): Promise<ModelReply> {
     try {
       await this.#readAll();
-      // The last event may lack its blank line.
-      if (!this.#reply.finished) this.#parser.feed("\n\n");
+      this.throwIfAborted();
+      this.#feed.end();
       return this.#reply.reply();
     } finally {
       // Of a failure too: what came before it is part of what the model said.
+      if (this.#reply.hasThoughts) this.#handOnThoughts();
       this.#flush();
     }
   }
@@ -108,20 +100,31 @@ class ReplyStream {
         result = await this.#reader.read();
       } catch (thrown) {
         // After the end of the answer it does not matter how the stream ended.
-        if (this.#reply.finished) return;
+        if (this.#reply.whole || this.#options.abort.signal.aborted) return;
         throw brokenStream(describe(thrown));
       }
       if (result.done) return;
       const now = clock.now();
       watchdog.heard(now);
       this.#lane?.noteRead(now, result.value.length);
-      this.#parser.feed(this.#decoder.decode(result.value, STREAMING));
+      this.#feed.add(this.#decoder.decode(result.value, STREAMING));
       this.#reader.release(result.value);
-      if (this.#reply.begun) watchdog.begun();
+      if (this.#feed.begun) watchdog.begun();
+      if (this.#reply.hasThoughts) this.#handOnThoughts();
       if (this.#reply.hasText && !this.#lane?.gathers) this.#flush();
-      if (this.#reply.finished || this.#reply.done) this.#expectEnd();
+      if (this.#reply.settled) this.#expectEnd();
+      else if (this.#cancelGrace !== undefined) this.#expectMore();
       else if (this.#lane?.closed) await this.#turn(this.#lane);
     }
+  }
+
+  /**
+   * Throws the reason of an abort. A silence after a finish reason is the end of the answer: the provider gives reasons before the
+   * last text, and does not close the stream.
+   */
+  throwIfAborted(): void {
+    const { signal } = this.#options.abort;
+    if (!this.#reply.finished || !(signal.reason instanceof AttemptFailure)) signal.throwIfAborted();
   }
 
   async #turn(lane: PacedLane): Promise<void> {
@@ -129,6 +132,17 @@ class ReplyStream {
     watchdog.hold();
     await lane.turn();
     watchdog.heard(clock.now());
+  }
+
+  #handOnThoughts(): void {
+    const { onReasoning, abort } = this.#options;
+    const thoughts = this.#reply.takeThoughts();
+    if (abort.signal.aborted) return;
+    try {
+      onReasoning?.(thoughts);
+    } catch (thrown) {
+      abort.abort(thrown);
+    }
   }
 
   readonly #flush = (): void => {
@@ -148,16 +162,19 @@ class ReplyStream {
   /** The answer is whole: gives the usage, then the end of the stream, a moment to come. */
   #expectEnd(): void {
     const graceMs = this.#reply.done ? CLOSE_GRACE_MS : USAGE_GRACE_MS;
+    this.#options.watchdog.hold();
     if (graceMs === this.#graceMs) return;
     this.#graceMs = graceMs;
-    this.#options.watchdog.end();
     this.#lane?.leave();
     this.#flush();
     this.#cancelGrace?.();
     this.#cancelGrace = this.#options.clock.after(graceMs, () => void this.#reader.cancel().catch(() => {}));
   }
-}
 
-function tooLong(): AttemptFailure {
-  return brokenStream(`the stream has an event of more than ${MAX_EVENT_CHARS} characters`);
+  /** The answer goes on after its finish reason. */
+  #expectMore(): void {
+    this.#cancelGrace?.();
+    this.#cancelGrace = undefined;
+    this.#graceMs = Infinity;
+  }
 }

@@ -5,7 +5,7 @@ import { type AttemptFailure, stalled, tooSlowToBegin } from "./attempt_failure.
 
 export interface WatchdogOptions {
   clock: Clock;
-  /** Longest silence, from the request on; 0 for no limit. */
+  /** Longest silence, from the first byte on; 0 for no limit. */
   stallTimeoutMs: number;
   /** Longest wait for the model's first token, whatever else comes; 0 for no limit. */
   firstTokenTimeoutMs: number;
@@ -21,7 +21,8 @@ export class Watchdog {
   readonly #beginBy: number;
   #heardAt: number;
   #begun = false;
-  #held = false;
+  /** Before the first byte too: a server may load its model, and sends nothing until then. */
+  #held = true;
   #cancelTimer: CancelTimer | undefined;
 
   constructor(options: WatchdogOptions) {
@@ -39,7 +40,7 @@ export class Watchdog {
     this.#held = false;
   }
 
-  /** Reading is paused on our side until {@linkcode heard}: silence is not the provider's fault. */
+  /** Silence is no stall until {@linkcode heard}: reading is paused on our side, or only the end is still to come. */
   hold(): void {
     this.#held = true;
   }

@@ -28,13 +28,15 @@ export interface ModelRequest {
 
 /** How a reply ended. Its text has been handed to `onText` by then. */
 export interface ModelReply {
-  /** `stop`, `length`, `content_filter`, or whatever else the provider says. */
+  /** `stop`, `length`, `content_filter`, `tool_calls`, or whatever else the provider says. */
   finishReason: string;
   /** The model that answered: not the first one asked for, after a fallback. */
   model: string;
   usage?: Usage;
   /** How many messages were left out, oldest first, because the prompt was too long. Left out if none was. */
   trimmed?: number;
+  /** The provider's id of this reply, such as OpenRouter's `gen-…`, if it has one. */
+  generationId?: string;
 }
 
 /** Receives a reply, and aborts it. */
@@ -51,7 +53,7 @@ export interface ReplyOptions {
 /** A language model. */
 export interface LanguageModel {
   /**
-   * Streams one reply. Rejects with an {@linkcode AgentError} with a `model_…` code, or with the signal's reason once
+   * Streams one reply. It has text, unless it goes on with `partial`. Rejects with an {@linkcode AgentError} with a `model_…` code, or with the signal's reason once
    * it is aborted; the upstream request is given up at once then.
    */
   reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply>;

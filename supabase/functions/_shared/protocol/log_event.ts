@@ -14,6 +14,8 @@ export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;
+  /** Those of `completion_tokens` that the model thought with, if the provider reports them. */
+  reasoning_tokens?: number;
   /** In US dollars, if the provider reports it. */
   cost?: number;
 }

@@ -18,6 +18,7 @@ export const usage = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
   total_tokens: z.int(),
+  reasoning_tokens: z.int().optional().describe("Those of completion_tokens that the model thought with"),
   cost: z.number().optional().describe("US dollars"),
 });
 

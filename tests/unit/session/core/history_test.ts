@@ -64,3 +64,33 @@ Deno.test("[FB3] history: notes are bounded", () => {
   for (const note of ["one", "two", "three"]) addNote(history, note);
   assert.deepEqual(history.notes, ["two", "three"]);
 });
+
+Deno.test("[MD7] history: no thoughts of an answer, however it ended; an answer of thoughts alone is none", () => {
+  const thought = "<think>Six times seven</think>\n\n";
+  const events = [
+    query("a", "one"),
+    response("a", `${thought}42`),
+    query("b", "two"),
+    cancelled("b", `${thought}So `),
+    query("c", "three"),
+    failure("c", `${thought}And`),
+    query("d", "four"),
+    cancelled("d", "<think>Six ti"),
+    query("e", "five"),
+    response("e", "Write <think> in your prompt"),
+  ];
+  const { messages } = fold(
+    events.map((event, index): LogEvent => ({ ...event, seq: index + 1, at: 0 })),
+    50,
+  );
+  assert.deepEqual(messages.map(({ content }) => content), [
+    "one",
+    "42",
+    "two",
+    "So ",
+    "three",
+    "And",
+    "five",
+    "Write <think> in your prompt",
+  ]);
+});

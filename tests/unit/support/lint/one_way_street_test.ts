@@ -130,6 +130,7 @@ Deno.test("one-way-street: from each room, exactly the rooms below it", () => {
     "setting.ts",
     "settled_within.ts",
     "store_choice.ts",
+    "think_tags.ts",
     "trusted_issuers.ts",
     "version.ts",
   ];

@@ -2,6 +2,7 @@
 
 import type { ModelMessage } from "../../ports/model.ts";
 import type { LogEvent, QueryEvent } from "../../protocol/log_event.ts";
+import { withoutThoughts } from "../../think_tags.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./lazy_map.ts";
 
 type Asked = Pick<QueryEvent, "content" | "feedback">;
@@ -64,7 +65,9 @@ export function promptFor({ messages, maxMessages }: History, query: Asked): Mod
   return [...earlier, { role: "user", content: wordsOf(query) }];
 }
 
-function close(history: History, queryId: string, answer: string): void {
+function close(history: History, queryId: string, text: string): void {
+  // `THINK_TAGS=leave` shows thoughts as text, but the model never sees them again.
+  const answer = withoutThoughts(text);
   const asked = history.open.get(queryId);
   if (asked === undefined) return;
   history.open = withoutEntry(history.open, queryId);
