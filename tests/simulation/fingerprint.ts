@@ -30,6 +30,8 @@ const LEFT_OUT = new Set([
   "endedTurns",
   "repeated",
   "keys",
+  "thoughts",
+  "wantsReasoning",
 ]);
 
 const hashes = new WeakMap<object, { now: number; value: number }>();
