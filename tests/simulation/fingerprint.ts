@@ -34,6 +34,9 @@ const LEFT_OUT = new Set([
   "wantsReasoning",
 ]);
 
+/** The sum of two numbers below this is a safe integer. */
+const HALF = 4_503_599_627_370_449;
+
 const hashes = new WeakMap<object, { now: number; value: number }>();
 
 /** The hash of a worker is cached until a move changes the worker. */
@@ -53,9 +56,9 @@ export function fingerprint({ world, budget, pending }: SmallWorld): number {
   for (const worker of world.workers.values()) hash.number(hashOf(worker, world.now));
   hash.add(world.clients);
   hash.add(budget);
-  // The order in which they were sent does not count.
+  // The order in which they were sent does not count: the sum is exact, so it is the same in any order.
   let messages = 0;
-  for (const message of pending) messages = (messages + hashOf(message, world.now)) % 9_007_199_254_740_881;
+  for (const message of pending) messages = (messages + hashOf(message, world.now) % HALF) % HALF;
   hash.number(messages);
   return hash.value;
 }
