@@ -92,11 +92,6 @@ const FRAMES: Readonly<Record<string, Expected>> = {
   "DeepSeek: keep-alive comments, reasoning, text, usage": answered("42", {
     usage: { prompt_tokens: 5, completion_tokens: 2, total_tokens: 7, reasoning_tokens: 1 },
   }),
-  "vLLM: a bare error, too long": failed(
-    "model_rejected",
-    false,
-    "the conversation is too long for the model provider",
-  ),
   "llama.cpp: [DONE] without a finish reason": answered("One two"),
   "LM Studio: think tags, the opening one split": answered("42"),
   "Ollama: an empty finish reason with every chunk": answered("One two"),
