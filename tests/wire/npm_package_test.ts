@@ -69,7 +69,6 @@ export const same: [
 `;
 
 const TSC = [
-  "tsc",
   "--noEmit",
   "--strict",
   "--exactOptionalPropertyTypes",
@@ -94,9 +93,10 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
     const write = (name: string, text: string): void => Deno.writeTextFileSync(`${folder}/${name}`, text);
     // Types: ours are checked as strictly as the caller's own.
     write("typed.mts", TYPED);
-    await run("npx", [...TSC, "--lib", "es2022,dom", "typed.mts"], { cwd: folder });
+    const bin = (name: string): string => `${folder}/node_modules/.bin/${name}`;
+    await run(bin("tsc"), [...TSC, "--lib", "es2022,dom", "typed.mts"], { cwd: folder });
     write("typed_ai.mts", TYPED_AI);
-    await run("npx", [...TSC, "--skipLibCheck", "--lib", "es2022,dom,dom.iterable", "typed_ai.mts"], {
+    await run(bin("tsc"), [...TSC, "--skipLibCheck", "--lib", "es2022,dom,dom.iterable", "typed_ai.mts"], {
       cwd: folder,
     });
     write("same.ts", SAME_TYPES);
@@ -112,7 +112,7 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
         "$2$1",
       ),
     );
-    await run("npx", ["vite", "build", "--logLevel", "warn"], { cwd: folder });
+    await run(bin("vite"), ["build", "--logLevel", "warn"], { cwd: folder });
     const [script = ""] = [...Deno.readDirSync(`${folder}/dist/assets`)].map(({ name }) => name);
     const page = Deno.readTextFileSync(`${folder}/dist/assets/${script}`);
     assert.match(page, /agent-websocket\.v1/);
