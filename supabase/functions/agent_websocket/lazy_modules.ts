@@ -56,6 +56,7 @@ export function createModel(config: Config, { clock, log }: { clock: Clock; log:
       maxRetries: config.MAX_RETRIES,
       firstTokenTimeoutMs: config.FIRST_TOKEN_TIMEOUT_MS,
       stallTimeoutMs: config.STALL_TIMEOUT_MS,
+      prefillModels: config.CONTINUE_POLICY === "continue" ? ["*"] : config.PREFILL_MODELS,
       clock,
       log,
       fetch,

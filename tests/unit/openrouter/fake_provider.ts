@@ -72,6 +72,7 @@ export class FakeProvider {
       maxRetries: 0,
       firstTokenTimeoutMs: 0,
       stallTimeoutMs: 0,
+      prefillModels: [],
       clock: this.clock,
       random: () => 0,
       log: { write: (entry) => this.log.push(entry) },

@@ -19,8 +19,8 @@ Deno.test("[TO1] [TO4] a killed worker's answer goes on at another, from its che
   assert.equal(b.model.calls.length, 0, "the lease may still be renewed");
   await workers.pass(1100);
   assert.deepEqual(b.model.last.request.messages.at(-1), { role: "user", content: "count" });
-  assert.equal(b.model.last.request.partial, "one two");
-  b.model.last.finish(" three four");
+  assert.equal(b.model.last.request.partial, "one two ");
+  b.model.last.finish("three four");
   await settle();
   const response = later.only("response");
   assert.deepEqual([response.content, response.seq, response.in_reply_to], ["one two three four", 2, "q"]);

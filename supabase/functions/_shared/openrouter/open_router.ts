@@ -5,6 +5,8 @@ import type { LanguageModel, ModelReply, ModelRequest, ReplyOptions } from "../p
 import type { Clock, Log } from "../ports/runtime.ts";
 import { AttemptFailure, notAStream, statusFailure, unreachable } from "./attempt_failure.ts";
 import { readStart } from "./body_reader.ts";
+import { type ContinueDeps, continueReply } from "./continuation/continue_reply.ts";
+import { PrefillModels, type PromptMessage, wantsPrefix } from "./continuation/ways.ts";
 import { describe, mask } from "./mask.ts";
 import type { ReadPacer } from "./read_pacer.ts";
 import { readReply } from "./reply_stream.ts";
@@ -29,6 +31,8 @@ export interface OpenRouterOptions extends Endpoint {
   random(): number;
   fetch: typeof fetch;
   log: Log;
+  /** Models that continue a trailing assistant message: names in which `*` stands for anything. Default: none. */
+  prefillModels?: readonly string[];
   /** Shared by all streams of the worker; without it each is read as it comes. */
   pacer?: ReadPacer | undefined;
 }
@@ -55,28 +59,59 @@ class OpenRouter implements LanguageModel {
   readonly #options: OpenRouterOptions;
   readonly #url: string;
   readonly #headers: Headers;
+  readonly #continuing: ContinueDeps;
 
   constructor(options: OpenRouterOptions) {
     this.#options = options;
     this.#url = completionsUrl(options);
     this.#headers = requestHeaders(options);
+    this.#continuing = {
+      prefillModels: new PrefillModels(options.prefillModels ?? []),
+      prefix: wantsPrefix(options.baseUrl),
+      attempt: (request, messages, asking) => this.#attempt(request, messages, asking),
+      retry: (attempt, retrying) => this.#retry(attempt, retrying),
+      onFailed: ({ failure, ...fields }) => {
+        const { status, detail } = failure ?? {};
+        options.log.write({
+          level: "info",
+          event: "model_continuation_failed",
+          ...fields,
+          ...(status !== undefined && { status }),
+          ...(detail !== undefined && { detail: mask(detail, options.apiKey) }),
+        });
+      },
+    };
   }
 
-  async reply(request: ModelRequest, { onText, signal }: ReplyOptions): Promise<ModelReply> {
-    const { clock, maxRetries, random } = this.#options;
+  async reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply> {
+    if (request.partial !== "") return await continueReply(request, options, this.#continuing);
+    const { onText, signal } = options;
     let begun = false;
     const begin = (text: string): void => {
       begun = true;
       onText(text);
     };
+    return await this.#retry(
+      () => this.#attempt(request, request.messages, { onText: begin, signal }),
+      { hasBegun: () => begun, signal },
+    );
+  }
+
+  /** Asks again after a failure that may pass, as long as no text was handed on. */
+  async #retry(
+    ask: () => Promise<ModelReply>,
+    { hasBegun, signal }: { hasBegun(): boolean; signal: AbortSignal },
+  ): Promise<ModelReply> {
+    const { clock, maxRetries, random } = this.#options;
     for (let attempt = 1;; attempt++) {
       signal.throwIfAborted();
       try {
-        return await this.#attempt(request, { onText: begin, signal });
+        return await ask();
       } catch (thrown) {
         if (signal.aborted || !(thrown instanceof AttemptFailure)) throw thrown;
         const waitMs = backoffMs(attempt, { random: random(), retryAfterMs: thrown.retryAfterMs });
-        const asksAgain = thrown.askAgain && !begun && attempt <= maxRetries && waitMs <= MAX_RETRY_WAIT_MS;
+        const asksAgain = thrown.askAgain && !hasBegun() && attempt <= maxRetries &&
+          waitMs <= MAX_RETRY_WAIT_MS;
         const error = this.#report(thrown, { attempt, ...(asksAgain && { retry_in_ms: waitMs }) });
         if (!asksAgain) throw error;
         await pause(waitMs, { clock, signal });
@@ -104,7 +139,11 @@ class OpenRouter implements LanguageModel {
     });
   }
 
-  async #attempt(request: ModelRequest, { onText, signal }: ReplyOptions): Promise<ModelReply> {
+  async #attempt(
+    request: ModelRequest,
+    messages: readonly PromptMessage[],
+    { onText, signal }: Pick<ReplyOptions, "onText" | "signal">,
+  ): Promise<ModelReply> {
     const { clock, stallTimeoutMs, firstTokenTimeoutMs, pacer } = this.#options;
     // Ends this attempt: with the caller's reason, or with our own impatience.
     const abort = new AbortController();
@@ -117,7 +156,7 @@ class OpenRouter implements LanguageModel {
       onTimeout: (error) => abort.abort(error),
     });
     try {
-      const body = await this.#ask(request, abort.signal, watchdog);
+      const body = await this.#ask(requestBody({ ...request, messages }), abort.signal, watchdog);
       const model = request.models[0] ?? "";
       return await readReply(body, { model, onText, clock, watchdog, pacer, abort });
     } catch (thrown) {
@@ -130,12 +169,11 @@ class OpenRouter implements LanguageModel {
 
   /** Sends the request; answers with the body of a stream. */
   async #ask(
-    request: ModelRequest,
+    body: string,
     signal: AbortSignal,
     watchdog: Watchdog,
   ): Promise<ReadableStream<Uint8Array>> {
     const { fetch, clock } = this.#options;
-    const body = requestBody(request);
     let response: Response;
     try {
       response = await fetch(this.#url, { method: "POST", headers: this.#headers, body, signal });

@@ -13,6 +13,8 @@ export interface Endpoint {
   title?: string | undefined;
 }
 
+export type Asked = Omit<ModelRequest, "partial">;
+
 export function completionsUrl({ baseUrl }: Endpoint): string {
   const url = new URL(baseUrl);
   // Onto the path, so that a query of the base (`?api-version=…`) stays one.
@@ -28,12 +30,13 @@ export function requestHeaders({ apiKey, referer, title }: Endpoint): Headers {
   return headers;
 }
 
-export function requestBody({ messages, partial, models, temperature, maxTokens }: ModelRequest): string {
+/** `messages` are sent as they are, with the beginning of an answer among them. */
+export function requestBody({ messages, models, temperature, maxTokens }: Asked): string {
   return JSON.stringify({
     model: models[0],
     // OpenRouter tries these in order; a server that knows no fallbacks should not see the field.
     ...(models.length > 1 && { models }),
-    messages: partial === "" ? messages : [...messages, { role: "assistant", content: partial }],
+    messages,
     temperature,
     max_tokens: maxTokens,
     stream: true,

@@ -21,6 +21,13 @@ export const usage = z.object({
   cost: z.number().optional().describe("US dollars"),
 });
 
+/** An answer that was begun by one worker and continued by another. */
+export const continued = z.object({
+  ways: z.array(z.enum(["prefill", "anchored", "restart"])).describe(
+    "How the model was asked to continue, in order. The last way has brought the text",
+  ),
+});
+
 /** The welcome, a notice, or a message pushed into the session. */
 export const notificationFrame = z.object({
   type: z.literal("notification"),
@@ -90,6 +97,7 @@ export const responseFrame = z.object({
   finish_reason: z.string(),
   model: z.string(),
   usage: usage.optional(),
+  continued: continued.optional(),
   replay: z.literal(true).optional(),
 });
 

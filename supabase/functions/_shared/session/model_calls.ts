@@ -81,8 +81,11 @@ export class ModelCalls {
   }
 }
 
-function succeeded({ finishReason, model, usage }: ModelReply): ModelOutcome {
-  return { ok: true, reply: { finishReason, model, ...(usage !== undefined && { usage }) } };
+function succeeded({ finishReason, model, usage, continued }: ModelReply): ModelOutcome {
+  return {
+    ok: true,
+    reply: { finishReason, model, ...(usage && { usage }), ...(continued && { continued }) },
+  };
 }
 
 function failed(thrown: unknown): ModelOutcome {
