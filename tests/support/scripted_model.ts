@@ -84,17 +84,19 @@ export class ScriptedCall {
   readonly signal: AbortSignal;
   readonly reply: Promise<ModelReply>;
   readonly #onText: (text: string) => void;
+  readonly #onRestart: () => void;
   readonly #resolve: (reply: ModelReply) => void;
   readonly #reject: (reason: unknown) => void;
   readonly #onAbort = (): void => this.#settle(() => this.#reject(this.signal.reason));
   #open = true;
 
-  constructor(request: ModelRequest, { onText, signal }: ReplyOptions) {
+  constructor(request: ModelRequest, { onText, onRestart = () => {}, signal }: ReplyOptions) {
     const { promise, resolve, reject } = Promise.withResolvers<ModelReply>();
     this.request = request;
     this.signal = signal;
     this.reply = promise;
     this.#onText = onText;
+    this.#onRestart = onRestart;
     this.#resolve = resolve;
     this.#reject = reject;
     signal.addEventListener("abort", this.#onAbort);
@@ -112,14 +114,18 @@ export class ScriptedCall {
   }
   #aborted = false;
 
+  /** Begins a new answer: `partial` and the text so far are void. */
+  restart(): void {
+    if (this.#open) this.#onRestart();
+  }
+
   /** Passes `text` to `onText`, unless it is empty. */
   say(text: string): void {
     if (this.#open && text !== "") this.#onText(text);
   }
 
-  end({ finishReason = "stop", model = this.request.models[0] ?? "", usage }: ReplyEnd = {}): void {
-    const reply = usage === undefined ? { finishReason, model } : { finishReason, model, usage };
-    this.#settle(() => this.#resolve(reply));
+  end(end: ReplyEnd = {}): void {
+    this.#settle(() => this.#resolve({ finishReason: "stop", model: this.request.models[0] ?? "", ...end }));
   }
 
   /** Sends a last piece and ends. */

@@ -343,3 +343,54 @@ Deno.test("[TO1] [DU5] a claim that was answered, but not what came before it, i
   await settle();
   assert.deepEqual(other.of("response").map(({ content }) => content), ["1!", "2!"]);
 });
+
+Deno.test("[TO7] [DL3] a model that begins again replaces what was shown and stored, also for the next worker", async () => {
+  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
+  a.model.last.say("one two ");
+  await workers.pass(500);
+  a.kill();
+  const later = await resumeAt(b, client);
+  await workers.pass(LEASE_MS + 100);
+  const watching = workers.start("c");
+  const watcher = await resumeAt(watching, client);
+  await workers.pass(500);
+  b.model.last.say("three four");
+  await workers.pass(500);
+  b.model.last.restart();
+  await workers.pass(500);
+  const turnId = later.of("delta")[0]?.turn_id;
+  for (const seen of [later, watcher]) assert.equal(seen.textOf(turnId), "");
+  b.model.last.say("eins zwei");
+  await workers.pass(500);
+  for (const seen of [later, watcher]) assert.equal(seen.textOf(turnId), "eins zwei");
+  b.kill();
+  // What the other worker last read of the lease is older than its last renewal.
+  await workers.pass(LEASE_MS);
+  await workers.pass(LEASE_MS);
+  assert.equal(watching.model.last.request.partial, "eins zwei");
+  watching.model.last.finish(" drei", { continued: { ways: ["anchored"] } });
+  await settle();
+  const response = watcher.only("response");
+  assert.equal(response.content, "eins zwei drei");
+  assert.deepEqual(response.continued, { ways: ["anchored"] });
+  assert.equal(watcher.textOf(turnId), response.content);
+});
+
+Deno.test("[TO7] until the new answer has a checkpoint, the next worker continues the old one", async () => {
+  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
+  a.model.last.say("one two ");
+  await workers.pass(500);
+  a.kill();
+  await resumeAt(b, client);
+  await workers.pass(LEASE_MS + 100);
+  b.model.last.restart();
+  b.model.last.say("eins");
+  b.kill();
+  const c = workers.start("c");
+  const later = await resumeAt(c, client);
+  await workers.pass(LEASE_MS + 100);
+  assert.equal(c.model.last.request.partial, "one two ");
+  c.model.last.finish("three");
+  await settle();
+  assert.equal(later.only("response").content, "one two three");
+});
