@@ -132,6 +132,12 @@ class Story {
           tell(world, worker, { kind: "text", call: callOf(worker.state) ?? 0, text: `${says[1]} ` }),
       );
     }
+    if (what === "model begins again") {
+      return this.#tell(
+        id,
+        (worker) => tell(this.#world, worker, { kind: "restarted", call: callOf(worker.state) ?? 0 }),
+      );
+    }
     if (what === "model ends" || what === "model fails") {
       return this.#tell(
         id,

@@ -51,6 +51,7 @@ export function tell(world: World, worker: Worker, event: SessionEvent): void {
   world.onEvent?.(worker, event);
   const effects = step(worker.state, event, world.now + worker.skewMs);
   for (const effect of effects) perform(world, worker, effect);
+  if (event.kind === "text") noteText(world, worker);
   const wake = wakeAt(worker.state);
   worker.wakeAt = wake === undefined ? undefined : Math.max(world.now, wake - worker.skewMs);
   if (world.granted.size > 0) checkGranted(world);
@@ -84,14 +85,22 @@ export function deliver(world: World, message: Message): void {
       return tell(world, worker, { kind: "called", call: message.call });
     case "replayed":
       return tell(world, worker, { kind: "replayed", connectionId: message.connectionId, seq: message.seq });
-    case "model":
-      if (!worker.calls.has(message.call)) return;
-      return tell(world, worker, {
-        kind: "text",
-        call: message.call,
-        text: `${message.turnId}.${worker.id}.${message.piece} `,
-      });
+    case "model": {
+      const { call, turnId, piece, begins } = message;
+      if (!worker.calls.has(call)) return;
+      if (begins === true) tell(world, worker, { kind: "restarted", call });
+      return tell(world, worker, { kind: "text", call, text: `${turnId}.${worker.id}.${call}.${piece} ` });
+    }
   }
+}
+
+/** Remembers a text that the worker may write to the store. */
+function noteText({ texts, settings }: World, { state }: Worker): void {
+  const turn = runningTurn(state);
+  if (turn === undefined || settings.checkpointMs === Infinity) return;
+  const { text, query: { turnId } } = turn;
+  const others = texts.get(turnId)?.filter((other) => !text.startsWith(other)) ?? [];
+  texts.set(turnId, [...others, text]);
 }
 
 /** A model call has ended. */
