@@ -50,8 +50,8 @@ export function tell(world: World, worker: Worker, event: SessionEvent): void {
   world.counts.steps++;
   world.onEvent?.(worker, event);
   const effects = step(worker.state, event, world.now + worker.skewMs);
+  noteText(world, worker);
   for (const effect of effects) perform(world, worker, effect);
-  if (event.kind === "text") noteText(world, worker);
   const wake = wakeAt(worker.state);
   worker.wakeAt = wake === undefined ? undefined : Math.max(world.now, wake - worker.skewMs);
   if (world.granted.size > 0) checkGranted(world);
@@ -99,8 +99,9 @@ function noteText({ texts, settings }: World, { state }: Worker): void {
   const turn = runningTurn(state);
   if (turn === undefined || settings.checkpointMs === Infinity) return;
   const { text, query: { turnId } } = turn;
-  const others = texts.get(turnId)?.filter((other) => !text.startsWith(other)) ?? [];
-  texts.set(turnId, [...others, text]);
+  const known = texts.get(turnId) ?? [];
+  if (known.includes(text)) return;
+  texts.set(turnId, [...known.filter((other) => !text.startsWith(other)), text]);
 }
 
 /** A model call has ended. */

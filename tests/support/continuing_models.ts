@@ -69,7 +69,7 @@ export const BEHAVIOURS = {
   "refuses a prefill with 422": { prefill: () => 422 },
   "ignores a prefill and begins again": { prefill: anew },
   "ignores a prefill and repeats the last words": {
-    prefill: ({ whole, text }) => whole.slice(Math.max(0, text.length - 300)),
+    prefill: ({ whole, text }) => whole.slice(Math.max(0, text.length - 150)),
   },
   "says nothing to a prefill": { prefill: () => "" },
   "repeats the anchor with other white space": {

@@ -157,6 +157,8 @@ export const QUESTION: ModelRequest = {
 /** A running reply, and its result. */
 export class Asked {
   readonly pieces: string[] = [];
+  /** How many pieces came before each new beginning. */
+  readonly restarts: number[] = [];
   readonly abort = new AbortController();
   readonly reply: Promise<ModelReply>;
   #ended = false;
@@ -164,6 +166,7 @@ export class Asked {
   constructor(model: LanguageModel, request: ModelRequest = QUESTION) {
     this.reply = model.reply(request, {
       onText: (text) => void this.pieces.push(text),
+      onRestart: () => void this.restarts.push(this.pieces.length),
       signal: this.abort.signal,
     });
     const end = (): void => void (this.#ended = true);
