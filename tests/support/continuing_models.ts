@@ -1,33 +1,6 @@
 /** Models that are asked to continue an answer, each with its own way of obeying or not. Pure: what they reply to a prompt. */
 
-import { ANCHOR_REQUEST } from "../../supabase/functions/_shared/openrouter/continuation/ways.ts";
-
-export interface ContinuingMessage {
-  role: string;
-  content: string;
-}
-
-/** How a prompt asks for an answer. `text`: the answer so far. */
-export type AskedTo =
-  | { kind: "answer" }
-  | { kind: "prefill"; text: string }
-  | { kind: "anchored"; text: string; anchor: string };
-
-/** Reads how the last messages ask for the answer, and removes what only serves this purpose. */
-export function readAskedTo<T extends ContinuingMessage>(
-  messages: readonly T[],
-): { asked: AskedTo; rest: T[] } {
-  const last = messages.at(-1);
-  const before = messages.at(-2);
-  if (last?.role === "assistant") {
-    return { asked: { kind: "prefill", text: last.content }, rest: messages.slice(0, -1) };
-  }
-  if (last?.role === "user" && last.content.startsWith(ANCHOR_REQUEST) && before?.role === "assistant") {
-    const anchor = last.content.slice(ANCHOR_REQUEST.length).trim();
-    return { asked: { kind: "anchored", text: before.content, anchor }, rest: messages.slice(0, -2) };
-  }
-  return { asked: { kind: "answer" }, rest: [...messages] };
-}
+import type { AskedTo } from "../../local/asked_to.ts";
 
 /** A reply, or the status of a refusal. */
 export type ContinuingReply = { text: string; finishReason: string } | { status: number };

@@ -8,7 +8,8 @@ import {
 import { PrefillModels } from "../../supabase/functions/_shared/openrouter/continuation/ways.ts";
 import type { ModelReply } from "../../supabase/functions/_shared/ports/model.ts";
 import type { ContinueWay } from "../../supabase/functions/_shared/protocol/log_event.ts";
-import { type Answers, type BehaviourName, readAskedTo, replyTo } from "./continuing_models.ts";
+import { readAskedTo } from "../../local/asked_to.ts";
+import { type Answers, type BehaviourName, replyTo } from "./continuing_models.ts";
 
 export interface ContinuingRun {
   /** What a client has in the end. */
