@@ -8,6 +8,9 @@ import type { RunRecord, Span } from "./records.ts";
  */
 const SAME_MOMENT_MS = 500;
 
+/** Model calls of a take-over: the model may be asked in three ways to continue an answer. */
+const WAYS = 3;
+
 /**
  * The queries with more model calls than model failures and take-overs explain. Left out are queries during which a
  * `trouble` came (a worker killed or stopped, or the database disturbed), or with another query at the same moment.
@@ -22,7 +25,7 @@ export function unexplainedCalls(
       const calls = model.requests[question] ?? 0;
       const failures = model.faults[question]?.length ?? 0;
       const takeOvers = logs?.get(sessionId)?.takeOversOf?.get(id) ?? 0;
-      if (calls <= 1 + failures + takeOvers) return [];
+      if (calls <= 1 + failures + WAYS * takeOvers) return [];
       if (troubles.some(({ from, to }) => from <= endedAt && to >= sentAt)) return [];
       if (queries.some((other) => other.id !== id && Math.abs(other.sentAt - sentAt) < SAME_MOMENT_MS)) {
         return [];

@@ -1,9 +1,11 @@
-/** The thread of the chaos model: an OpenAI-compatible server that answers correctly, or fails as planned. */
+/**
+ * The thread of the chaos model: an OpenAI-compatible server that answers correctly, or fails as planned. How it continues an answer depends on the
+ * question: it obeys, refuses, begins again, or does something else (`continuing_models.ts`).
+ */
 
 import { serveThread } from "../../local/thread.ts";
-import { type ModelPlan, type ModelRates, piecesOf, planReply } from "./model_plan.ts";
+import { type ModelPlan, type ModelRates, piecesOf, planReply, replyFor } from "./model_plan.ts";
 import { findProblem, readPrompt } from "./model_prompt.ts";
-import { answerTo } from "./script.ts";
 
 export interface ModelSetup {
   seed: string;
@@ -50,15 +52,17 @@ function start({ seed, rates }: ModelSetup): Promise<number> {
       report.problems.push(problem);
       return refusal(400, problem);
     }
-    const { question, partial } = prompt;
+    const { question, asked } = prompt;
     const attempt = report.requests[question] = (report.requests[question] ?? 0) + 1;
     const plan = planReply(seed, { question, attempt }, rates);
     if (plan.fault !== undefined) (report.faults[question] ??= []).push(plan.fault);
     if (plan.fault === "status_429") return refusal(429, "slow down", { "retry-after": "0" });
     if (plan.fault === "status_500") return refusal(500, "out of order");
+    const reply = replyFor(seed, { question, attempt, asked });
+    if ("status" in reply) return refusal(reply.status, "this model does not continue a message");
     const seen: ModelStream = { question };
     report.streams.push(seen);
-    return new Response(stream(answerTo(question).slice(partial.length), plan, seen), {
+    return new Response(stream(reply.text, plan, seen), {
       headers: { "content-type": "text/event-stream" },
     });
   });

@@ -1,4 +1,4 @@
-/** The questions, and the one correct answer to each. Each can be computed from the other, so no state is needed. */
+/** The questions, and the correct answers to each. They can be computed from one another, so no state is needed. */
 
 import { Random } from "./random.ts";
 
@@ -23,4 +23,31 @@ export function answerTo(question: string): string {
   const words: string[] = [];
   for (let number = 1; number <= count; number++) words.push(`${number}:${random.pick(WORDS)}`);
   return words.join(" ");
+}
+
+/** The share of questions with a second answer. */
+const AMBIGUOUS = 0.3;
+/** As much of two answers as a model that begins again must repeat to be noticed. */
+const NOTICED_CHARS = 24;
+
+/**
+ * All correct answers to a question. A model that begins again may give the second one, where there is one: a text that begins
+ * like the first, or not at all like it.
+ */
+export function answersTo(question: string): readonly [string, ...string[]] {
+  const answer = answerTo(question);
+  const random = new Random(`${question}/again`);
+  if (!random.chance(AMBIGUOUS)) return [answer];
+  if (random.chance(0.5)) {
+    return [answer, `Once more, from the back: ${answer.split(" ").reverse().join(" ")}`];
+  }
+  const words = answer.split(" ");
+  let shared = Math.floor(random.next() * words.length);
+  while (shared < words.length && words.slice(0, shared).join(" ").length < NOTICED_CHARS) shared++;
+  return [answer, `${words.slice(0, shared).join(" ")} and so on.`];
+}
+
+/** Whether a text is the beginning of a correct answer. */
+export function isBeginning(text: string, question: string): boolean {
+  return answersTo(question).some((answer) => answer.startsWith(text));
 }

@@ -37,9 +37,9 @@ function record(
   };
 }
 
-Deno.test("unexplainedCalls: one call a turn, one more for each failure and take-over", () => {
+Deno.test("unexplainedCalls: one call a turn, one more for each failure, three for each take-over", () => {
   assert.deepEqual(unexplainedCalls(record({ requests: 1 }), []), []);
-  assert.deepEqual(unexplainedCalls(record({ requests: 3, faults: 1, takeOvers: 1 }), []), []);
+  assert.deepEqual(unexplainedCalls(record({ requests: 5, faults: 1, takeOvers: 1 }), []), []);
   assert.deepEqual(unexplainedCalls(record({ requests: 2 }), []), [
     "q1 of s: 2 calls, 0 failures, 0 take-overs",
   ]);

@@ -21,7 +21,7 @@ export function joinSpace(had: string, comes: string): string | undefined {
 
 /** Whether a reply begins as a new text does and not as the continuation of `text`, which does not end in white space. */
 export function isNewSentence(text: string, reply: string): boolean {
-  return /[\p{L}\p{M}\p{N}\p{Pe}\p{Pf}\p{So}.!?,;:…]$/u.test(text) && /^\p{Lu}/u.test(reply);
+  return /[\p{L}\p{M}\p{N}\p{Cf}\p{Pe}\p{Pf}\p{So}.!?,;:…]$/u.test(text) && /^\p{Lu}/u.test(reply);
 }
 
 /** Whether a text can be a remark before the words that a model was asked to repeat: "Sure! Here is the rest:". */
