@@ -118,8 +118,9 @@ export class TurnRecord implements Turn {
         this.#takeStatus(frame);
         break;
       case "response": {
-        const { finish_reason: finishReason, model, usage } = frame;
-        this.finish({ text: content, outcome: "completed", finishReason, model, ...(usage && { usage }) });
+        const { finish_reason: finishReason, model, usage, continued } = frame;
+        const more = { ...(usage && { usage }), ...(continued && { continued }) };
+        this.finish({ text: content, outcome: "completed", finishReason, model, ...more });
         break;
       }
       case "error":

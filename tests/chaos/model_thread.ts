@@ -5,6 +5,7 @@
 
 import { serveThread } from "../../local/thread.ts";
 import { type ModelPlan, type ModelRates, piecesOf, planReply, replyFor } from "./model_plan.ts";
+import { emptyReport } from "./records.ts";
 import { findProblem, readPrompt } from "./model_prompt.ts";
 
 export interface ModelSetup {
@@ -18,6 +19,8 @@ export interface ModelReport {
   faults: Record<string, string[]>;
   /** Requests for each question. */
   requests: Record<string, number>;
+  /** How often the model was asked to continue an answer, in each way. */
+  continuations: { prefill: number; anchored: number };
   /** Prompts that a correct agent does not send. */
   problems: string[];
   /** Every answer that was begun, in order. */
@@ -36,7 +39,7 @@ export interface ModelStream {
 const encoder = new TextEncoder();
 
 function start({ seed, rates }: ModelSetup): Promise<number> {
-  const report: ModelReport = { faults: {}, requests: {}, problems: [], streams: [] };
+  const report = emptyReport();
   const options = {
     hostname: "127.0.0.1",
     port: 0,
@@ -53,6 +56,7 @@ function start({ seed, rates }: ModelSetup): Promise<number> {
       return refusal(400, problem);
     }
     const { question, asked } = prompt;
+    if (asked.kind !== "answer") report.continuations[asked.kind]++;
     const attempt = report.requests[question] = (report.requests[question] ?? 0) + 1;
     const plan = planReply(seed, { question, attempt }, rates);
     if (plan.fault !== undefined) (report.faults[question] ??= []).push(plan.fault);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { unexplainedCalls } from "../../chaos/model_calls.ts";
-import type { LoggedSession } from "../../chaos/records.ts";
+import { emptyReport, type LoggedSession } from "../../chaos/records.ts";
 
 const QUERY = { id: "q1", question: "why?", sentAt: 100 };
 
@@ -28,10 +28,9 @@ function record(
       notices: [],
     }],
     model: {
+      ...emptyReport(),
       requests: { "why?": requests },
       faults: { "why?": Array.from({ length: faults }, () => "cut") },
-      problems: [],
-      streams: [],
     },
     logs: new Map([["s", log]]),
   };
