@@ -28,7 +28,10 @@ export function readAskedTo<T extends PromptMessage>(messages: readonly T[]): { 
   return { asked: { kind: "answer" }, rest: [...messages] };
 }
 
-/** The reply of a model that obeys, and whose whole answer is `whole`. It begins again if the text so far is another one. */
+/**
+ * The reply of a model that obeys, and whose whole answer is `whole`. It begins again if the text so far is
+ * another one.
+ */
 export function obey(asked: AskedTo, whole: string): string {
   if (asked.kind === "answer" || !whole.startsWith(asked.text)) return whole;
   return (asked.kind === "anchored" ? asked.anchor : "") + whole.slice(asked.text.length);

@@ -3,8 +3,9 @@
 import type { RunRecord, Span } from "./records.ts";
 
 /**
- * Questions of two tabs within this time, in milliseconds, count as simultaneous: each worker may call the model before
- * it knows about the other question. The worker that does not get the session's lease aborts its call.
+ * Questions of two tabs within this time, in milliseconds, count as simultaneous: each worker may call the
+ * model before it knows about the other question. The worker that does not get the session's lease aborts its
+ * call.
  */
 const SAME_MOMENT_MS = 500;
 
@@ -12,9 +13,9 @@ const SAME_MOMENT_MS = 500;
 const WAYS = 3;
 
 /**
- * The queries with more model calls than model failures and take-overs explain. Left out are queries during which a
- * `trouble` came (a worker killed or stopped, or the database disturbed), or with another query at the same moment.
- * Each as a line of text.
+ * The queries with more model calls than model failures and take-overs explain. Left out are queries during
+ * which a `trouble` came (a worker killed or stopped, or the database disturbed), or with another query at
+ * the same moment. Each as a line of text.
  */
 export function unexplainedCalls(
   { conversations, model, logs }: Pick<RunRecord, "conversations" | "model" | "logs">,

@@ -1,4 +1,7 @@
-/** How the model answers a request, and when it fails. The seed, the question and the attempt determine all of it. */
+/**
+ * How the model answers a request, and when it fails. The seed, the question and the attempt determine all of
+ * it.
+ */
 
 import type { AskedTo } from "../../local/asked_to.ts";
 import {
@@ -65,7 +68,10 @@ export function behaviourFor(seed: string, question: string): BehaviourName {
   return new Random(`${seed}/behaviour/${question}`).pick([first, ...others]);
 }
 
-/** What the model replies if nothing fails. Where there are two answers it continues one of those that begin with the text. */
+/**
+ * What the model replies if nothing fails. Where there are two answers it continues one of those that begin
+ * with the text.
+ */
 export function replyFor(
   seed: string,
   { question, attempt, asked }: { question: string; attempt: number; asked: AskedTo },

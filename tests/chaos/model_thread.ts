@@ -1,6 +1,7 @@
 /**
- * The thread of the chaos model: an OpenAI-compatible server that answers correctly, or fails as planned. How it continues an answer depends on the
- * question: it obeys, refuses, begins again, or does something else (`continuing_models.ts`).
+ * The thread of the chaos model: an OpenAI-compatible server that answers correctly, or fails as planned. How
+ * it continues an answer depends on the question: it obeys, refuses, begins again, or does something else
+ * (`continuing_models.ts`).
  */
 
 import { serveThread } from "../../local/thread.ts";

@@ -1,11 +1,16 @@
-/** The questions, and the correct answers to each. They can be computed from one another, so no state is needed. */
+/**
+ * The questions, and the correct answers to each. They can be computed from one another, so no state is
+ * needed.
+ */
 
 import { Random } from "./random.ts";
 
 /** With characters of one, two, three and four bytes, and surrogate pairs that must not be split. */
 const WORDS = ["wave", "tide", "Möwe", "pier", "潮", "lamp", "🌊", "letter", "naïve", "🧑‍🚀", "rope"] as const;
 
-/** Contains the conversation's name, so that a client that sees another conversation's question is detected. */
+/**
+ * Contains the conversation's name, so that a client that sees another conversation's question is detected.
+ */
 export function questionOf(conversation: string, number: number): string {
   return `[${conversation}] ${number}: what do you see?`;
 }
@@ -31,8 +36,8 @@ const AMBIGUOUS = 0.3;
 const NOTICED_CHARS = 24;
 
 /**
- * All correct answers to a question. A model that begins again may give the second one, where there is one: a text that begins
- * like the first, or not at all like it.
+ * All correct answers to a question. A model that begins again may give the second one, where there is one: a
+ * text that begins like the first, or not at all like it.
  */
 export function answersTo(question: string): readonly [string, ...string[]] {
   const answer = answerTo(question);

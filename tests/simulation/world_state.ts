@@ -84,7 +84,7 @@ export const SETTINGS: CoreSettings = {
   maxHistory: 20,
   maxEvents: 1000,
   maxQueue: 4,
-  continuePolicy: "continue",
+  continuePolicy: "auto",
   checkpointMs: 500,
   leaseMs: 5000,
   renewLeaseMs: 1500,

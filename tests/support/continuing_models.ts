@@ -1,4 +1,7 @@
-/** Models that are asked to continue an answer, each with its own way of obeying or not. Pure: what they reply to a prompt. */
+/**
+ * Models that are asked to continue an answer, each with its own way of obeying or not. Pure: what they reply
+ * to a prompt.
+ */
 
 import type { AskedTo } from "../../local/asked_to.ts";
 

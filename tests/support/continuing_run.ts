@@ -1,4 +1,6 @@
-/** Runs the continuation of an answer against a model of `continuing_models.ts`, without network and clock. */
+/**
+ * Runs the continuation of an answer against a model of `continuing_models.ts`, without network and clock.
+ */
 
 import { AttemptFailure } from "../../supabase/functions/_shared/openrouter/attempt_failure.ts";
 import {

@@ -44,6 +44,7 @@ Deno.test("[TO7] the end of a continued answer says how it was continued", async
     finishReason: "stop",
     model: "m",
     continued,
+    turnId: `t-${turn.id}`,
   });
 });
 

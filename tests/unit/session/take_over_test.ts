@@ -7,27 +7,29 @@ import { settle } from "../../support/manual_clock.ts";
 import { resumeAt, startTwoWorkers } from "../../support/two_workers.ts";
 import { LEASE_MS, startWorkers } from "../../support/workers.ts";
 
-Deno.test("[TO1] [TO4] a killed worker's answer goes on at another, from its checkpoint, when the lease has run out", async () => {
-  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
-  a.model.last.say("one two ");
-  await workers.pass(500);
-  a.model.last.say("three ");
-  a.kill();
-  const later = await resumeAt(b, client);
-  assert.deepEqual(later.welcome.resumed, { recovered: true, from_seq: 2, to_seq: 1 });
-  await workers.pass(LEASE_MS - 1000);
-  assert.equal(b.model.calls.length, 0, "the lease may still be renewed");
-  await workers.pass(1100);
-  assert.deepEqual(b.model.last.request.messages.at(-1), { role: "user", content: "count" });
-  assert.equal(b.model.last.request.partial, "one two ");
-  b.model.last.finish("three four");
-  await settle();
-  const response = later.only("response");
-  assert.deepEqual([response.content, response.seq, response.in_reply_to], ["one two three four", 2, "q"]);
-  assert.equal(later.textOf(response.turn_id), "one two three four");
-  const { events } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 10 });
-  assert.deepEqual(events.map(({ kind }) => kind), ["query", "response"]);
-});
+for (const policy of ["auto", "continue"] as const) {
+  Deno.test(`[TO1] [TO4] ${policy}: a killed worker's answer goes on at another, from its checkpoint, when the lease has run out`, async () => {
+    const { workers, a, b, client } = await startTwoWorkers({ policy, asks: { q: "count" } });
+    a.model.last.say("one two ");
+    await workers.pass(500);
+    a.model.last.say("three ");
+    a.kill();
+    const later = await resumeAt(b, client);
+    assert.deepEqual(later.welcome.resumed, { recovered: true, from_seq: 2, to_seq: 1 });
+    await workers.pass(LEASE_MS - 1000);
+    assert.equal(b.model.calls.length, 0, "the lease may still be renewed");
+    await workers.pass(1100);
+    assert.deepEqual(b.model.last.request.messages.at(-1), { role: "user", content: "count" });
+    assert.equal(b.model.last.request.partial, "one two ");
+    b.model.last.finish("three four");
+    await settle();
+    const response = later.only("response");
+    assert.deepEqual([response.content, response.seq, response.in_reply_to], ["one two three four", 2, "q"]);
+    assert.equal(later.textOf(response.turn_id), "one two three four");
+    const { events } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 10 });
+    assert.deepEqual(events.map(({ kind }) => kind), ["query", "response"]);
+  });
+}
 
 for (
   const [policy, text] of [

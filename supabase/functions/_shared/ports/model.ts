@@ -13,8 +13,8 @@ export interface ModelRequest {
   /** The system prompt, the history and the question, which comes last. */
   messages: readonly ModelMessage[];
   /**
-   * The beginning of the answer, from an earlier call whose worker has gone; empty for a new answer. It may end anywhere, in white
-   * space too. The reply's text follows it, unless the reply calls `onRestart`.
+   * The beginning of the answer, from an earlier call whose worker has gone; empty for a new answer. It may end
+   * anywhere, in white space too. The reply's text follows it, unless the reply calls `onRestart`.
    */
   partial: string;
   /** The wanted model first, then the ones to fall back to. Never empty. */

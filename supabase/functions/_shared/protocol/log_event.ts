@@ -19,8 +19,8 @@ export interface Usage {
 }
 
 /**
- * How a model was asked to continue an answer. `prefill`: the answer so far was the last message. `anchored`: it was asked to repeat
- * the last words and to go on. `restart`: it was asked the question again.
+ * How a model was asked to continue an answer. `prefill`: the answer so far was the last message. `anchored`: it
+ * was asked to repeat the last words and to go on. `restart`: it was asked the question again.
  */
 export type ContinueWay = "prefill" | "anchored" | "restart";
 

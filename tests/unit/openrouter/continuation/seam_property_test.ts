@@ -120,8 +120,8 @@ const anyCase: fc.Arbitrary<Case> = fc.record({
 });
 
 /**
- * A prefill that is ignored cannot be noticed if the new answer neither resembles the old one nor begins as a sentence does:
- * for this the operator names the models that take a prefill.
+ * A prefill that is ignored cannot be noticed if the new answer neither resembles the old one nor begins as a
+ * sentence does: for this the operator names the models that take a prefill.
  */
 function isUnnoticeable({ behaviour, takesPrefill, kind, shared, whole }: Case, partial: string): boolean {
   if (!takesPrefill || behaviour !== "ignores a prefill and begins again" || kind === "same") return false;
@@ -129,7 +129,10 @@ function isUnnoticeable({ behaviour, takesPrefill, kind, shared, whole }: Case, 
   return !resembles && !isNewSentence(partial.trimEnd(), again(whole, kind, shared));
 }
 
-/** The text behind the cut begins like the answer, or with its last words. Without an anchor nobody can tell what it is. */
+/**
+ * The text behind the cut begins like the answer, or with its last words. Without an anchor nobody can tell
+ * what it is.
+ */
 function isAmbiguous({ behaviour, whole }: Case, partial: string): boolean {
   if (behaviour !== "continues without the anchor") return false;
   const rest = normalize(whole.slice(partial.trimEnd().length));
@@ -155,7 +158,7 @@ Deno.test("[TO7] whatever a model makes of it, the answer is there exactly once,
       if (!isNew) assert.equal(run.text, whole);
       assert.ok(run.restarts <= 1 && !run.restartedLate);
     }),
-    { numRuns: Number(Deno.args[0] ?? RUNS) },
+    { numRuns: RUNS },
   );
 });
 

@@ -2,11 +2,17 @@
 
 import { normalize, NormalText } from "./normal_text.ts";
 
-/** Below this length, in normalized characters, a reply that begins again could not be told from one that continues. */
+/**
+ * Below this length, in normalized characters, a reply that begins again could not be told from one that
+ * continues.
+ */
 export const MIN_PREFILL_CHARS = 40;
 /** Below this length the beginning and the last words could be mistaken for each other. */
 const MIN_ANCHORED_CHARS = 200;
-/** The shortest evidence that a reply repeats the beginning of the answer, or its end, in normalized characters. */
+/**
+ * The shortest evidence that a reply repeats the beginning of the answer, or its end, in normalized
+ * characters.
+ */
 const MIN_HEAD_CHARS = 40;
 export const MIN_TAIL_CHARS = 32;
 /** The longest. A text that repeats itself over more than this cannot be joined safely. */
@@ -23,8 +29,8 @@ export interface BegunAnswer {
   /** `text`, normalized. */
   normal: string;
   /**
-   * As many normalized characters as it takes to tell its beginning from every other part of it; undefined if there is no such
-   * number.
+   * As many normalized characters as it takes to tell its beginning from every other part of it; undefined if
+   * there is no such number.
    */
   headChars: number | undefined;
   /** The same for its end. */

@@ -1,4 +1,7 @@
-/** Continues an answer: asks for the rest of it in one way after another, until a reply can be joined to it or replaces it. */
+/**
+ * Continues an answer: asks for the rest of it in one way after another, until a reply can be joined to it or
+ * replaces it.
+ */
 
 import { AgentError } from "../../errors.ts";
 import type { ModelReply, ModelRequest, ReplyOptions } from "../../ports/model.ts";
@@ -50,7 +53,9 @@ class WayFailed extends Error {
   }
 }
 
-/** Rejects as {@linkcode ContinueDeps.retry} does, and with `model_stream_broken` if no way brings any text. */
+/**
+ * Rejects as {@linkcode ContinueDeps.retry} does, and with `model_stream_broken` if no way brings any text.
+ */
 export async function continueReply(
   request: ModelRequest,
   options: ReplyOptions,

@@ -1,6 +1,6 @@
 /**
- * Text in a form in which two spellings of the same words are equal: white space, quotation marks, dashes and ellipses. Markdown is
- * left as it is.
+ * Text in a form in which two spellings of the same words are equal: white space, quotation marks, dashes and
+ * ellipses. Markdown is left as it is.
  */
 
 const REPLACEMENTS = new Map<string, string>([
@@ -12,8 +12,8 @@ const REPLACEMENTS = new Map<string, string>([
 const SPACE = /\s/;
 
 /**
- * Normalized text that grows, with the position of each character in the original. A run of white space is one space; there is
- * none at the beginning.
+ * Normalized text that grows, with the position of each character in the original. A run of white space is
+ * one space; there is none at the beginning.
  */
 export class NormalText {
   /** The normalized text. */
@@ -53,8 +53,8 @@ export class NormalText {
   }
 
   /**
-   * The original from a character of `text` on; all of it from the first one on. Of a character that is replaced by several, the
-   * rest of the replacement.
+   * The original from a character of `text` on; all of it from the first one on. Of a character that is
+   * replaced by several, the rest of the replacement.
    */
   rawFrom(index: number): string {
     if (index === 0) return this.raw;

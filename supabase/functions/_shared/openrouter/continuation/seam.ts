@@ -1,6 +1,6 @@
 /**
- * The join between the beginning of an answer and a reply that was asked to continue it. Pure: gets the pieces of the reply, and
- * returns what to hand on.
+ * The join between the beginning of an answer and a reply that was asked to continue it. Pure: gets the
+ * pieces of the reply, and returns what to hand on.
  *
  * A reply is held back until it is decided what it is:
  *
@@ -21,7 +21,10 @@ import { isNewSentence, isRemark, joinSpace } from "./transitions.ts";
 
 /** Longest remark of a model before the words that it repeats, in normalized characters. */
 const MAX_REMARK_CHARS = 200;
-/** How far back from its end a reply may begin to repeat the answer, in normalized characters, except at its beginning. */
+/**
+ * How far back from its end a reply may begin to repeat the answer, in normalized characters, except at its
+ * beginning.
+ */
 const MAX_REPEATED_CHARS = 20_000;
 /** A reply that repeats this much of the beginning and then differs may be a new answer, or not. */
 const SUSPICIOUS_CHARS = 16;
@@ -29,20 +32,26 @@ const SUSPICIOUS_CHARS = 16;
 const MAX_PLACES = 32;
 
 /**
- * Why a reply is of no use. `no_anchor`: it does not repeat the last words. `unclear`: it may be a new answer. `nothing_new`: it
- * ends before it brings a new character.
+ * Why a reply is of no use. `no_anchor`: it does not repeat the last words. `unclear`: it may be a new
+ * answer. `nothing_new`: it ends before it brings a new character.
  */
 export type SeamFailure = "no_anchor" | "unclear" | "nothing_new";
 
 export type SeamStep =
   | { kind: "hold" }
-  /** Hand `text` on, and from then on every piece. `restarts`: it replaces the answer so far. `text` may be empty at the end. */
+  /**
+   * Hand `text` on, and from then on every piece. `restarts`: it replaces the answer so far. `text` may be
+   * empty at the end.
+   */
   | { kind: "open"; text: string; restarts: boolean }
   | { kind: "failed"; why: SeamFailure };
 
 const HOLD: SeamStep = { kind: "hold" };
 
-/** The reply repeats the answer: from `at` in the reply as from `from` in the answer, over `length` normalized characters so far. */
+/**
+ * The reply repeats the answer: from `at` in the reply as from `from` in the answer, over `length` normalized
+ * characters so far.
+ */
 interface Repetition {
   at: number;
   from: number;
@@ -132,7 +141,10 @@ export class Seam {
     return failed(length === 0 || this.#live.length > 0 ? "nothing_new" : "no_anchor");
   }
 
-  /** Compares the reply with the answer. Returns the repetition that has reached the end of the answer, if there is one. */
+  /**
+   * Compares the reply with the answer. Returns the repetition that has reached the end of the answer, if
+   * there is one.
+   */
   #follow(): Repetition | undefined {
     const { normal, headChars = Infinity } = this.#begun;
     const { text } = this.#reply;
@@ -183,7 +195,8 @@ export class Seam {
 
   #join({ at, from, length }: Repetition, isEnd: boolean): SeamStep {
     const { text } = this.#reply;
-    // A text that says something twice in a row may go on like this. All of it from its beginning is what some providers return.
+    // A text that says something twice in a row may go on like this. All of it from its beginning is what
+    // some providers return.
     if (this.#way === "prefill" && (from > 0 || this.#begun.headChars === undefined)) {
       return failed("unclear");
     }

@@ -6,8 +6,8 @@ function unitsOf(space: string): string[] {
 }
 
 /**
- * What is added to an answer that ends in the white space `had`, when its continuation begins with the white space `comes`: the
- * rest of `comes`, if that begins with `had`. Otherwise undefined.
+ * What is added to an answer that ends in the white space `had`, when its continuation begins with the white
+ * space `comes`: the rest of `comes`, if that begins with `had`. Otherwise undefined.
  */
 export function joinSpace(had: string, comes: string): string | undefined {
   // Exactly the same: `had` may end between the two halves of a line break.
@@ -19,14 +19,22 @@ export function joinSpace(had: string, comes: string): string | undefined {
     : undefined;
 }
 
-/** Whether a reply begins as a new text does and not as the continuation of `text`, which does not end in white space. */
+/**
+ * Whether a reply begins as a new text does and not as the continuation of `text`, which does not end in
+ * white space.
+ */
 export function isNewSentence(text: string, reply: string): boolean {
   return /[\p{L}\p{M}\p{N}\p{Cf}\p{Pe}\p{Pf}\p{So}.!?,;:…]$/u.test(text) && /^\p{Lu}/u.test(reply);
 }
 
-/** Whether a text can be a remark before the words that a model was asked to repeat: "Sure! Here is the rest:". */
+/**
+ * Whether a text can be a remark before the words that a model was asked to repeat: "Sure! Here is the
+ * rest:".
+ */
 export function isRemark(text: string): boolean {
   // A text that begins in the middle of a sentence continues the answer.
   if (/^\s*(?:\p{Ll}|[,;)\]]|\.(?!\.))/u.test(text)) return false;
-  return /^\s*$|(?:\n|[:：>"'“”„«»‘’‚‹›「『*_`–—-]|\.\.\.|…)\s*$/u.test(text);
+  const words = text.trimEnd();
+  const isLine = text.slice(words.length).includes("\n");
+  return words === "" || isLine || /(?:[:：>"'“”„«»‘’‚‹›「『*_`–—-]|\.\.\.|…)$/u.test(words);
 }

@@ -55,7 +55,10 @@ export function messagesFor(
 /** Most models of which it is remembered that they refuse a prefill. */
 const MAX_REMEMBERED = 100;
 
-/** Which models continue a trailing assistant message: as the operator has set, except those that have refused one. */
+/**
+ * Which models continue a trailing assistant message: as the operator has set, except those that have refused
+ * one.
+ */
 export class PrefillModels {
   readonly #patterns: readonly RegExp[];
   readonly #refusing = new Set<string>();

@@ -136,8 +136,8 @@ export function takeRestart(step: Step, call: number): void {
     }
     if (turn.phase !== "running" || turn.call !== call) continue;
     turn.text = "";
-    // The store keeps the old text until the first checkpoint of the new one replaces it. It takes a first checkpoint only from a
-    // run that has written none, so after any other this one starts again.
+    // The store keeps the old text until the first checkpoint of the new one replaces it. It takes a first
+    // checkpoint only from a run that has written none, so after any other this one starts again.
     const hasWritten = turn.kept.pieces > 0 || flight?.progress?.queryId === turn.query.queryId;
     turn.kept = { isStarted: turn.kept.isStarted && !hasWritten, pieces: 0, chars: 0 };
     if (flight !== undefined) flight.progress = undefined;

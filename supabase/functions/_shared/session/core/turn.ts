@@ -40,7 +40,7 @@ export type Begun = Pick<OpenTurn, "starts" | "partial">;
 export interface Kept {
   /** Whether the store knows that this run has begun. */
   isStarted: boolean;
-  /** Checkpoints of this run. The first one replaces the text of earlier runs, so it repeats what they have written. */
+  /** Checkpoints of this run. The first one replaces the text of earlier runs, and repeats it. */
   pieces: number;
   /** How much of the text the store has, in UTF-16 units. */
   chars: number;

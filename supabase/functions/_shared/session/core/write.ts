@@ -196,7 +196,7 @@ function nextPiece(
   isStarting: boolean,
   isLast: boolean,
 ): Piece | undefined {
-  // The store starts a run after it has taken the checkpoint of the same write, which would count for the run before.
+  // The store takes the checkpoint of a write before it starts the run, so it would count for the run before.
   if (isStarting && !isLast) return undefined;
   if (now < turn.checkpointAt && !isLast) return undefined;
   turn.checkpointAt = nextCheckpoint(now, state.settings.checkpointMs);
