@@ -22,6 +22,8 @@ export interface Answer {
   usage?: ResponseFrame["usage"];
   /** How many messages, oldest first, the model was not given because the conversation is too long for it. */
   trimmed?: number;
+  /** Set if the worker that began the answer was lost: how the model was asked to continue. */
+  continued?: ResponseFrame["continued"];
   turnId?: string;
 }
 
@@ -39,8 +41,8 @@ export interface Piece {
  * Iterating gives the text in pieces. Together they are always a prefix of the answer, and in the end the complete
  * answer. Iterators are independent of each other, and each starts at the beginning. The iterator ends when the turn is
  * completed or cancelled. It throws an {@linkcode AgentClientError} if the turn fails. It survives reconnects, with one
- * exception: the worker was lost together with its session, the model started the answer again, and the new answer does
- * not begin with the text that was already yielded. Then the iterator throws `text_restarted`; `text`, `snapshots()`
+ * exception: the worker was lost, the model started the answer again, and the new answer does not begin with the text
+ * that was already yielded. Then the iterator throws `text_restarted`; `text`, `snapshots()`
  * and `final` continue and are correct.
  */
 export interface Turn extends AsyncIterable<string> {

@@ -143,13 +143,14 @@ export class TurnRecord implements Turn {
         this.#takeStatus(frame);
         break;
       case "response": {
-        const { finish_reason: finishReason, model, usage, data: { trimmed } = {} } = frame;
+        const { finish_reason: finishReason, model, usage, continued, data: { trimmed } = {} } = frame;
         this.finish({
           text: content,
           outcome: "completed",
           finishReason,
           model,
           ...(usage && { usage }),
+          ...(continued && { continued }),
           ...(trimmed !== undefined && { trimmed }),
         });
         break;

@@ -1,9 +1,6 @@
 /** The answers of the mock model. Pure: the same conversation gets the same answer. */
 
-export interface DemoMessage {
-  role: string;
-  content: string;
-}
+import { obey, type PromptMessage, readAskedTo } from "./asked_to.ts";
 
 export interface DemoReply {
   text: string;
@@ -117,22 +114,19 @@ const ANSWERS: readonly Answer[] = [
   },
 ];
 
-/**
- * The answer to the last user message. If the assistant has already begun an answer, it is continued, not restarted.
- */
-export function demoReply(messages: readonly DemoMessage[]): DemoReply {
-  const said = messages.filter(({ role }) => role === "user").map(({ content }) => content);
+/** The answer to the last question, or the rest of it where that is asked for. */
+export function demoReply(messages: readonly PromptMessage[]): DemoReply {
+  const { asked, rest } = readAskedTo(messages);
+  const said = rest.filter(({ role }) => role === "user").map(({ content }) => content);
   const question = said.at(-1) ?? "";
   const context = { question, earlier: said.slice(0, -1) };
   const answer = ANSWERS.find(({ asked }) => asked.test(question));
   const text = answer === undefined
     ? `You said: ${quote(question)}\n\nI am only the mock model; ask me \`help\` for what I can do.`
     : answer.reply(context);
-  const last = messages.at(-1);
-  const begun = last?.role === "assistant" && text.startsWith(last.content) ? last.content.length : 0;
   return {
-    text: text.slice(begun),
-    reasoning: begun > 0 ? "" : answer?.reasoning ?? "",
+    text: obey(asked, text),
+    reasoning: asked.kind === "answer" ? answer?.reasoning ?? "" : "",
     slow: answer?.slow ?? false,
   };
 }

@@ -1,7 +1,8 @@
 /** The thread of the mock model: aimock with the OpenRouter API, and with answers for a demo. */
 
 import { type ChatCompletionRequest, type Fixture, LLMock } from "@copilotkit/aimock";
-import { type DemoMessage, demoReply } from "./demo_reply.ts";
+import type { PromptMessage } from "./asked_to.ts";
+import { demoReply } from "./demo_reply.ts";
 import { serveThread } from "./thread.ts";
 
 /** Characters in one piece of a streamed answer: about one token. */
@@ -20,7 +21,7 @@ async function start(): Promise<number> {
 }
 
 function fixture(
-  applies: (messages: readonly DemoMessage[]) => boolean,
+  applies: (messages: readonly PromptMessage[]) => boolean,
   streamingProfile: NonNullable<Fixture["streamingProfile"]>,
 ): Fixture {
   return {
@@ -47,7 +48,7 @@ function fixture(
   };
 }
 
-function demoMessages({ messages }: ChatCompletionRequest): readonly DemoMessage[] {
+function demoMessages({ messages }: ChatCompletionRequest): readonly PromptMessage[] {
   return messages.map(({ role, content }) => ({
     role,
     content: typeof content === "string" ? content : (content ?? []).map(({ text }) => text ?? "").join(""),

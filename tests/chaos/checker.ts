@@ -10,7 +10,7 @@ import type {
   RunRecord,
   TabRecord,
 } from "./records.ts";
-import { answerTo } from "./script.ts";
+import { answersTo, isBeginning } from "./script.ts";
 
 /** Error codes of a turn that may be sent without a fault of the model; the table counts them. */
 const OURS = ["interrupted", "store_unavailable"];
@@ -176,13 +176,12 @@ function judgeEnd(
   question: string,
   faultsMet: readonly string[],
 ): Pick<Fault, "kind" | "detail"> | undefined {
-  const answer = answerTo(question);
   if (kind === "response") {
-    return text === answer
+    return answersTo(question).includes(text)
       ? undefined
       : { kind: "mismatched", detail: `the log has ${JSON.stringify(text.slice(0, 200))}` };
   }
-  if (!answer.startsWith(text)) {
+  if (!isBeginning(text, question)) {
     return { kind: "mismatched", detail: `the log keeps ${JSON.stringify(text.slice(-80))}` };
   }
   if (kind !== "error" || OURS.includes(code)) return undefined;

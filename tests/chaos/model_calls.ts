@@ -3,15 +3,19 @@
 import type { RunRecord, Span } from "./records.ts";
 
 /**
- * Questions of two tabs within this time, in milliseconds, count as simultaneous: each worker may call the model before
- * it knows about the other question. The worker that does not get the session's lease aborts its call.
+ * Questions of two tabs within this time, in milliseconds, count as simultaneous: each worker may call the
+ * model before it knows about the other question. The worker that does not get the session's lease aborts its
+ * call.
  */
 const SAME_MOMENT_MS = 500;
 
+/** Model calls of a take-over: the model may be asked in three ways to continue an answer. */
+const WAYS = 3;
+
 /**
- * The queries with more model calls than model failures and take-overs explain. Left out are queries during which a
- * `trouble` came (a worker killed or stopped, or the database disturbed), or with another query at the same moment.
- * Each as a line of text.
+ * The queries with more model calls than model failures and take-overs explain. Left out are queries during
+ * which a `trouble` came (a worker killed or stopped, or the database disturbed), or with another query at
+ * the same moment. Each as a line of text.
  */
 export function unexplainedCalls(
   { conversations, model, logs }: Pick<RunRecord, "conversations" | "model" | "logs">,
@@ -22,7 +26,7 @@ export function unexplainedCalls(
       const calls = model.requests[question] ?? 0;
       const failures = model.faults[question]?.length ?? 0;
       const takeOvers = logs?.get(sessionId)?.takeOversOf?.get(id) ?? 0;
-      if (calls <= 1 + failures + takeOvers) return [];
+      if (calls <= 1 + failures + WAYS * takeOvers) return [];
       if (troubles.some(({ from, to }) => from <= endedAt && to >= sentAt)) return [];
       if (queries.some((other) => other.id !== id && Math.abs(other.sentAt - sentAt) < SAME_MOMENT_MS)) {
         return [];

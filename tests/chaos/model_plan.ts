@@ -1,6 +1,17 @@
-/** How the model answers a request, and when it fails. The seed, the question and the attempt determine all of it. */
+/**
+ * How the model answers a request, and when it fails. The seed, the question and the attempt determine all of
+ * it.
+ */
 
+import type { AskedTo } from "../../local/asked_to.ts";
+import {
+  BEHAVIOUR_NAMES,
+  type BehaviourName,
+  type ContinuingReply,
+  replyTo,
+} from "../support/continuing_models.ts";
 import { Random } from "./random.ts";
+import { answersTo } from "./script.ts";
 
 /** How it fails: before the first word (`…_first`), after some words, or with an HTTP status. */
 const MODEL_FAULTS = [
@@ -48,6 +59,29 @@ export function planReply(
     random,
     pauseMs,
   };
+}
+
+/** How the model behaves when it is asked to continue the answer to a question: always in the same way. */
+export function behaviourFor(seed: string, question: string): BehaviourName {
+  const [first, ...others] = BEHAVIOUR_NAMES;
+  if (first === undefined) throw new TypeError("Cannot choose a behaviour: there is none");
+  return new Random(`${seed}/behaviour/${question}`).pick([first, ...others]);
+}
+
+/**
+ * What the model replies if nothing fails. Where there are two answers it continues one of those that begin
+ * with the text.
+ */
+export function replyFor(
+  seed: string,
+  { question, attempt, asked }: { question: string; attempt: number; asked: AskedTo },
+): ContinuingReply {
+  const random = new Random(`${seed}/answer/${question}/${attempt}`);
+  const answers = answersTo(question);
+  const text = asked.kind === "answer" ? "" : asked.text;
+  const [first = answers[0], ...others] = answers.filter((answer) => answer.startsWith(text));
+  const choice = { whole: random.pick([first, ...others]), again: random.pick([...answers]) };
+  return replyTo(asked, choice, behaviourFor(seed, question));
 }
 
 /** Splits a text into pieces as a provider's tokens do: between characters, a few at a time. */

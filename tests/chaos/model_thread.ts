@@ -1,9 +1,13 @@
-/** The thread of the chaos model: an OpenAI-compatible server that answers correctly, or fails as planned. */
+/**
+ * The thread of the chaos model: an OpenAI-compatible server that answers correctly, or fails as planned. How
+ * it continues an answer depends on the question: it obeys, refuses, begins again, or does something else
+ * (`continuing_models.ts`).
+ */
 
 import { serveThread } from "../../local/thread.ts";
-import { type ModelPlan, type ModelRates, piecesOf, planReply } from "./model_plan.ts";
+import { type ModelPlan, type ModelRates, piecesOf, planReply, replyFor } from "./model_plan.ts";
+import { emptyReport } from "./records.ts";
 import { findProblem, readPrompt } from "./model_prompt.ts";
-import { answerTo } from "./script.ts";
 
 export interface ModelSetup {
   seed: string;
@@ -16,6 +20,8 @@ export interface ModelReport {
   faults: Record<string, string[]>;
   /** Requests for each question. */
   requests: Record<string, number>;
+  /** How often the model was asked to continue an answer, in each way. */
+  continuations: { prefill: number; anchored: number };
   /** Prompts that a correct agent does not send. */
   problems: string[];
   /** Every request, in order. One that failed has no first character. */
@@ -34,7 +40,7 @@ export interface ModelStream {
 const encoder = new TextEncoder();
 
 function start({ seed, rates }: ModelSetup): Promise<number> {
-  const report: ModelReport = { faults: {}, requests: {}, problems: [], streams: [] };
+  const report = emptyReport();
   const options = {
     hostname: "127.0.0.1",
     port: 0,
@@ -50,7 +56,8 @@ function start({ seed, rates }: ModelSetup): Promise<number> {
       report.problems.push(problem);
       return refusal(400, problem);
     }
-    const { question, partial } = prompt;
+    const { question, asked } = prompt;
+    if (asked.kind !== "answer") report.continuations[asked.kind]++;
     const attempt = report.requests[question] = (report.requests[question] ?? 0) + 1;
     const plan = planReply(seed, { question, attempt }, rates);
     if (plan.fault !== undefined) (report.faults[question] ??= []).push(plan.fault);
@@ -58,7 +65,9 @@ function start({ seed, rates }: ModelSetup): Promise<number> {
     report.streams.push(seen);
     if (plan.fault === "status_429") return refusal(429, "slow down", { "retry-after": "0" });
     if (plan.fault === "status_500") return refusal(500, "out of order");
-    return new Response(stream(answerTo(question).slice(partial.length), plan, seen), {
+    const reply = replyFor(seed, { question, attempt, asked });
+    if ("status" in reply) return refusal(reply.status, "this model does not continue a message");
+    return new Response(stream(reply.text, plan, seen), {
       headers: { "content-type": "text/event-stream" },
     });
   });

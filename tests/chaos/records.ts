@@ -87,6 +87,10 @@ export interface Span {
   to: number;
 }
 
+export function emptyReport(): ModelReport {
+  return { faults: {}, requests: {}, continuations: { prefill: 0, anchored: 0 }, problems: [], streams: [] };
+}
+
 export interface RunRecord {
   conversations: ConversationRecord[];
   attacks: AttackRecord[];

@@ -8,7 +8,13 @@ import { Conversation } from "./conversation.ts";
 import { readLogs } from "./database.ts";
 import type { ChaosOptions } from "./options.ts";
 import { Random } from "./random.ts";
-import type { AttackRecord, ConversationRecord, Fault, RunRecord } from "./records.ts";
+import {
+  type AttackRecord,
+  type ConversationRecord,
+  emptyReport,
+  type Fault,
+  type RunRecord,
+} from "./records.ts";
 import { type Part, stopParts } from "./stopping.ts";
 import type { Tally } from "./tally.ts";
 import { startWeather } from "./weather.ts";
@@ -129,7 +135,7 @@ async function live(
       conversations,
       attacks,
       model: await inTime("the model's report", world.model.report(), signal) ??
-        { faults: {}, requests: {}, problems: [], streams: [] },
+        emptyReport(),
       ...(logs && { logs }),
       stalls: world.tally.stalls,
       boundMs: world.boundMs,

@@ -1,11 +1,16 @@
-/** The questions, and the one correct answer to each. Each can be computed from the other, so no state is needed. */
+/**
+ * The questions, and the correct answers to each. They can be computed from one another, so no state is
+ * needed.
+ */
 
 import { Random } from "./random.ts";
 
 /** With characters of one, two, three and four bytes, and surrogate pairs that must not be split. */
 const WORDS = ["wave", "tide", "Möwe", "pier", "潮", "lamp", "🌊", "letter", "naïve", "🧑‍🚀", "rope"] as const;
 
-/** Contains the conversation's name, so that a client that sees another conversation's question is detected. */
+/**
+ * Contains the conversation's name, so that a client that sees another conversation's question is detected.
+ */
 export function questionOf(conversation: string, number: number): string {
   return `[${conversation}] ${number}: what do you see?`;
 }
@@ -23,4 +28,31 @@ export function answerTo(question: string): string {
   const words: string[] = [];
   for (let number = 1; number <= count; number++) words.push(`${number}:${random.pick(WORDS)}`);
   return words.join(" ");
+}
+
+/** The share of questions with a second answer. */
+const AMBIGUOUS = 0.3;
+/** As much of two answers as a model that begins again must repeat to be noticed. */
+const NOTICED_CHARS = 24;
+
+/**
+ * All correct answers to a question. A model that begins again may give the second one, where there is one: a
+ * text that begins like the first, or not at all like it.
+ */
+export function answersTo(question: string): readonly [string, ...string[]] {
+  const answer = answerTo(question);
+  const random = new Random(`${question}/again`);
+  if (!random.chance(AMBIGUOUS)) return [answer];
+  if (random.chance(0.5)) {
+    return [answer, `Once more, from the back: ${answer.split(" ").reverse().join(" ")}`];
+  }
+  const words = answer.split(" ");
+  let shared = Math.floor(random.next() * words.length);
+  while (shared < words.length && words.slice(0, shared).join(" ").length < NOTICED_CHARS) shared++;
+  return [answer, `${words.slice(0, shared).join(" ")} and so on.`];
+}
+
+/** Whether a text is the beginning of a correct answer. */
+export function isBeginning(text: string, question: string): boolean {
+  return answersTo(question).some((answer) => answer.startsWith(text));
 }

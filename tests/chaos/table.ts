@@ -37,6 +37,7 @@ export function table({ record, tally, faults, seconds, isInterrupted }: ChaosRe
     ["database disturbed", tally.outages.length],
     ["relay cut", tally.relayTroubles],
     ["model failures", modelFaults],
+    ["asked to continue by prefill / by anchor", Object.values(record.model.continuations).join(" / ")],
     ["resumes", tally.resumes],
     ["take-overs", takeOvers ?? "no database, or not read"],
     ["attacks on sessions", record.attacks.length],

@@ -1,13 +1,13 @@
-/** An answer as a client builds it from deltas, compared with the correct answer at every step. */
+/** An answer as a client builds it from deltas, compared with the correct answers at every step. */
 
-import { answerTo } from "./script.ts";
+import { answersTo, isBeginning } from "./script.ts";
 
 export class TextAssembly {
-  readonly #expected: string;
+  readonly #question: string;
   #text = "";
 
   constructor(question: string) {
-    this.#expected = answerTo(question);
+    this.#question = question;
   }
 
   get text(): string {
@@ -20,17 +20,18 @@ export class TextAssembly {
       return `a delta at ${offset}, where the text ends at ${this.#text.length}`;
     }
     this.#text = this.#text.slice(0, offset) + content;
-    if (this.#expected.startsWith(this.#text)) return undefined;
+    if (isBeginning(this.#text, this.#question)) return undefined;
     return `a delta at ${offset} (${JSON.stringify(content.slice(0, 60))}) that is not of the answer`;
   }
 
   /** The fault of an end with this text. For an unfinished answer, the client may have seen more than was stored. */
   end({ kind, text }: { kind: string; text: string }): string | undefined {
-    if (kind === "response" && text !== this.#expected) {
-      return `the response is not the answer: ${difference(text, this.#expected)}`;
+    const answers = answersTo(this.#question);
+    if (kind === "response" && !answers.includes(text)) {
+      return `the response is not the answer: ${difference(text, answers[0])}`;
     }
-    if (!this.#expected.startsWith(text)) {
-      return `what is kept of it is not of the answer: ${difference(text, this.#expected)}`;
+    if (!isBeginning(text, this.#question)) {
+      return `what is kept of it is not of the answer: ${difference(text, answers[0])}`;
     }
     return undefined;
   }

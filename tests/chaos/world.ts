@@ -45,6 +45,8 @@ const ENV = {
   STALL_TIMEOUT_MS: "1500",
   TURN_LEASE_MS: "3000",
   DRAIN_TIMEOUT_MS: "1000",
+  // Until the model refuses one.
+  PREFILL_MODELS: "*",
 };
 const BOUND_MS = 60_000;
 /** Most connections break sooner or later. */

@@ -29,7 +29,13 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
         afterSeq: effect.afterSeq,
       });
     case "ask": {
-      const { queryId, turnId } = effect.query;
+      const { partial, query: { queryId, turnId } } = effect;
+      const isKnown = partial === "" ||
+        world.texts.get(turnId)?.some((text) => text.startsWith(partial)) === true;
+      check(
+        isKnown,
+        () => `${worker.id} continues ${queryId} after "${partial}", which no worker has written`,
+      );
       worker.calls.add(effect.call);
       if (world.resent.has(turnId)) worker.callsForResent.add(queryId);
       else worker.callsForResent.delete(queryId);

@@ -31,6 +31,8 @@ export interface Store {
   keys: Map<string, number>;
   /** By turn id, oldest first. */
   openTurns: Map<string, OpenTurn>;
+  /** Checkpoints of the current run, by turn id. */
+  pieces: Map<string, number>;
   epoch: number;
   runner: string | undefined;
   leaseUntil: number;
@@ -47,6 +49,7 @@ export function newStore(leaseMs: number): Store {
     events: [],
     keys: new Map(),
     openTurns: new Map(),
+    pieces: new Map(),
     epoch: 0,
     runner: undefined,
     leaseUntil: 0,
@@ -99,6 +102,7 @@ export function commit(
       starts: starts + 1,
       startsWithoutText: startsWithoutText + 1,
     }));
+    store.pieces.delete(startedTurnId);
   }
   if (wish === "release" && isHolder) store.runner = undefined;
   const committed = { events: logged, lastSeq: store.events.length, stopMatched };
@@ -146,12 +150,16 @@ function append(store: Store, event: NewLogEvent, now: number): LogEvent {
       partial: "",
       stopped: undefined,
     });
-  } else if (isTerminal(logged)) store.openTurns.delete(logged.turnId);
-  else if (logged.kind === "configured") store.defaults = { ...store.defaults, ...logged.options };
+  } else if (isTerminal(logged)) {
+    store.openTurns.delete(logged.turnId);
+    store.pieces.delete(logged.turnId);
+  } else if (logged.kind === "configured") store.defaults = { ...store.defaults, ...logged.options };
   return logged;
 }
 
 function keep(store: Store, { turnId, number, text }: Checkpoint): void {
+  if (!store.openTurns.has(turnId) || number !== (store.pieces.get(turnId) ?? 0) + 1) return;
+  store.pieces.set(turnId, number);
   change(store, turnId, ({ partial }) => ({
     partial: number === 1 ? text : partial + text,
     startsWithoutText: 0,

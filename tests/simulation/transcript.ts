@@ -136,6 +136,12 @@ class Story {
           }),
       );
     }
+    if (what === "model begins again") {
+      return this.#tell(
+        id,
+        (worker) => tell(this.#world, worker, { kind: "restarted", call: callOf(worker.state) ?? 0 }),
+      );
+    }
     if (what === "model ends" || what === "model fails") {
       return this.#tell(
         id,

@@ -50,6 +50,7 @@ export function tell(world: World, worker: Worker, event: SessionEvent): void {
   world.counts.steps++;
   world.onEvent?.(worker, event);
   const effects = step(worker.state, event, world.now + worker.skewMs);
+  noteText(world, worker);
   for (const effect of effects) perform(world, worker, effect);
   const wake = wakeAt(worker.state);
   worker.wakeAt = wake === undefined ? undefined : Math.max(world.now, wake - worker.skewMs);
@@ -84,20 +85,25 @@ export function deliver(world: World, message: Message): void {
       return tell(world, worker, { kind: "called", call: message.call });
     case "replayed":
       return tell(world, worker, { kind: "replayed", connectionId: message.connectionId, seq: message.seq });
-    case "model":
-      if (!worker.calls.has(message.call)) return;
+    case "model": {
+      const { call, turnId, piece, begins } = message;
+      if (!worker.calls.has(call)) return;
+      if (begins === true) tell(world, worker, { kind: "restarted", call });
       // Before each piece of text the model thinks. The piece names the call.
-      tell(world, worker, {
-        kind: "reasoning",
-        call: message.call,
-        text: `~${worker.id}.${message.call} `,
-      });
-      return tell(world, worker, {
-        kind: "text",
-        call: message.call,
-        text: `${message.turnId}.${worker.id}.${message.piece} `,
-      });
+      tell(world, worker, { kind: "reasoning", call, text: `~${worker.id}.${call} ` });
+      return tell(world, worker, { kind: "text", call, text: `${turnId}.${worker.id}.${call}.${piece} ` });
+    }
   }
+}
+
+/** Remembers a text that the worker may write to the store. */
+function noteText({ texts, settings }: World, { state }: Worker): void {
+  const turn = runningTurn(state);
+  if (turn === undefined || settings.checkpointMs === Infinity) return;
+  const { text, query: { turnId } } = turn;
+  const known = texts.get(turnId) ?? [];
+  if (known.includes(text)) return;
+  texts.set(turnId, [...known.filter((other) => !text.startsWith(other)), text]);
 }
 
 /** A model call has ended. */

@@ -44,7 +44,8 @@ export type Message =
   | { kind: "read"; from: string; purpose: ReadPurpose; afterSeq: number }
   | { kind: "page"; to: string; event: Extract<SessionEvent, { kind: "page" | "read_failed" }> }
   | { kind: "relay"; to: string; call: SessionCall }
-  | { kind: "model"; to: string; call: number; turnId: string; piece: number }
+  /** A piece of an answer. `begins`: it is the first one of a new answer, which replaces the text so far. */
+  | { kind: "model"; to: string; call: number; turnId: string; piece: number; begins?: boolean }
   | { kind: "replayed"; to: string; connectionId: string; seq: number };
 
 /** A requested stop, and the store's state at that time. */
@@ -63,6 +64,8 @@ export interface World {
   clients: Client[];
   /** Model calls begun, by query, except those that were given up because another worker had the query. */
   callsOf: Map<string, number>;
+  /** The texts that workers have had of a turn, by turn id; of texts of which one begins with the other, the longer one. */
+  texts: Map<string, string[]>;
   /** Which worker has written text under an epoch. */
   writers: Map<number, string>;
   wishes: Map<string, Wish>;
@@ -82,7 +85,7 @@ export const SETTINGS: CoreSettings = {
   maxHistory: 20,
   maxEvents: 1000,
   maxQueue: 4,
-  continuePolicy: "continue",
+  continuePolicy: "auto",
   checkpointMs: 500,
   leaseMs: 5000,
   renewLeaseMs: 1500,
@@ -103,6 +106,7 @@ export function newWorld({ settings, clients, startAt = 1_000_000, post }: World
     workers: new Map(),
     clients: clients.map(newClient),
     callsOf: new Map(),
+    texts: new Map(),
     writers: new Map(),
     wishes: new Map(),
     granted: new Map(),

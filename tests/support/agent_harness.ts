@@ -302,7 +302,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
           maxEvents,
           maxQueue: 20,
           queuePolicy: "queue",
-          continuePolicy: "continue",
+          continuePolicy: "auto",
           ...options.settings,
         },
       },

@@ -12,7 +12,7 @@ export const CORE_SETTINGS: CoreSettings = {
   maxHistory: 10,
   maxEvents: 100,
   maxQueue: 4,
-  continuePolicy: "continue",
+  continuePolicy: "auto",
   checkpointMs: 500,
   leaseMs: 5000,
   renewLeaseMs: 1500,

@@ -3,24 +3,20 @@
  * when the client aborts. Every answer is well-formed, except after `breakOff`.
  */
 
+import { type AskedTo, type PromptMessage, readAskedTo } from "../../local/asked_to.ts";
 import { eventually } from "./local_stack.ts";
 import { delta, ending, thought } from "./model_stream.ts";
 
-export interface ModelMessage {
-  role: string;
-  content: string;
-}
-
 /** One request from the function, and its answer. */
 export class Exchange {
-  readonly messages: readonly ModelMessage[];
+  readonly messages: readonly PromptMessage[];
   /** The answer as a stream of server-sent events. */
   readonly body: ReadableStream<Uint8Array<ArrayBuffer>>;
   /** When the function aborted the request, by `performance.now()`. */
   abortedAt: number | undefined;
   #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined;
 
-  constructor(messages: readonly ModelMessage[]) {
+  constructor(messages: readonly PromptMessage[]) {
     this.messages = messages;
     this.body = new ReadableStream({
       start: (controller) => void (this.#controller = controller),
@@ -28,9 +24,15 @@ export class Exchange {
     });
   }
 
-  /** The user's last message. If a worker continues another worker's answer, the text so far follows that message. */
+  /** The user's last message, without what asks to continue an answer. */
   get question(): string {
-    return this.messages.findLast(({ role }) => role === "user")?.content ?? "";
+    const { rest } = readAskedTo(this.messages);
+    return rest.findLast(({ role }) => role === "user")?.content ?? "";
+  }
+
+  /** Whether a worker continues another worker's answer. */
+  get asked(): AskedTo {
+    return readAskedTo(this.messages).asked;
   }
 
   /** The stream's `desiredSize`: negative when chunks wait to be read. */

@@ -85,18 +85,20 @@ export class ScriptedCall {
   readonly reply: Promise<ModelReply>;
   readonly #onText: (text: string) => void;
   readonly #onReasoning: ((text: string) => void) | undefined;
+  readonly #onRestart: () => void;
   readonly #resolve: (reply: ModelReply) => void;
   readonly #reject: (reason: unknown) => void;
   readonly #onAbort = (): void => this.#settle(() => this.#reject(this.signal.reason));
   #open = true;
 
-  constructor(request: ModelRequest, { onText, onReasoning, signal }: ReplyOptions) {
+  constructor(request: ModelRequest, { onText, onReasoning, onRestart = () => {}, signal }: ReplyOptions) {
     const { promise, resolve, reject } = Promise.withResolvers<ModelReply>();
     this.request = request;
     this.signal = signal;
     this.reply = promise;
     this.#onText = onText;
     this.#onReasoning = onReasoning;
+    this.#onRestart = onRestart;
     this.#resolve = resolve;
     this.#reject = reject;
     signal.addEventListener("abort", this.#onAbort);
@@ -114,6 +116,11 @@ export class ScriptedCall {
   }
   #aborted = false;
 
+  /** Begins a new answer: `partial` and the text so far are void. */
+  restart(): void {
+    if (this.#open) this.#onRestart();
+  }
+
   /** Passes `text` to `onText`, unless it is empty. */
   say(text: string): void {
     if (this.#open && text !== "") this.#onText(text);
@@ -124,9 +131,8 @@ export class ScriptedCall {
     if (this.#open) this.#onReasoning?.(text);
   }
 
-  end({ finishReason = "stop", model = this.request.models[0] ?? "", ...optional }: ReplyEnd = {}): void {
-    const reply = { finishReason, model, ...optional };
-    this.#settle(() => this.#resolve(reply));
+  end(end: ReplyEnd = {}): void {
+    this.#settle(() => this.#resolve({ finishReason: "stop", model: this.request.models[0] ?? "", ...end }));
   }
 
   /** Sends a last piece and ends. */

@@ -85,7 +85,7 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
         ids,
         call,
         isDurable: true,
-        settings: { continuePolicy: options.policy ?? "continue" },
+        settings: { continuePolicy: options.policy ?? "auto" },
       });
       const worker: TestWorker = Object.assign(agent, {
         ...GOOD_WAY,

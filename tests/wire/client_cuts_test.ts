@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { AgentClient } from "../../client/client.ts";
 import type { Turn } from "../../client/turn.ts";
+import { obey } from "../../local/asked_to.ts";
 import { CuttingProxy } from "../support/cutting_proxy.ts";
 import { type Exchange, HandModel } from "../support/hand_model.ts";
 import { type TestStackOptions, withLocalStack } from "../support/local_stack.ts";
@@ -43,9 +44,7 @@ function respond(exchange: Exchange): void {
 
 /** The same answer word by word. Continues where another worker's answer stopped. */
 function respondSlowly(exchange: Exchange): void {
-  const begun = exchange.messages.at(-1);
-  const from = begun?.role === "assistant" ? begun.content.length : 0;
-  const words = answerTo(exchange.question).slice(from).split(/(?<= )/);
+  const words = obey(exchange.asked, answerTo(exchange.question)).split(/(?<= )/);
   const next = (): void => {
     const word = words.shift();
     if (word === undefined) return exchange.finish();

@@ -15,6 +15,9 @@ const ENV = {
   RATE_LIMIT_PER_MINUTE: "0",
 };
 
+/** Long enough to be continued, and with white space at its end. */
+const COUNTED = Array.from({ length: 40 }, (_, n) => `number ${n}, `).join("");
+
 async function withDurable(
   body: (stack: TestStack, model: HandModel) => Promise<void>,
   { workers = 1, env = {} }: { workers?: number; env?: Record<string, string> } = {},
@@ -50,30 +53,33 @@ Deno.test("[TO1] [TO4] [TO6] [DU1] killed with SIGKILL, or replaced: the answer 
     const id = client.ask("count");
     client.ask("and then?", { id: "waiting" });
     const first = await model.next();
-    first.say("one two");
+    first.say(COUNTED);
     await client.waitFor(of("delta"));
     await eventually("a checkpoint", async () => {
       const { data } = await rest(stack).from("agent_turn_pieces").select("text").order("number");
-      return data?.map(({ text }) => text).join("") === "one two";
+      return data?.map(({ text }) => text).join("") === COUNTED;
     });
     assert.ok(stack.disturb("agent_websocket", "kill"));
     await client.end();
 
     await using second = await resume(stack, client);
     const again = await model.next();
-    assert.deepEqual(again.messages.at(-1), { role: "assistant", content: "one two" });
-    again.say(" three");
-    await second.waitFor(() => second.textOf(id) === "one two three");
+    assert.ok(again.asked.kind === "anchored");
+    assert.equal(again.asked.text, COUNTED.trimEnd());
+    again.say(`Of course:\n${again.asked.anchor} three`);
+    await second.waitFor(() => second.textOf(id) === `${COUNTED}three`);
     assert.ok(stack.disturb("agent_websocket", "beforeunload"));
     assert.equal((await second.end()).code, 1012);
 
     await using third = await resume(stack, second);
     const last = await model.next();
-    assert.deepEqual(last.messages.at(-1), { role: "assistant", content: "one two three" });
-    last.say(" four");
+    assert.ok(last.asked.kind === "anchored");
+    assert.equal(last.asked.text, `${COUNTED}three`);
+    last.say(`${last.asked.anchor} four`);
     last.finish();
     const response = await third.waitFor(terminal(id));
-    assert.deepEqual([response.type, response.content], ["response", "one two three four"]);
+    assert.deepEqual([response.type, response.content], ["response", `${COUNTED}three four`]);
+    assert.deepEqual(response.continued, { ways: ["anchored"] });
     assert.equal(third.textOf(id), response.content);
     const next = await model.next();
     next.say("then five");

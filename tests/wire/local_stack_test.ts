@@ -4,6 +4,7 @@
  */
 
 import assert from "node:assert/strict";
+import { ANCHOR_REQUEST } from "../../supabase/functions/_shared/openrouter/continuation/ways.ts";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import * as jose from "jose";
@@ -183,6 +184,10 @@ Deno.test("local stack: the mock model streams as OpenRouter does, and knows the
     const begun = { role: "assistant", content: story.text };
     const rest = await reply(baseUrl, [user("Tell me a long story"), begun], /./);
     assert.ok(!rest.text.startsWith("#"));
+    const anchor = story.text.slice(-60);
+    const repeat = user(`${ANCHOR_REQUEST}\n\n${anchor}`);
+    const anchored = await reply(baseUrl, [user("Tell me a long story"), begun, repeat], /.{70}/s);
+    assert.ok(anchored.text.startsWith(anchor.trim()));
   });
 });
 

@@ -25,9 +25,27 @@ import {
 import { THINK_TAG_POLICIES } from "./think_tags.ts";
 import { trustedIssuers } from "./trusted_issuers.ts";
 
-/** What becomes of an answer whose worker has gone: it goes on where it was, begins anew, or ends `interrupted`. */
-export const CONTINUE_POLICIES = ["continue", "restart", "interrupt"] as const;
+/**
+ * What happens to an answer whose worker is gone. `auto` and `continue`: it is continued. `restart`: it starts again.
+ * `interrupt`: it ends `interrupted`.
+ */
+export const CONTINUE_POLICIES = ["auto", "continue", "restart", "interrupt"] as const;
 export type ContinuePolicy = (typeof CONTINUE_POLICIES)[number];
+
+/** Models that continue a trailing assistant message. docs/decisions/0063 has the sources. */
+const PREFILL_MODELS = [
+  "*claude-3*",
+  "*claude-*-4",
+  "*claude-*-4-2*",
+  "*claude-*-4.1*",
+  "*claude-*-4-1*",
+  "*claude-*-4.5*",
+  "*claude-*-4-5*",
+  "mistralai/*",
+  "mistral-*",
+  "codestral-*",
+  "ministral-*",
+];
 
 /** What becomes of tokens that the shared secret of an older project signed. */
 export const HS256_POLICIES = ["auto", "accept", "refuse"] as const;
@@ -81,7 +99,8 @@ export const environment = {
   SESSION_STORE: otherwise("auto", oneOf("auto", "postgres", "memory")),
   TURN_LEASE_MS: otherwise(5000, durationMs(500)),
   CHECKPOINT_INTERVAL_MS: otherwise(500, durationMs(50)),
-  CONTINUE_POLICY: otherwise("continue", oneOf(...CONTINUE_POLICIES)),
+  CONTINUE_POLICY: otherwise("auto", oneOf(...CONTINUE_POLICIES)),
+  PREFILL_MODELS: otherwise(PREFILL_MODELS, list),
   RETENTION_DAYS: otherwise(30, whole(0, 36_500)),
   // Connections
   AUTH_MODE: otherwise("required", oneOf("required", "optional", "none")),

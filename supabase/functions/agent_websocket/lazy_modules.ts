@@ -59,6 +59,7 @@ export function createModel(config: Config, { clock, log }: { clock: Clock; log:
       firstTokenTimeoutMs: config.FIRST_TOKEN_TIMEOUT_MS,
       stallTimeoutMs: config.STALL_TIMEOUT_MS,
       thinkTags: config.THINK_TAGS,
+      prefillModels: config.CONTINUE_POLICY === "continue" ? ["*"] : config.PREFILL_MODELS,
       clock,
       log,
       fetch,

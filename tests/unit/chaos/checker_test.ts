@@ -5,14 +5,15 @@
 
 import assert from "node:assert/strict";
 import { check } from "../../chaos/checker.ts";
-import type {
-  DurableEvent,
-  Fault,
-  LoggedSession,
-  RunRecord,
-  SeenEvent,
-  TabRecord,
-  Visit,
+import {
+  type DurableEvent,
+  emptyReport,
+  type Fault,
+  type LoggedSession,
+  type RunRecord,
+  type SeenEvent,
+  type TabRecord,
+  type Visit,
 } from "../../chaos/records.ts";
 import { answerTo, questionOf } from "../../chaos/script.ts";
 
@@ -62,7 +63,7 @@ function judge(
       notices: ["n1"],
     }],
     attacks: [],
-    model: { faults: {}, requests: {}, problems: [], streams: [] },
+    model: emptyReport(),
     ...(hasDatabase && { logs: new Map([["s1", logged]]) }),
     stalls: [],
     boundMs: 1000,
@@ -187,7 +188,7 @@ Deno.test("checker: an answer that is not the question's is mismatched, and so i
 Deno.test("checker: a failure needs a fault of the model's, or is one of ours that are told apart", () => {
   const failed = withLog(ending({ kind: "error", key: "q1", code: "model_timeout", text: "" }));
   assert.deepEqual(kinds(failed), ["unexplained"]);
-  const faulty = { faults: { [QUESTION]: ["stall"] }, requests: {}, problems: [], streams: [] };
+  const faulty = { ...emptyReport(), faults: { [QUESTION]: ["stall"] } };
   assert.deepEqual(judge({ ...failed, run: { model: faulty } }), []);
   assert.deepEqual(judge({ ...failed, run: { stalls: [{ from: 50, to: 90 }] } }), []);
   assert.deepEqual(kinds({ ...failed, run: { stalls: [{ from: 500, to: 900 }] } }), ["unexplained"]);
@@ -211,7 +212,7 @@ Deno.test("checker: another's session, another's query and another's history are
   );
   assert.deepEqual(kinds(withLog([...LOG, { seq: 4, kind: "query", key: "q9" }])), ["foreign"]);
   const problems = ["foreign: [c1.s1] 1 comes with [c2.s1] 1", "mismatched: a wrong beginning"];
-  assert.deepEqual(kinds({ run: { model: { faults: {}, requests: {}, problems, streams: [] } } }), [
+  assert.deepEqual(kinds({ run: { model: { ...emptyReport(), problems } } }), [
     "foreign",
     "mismatched",
   ]);
@@ -223,7 +224,7 @@ Deno.test("checker: what a client found on the spot is told too", () => {
   const faults = check({
     conversations: [{ name: "c1.s1", sessionId: "s1", tabs: [tab], queries: [], notices: [] }],
     attacks: [],
-    model: { faults: {}, requests: {}, problems: [], streams: [] },
+    model: emptyReport(),
     stalls: [],
     boundMs: 1,
   });

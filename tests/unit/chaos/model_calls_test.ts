@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { unexplainedCalls } from "../../chaos/model_calls.ts";
-import type { LoggedSession } from "../../chaos/records.ts";
+import { emptyReport, type LoggedSession } from "../../chaos/records.ts";
 
 const QUERY = { id: "q1", question: "why?", sentAt: 100 };
 
@@ -28,18 +28,17 @@ function record(
       notices: [],
     }],
     model: {
+      ...emptyReport(),
       requests: { "why?": requests },
       faults: { "why?": Array.from({ length: faults }, () => "cut") },
-      problems: [],
-      streams: [],
     },
     logs: new Map([["s", log]]),
   };
 }
 
-Deno.test("unexplainedCalls: one call a turn, one more for each failure and take-over", () => {
+Deno.test("unexplainedCalls: one call a turn, one more for each failure, three for each take-over", () => {
   assert.deepEqual(unexplainedCalls(record({ requests: 1 }), []), []);
-  assert.deepEqual(unexplainedCalls(record({ requests: 3, faults: 1, takeOvers: 1 }), []), []);
+  assert.deepEqual(unexplainedCalls(record({ requests: 5, faults: 1, takeOvers: 1 }), []), []);
   assert.deepEqual(unexplainedCalls(record({ requests: 2 }), []), [
     "q1 of s: 2 calls, 0 failures, 0 take-overs",
   ]);

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
-import { piecesOf, planReply } from "../../chaos/model_plan.ts";
+import type { AskedTo } from "../../../local/asked_to.ts";
+import { behaviourFor, piecesOf, planReply, replyFor } from "../../chaos/model_plan.ts";
 import { findProblem, readPrompt } from "../../chaos/model_prompt.ts";
 import { Random } from "../../chaos/random.ts";
 import { readEvent, readStored, sameness } from "../../chaos/reading.ts";
-import { answerTo, conversationOf, questionOf } from "../../chaos/script.ts";
+import { answersTo, answerTo, conversationOf, questionOf } from "../../chaos/script.ts";
 import { TextAssembly } from "../../chaos/text_assembly.ts";
+import { BEHAVIOUR_NAMES } from "../../support/continuing_models.ts";
 
 const QUESTION = questionOf("c1.s2", 3);
 const ANSWER = answerTo(QUESTION);
@@ -47,14 +49,56 @@ Deno.test("the chaos model: it goes on from a partial answer, and tells a prompt
     ],
   });
   assert.equal(prompt.question, QUESTION);
-  assert.equal(prompt.partial, ANSWER.slice(0, 7));
+  assert.deepEqual(prompt.asked, { kind: "prefill", text: ANSWER.slice(0, 7) });
   assert.equal(findProblem(prompt), undefined);
-  assert.match(findProblem({ ...prompt, partial: "x" }) ?? "", /^mismatched/);
+  assert.match(findProblem({ ...prompt, asked: { kind: "prefill", text: "x" } }) ?? "", /^mismatched/);
+  const strange = { kind: "anchored", text: ANSWER.slice(0, 7), anchor: "x" } as const;
+  assert.match(findProblem({ ...prompt, asked: strange }) ?? "", /^mismatched/);
   assert.match(findProblem({ ...prompt, question: "who are you?" }) ?? "", /^foreign/);
   const history = [{ role: "user", content: questionOf("c9.s9", 1) }] as const;
   assert.match(findProblem({ ...prompt, history }) ?? "", /^foreign/);
   const wrong = [{ role: "user", content: QUESTION }, { role: "assistant", content: "x" }] as const;
   assert.match(findProblem({ ...prompt, history: wrong }) ?? "", /^mismatched/);
+});
+
+/** The first question of a conversation whose answers fulfil a condition. */
+function questionWith(isWanted: (answers: readonly string[]) => boolean): string {
+  for (let number = 0;; number++) {
+    const question = questionOf("c2.s1", number);
+    if (isWanted(answersTo(question))) return question;
+  }
+}
+
+Deno.test("the chaos model: how it continues depends on the question, and what comes of it is a correct answer", () => {
+  const question = questionWith(([first = "", second]) => first.length > 400 && second === undefined);
+  const [whole] = answersTo(question);
+  const seen = new Set(Array.from({ length: 500 }, (_, n) => behaviourFor(`${n}`, question)));
+  assert.deepEqual(seen, new Set(BEHAVIOUR_NAMES));
+  const text = whole.slice(0, 300);
+  const seed = Array.from({ length: 500 }, (_, n) => `${n}`).find((seed) =>
+    behaviourFor(seed, question) === "obeys everything"
+  );
+  assert.ok(seed !== undefined);
+  const reply = (asked: AskedTo): unknown => replyFor(seed, { question, attempt: 1, asked });
+  assert.deepEqual(reply({ kind: "answer" }), { text: whole, finishReason: "stop" });
+  assert.deepEqual(reply({ kind: "prefill", text }), { text: whole.slice(300), finishReason: "stop" });
+  assert.deepEqual(reply({ kind: "anchored", text, anchor: whole.slice(240, 300) }), {
+    text: whole.slice(240),
+    finishReason: "stop",
+  });
+});
+
+Deno.test("TextAssembly: where there are two answers, the text may be either of them, and no mixture", () => {
+  const question = questionWith(([, second]) => second?.startsWith("Once more") === true);
+  const [first, second = ""] = answersTo(question);
+  const text = new TextAssembly(question);
+  assert.equal(text.apply({ offset: 0, content: first.slice(0, 9) }), undefined);
+  assert.equal(text.apply({ offset: 0, content: "" }), undefined);
+  assert.equal(text.apply({ offset: 0, content: second }), undefined);
+  assert.equal(text.end({ kind: "response", text: second }), undefined);
+  const mixture = first.slice(0, 9) + second;
+  assert.match(text.end({ kind: "response", text: mixture }) ?? "", /not the answer/);
+  assert.match(text.apply({ offset: 0, content: mixture }) ?? "", /not of the answer/);
 });
 
 Deno.test("TextAssembly: deltas may be repeated and begin again, and every other text is found", () => {

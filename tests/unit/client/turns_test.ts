@@ -32,6 +32,22 @@ Deno.test("[CT3] [DL2] [DL3] the text of a turn is right at every delta, merged,
   assert.equal(turn.state, "completed");
 });
 
+Deno.test("[TO7] the end of a continued answer says how it was continued", async () => {
+  const { client, welcomed } = scriptedClient();
+  const socket = await welcomed();
+  const turn = client.query("Hello?");
+  const continued = { ways: ["prefill", "anchored"] };
+  socket.response(turn.id, 2, "Hello world!", { continued });
+  assert.deepEqual(await turn.final, {
+    text: "Hello world!",
+    outcome: "completed",
+    finishReason: "stop",
+    model: "m",
+    continued,
+    turnId: `t-${turn.id}`,
+  });
+});
+
 Deno.test("[CT3] a delta that would leave a hole is left out, and the response says all", async () => {
   const { client, welcomed } = scriptedClient();
   const socket = await welcomed();

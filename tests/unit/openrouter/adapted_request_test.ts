@@ -225,10 +225,11 @@ Deno.test("[QU13] a question without history that is too long is asked once", as
 Deno.test("[QU13] the beginning of an answer is never cut", async () => {
   const provider = new FakeProvider();
   for (let times = 0; times < 2; times++) provider.respond(400, TOO_LONG);
-  provider.stream(delta("Hi"), ending());
-  await new Asked(provider.model(), { ...LONG, partial: "Once upon" }).reply;
+  provider.stream(delta(" of roses."), ending());
+  const partial = "Once upon a time there was a queen who had a garden full";
+  await new Asked(provider.model({ prefillModels: ["*"] }), { ...LONG, partial }).reply;
   for (const { messages } of bodies(provider)) {
-    assert.deepEqual(messages.at(-1), { role: "assistant", content: "Once upon" });
+    assert.deepEqual(messages.at(-1), { role: "assistant", content: partial });
     assert.equal(messages.at(-2)?.content, "And now?");
   }
 });

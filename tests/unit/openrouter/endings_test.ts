@@ -119,18 +119,6 @@ Deno.test("[MD3] createOpenRouter: a cut after early finish reasons is a broken 
   }
 });
 
-Deno.test("[MD6] createOpenRouter: an answer that is continued may have nothing to add", async () => {
-  const request = { ...QUESTION, partial: "All of it" };
-  for (const end of [ending(), sse("[DONE]"), delta("\n") + ending()]) {
-    const provider = new FakeProvider();
-    provider.stream(end);
-    assert.equal((await new Asked(provider.model(), request).reply).finishReason, "stop");
-  }
-  const provider = new FakeProvider();
-  provider.stream();
-  await assert.rejects(new Asked(provider.model(), request).reply, { code: "model_stream_broken" });
-});
-
 Deno.test("createOpenRouter: the first id of a stream is the generation's", async () => {
   const provider = new FakeProvider();
   provider.stream(

@@ -73,6 +73,7 @@ export class FakeProvider {
       maxRetries: 0,
       firstTokenTimeoutMs: 0,
       stallTimeoutMs: 0,
+      prefillModels: [],
       clock: this.clock,
       random: () => 0,
       log: { write: (entry) => this.log.push(entry) },
@@ -159,6 +160,8 @@ export const QUESTION: ModelRequest = {
 export class Asked {
   readonly pieces: string[] = [];
   readonly thoughts: string[] = [];
+  /** How many pieces came before each new beginning. */
+  readonly restarts: number[] = [];
   readonly abort = new AbortController();
   readonly reply: Promise<ModelReply>;
   #ended = false;
@@ -167,6 +170,7 @@ export class Asked {
     this.reply = model.reply(request, {
       onText: (text) => void this.pieces.push(text),
       onReasoning: (text) => void this.thoughts.push(text),
+      onRestart: () => void this.restarts.push(this.pieces.length),
       signal: this.abort.signal,
     });
     const end = (): void => void (this.#ended = true);

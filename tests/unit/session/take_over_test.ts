@@ -8,27 +8,29 @@ import type { ScriptedCall } from "../../support/scripted_model.ts";
 import { resumeAt, startTwoWorkers } from "../../support/two_workers.ts";
 import { LEASE_MS, startWorkers, type TestWorker, type Workers } from "../../support/workers.ts";
 
-Deno.test("[TO1] [TO4] a killed worker's answer goes on at another, from its checkpoint, when the lease has run out", async () => {
-  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
-  a.model.last.say("one two ");
-  await workers.pass(500);
-  a.model.last.say("three ");
-  a.kill();
-  const later = await resumeAt(b, client);
-  assert.deepEqual(later.welcome.resumed, { recovered: true, from_seq: 2, to_seq: 1 });
-  await workers.pass(LEASE_MS - 1000);
-  assert.equal(b.model.calls.length, 0, "the lease may still be renewed");
-  await workers.pass(1100);
-  assert.deepEqual(b.model.last.request.messages.at(-1), { role: "user", content: "count" });
-  assert.equal(b.model.last.request.partial, "one two");
-  b.model.last.finish(" three four");
-  await settle();
-  const response = later.only("response");
-  assert.deepEqual([response.content, response.seq, response.in_reply_to], ["one two three four", 2, "q"]);
-  assert.equal(later.textOf(response.turn_id), "one two three four");
-  const { events } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 10 });
-  assert.deepEqual(events.map(({ kind }) => kind), ["query", "response"]);
-});
+for (const policy of ["auto", "continue"] as const) {
+  Deno.test(`[TO1] [TO4] ${policy}: a killed worker's answer goes on at another, from its checkpoint, when the lease has run out`, async () => {
+    const { workers, a, b, client } = await startTwoWorkers({ policy, asks: { q: "count" } });
+    a.model.last.say("one two ");
+    await workers.pass(500);
+    a.model.last.say("three ");
+    a.kill();
+    const later = await resumeAt(b, client);
+    assert.deepEqual(later.welcome.resumed, { recovered: true, from_seq: 2, to_seq: 1 });
+    await workers.pass(LEASE_MS - 1000);
+    assert.equal(b.model.calls.length, 0, "the lease may still be renewed");
+    await workers.pass(1100);
+    assert.deepEqual(b.model.last.request.messages.at(-1), { role: "user", content: "count" });
+    assert.equal(b.model.last.request.partial, "one two ");
+    b.model.last.finish("three four");
+    await settle();
+    const response = later.only("response");
+    assert.deepEqual([response.content, response.seq, response.in_reply_to], ["one two three four", 2, "q"]);
+    assert.equal(later.textOf(response.turn_id), "one two three four");
+    const { events } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 10 });
+    assert.deepEqual(events.map(({ kind }) => kind), ["query", "response"]);
+  });
+}
 
 for (
   const [policy, text] of [
@@ -397,4 +399,55 @@ Deno.test("[TO1] [DU5] a claim that was answered, but not what came before it, i
   b.model.last.finish("2!");
   await settle();
   assert.deepEqual(other.of("response").map(({ content }) => content), ["1!", "2!"]);
+});
+
+Deno.test("[TO7] [DL3] a model that begins again replaces what was shown and stored, also for the next worker", async () => {
+  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
+  a.model.last.say("one two ");
+  await workers.pass(500);
+  a.kill();
+  const later = await resumeAt(b, client);
+  await workers.pass(LEASE_MS + 100);
+  const watching = workers.start("c");
+  const watcher = await resumeAt(watching, client);
+  await workers.pass(500);
+  b.model.last.say("three four");
+  await workers.pass(500);
+  b.model.last.restart();
+  await workers.pass(500);
+  const turnId = later.of("delta")[0]?.turn_id;
+  for (const seen of [later, watcher]) assert.equal(seen.textOf(turnId), "");
+  b.model.last.say("eins zwei");
+  await workers.pass(500);
+  for (const seen of [later, watcher]) assert.equal(seen.textOf(turnId), "eins zwei");
+  b.kill();
+  // What the other worker last read of the lease is older than its last renewal.
+  await workers.pass(LEASE_MS);
+  await workers.pass(LEASE_MS);
+  assert.equal(watching.model.last.request.partial, "eins zwei");
+  watching.model.last.finish(" drei", { continued: { ways: ["anchored"] } });
+  await settle();
+  const response = watcher.only("response");
+  assert.equal(response.content, "eins zwei drei");
+  assert.deepEqual(response.continued, { ways: ["anchored"] });
+  assert.equal(watcher.textOf(turnId), response.content);
+});
+
+Deno.test("[TO7] until the new answer has a checkpoint, the next worker continues the old one", async () => {
+  const { workers, a, b, client } = await startTwoWorkers({ asks: { q: "count" } });
+  a.model.last.say("one two ");
+  await workers.pass(500);
+  a.kill();
+  await resumeAt(b, client);
+  await workers.pass(LEASE_MS + 100);
+  b.model.last.restart();
+  b.model.last.say("eins");
+  b.kill();
+  const c = workers.start("c");
+  const later = await resumeAt(c, client);
+  await workers.pass(LEASE_MS + 100);
+  assert.equal(c.model.last.request.partial, "one two ");
+  c.model.last.finish("three");
+  await settle();
+  assert.equal(later.only("response").content, "one two three");
 });

@@ -7,6 +7,7 @@ import type { ModelDialect } from "../model_dialect.ts";
 import type { ModelMessage, ModelReply, ModelRequest } from "../ports/model.ts";
 import type { Log } from "../ports/runtime.ts";
 import { AttemptFailure } from "./attempt_failure.ts";
+import type { PromptMessage } from "./continuation/ways.ts";
 import { mask } from "./mask.ts";
 import {
   MAX_TOKENS_REPLACEMENT,
@@ -46,13 +47,13 @@ export class RequestAdapter {
     this.fit = new PromptFit(options.maxPromptTokens);
   }
 
-  /** Only OpenRouter takes several models; for any other endpoint there is a request for each. */
-  adapt(request: ModelRequest): AdaptedRequest[] {
+  /** Only OpenRouter takes several models; for any other endpoint there is a request for each. `tail`: messages behind the question. */
+  adapt(request: ModelRequest, tail: readonly PromptMessage[] = []): AdaptedRequest[] {
     const isOneRequest = this.options.dialect === "openrouter" || request.models.length <= 1;
     const requests = isOneRequest
       ? [request]
       : request.models.map((model) => ({ ...request, models: [model] }));
-    return requests.map((each) => new AdaptedRequest(each, this));
+    return requests.map((each) => new AdaptedRequest(each, tail, this));
   }
 }
 
@@ -60,14 +61,16 @@ export class RequestAdapter {
 export class AdaptedRequest {
   readonly model: string;
   readonly #whole: ModelRequest;
+  readonly #tail: readonly PromptMessage[];
   readonly #adapter: RequestAdapter;
   readonly #repairs: Repairs = new Map();
   #messages: readonly ModelMessage[];
   #isCut = false;
 
-  constructor(request: ModelRequest, adapter: RequestAdapter) {
+  constructor(request: ModelRequest, tail: readonly PromptMessage[], adapter: RequestAdapter) {
     this.model = request.models[0] ?? "";
     this.#whole = request;
+    this.#tail = tail;
     this.#adapter = adapter;
     this.#messages = adapter.fit.fit(request);
   }
@@ -77,7 +80,7 @@ export class AdaptedRequest {
     const { repairs, fit, options } = this.#adapter;
     for (;;) {
       const request = { ...this.#whole, messages: this.#messages };
-      const whole = requestFields(request, options.dialect);
+      const whole = requestFields(request, options.dialect, this.#tail);
       const fields = repairs.apply(whole, { model: this.model, own: this.#repairs });
       try {
         const reply = await attempt(request, fields);

@@ -7,6 +7,8 @@ import { dialectOf } from "../model_dialect.ts";
 import type { ThinkTagPolicy } from "../think_tags.ts";
 import { RequestAdapter } from "./adapted_request.ts";
 import { AttemptFailure, unreachable } from "./attempt_failure.ts";
+import { type Asking, continueReply, type Receive } from "./continuation/continue_reply.ts";
+import { PrefillModels, wantsPrefix } from "./continuation/ways.ts";
 import { askInTurn } from "./fallback_models.ts";
 import { describe, mask } from "./mask.ts";
 import type { ReadPacer } from "./read_pacer.ts";
@@ -32,6 +34,8 @@ export interface OpenRouterOptions extends Endpoint {
   random(): number;
   fetch: typeof fetch;
   log: Log;
+  /** Models that continue a trailing assistant message: names in which `*` stands for anything. Default: none. */
+  prefillModels?: readonly string[];
   /** Shared by all streams of the worker; without it each is read as it comes. */
   pacer?: ReadPacer | undefined;
 }
@@ -61,6 +65,7 @@ class OpenRouter implements LanguageModel {
   readonly #url: string;
   readonly #headers: Headers;
   readonly #adapter: RequestAdapter;
+  readonly #prefillModels: PrefillModels;
 
   constructor(options: OpenRouterOptions) {
     const { apiKey, log, maxPromptTokens = 0 } = options;
@@ -69,31 +74,65 @@ class OpenRouter implements LanguageModel {
     this.#url = completionsUrl(options);
     this.#headers = requestHeaders(options, dialect);
     this.#adapter = new RequestAdapter({ dialect, maxPromptTokens, apiKey, log });
+    this.#prefillModels = new PrefillModels(options.prefillModels ?? []);
   }
 
   async reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply> {
+    if (request.partial !== "") return await this.#continue(request, options);
     const { onText, signal } = options;
-    const { clock, maxRetries, random } = this.#options;
     let begun = false;
     const begin = (text: string): void => {
       begun = true;
       onText(text);
     };
-    const requests = this.#adapter.adapt(request);
+    return await this.#askUntil(request, {
+      tail: [],
+      hasBegun: () => begun,
+      signal,
+      attempt: (send) => send({ ...options, onText: begin }),
+    });
+  }
+
+  #continue(request: ModelRequest, options: ReplyOptions): Promise<ModelReply> {
+    const { baseUrl, apiKey, log } = this.#options;
+    return continueReply(request, options, {
+      prefillModels: this.#prefillModels,
+      prefix: wantsPrefix(baseUrl),
+      ask: (asked, asking) => this.#askUntil(asked, asking),
+      onFailed: ({ failure, ...fields }) => {
+        const { status, detail } = failure ?? {};
+        log.write({
+          level: "info",
+          event: "model_continuation_failed",
+          ...fields,
+          ...(status !== undefined && { status }),
+          ...(detail !== undefined && { detail: mask(detail, apiKey) }),
+        });
+      },
+    });
+  }
+
+  /** Asks, and asks again after a failure that may pass, as long as no text was handed on. */
+  async #askUntil(request: ModelRequest, asking: Asking): Promise<ModelReply> {
+    const { tail, hasBegun, signal } = asking;
+    const { clock, maxRetries, random } = this.#options;
+    const requests = this.#adapter.adapt(request, tail);
     for (let attempt = 1;; attempt++) {
       try {
         return await askInTurn(requests, {
           attempt: (adapted, fields) => {
             signal.throwIfAborted();
-            return this.#attempt(adapted, fields, { ...options, onText: begin });
+            return asking.attempt((receive) => this.#attempt(adapted, fields, receive));
           },
-          hasBegun: () => begun,
+          hasBegun,
           onFailure: (failure) => void this.#report(failure, { attempt }),
         });
       } catch (thrown) {
         if (signal.aborted || !(thrown instanceof AttemptFailure)) throw thrown;
+        asking.onFailure?.(thrown);
         const waitMs = backoffMs(attempt, { random: random(), retryAfterMs: thrown.retryAfterMs });
-        const asksAgain = thrown.askAgain && !begun && attempt <= maxRetries && waitMs <= MAX_RETRY_WAIT_MS;
+        const asksAgain = thrown.askAgain && !hasBegun() && attempt <= maxRetries &&
+          waitMs <= MAX_RETRY_WAIT_MS;
         const error = this.#report(thrown, { attempt, ...(asksAgain && { retry_in_ms: waitMs }) });
         if (!asksAgain) throw error;
         await pause(waitMs, { clock, signal });
@@ -126,7 +165,7 @@ class OpenRouter implements LanguageModel {
   async #attempt(
     request: ModelRequest,
     fields: RequestFields,
-    { onText, onReasoning, signal }: ReplyOptions,
+    { onText, onReasoning, signal }: Receive,
   ): Promise<ModelReply> {
     const { clock, stallTimeoutMs, firstTokenTimeoutMs, pacer, thinkTags = "show" } = this.#options;
     // Ends this attempt: with the caller's reason, or with our own impatience.
@@ -144,7 +183,6 @@ class OpenRouter implements LanguageModel {
       return await readReply(body, {
         model: request.models[0] ?? "",
         thinkTags,
-        isContinued: request.partial !== "",
         onText,
         onReasoning,
         clock,

@@ -19,12 +19,9 @@ export interface AssemblerOptions {
   /** Reported where the provider does not say which model answered. */
   model: string;
   thinkTags: ThinkTagPolicy;
-  /** The reply goes on with text that is there already, so that it may be empty itself. Default false. */
-  isContinued?: boolean;
 }
 
 export class ReplyAssembler {
-  readonly #isContinued: boolean;
   #model: string;
   #text = "";
   #thoughts = "";
@@ -46,9 +43,8 @@ export class ReplyAssembler {
   #usage: Usage | undefined;
   #done = false;
 
-  constructor({ model, thinkTags, isContinued = false }: AssemblerOptions) {
+  constructor({ model, thinkTags }: AssemblerOptions) {
     this.#model = model;
-    this.#isContinued = isContinued;
     this.#start = new AnswerStart({
       policy: thinkTags,
       onThought: (text) => {
@@ -137,7 +133,7 @@ export class ReplyAssembler {
     // Older llama.cpp and many proxies send `[DONE]` without a reason.
     const finishReason = this.#finishReason ?? "stop";
     if (this.#start !== undefined) this.#text += this.#start.end();
-    if (this.#start?.isOver === false && !this.#isContinued) {
+    if (this.#start?.isOver === false) {
       const [hasThought, hasToolCall] = [this.#hasThought, this.#hasToolCall];
       throw emptyAnswer({ finishReason, hasThought, hasToolCall, usage: this.#usage });
     }

@@ -2,6 +2,7 @@
 
 import { type DialectSetting, MAX_OPENROUTER_MODELS, type ModelDialect } from "../model_dialect.ts";
 import type { ModelRequest } from "../ports/model.ts";
+import type { PromptMessage } from "./continuation/ways.ts";
 
 export interface Endpoint {
   /** The API's base with its path, such as `https://openrouter.ai/api/v1`; a slash at its end does no harm. */
@@ -38,15 +39,22 @@ export function requestHeaders({ apiKey, referer, title }: Endpoint, dialect: Mo
   return headers;
 }
 
-/** The whole request; what is undefined in it is left out. Only OpenRouter gets more than the first of the models, at most three. */
-export function requestFields(request: ModelRequest, dialect: ModelDialect): RequestFields {
-  const { messages, partial, models, temperature, maxTokens, reasoningEffort: effort } = request;
+/**
+ * The whole request; what is undefined in it is left out. Only OpenRouter gets more than the first of the models, at most three.
+ * `tail`: messages behind the question.
+ */
+export function requestFields(
+  request: ModelRequest,
+  dialect: ModelDialect,
+  tail: readonly PromptMessage[] = [],
+): RequestFields {
+  const { messages, models, temperature, maxTokens, reasoningEffort: effort } = request;
   const isOpenRouter = dialect === "openrouter";
   return {
     model: models[0],
     // Tried in this order.
     ...(isOpenRouter && models.length > 1 && { models: models.slice(0, MAX_OPENROUTER_MODELS) }),
-    messages: partial === "" ? messages : [...messages, { role: "assistant", content: partial }],
+    messages: [...messages, ...tail],
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { max_tokens: maxTokens }),
     ...(effort !== undefined && (isOpenRouter ? { reasoning: { effort } } : { reasoning_effort: effort })),

@@ -1,6 +1,6 @@
 /** The language model. */
 
-import type { Usage } from "../protocol/log_event.ts";
+import type { Continued, Usage } from "../protocol/log_event.ts";
 import type { ReasoningEffort } from "../protocol/reasoning_effort.ts";
 
 /** One message of a chat completion. */
@@ -14,8 +14,8 @@ export interface ModelRequest {
   /** The system prompt, the history and the question, which comes last. */
   messages: readonly ModelMessage[];
   /**
-   * The beginning of the answer, from an earlier call whose worker has gone; empty for a new answer. The reply's text follows
-   * it, unless the reply calls `onRestart`.
+   * The beginning of the answer, from an earlier call whose worker has gone; empty for a new answer. It may end
+   * anywhere, in white space too. The reply's text follows it, unless the reply calls `onRestart`.
    */
   partial: string;
   /** The wanted model first, then the ones to fall back to. Never empty. */
@@ -37,6 +37,8 @@ export interface ModelReply {
   trimmed?: number;
   /** The provider's id of this reply, such as OpenRouter's `gen-…`, if it has one. */
   generationId?: string;
+  /** Set if the request had a `partial`. */
+  continued?: Continued;
 }
 
 /** Receives a reply, and aborts it. */

@@ -20,6 +20,18 @@ export interface Usage {
   cost?: number;
 }
 
+/**
+ * How a model was asked to continue an answer. `prefill`: the answer so far was the last message. `anchored`: it
+ * was asked to repeat the last words and to go on. `restart`: it was asked the question again.
+ */
+export type ContinueWay = "prefill" | "anchored" | "restart";
+
+/** An answer that was begun by one worker and continued by another. */
+export interface Continued {
+  /** The ways that were tried, in order. The last one has brought the text. */
+  ways: readonly ContinueWay[];
+}
+
 interface OfQuery {
   /** The client's idempotency key, or the id that the server generated. */
   queryId: string;
@@ -49,6 +61,8 @@ export interface ResponseEvent extends OfQuery {
   usage?: Usage;
   /** How many messages the model was not given, because the prompt was too long. Left out if it got all. */
   trimmed?: number;
+  /** Set if another worker had begun it. */
+  continued?: Continued;
 }
 
 /** A turn failed, or was interrupted. */

@@ -34,6 +34,7 @@ export function renderEvent(event: LogEvent): ServerFrame {
         finish_reason: event.finishReason,
         model: event.model,
         ...(event.usage === undefined ? {} : { usage: event.usage }),
+        ...(event.continued === undefined ? {} : { continued: { ways: [...event.continued.ways] } }),
         ...(event.trimmed === undefined ? {} : { data: { trimmed: event.trimmed } }),
       };
     case "error":

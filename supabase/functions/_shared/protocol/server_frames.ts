@@ -22,6 +22,13 @@ export const usage = z.object({
   cost: z.number().optional().describe("US dollars"),
 });
 
+/** An answer that was begun by one worker and continued by another. */
+export const continued = z.object({
+  ways: z.array(z.enum(["prefill", "anchored", "restart"])).describe(
+    "How the model was asked to continue, in order. The last way has brought the text",
+  ),
+});
+
 /** The welcome, a notice, or a message pushed into the session. */
 export const notificationFrame = z.object({
   type: z.literal("notification"),
@@ -103,6 +110,7 @@ export const responseFrame = z.object({
   finish_reason: z.string(),
   model: z.string(),
   usage: usage.optional(),
+  continued: continued.optional(),
   data: z.object({
     trimmed: z.int().min(1).optional().describe(
       "How many messages, oldest first, the model was not given because the prompt was too long",

@@ -46,6 +46,8 @@ export class MemorySession {
   /** By what makes an event the same as another. */
   readonly #byKey = new Map<string, LogEvent>();
   readonly #openTurns = new Map<string, OpenTurn>();
+  /** Checkpoints of the current run, by turn id. */
+  readonly #pieces = new Map<string, number>();
   /** Text held by the events. */
   #chars = 0;
   #lastSeq = 0;
@@ -180,6 +182,7 @@ export class MemorySession {
       });
     } else if (isTerminal(logged)) {
       this.#openTurns.delete(logged.turnId);
+      this.#pieces.delete(logged.turnId);
     }
     this.#trim();
     return logged;
@@ -195,9 +198,13 @@ export class MemorySession {
       starts: starts + 1,
       startsWithoutText: startsWithoutText + 1,
     }));
+    this.#pieces.delete(turnId);
   }
 
+  /** One that is there already, or that comes before the one it follows, changes nothing. */
   #keep({ turnId, number, text }: NonNullable<LogWrite["checkpoint"]>): void {
+    if (!this.#openTurns.has(turnId) || number !== (this.#pieces.get(turnId) ?? 0) + 1) return;
+    this.#pieces.set(turnId, number);
     this.#change(turnId, ({ partial }) => ({
       partial: number === 1 ? text : partial + text,
       startsWithoutText: 0,

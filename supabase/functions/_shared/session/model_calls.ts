@@ -86,8 +86,12 @@ export class ModelCalls {
   }
 }
 
-function succeeded({ finishReason, model, usage, trimmed }: ModelReply): ModelOutcome {
-  const optional = { ...(usage !== undefined && { usage }), ...(trimmed !== undefined && { trimmed }) };
+function succeeded({ finishReason, model, usage, continued, trimmed }: ModelReply): ModelOutcome {
+  const optional = {
+    ...(usage && { usage }),
+    ...(continued && { continued }),
+    ...(trimmed !== undefined && { trimmed }),
+  };
   return { ok: true, reply: { finishReason, model, ...optional } };
 }
 

@@ -55,7 +55,6 @@ const TURNS: Record<TurnPhase, Turn> = {
     seq: 1,
     call: 1,
     text: "so far",
-    inherited: 0,
     thoughts: "Hm. ",
     kept: { isStarted: true, pieces: 0, chars: 0 },
     checkpointAt: Infinity,

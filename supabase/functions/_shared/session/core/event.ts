@@ -15,7 +15,7 @@ import type { Question } from "./turn.ts";
 
 /** How a model call ended. Its text came before, as `text` events. */
 export type ModelOutcome =
-  | { ok: true; reply: Pick<ResponseEvent, "finishReason" | "model" | "usage" | "trimmed"> }
+  | { ok: true; reply: Pick<ResponseEvent, "finishReason" | "model" | "usage" | "continued" | "trimmed"> }
   | { ok: false; code: ErrorCode; content: string; retryable: boolean; retryAfterMs?: number };
 
 export type SessionEvent =

@@ -36,13 +36,19 @@ export function startTurn(
 ): RunningTurn {
   const { state, effects } = step;
   const { query, seq, begun, shown } = queued;
-  const isContinued = begun !== undefined && state.settings.continuePolicy === "continue";
-  // Some models refuse a prefix that ends in a space, and all of them begin the next word with one.
-  const text = isContinued ? begun.partial.trimEnd() : "";
+  const { continuePolicy } = state.settings;
+  const isContinued = continuePolicy === "auto" || continuePolicy === "continue";
+  const text = isContinued ? begun?.partial ?? "" : "";
   const call = ++state.lastCall;
   countSkips(state, queued);
-  const inherited = text.length;
-  const turn = put(state, { phase: "running", query, seq, call, text, ...fresh(step, isStarted), inherited });
+  const turn = put(state, {
+    phase: "running",
+    query,
+    seq,
+    call,
+    text,
+    ...fresh(step, isStarted, text.length),
+  });
   ask(step, query, call, text);
   announceStart(step, turn, told);
   // Connections here may have been shown more of the text than the store has, or less.
@@ -125,14 +131,18 @@ export function takeText(step: Step, call: number, text: string): void {
 
 /** Handles a new beginning of the answer: its text follows, from offset 0. */
 export function takeRestart(step: Step, call: number): void {
-  const { state } = step;
-  for (const turn of state.turns.values()) {
+  const { flight, turns } = step.state;
+  for (const turn of turns.values()) {
+    if (turn.phase === "proposed" && turn.attempt.name === "calling" && turn.attempt.call === call) {
+      turn.attempt.text = "";
+    }
     if (turn.phase !== "running" || turn.call !== call) continue;
     turn.text = "";
-    turn.inherited = 0;
-    // The store keeps the old text until the first checkpoint of the new one replaces it.
-    turn.kept = { ...turn.kept, pieces: 0, chars: 0 };
-    if (state.flight !== undefined) state.flight.progress = undefined;
+    // The store keeps the old text until the first checkpoint of the new one replaces it. It takes a first
+    // checkpoint only from a run that has written none, so after any other this one starts again.
+    const hasWritten = turn.kept.pieces > 0 || flight?.progress?.queryId === turn.query.queryId;
+    turn.kept = { isStarted: turn.kept.isStarted && !hasWritten, pieces: 0, chars: 0 };
+    if (flight !== undefined) flight.progress = undefined;
     showText(step, turn, 0, "");
     return sendTail(step, turn, 0);
   }
@@ -253,11 +263,11 @@ function ask({ state, effects }: Step, query: Question, call: number, partial: s
 function fresh(
   { state: { settings }, now }: Step,
   isStarted: boolean,
-): Pick<RunningTurn, "kept" | "checkpointAt" | "thoughts" | "inherited"> {
+  chars = 0,
+): Pick<RunningTurn, "kept" | "checkpointAt" | "thoughts"> {
   return {
     thoughts: "",
-    inherited: 0,
-    kept: { isStarted, pieces: 0, chars: 0 },
+    kept: { isStarted, pieces: 0, chars },
     checkpointAt: nextCheckpoint(now, settings.checkpointMs),
   };
 }

@@ -8,6 +8,7 @@ import { foldAnswer, isSameQuestion, retract } from "./fold.ts";
 import { adoptTurns, stepTo } from "./holding.ts";
 import { dropAttempt, remove, replaceEnd, startTurn, stopTurn } from "./run.ts";
 import { type Flight, liveConnections, mayRun, type Step } from "./state.ts";
+import type { RunningTurn } from "./turn.ts";
 
 /** Delay before an unanswered fence is sent again, in milliseconds. */
 const FENCE_RETRY_MS = 1000;
@@ -80,7 +81,7 @@ export function takeDoubt(step: Step, number: number): void {
   if (!wasFencing) effects.push({ kind: "log", event: "commit_in_doubt" });
   stepTo(step, { kind: "doubt", retryAt: wasFencing ? now + FENCE_RETRY_MS : now });
   for (const turn of state.turns.values()) {
-    if (turn.phase === "running") turn.kept = { isStarted: false, pieces: 0, chars: 0 };
+    if (turn.phase === "running") doubt(turn, flight);
     if (turn.phase !== "proposed" || turn.write !== "in_flight") continue;
     turn.write = "in_doubt";
     // The store may be out of reach for long, and the answer may be for a question that was not accepted: do not pay for it.
@@ -98,6 +99,13 @@ export function takeDoubt(step: Step, number: number): void {
     const turn = state.turns.get(queryId);
     if (turn?.phase === "ending") warnReaders(step, queryId);
   }
+}
+
+/** The store may have none of the checkpoints of this run. What earlier runs have written it has. */
+function doubt(turn: RunningTurn, { progress }: Flight): void {
+  const { pieces, chars } = turn.kept;
+  const hasWritten = pieces > 0 || progress?.queryId === turn.query.queryId;
+  turn.kept = { isStarted: false, pieces: 0, chars: hasWritten ? 0 : chars };
 }
 
 /** Tells other workers that the lease is free and turns are waiting, so that they need not wait for it to expire. */

@@ -49,6 +49,11 @@ export function takeTail(step: Step, { epoch, turnId, queryId, offset, content }
   if (epoch < shown.epoch || epoch < step.state.lease.epoch) return;
   const isSame = epoch === shown.epoch;
   if (offset > (isSame ? shown.text.length : 0)) return askForTail(step, ASK_AGAIN_MS);
+  // The answer has begun, or begun again.
+  if (isSame && content === "" && shown.text !== "") {
+    turn.shown = { epoch, text: "" };
+    return showText(step, turn, 0, "");
+  }
   // It may come twice, or overlap: text that was shown is not shown again.
   const known = isSame ? shown.text.slice(offset, offset + content.length) : "";
   const isMore = content.startsWith(known);

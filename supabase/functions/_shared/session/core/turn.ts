@@ -40,8 +40,9 @@ export type Begun = Pick<OpenTurn, "starts" | "startsWithoutText" | "partial">;
 export interface Kept {
   /** Whether the store knows that this run has begun. */
   isStarted: boolean;
-  /** Checkpoints of this run. The first one replaces the text of earlier runs. */
+  /** Checkpoints of this run. The first one replaces the text of earlier runs, and repeats it. */
   pieces: number;
+  /** How much of the text the store has, in UTF-16 units. */
   chars: number;
 }
 
@@ -79,8 +80,6 @@ export interface RunningTurn {
   call: number;
   /** The answer so far. */
   text: string;
-  /** UTF-16 units of `text` that earlier runs wrote. There is no checkpoint before this run has added to them. */
-  inherited: number;
   /** The reasoning of this run so far. It ends with the run: no event, checkpoint or prompt has it. */
   thoughts: string;
   kept: Kept;
@@ -141,8 +140,8 @@ export function shownOf(turn: Turn): string {
 }
 
 /** Whether this run has text that the store does not have. */
-export function hasNewText({ text, inherited, kept }: RunningTurn): boolean {
-  return text.length > Math.max(inherited, kept.chars);
+export function hasNewText({ text, kept }: RunningTurn): boolean {
+  return text.length > kept.chars;
 }
 
 /** The answer as its terminal event has it. */

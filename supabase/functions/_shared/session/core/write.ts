@@ -196,14 +196,15 @@ function nextPiece(
   isStarting: boolean,
   isLast: boolean,
 ): Piece | undefined {
+  // The store takes the checkpoint of a write before it starts the run, so it would count for the run before.
+  if (isStarting && !isLast) return undefined;
   if (now < turn.checkpointAt && !isLast) return undefined;
   turn.checkpointAt = nextCheckpoint(now, state.settings.checkpointMs);
-  const { text, inherited, kept, query: { queryId, turnId } } = turn;
-  const { pieces, chars } = isStarting ? { pieces: 0, chars: 0 } : kept;
+  const { text, kept: { pieces, chars }, query: { queryId, turnId } } = turn;
   const end = endsWithHalf(text) ? text.length - 1 : text.length;
-  if (end <= Math.max(chars, inherited)) return undefined;
+  if (end <= chars) return undefined;
   return {
-    checkpoint: { turnId, number: pieces + 1, text: text.slice(chars, end) },
+    checkpoint: { turnId, number: pieces + 1, text: text.slice(pieces === 0 ? 0 : chars, end) },
     progress: { queryId, pieces: pieces + 1, chars: end },
   };
 }
