@@ -128,7 +128,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     await assert.rejects(() => store.deliver(delivery({ kind: "nobody" }, { caller })), forbidden);
   });
 
-  Deno.test(`[LM1] [LM3] [LM5] ${name}: frames, tokens and connections of a user are counted over all workers`, async () => {
+  Deno.test(`[LM1] [LM3] ${name}: frames and connections of a user are counted over all workers`, async () => {
     const server = serverOf(name);
     const rate = { perMinute: 60, burst: 20 };
     const [ann, bob] = [openStore(server, { rate }), openStore(server, { rate })];

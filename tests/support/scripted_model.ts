@@ -16,6 +16,7 @@
 
 import assert from "node:assert/strict";
 import type { AgentError } from "../../supabase/functions/_shared/errors.ts";
+import type { Attempt, AttemptEnd } from "../../supabase/functions/_shared/ports/attempt.ts";
 import type {
   LanguageModel,
   ModelReply,
@@ -67,7 +68,23 @@ export class ScriptedModel implements LanguageModel {
   }
 
   reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply> {
-    const call = new ScriptedCall(request, options);
+    const attempt = options.meter?.begin(request);
+    if (attempt instanceof Promise) {
+      return attempt.then((granted) => {
+        if (options.signal.aborted) granted.end({ how: "unsent" });
+        options.signal.throwIfAborted();
+        return this.#call(request, options, granted);
+      });
+    }
+    return this.#call(request, options, attempt);
+  }
+
+  #call(request: ModelRequest, options: ReplyOptions, attempt: Attempt | undefined): Promise<ModelReply> {
+    const call = new ScriptedCall(
+      attempt === undefined ? request : { ...request, maxTokens: attempt.maxTokens },
+      options,
+      attempt,
+    );
     this.calls.push(call);
     this.#waiting.shift()?.(call);
     this.onCall?.(call);
@@ -84,17 +101,19 @@ export class ScriptedCall {
   readonly signal: AbortSignal;
   readonly reply: Promise<ModelReply>;
   readonly #onText: (text: string) => void;
+  readonly #attempt: Attempt | undefined;
   readonly #resolve: (reply: ModelReply) => void;
   readonly #reject: (reason: unknown) => void;
-  readonly #onAbort = (): void => this.#settle(() => this.#reject(this.signal.reason));
+  readonly #onAbort = (): void => this.#settle({ how: "aborted" }, () => this.#reject(this.signal.reason));
   #open = true;
 
-  constructor(request: ModelRequest, { onText, signal }: ReplyOptions) {
+  constructor(request: ModelRequest, { onText, signal }: ReplyOptions, attempt?: Attempt) {
     const { promise, resolve, reject } = Promise.withResolvers<ModelReply>();
     this.request = request;
     this.signal = signal;
     this.reply = promise;
     this.#onText = onText;
+    this.#attempt = attempt;
     this.#resolve = resolve;
     this.#reject = reject;
     signal.addEventListener("abort", this.#onAbort);
@@ -114,12 +133,14 @@ export class ScriptedCall {
 
   /** Passes `text` to `onText`, unless it is empty. */
   say(text: string): void {
-    if (this.#open && text !== "") this.#onText(text);
+    if (!this.#open || text === "") return;
+    this.#attempt?.said(text);
+    this.#onText(text);
   }
 
   end({ finishReason = "stop", model = this.request.models[0] ?? "", usage }: ReplyEnd = {}): void {
     const reply = usage === undefined ? { finishReason, model } : { finishReason, model, usage };
-    this.#settle(() => this.#resolve(reply));
+    this.#settle({ how: "completed", model, ...(usage && { usage }) }, () => this.#resolve(reply));
   }
 
   /** Sends a last piece and ends. */
@@ -129,14 +150,16 @@ export class ScriptedCall {
   }
 
   fail(error: AgentError): void {
-    this.#settle(() => this.#reject(error));
+    this.#settle({ how: "failed" }, () => this.#reject(error));
   }
 
-  #settle(settle: () => void): void {
+  #settle(end: AttemptEnd, settle: () => void): void {
     if (!this.#open) return;
     this.#open = false;
     this.#aborted = this.signal.aborted;
     this.signal.removeEventListener("abort", this.#onAbort);
+    // Not before the one who has aborted it is done, as with the real model.
+    queueMicrotask(() => this.#attempt?.end(end));
     settle();
   }
 }

@@ -6,6 +6,7 @@ import type { Clock, Log } from "../ports/runtime.ts";
 import { AttemptFailure, notAStream, statusFailure, unreachable } from "./attempt_failure.ts";
 import { readStart } from "./body_reader.ts";
 import { describe, mask } from "./mask.ts";
+import { meterAttempt, type Sighting } from "./metered_attempt.ts";
 import type { ReadPacer } from "./read_pacer.ts";
 import { readReply } from "./reply_stream.ts";
 import { completionsUrl, type Endpoint, requestBody, requestHeaders } from "./request.ts";
@@ -51,6 +52,12 @@ export function createOpenRouter(options: OpenRouterOptions): LanguageModel {
   return new OpenRouter(options);
 }
 
+interface AttemptOptions extends Pick<ReplyOptions, "onText" | "signal"> {
+  sighting: Sighting;
+  /** Called when the provider has begun to answer. */
+  onReached(): void;
+}
+
 class OpenRouter implements LanguageModel {
   readonly #options: OpenRouterOptions;
   readonly #url: string;
@@ -62,7 +69,7 @@ class OpenRouter implements LanguageModel {
     this.#headers = requestHeaders(options);
   }
 
-  async reply(request: ModelRequest, { onText, signal }: ReplyOptions): Promise<ModelReply> {
+  async reply(request: ModelRequest, { onText, signal, meter }: ReplyOptions): Promise<ModelReply> {
     const { clock, maxRetries, random } = this.#options;
     let begun = false;
     const begin = (text: string): void => {
@@ -72,7 +79,24 @@ class OpenRouter implements LanguageModel {
     for (let attempt = 1;; attempt++) {
       signal.throwIfAborted();
       try {
-        return await this.#attempt(request, { onText: begin, signal });
+        const opening = meter?.begin(request);
+        const metered = opening instanceof Promise ? await opening : opening;
+        const { maxTokens } = metered ?? request;
+        const said = metered === undefined ? begin : (text: string): void => {
+          metered.said(text);
+          begin(text);
+        };
+        return await meterAttempt(
+          metered,
+          signal,
+          (sighting) =>
+            this.#attempt({ ...request, maxTokens }, {
+              onText: said,
+              signal,
+              sighting,
+              onReached: () => metered?.reached(sighting.generationId),
+            }),
+        );
       } catch (thrown) {
         if (signal.aborted || !(thrown instanceof AttemptFailure)) throw thrown;
         const waitMs = backoffMs(attempt, { random: random(), retryAfterMs: thrown.retryAfterMs });
@@ -104,7 +128,8 @@ class OpenRouter implements LanguageModel {
     });
   }
 
-  async #attempt(request: ModelRequest, { onText, signal }: ReplyOptions): Promise<ModelReply> {
+  async #attempt(request: ModelRequest, options: AttemptOptions): Promise<ModelReply> {
+    const { onText, signal, sighting, onReached } = options;
     const { clock, stallTimeoutMs, firstTokenTimeoutMs, pacer } = this.#options;
     // Ends this attempt: with the caller's reason, or with our own impatience.
     const abort = new AbortController();
@@ -117,9 +142,10 @@ class OpenRouter implements LanguageModel {
       onTimeout: (error) => abort.abort(error),
     });
     try {
-      const body = await this.#ask(request, abort.signal, watchdog);
+      const body = await this.#ask(request, abort.signal, watchdog, sighting);
+      onReached();
       const model = request.models[0] ?? "";
-      return await readReply(body, { model, onText, clock, watchdog, pacer, abort });
+      return await readReply(body, { model, onText, clock, watchdog, pacer, abort, sighting });
     } catch (thrown) {
       throw abort.signal.aborted ? abort.signal.reason : thrown;
     } finally {
@@ -133,6 +159,7 @@ class OpenRouter implements LanguageModel {
     request: ModelRequest,
     signal: AbortSignal,
     watchdog: Watchdog,
+    sighting: Sighting,
   ): Promise<ReadableStream<Uint8Array>> {
     const { fetch, clock } = this.#options;
     const body = requestBody(request);
@@ -143,6 +170,10 @@ class OpenRouter implements LanguageModel {
       throw unreachable(describe(thrown));
     }
     watchdog.heard(clock.now());
+    sighting.reached = true;
+    // OpenRouter's: it comes long before the first chunk, which has it too.
+    const generationId = response.headers.get("x-generation-id");
+    if (generationId !== null) sighting.generationId = generationId;
     const isStream = /^\s*text\/event-stream\b/i.test(
       response.headers.get("content-type") ?? "text/event-stream",
     );

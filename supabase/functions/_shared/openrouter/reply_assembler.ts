@@ -3,6 +3,7 @@
 import type { ModelReply } from "../ports/model.ts";
 import type { Usage } from "../protocol/log_event.ts";
 import { AttemptFailure, brokenStream, statusFailure } from "./attempt_failure.ts";
+import type { Sighting } from "./metered_attempt.ts";
 
 /** Longest answer, in characters: a provider that never ends must not fill the worker's memory. */
 export const MAX_REPLY_CHARS = 2_000_000;
@@ -16,10 +17,12 @@ export class ReplyAssembler {
   #model: string;
   #usage: Usage | undefined;
   #done = false;
+  readonly #sighting: Sighting;
 
-  /** `model` is reported where the provider does not say which one answered. */
-  constructor(model: string) {
+  /** `model` is reported where the provider does not say which one answered. `sighting` gets what it says of the request. */
+  constructor(model: string, sighting: Sighting = {}) {
     this.#model = model;
+    this.#sighting = sighting;
   }
 
   /** Text that has arrived and was not handed on yet. */
@@ -58,8 +61,11 @@ export class ReplyAssembler {
     const chunk = this.#parse(data);
     if (chunk === undefined) return;
     if (isRecord(chunk.error) || typeof chunk.error === "string") throw reportedError(chunk.error, data);
-    if (typeof chunk.model === "string" && chunk.model !== "") this.#model = chunk.model;
-    if (isRecord(chunk.usage)) this.#usage = readUsage(chunk.usage) ?? this.#usage;
+    if (typeof chunk.model === "string" && chunk.model !== "") {
+      this.#sighting.model = this.#model = chunk.model;
+    }
+    if (typeof chunk.id === "string" && chunk.id !== "") this.#sighting.generationId ??= chunk.id;
+    if (isRecord(chunk.usage)) this.#takeUsage(chunk.usage);
     // The chunk with the usage has `choices: []`.
     const choice: unknown = Array.isArray(chunk.choices) ? chunk.choices[0] : undefined;
     if (isRecord(choice)) this.#addChoice(choice, data);
@@ -70,6 +76,11 @@ export class ReplyAssembler {
     if (this.#finishReason === undefined) throw brokenStream("the stream ended without a finish reason");
     const reply = { finishReason: this.#finishReason, model: this.#model };
     return this.#usage === undefined ? reply : { ...reply, usage: this.#usage };
+  }
+
+  #takeUsage(reported: Record<string, unknown>): void {
+    const usage = readUsage(reported);
+    if (usage !== undefined) this.#sighting.usage = this.#usage = usage;
   }
 
   #addChoice(choice: Record<string, unknown>, data: string): void {

@@ -6,6 +6,7 @@ import type { CancelTimer, Clock } from "../ports/runtime.ts";
 import { type AttemptFailure, brokenStream } from "./attempt_failure.ts";
 import { type BodyReader, readBody } from "./body_reader.ts";
 import { describe } from "./mask.ts";
+import type { Sighting } from "./metered_attempt.ts";
 import type { PacedLane, ReadPacer } from "./read_pacer.ts";
 import { ReplyAssembler } from "./reply_assembler.ts";
 import type { Watchdog } from "./watchdog.ts";
@@ -28,6 +29,8 @@ export interface ReplyStreamOptions {
   pacer: ReadPacer | undefined;
   /** Ends reading at once, whatever it waits for. */
   abort: AbortController;
+  /** Gets what the provider says of the request. */
+  sighting?: Sighting;
 }
 
 /**
@@ -67,7 +70,7 @@ class ReplyStream {
   constructor(body: ReadableStream<Uint8Array>, options: ReplyStreamOptions) {
     this.#options = options;
     this.#reader = readBody(body);
-    const reply = this.#reply = new ReplyAssembler(options.model);
+    const reply = this.#reply = new ReplyAssembler(options.model, options.sighting);
     this.#parser = createParser({
       maxBufferSize: MAX_EVENT_CHARS,
       onEvent({ data }): void {

@@ -1,6 +1,7 @@
 /** The language model. */
 
 import type { Usage } from "../protocol/log_event.ts";
+import type { AttemptMeter } from "./attempt.ts";
 
 /** One message of a chat completion. */
 export interface ModelMessage {
@@ -30,6 +31,8 @@ export interface ModelReply {
   /** The model that answered: not the first one asked for, after a fallback. */
   model: string;
   usage?: Usage;
+  /** The provider's id of the request, if it gave one. */
+  generationId?: string;
 }
 
 /** Receives a reply, and aborts it. */
@@ -39,6 +42,8 @@ export interface ReplyOptions {
   /** The reply is a new answer: `partial` and all text before are void. Called before the first text of the new answer. */
   onRestart?(): void;
   signal: AbortSignal;
+  /** Accounts for each request that the reply takes. */
+  meter?: AttemptMeter;
 }
 
 /** A language model. */

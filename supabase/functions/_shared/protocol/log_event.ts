@@ -14,8 +14,12 @@ export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;
+  /** Part of the completion: what the model thought, if the provider reports it. */
+  reasoning_tokens?: number;
   /** In US dollars, if the provider reports it. */
   cost?: number;
+  /** Set if the provider has not reported them: then they are estimated from the prompt and the text. */
+  estimated?: true;
 }
 
 interface OfQuery {
@@ -56,6 +60,8 @@ export interface ErrorEvent extends OfQuery {
   retryAfterMs?: number;
   /** The text so far; empty if there was none. */
   partial: string;
+  /** Of the requests that this turn's worker made for it. */
+  usage?: Usage;
 }
 
 /** A turn was stopped by a user's command or by a later query. */
@@ -63,6 +69,8 @@ export interface CancelledEvent extends OfQuery {
   kind: "cancelled";
   reason: "cancelled" | "interrupted" | "superseded";
   partial: string;
+  /** Of the requests that this turn's worker made for it; missing if it made none. */
+  usage?: Usage;
 }
 
 /** The conversation so far is hidden from the model. The log keeps it. */

@@ -47,6 +47,7 @@ export function renderEvent(event: LogEvent): ServerFrame {
         retryable: event.retryable,
         ...(event.retryAfterMs === undefined ? {} : { retry_after_ms: event.retryAfterMs }),
         ...(event.partial === "" ? {} : { partial: event.partial }),
+        ...(event.usage === undefined ? {} : { usage: event.usage }),
       };
     case "cancelled":
       return {
@@ -59,6 +60,7 @@ export function renderEvent(event: LogEvent): ServerFrame {
         in_reply_to: event.queryId,
         reason: event.reason,
         partial: event.partial,
+        ...(event.usage === undefined ? {} : { usage: event.usage }),
       };
     case "cleared":
       return {

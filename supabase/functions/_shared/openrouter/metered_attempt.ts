@@ -1,0 +1,48 @@
+/** Accounts for one request to the provider, whatever becomes of it. */
+
+import type { Attempt, AttemptEnd } from "../ports/attempt.ts";
+import type { ModelReply } from "../ports/model.ts";
+import type { Usage } from "../protocol/log_event.ts";
+import { AttemptFailure } from "./attempt_failure.ts";
+
+/** What the provider has said of the request, however far that went. */
+export interface Sighting {
+  /** Its headers came. */
+  reached?: true;
+  generationId?: string;
+  model?: string;
+  usage?: Usage;
+}
+
+/** Runs `ask`, and closes the attempt with its end. Rejects as `ask` does. */
+export async function meterAttempt(
+  attempt: Attempt | undefined,
+  signal: AbortSignal,
+  ask: (sighting: Sighting) => Promise<ModelReply>,
+): Promise<ModelReply> {
+  const sighting: Sighting = {};
+  let how: AttemptEnd["how"] = "unsent";
+  try {
+    // It may have waited for the budget.
+    signal.throwIfAborted();
+    how = "failed";
+    const reply = await ask(sighting);
+    how = "completed";
+    return reply;
+  } catch (thrown) {
+    if (how !== "unsent") how = signal.aborted ? "aborted" : failedHow(thrown, sighting);
+    throw thrown;
+  } finally {
+    const { reached: _, ...known } = sighting;
+    attempt?.end({ how, ...known });
+  }
+}
+
+function failedHow(thrown: unknown, { reached }: Sighting): AttemptEnd["how"] {
+  if (!(thrown instanceof AttemptFailure)) return "failed";
+  const { status, detail } = thrown;
+  // The runtime's words (Deno 2.1 to 2.9) for a name that is not found and a connection that is not made. After any other failure
+  // the request may have arrived.
+  if (reached === undefined) return detail.includes("client error (Connect)") ? "unsent" : "failed";
+  return status !== undefined && status >= 400 && status < 500 && status !== 408 ? "refused" : "failed";
+}

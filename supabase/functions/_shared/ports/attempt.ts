@@ -1,0 +1,45 @@
+/** One request to the provider of a model, as the side that sends it accounts for it. */
+
+import type { Usage } from "../protocol/log_event.ts";
+
+/** What a request is about to ask. */
+export interface AttemptRequest {
+  messages: readonly { content: string }[];
+  partial: string;
+  models: readonly string[];
+  maxTokens: number;
+}
+
+/** How a request ended. */
+export interface AttemptEnd {
+  /**
+   * `unsent`: it never reached the provider. `refused`: the provider did not work on it (4xx). `aborted`: our side gave it up.
+   * `failed`: anything else that is no whole answer.
+   */
+  how: "completed" | "failed" | "aborted" | "refused" | "unsent";
+  /** The model that answered, if the provider said so. */
+  model?: string;
+  generationId?: string;
+  /** As the provider reported it. Without it, tokens are estimated. */
+  usage?: Usage;
+}
+
+/** A request that may be sent. Exactly one `end` closes it. */
+export interface Attempt {
+  /** The most tokens that its answer may have: what was asked for, or what is left of the day's budget. */
+  readonly maxTokens: number;
+  /** The provider has begun to answer. */
+  reached(generationId: string | undefined): void;
+  /** A piece of the answer came. */
+  said(text: string): void;
+  end(end: AttemptEnd): void;
+}
+
+/** Accounts for the requests of one reply. */
+export interface AttemptMeter {
+  /**
+   * To be called before each request. Answers at once where there is no budget. Rejects with `budget_exceeded`, or with
+   * `store_unavailable` where the budget cannot be known: nothing may be sent then.
+   */
+  begin(request: AttemptRequest): Attempt | Promise<Attempt>;
+}
