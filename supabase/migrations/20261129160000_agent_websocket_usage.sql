@@ -261,7 +261,9 @@ begin
       end if;
       if p_cost_budget > 0 then
         v_is_refused := v_is_refused or v_spent.cost >= p_cost_budget;
-        v_max := least(v_max, greatest(1, floor((p_cost_budget - v_spent.cost) / v_price)));
+        if v_price > 0 then
+          v_max := least(v_max, greatest(1, floor((p_cost_budget - v_spent.cost) / v_price)));
+        end if;
       end if;
     end loop;
     continue when v_is_refused;
