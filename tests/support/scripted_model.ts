@@ -106,6 +106,8 @@ export class ScriptedCall {
   readonly #reject: (reason: unknown) => void;
   readonly #onAbort = (): void => this.#settle({ how: "aborted" }, () => this.#reject(this.signal.reason));
   #open = true;
+  /** The provider's id of the request, if it gives one. */
+  generationId: string | undefined;
 
   constructor(request: ModelRequest, { onText, signal }: ReplyOptions, attempt?: Attempt) {
     const { promise, resolve, reject } = Promise.withResolvers<ModelReply>();
@@ -159,7 +161,8 @@ export class ScriptedCall {
     this.#aborted = this.signal.aborted;
     this.signal.removeEventListener("abort", this.#onAbort);
     // Not before the one who has aborted it is done, as with the real model.
-    queueMicrotask(() => this.#attempt?.end(end));
+    const { generationId } = this;
+    queueMicrotask(() => this.#attempt?.end({ ...end, ...(generationId !== undefined && { generationId }) }));
     settle();
   }
 }

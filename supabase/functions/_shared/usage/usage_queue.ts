@@ -46,6 +46,8 @@ export class UsageQueue {
   readonly #unsent = new Set<string>();
   readonly #corrections = new Map<string, Correction>();
   readonly #reservations: WaitingReservation[] = [];
+  /** Rows that had no room, since the log last said so. */
+  #dropped = 0;
   #sending: Promise<boolean> | undefined;
   #dueAt = Infinity;
   #cancelTimer: CancelTimer | undefined;
@@ -63,7 +65,7 @@ export class UsageQueue {
     const [oldest = ""] = this.#rows.keys();
     if (this.#rows.size > MAX_WAITING_ROWS) {
       this.#rows.delete(oldest);
-      this.#reportLost(1, "too many wait");
+      this.#dropped++;
     }
     this.#due(inMs);
   }
@@ -136,6 +138,8 @@ export class UsageQueue {
     if (this.#sending !== undefined) return this.#sending;
     this.#cancelTimer?.();
     this.#dueAt = Infinity;
+    if (this.#dropped > 0) this.#reportLost(this.#dropped, "too many wait");
+    this.#dropped = 0;
     return this.#sending = this.#sendBatch(this.#take()).finally(() => {
       this.#sending = undefined;
       if (this.#dueAt < Infinity) this.#setTimer(this.#dueAt - this.#options.clock.now());
