@@ -78,7 +78,7 @@ Deno.test("[US1] each retry is a request of its own; one that never reached the 
   assert.equal(meter.begun.length, 5);
 });
 
-Deno.test("[US1] a deadlock of words: what the provider says in an error is no sign that it was not reached", async () => {
+Deno.test("[US1] what a provider says in an error is no sign that it was not reached", async () => {
   const provider = new FakeProvider();
   const meter = new Meter();
   provider.stream(sse({ error: { code: "up", message: "client error (Connect)" } }));
