@@ -99,6 +99,9 @@ create or replace function public.agent_add_usage(p_row public.agent_usage) retu
 declare
   v_lost jsonb;
 begin
+  -- The worker that lost the turn was not killed: what another one has told for it (p_rows, inferred) is not needed.
+  delete from public.agent_usage u
+  where u.id = md5(p_row.session_id::text || p_row.turn_id)::uuid and u.id <> p_row.id and u.created_at > p_row.created_at;
   -- No turn lasts two days.
   select coalesce(max(u.attempt), 0) + 1 into p_row.attempt from public.agent_usage u
   where u.session_id = p_row.session_id and u.turn_id = p_row.turn_id
@@ -123,8 +126,9 @@ $$;
 --
 -- - p_unsent [id]: reserved, but never sent. Their rows go.
 -- - p_rows [{id, session_id, turn_id, user_id, quota_key, model, generation_id, prompt_tokens, completion_tokens,
---   reasoning_tokens, cost, estimated, outcome, age_ms, ended_ms}]: as they are now. The last two: how many milliseconds ago. What
---   has ended is not opened again, and what a provider reported is not replaced by an estimate.
+--   reasoning_tokens, cost, estimated, outcome, inferred, age_ms, ended_ms}]: as they are now. The last two: how many milliseconds
+--   ago. What has ended is not opened again, and what a provider reported is not replaced by an estimate. `inferred`: told by the
+--   worker that took the turn over; kept only if there is no row of the turn, and until there is an older one.
 -- - p_corrections [{id, prompt_tokens, completion_tokens, reasoning_tokens, cost}]: what the provider told later.
 -- - p_asked [{id, session_id, turn_id, user_id, quota_key, model, prompt_tokens, max_tokens}]: requests that want to be sent. One at a
 --   time for each key, whatever its worker. It is refused where one of its keys has used the day's budget; else its row is opened,
@@ -162,9 +166,13 @@ begin
     select r.* from jsonb_to_recordset(p_rows) as r (
       id uuid, session_id uuid, turn_id text, user_id text, quota_key text, model text, generation_id text,
       prompt_tokens bigint, completion_tokens bigint, reasoning_tokens bigint, cost numeric, estimated boolean,
-      outcome text, age_ms double precision, ended_ms double precision
+      outcome text, inferred boolean, age_ms double precision, ended_ms double precision
     )
   loop
+    continue when v_in.inferred and exists (
+      select from public.agent_usage u
+      where u.session_id = v_in.session_id and u.turn_id = v_in.turn_id and u.created_at > v_now - interval '2 days'
+    );
     v_keys := v_keys || public.agent_usage_keys(v_in.user_id, v_in.session_id, v_in.quota_key);
     v_price := case when v_in.cost is null and v_in.estimated then public.agent_token_price(v_in.model) end;
     update public.agent_usage u set
@@ -182,7 +190,7 @@ begin
     where u.id = v_in.id and (u.outcome = 'open' or v_in.outcome <> 'open') and (u.estimated or not v_in.estimated);
     continue when found;
     v_row := null;
-    v_row.id := v_in.id;
+    v_row.id := case when v_in.inferred then md5(v_in.session_id::text || v_in.turn_id)::uuid else v_in.id end;
     v_row.session_id := v_in.session_id;
     v_row.turn_id := v_in.turn_id;
     v_row.user_id := v_in.user_id;

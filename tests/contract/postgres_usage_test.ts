@@ -213,6 +213,26 @@ Deno.test("[US1] [US5] attempts of a turn are numbered, and rows stay when their
   ]]);
 });
 
+Deno.test("[US1] what a worker tells of a turn that it took over is kept only if nothing is known of the turn", async () => {
+  const { usage } = openStore(server);
+  const told = ended(open(), { outcome: "lost", completionTokens: 4, inferred: true });
+  const own = { ...told, id: crypto.randomUUID(), outcome: "completed", inferred: undefined } as const;
+  const { inferred: _, ...completed } = own;
+  await usage.account({ ...NOTHING, rows: [told, completed] });
+  await usage.account({ ...NOTHING, rows: [{ ...told, id: crypto.randomUUID() }] });
+  const rows = await rowsOf(told.sessionId);
+  assert.deepEqual(rows.map(({ attempt, outcome }) => [attempt, outcome]), [[1, "lost"], [2, "completed"]]);
+  // The other worker was only cut off, and knows better.
+  const theirs = {
+    ...completed,
+    id: crypto.randomUUID(),
+    outcome: "lost",
+    begunAt: told.begunAt - 5000,
+  } as const;
+  await usage.account({ ...NOTHING, rows: [theirs] });
+  assert.deepEqual((await rowsOf(told.sessionId)).map(({ id }) => id), [theirs.id, completed.id]);
+});
+
 Deno.test("[DU6] [US5] rows go with the retention; an address after two days; a killed worker's row is closed after one", async () => {
   await server.sql("truncate public.agent_usage");
   const address = "address:203.0.113.9";

@@ -23,7 +23,13 @@ class Ledger implements AttemptLedger {
 
   account(change: UsageChange): Promise<UsageAnswer> {
     this.changes.push(change);
-    for (const row of change.rows) this.rows.set(row.id, row);
+    for (const row of change.rows) {
+      const isKnown = [...this.rows.values()].some(({ turnId }) => turnId === row.turnId);
+      for (const [id, { inferred, turnId, begunAt }] of this.rows) {
+        if (inferred && turnId === row.turnId && row.begunAt < begunAt) this.rows.delete(id);
+      }
+      if (!row.inferred || !isKnown) this.rows.set(row.id, row);
+    }
     const granted = new Map(change.reservations.map(({ row, maxTokens }) => [row.id, maxTokens]));
     return Promise.resolve({ granted, usedUp: new Set(), dayLeftMs: 1000, lost: this.lost });
   }
@@ -172,6 +178,24 @@ Deno.test("[US1] a worker that loses its turn to another says so", async () => {
   await workers.pass(FLUSH_MS);
   const outcomes = [...attempts.rows.values()].map(({ outcome }) => outcome);
   assert.deepEqual(outcomes.sort(), ["completed", "lost"]);
+});
+
+Deno.test("[US1] what a killed worker's request has used is told by the worker that takes its turn over", async () => {
+  const attempts = new Ledger();
+  const { workers, a, b, client } = await startTwoClients({ stream: true, worker: { attempts } });
+  client.ask("a", { id: "a" });
+  await settle();
+  a.model.last.say("12345678");
+  await workers.pass(600);
+  a.kill();
+  for (let n = 0; n < 20; n++) await workers.pass(500);
+  b.model.last.finish("!");
+  await settle();
+  await workers.pass(FLUSH_MS);
+  assert.deepEqual(attempts.outcomes, [
+    ["lost", PROMPT_TOKENS, 2, true],
+    ["completed", PROMPT_TOKENS + 2, 1, true],
+  ]);
 });
 
 /** A provider that can be asked later, and answers the second time. */

@@ -63,6 +63,7 @@ export class PostgresUsage implements AttemptLedger {
       cost: row.cost ?? null,
       estimated: row.estimated,
       outcome: row.outcome,
+      inferred: row.inferred === true,
       age_ms: Math.max(0, now - row.begunAt),
       ended_ms: row.endedAt === undefined ? null : Math.max(0, now - row.endedAt),
     };

@@ -39,6 +39,8 @@ export interface AttemptRow {
   /** Milliseconds since the epoch. */
   begunAt: number;
   endedAt: number | undefined;
+  /** Told by the worker that took the turn over. Kept only as long as no earlier request of the turn is known. */
+  inferred?: true;
 }
 
 /** What the provider told of a request after its end. */

@@ -16,12 +16,14 @@ import { type AccountDeps, accountFor, accountForCall, outcomeOf } from "./accou
 import { Audience } from "./audience.ts";
 import type { Effect, ReadPurpose, WishResult } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
+import { promptFor } from "./core/history.ts";
 import type { SessionState } from "./core/state.ts";
 import { step, wakeAt } from "./core/step.ts";
 import { shownOf } from "./core/turn.ts";
 import { withUsage } from "./end_usage.ts";
 import { ModelCalls, type ModelCallsDeps } from "./model_calls.ts";
 import { type ModelSettings, requestFor } from "./model_request.ts";
+import { meteredCallOf } from "./quota_keys.ts";
 import { TailSender } from "./tail_sender.ts";
 
 /** Events of a page. */
@@ -231,7 +233,14 @@ export class SessionDriver {
   }
 
   #logTakeover({ query, how, chars }: Extract<Effect, { kind: "taken_over" }>): void {
-    const { log, metrics } = this.#deps;
+    const { log, metrics, accounts, settings } = this.#deps;
+    const { history, defaults } = this.state;
+    const asked = {
+      messages: promptFor(history, query),
+      partial: "",
+      options: { ...defaults, ...query.options },
+    };
+    accounts.tookOver(meteredCallOf(query, this.#record), { request: requestFor(asked, settings), chars });
     metrics.count("turns_taken_over_total", how);
     log.write({
       level: "info",

@@ -17,7 +17,7 @@ export interface ModelCallsDeps {
   model: LanguageModel;
   lifetime: WorkerLifetime;
   activity: ActivityReporter;
-  accounts: Pick<AttemptAccounts, "meter">;
+  accounts: Pick<AttemptAccounts, "meter" | "tookOver">;
 }
 
 /** Gets the text and the end of every call. */

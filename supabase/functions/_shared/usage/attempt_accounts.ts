@@ -1,7 +1,7 @@
 /** The accounts of a worker: rows for its requests to the provider, the day's budget, metrics, and what the provider tells later. */
 
 import type { Metrics } from "../metrics.ts";
-import type { AttemptEnd } from "../ports/attempt.ts";
+import type { AttemptEnd, AttemptRequest } from "../ports/attempt.ts";
 import type { Clock, Ids, Log, WorkerLifetime } from "../ports/runtime.ts";
 import type {
   AttemptLedger,
@@ -11,8 +11,9 @@ import type {
   UsageAnswer,
 } from "../ports/usage.ts";
 import type { Usage } from "../protocol/log_event.ts";
-import { CallMeter, type CallMeterDeps, type MeteredCall } from "./call_meter.ts";
+import { CallMeter, type CallMeterDeps, type MeteredCall, openRow } from "./call_meter.ts";
 import { Reconciler } from "./reconciler.ts";
+import { tokensOf } from "./token_estimate.ts";
 import { UsageQueue } from "./usage_queue.ts";
 
 /** How long a budget counts as used up without another look: other workers may correct what was estimated. */
@@ -77,6 +78,16 @@ export class AttemptAccounts {
   /** For one call of the model. */
   meter(call: MeteredCall): CallMeter {
     return new CallMeter(call, this.#deps);
+  }
+
+  /**
+   * This worker has taken over a turn of which another has written `chars` characters. That one may have been killed before it could
+   * book its request.
+   */
+  tookOver(call: MeteredCall, { request, chars }: { request: AttemptRequest; chars: number }): void {
+    const row = openRow(call, request, this.#deps);
+    const completionTokens = tokensOf(chars);
+    this.#queue.save({ ...row, completionTokens, outcome: "lost", endedAt: row.begunAt, inferred: true });
   }
 
   /** Books what is left, as the worker is ending. */

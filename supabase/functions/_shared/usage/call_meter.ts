@@ -5,7 +5,7 @@ import type { Clock, Ids } from "../ports/runtime.ts";
 import type { AttemptOutcome, AttemptRow } from "../ports/usage.ts";
 import type { Usage } from "../protocol/log_event.ts";
 import { promptTokens, tokensOf, utf8Bytes } from "./token_estimate.ts";
-import { FLUSH_MS, type UsageQueue } from "./usage_queue.ts";
+import { FLUSH_MS, OPEN_MS, type UsageQueue } from "./usage_queue.ts";
 
 /** Of what a provider names: an index holds no more than a part of a page. */
 const MAX_NAME_CHARS = 200;
@@ -44,21 +44,8 @@ export class CallMeter implements AttemptMeter {
   }
 
   begin(request: AttemptRequest): Attempt | Promise<Attempt> {
-    const { ids, clock, queue, isLimited } = this.#deps;
-    const row: AttemptRow = {
-      ...this.#call,
-      id: ids.uuid(),
-      model: (request.models[0] ?? "").slice(0, MAX_NAME_CHARS),
-      generationId: undefined,
-      promptTokens: promptTokens(request),
-      completionTokens: 0,
-      reasoningTokens: 0,
-      cost: undefined,
-      estimated: true,
-      outcome: "open",
-      begunAt: clock.now(),
-      endedAt: undefined,
-    };
+    const { queue, isLimited } = this.#deps;
+    const row = openRow(this.#call, request, this.#deps);
     const { maxTokens } = request;
     if (!isLimited) return this.#open(row, maxTokens);
     return queue.reserve({ row, maxTokens }).then((granted) => this.#open(row, granted));
@@ -94,6 +81,28 @@ export class CallMeter implements AttemptMeter {
   }
 }
 
+/** The row of a request that is about to be sent. */
+export function openRow(
+  call: MeteredCall,
+  request: AttemptRequest,
+  { ids, clock }: Pick<CallMeterDeps, "ids" | "clock">,
+): AttemptRow {
+  return {
+    ...call,
+    id: ids.uuid(),
+    model: (request.models[0] ?? "").slice(0, MAX_NAME_CHARS),
+    generationId: undefined,
+    promptTokens: promptTokens(request),
+    completionTokens: 0,
+    reasoningTokens: 0,
+    cost: undefined,
+    estimated: true,
+    outcome: "open",
+    begunAt: clock.now(),
+    endedAt: undefined,
+  };
+}
+
 class MeteredAttempt implements Attempt {
   readonly maxTokens: number;
   readonly #deps: CallMeterDeps;
@@ -127,8 +136,9 @@ class MeteredAttempt implements Attempt {
     if (generationId !== undefined) {
       this.#row = { ...this.#row, generationId: generationId.slice(0, MAX_NAME_CHARS) };
     }
+    const { queue, isLimited } = this.#deps;
     // For whoever takes the turn over, if this worker is killed.
-    this.#deps.queue.save(this.#row);
+    queue.save(this.#row, isLimited ? FLUSH_MS : OPEN_MS);
   }
 
   said(text: string): void {

@@ -87,6 +87,8 @@ export class MemoryLedger implements AttemptLedger {
   }
 
   #book(row: AttemptRow, lost: { id: string; generationId: string }[]): void {
+    // With a budget the worker itself has reserved what it used.
+    if (row.inferred) return;
     const known = this.#rows.get(row.id);
     if (known === undefined) {
       // What was begun yesterday counts for yesterday.

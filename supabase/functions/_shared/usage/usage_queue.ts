@@ -10,6 +10,8 @@ import { settledWithin } from "../settled_within.ts";
 
 /** How long rows wait for others that may go along. */
 export const FLUSH_MS = 3000;
+/** The same for what still runs: an answer that is shorter takes no call of its own. */
+export const OPEN_MS = 10_000;
 /** How soon a change is sent again that was not booked. */
 const RETRY_MS = 5000;
 /** Rows of one call, and as many of everything else. */
