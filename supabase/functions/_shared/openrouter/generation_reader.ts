@@ -24,7 +24,7 @@ export function createGenerationReader(options: GenerationReaderOptions): Genera
       const url = new URL(baseUrl);
       url.pathname = `${url.pathname.replace(/\/+$/, "")}/generation`;
       url.searchParams.set("id", generationId);
-      const headers = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
+      const headers = new Headers(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` });
       const abort = new AbortController();
       const cancelTimer = clock.after(TIMEOUT_MS, () => abort.abort());
       try {
