@@ -19,6 +19,7 @@ export interface Answer {
    */
   finishReason: string;
   model?: string;
+  /** With `estimated: true` for a cancelled turn: its provider did not report them. */
   usage?: ResponseFrame["usage"];
   turnId?: string;
 }
