@@ -140,6 +140,11 @@ export class ScriptedCall {
     this.#onText(text);
   }
 
+  /** Reasoning that no one is shown. */
+  think(text: string): void {
+    if (this.#open) this.#attempt?.thought(text);
+  }
+
   end({ finishReason = "stop", model = this.request.models[0] ?? "", usage }: ReplyEnd = {}): void {
     const reply = usage === undefined ? { finishReason, model } : { finishReason, model, usage };
     this.#settle({ how: "completed", model, ...(usage && { usage }) }, () => this.#resolve(reply));

@@ -21,6 +21,7 @@ class Meter implements AttemptMeter {
   readonly ends: AttemptEnd[] = [];
   readonly reached: (string | undefined)[] = [];
   text = "";
+  thoughts = "";
   /** What is granted. */
   maxTokens = 100;
   gate: Promise<void> | undefined;
@@ -31,6 +32,7 @@ class Meter implements AttemptMeter {
       maxTokens: this.maxTokens,
       reached: (generationId) => void this.reached.push(generationId),
       said: (text) => void (this.text += text),
+      thought: (text) => void (this.thoughts += text),
       end: (end) => void this.ends.push(end),
     };
     return this.gate === undefined ? attempt : this.gate.then(() => attempt);
@@ -112,6 +114,20 @@ Deno.test("[US1] an abort before the first token, and one in the answer, are acc
   abort.abort(new Error("stop"));
   await assert.rejects(reply);
   assert.deepEqual(meter.ends, [{ how: "aborted" }], "it may have arrived");
+});
+
+Deno.test("[US1] what a model thinks before it answers is told as well", async () => {
+  const provider = new FakeProvider();
+  const meter = new Meter();
+  const think = (delta: object): string => sse({ choices: [{ index: 0, delta }] });
+  provider.stream(
+    think({ reasoning: "Let me " }),
+    think({ reasoning_content: "see." }),
+    delta("Hi"),
+    finish(),
+  );
+  await ask(provider.model(), meter);
+  assert.deepEqual([meter.thoughts, meter.text], ["Let me see.", "Hi"]);
 });
 
 Deno.test("[US3] nothing is sent before the budget allows it, nor more asked for than it allows", async () => {

@@ -104,10 +104,11 @@ Deno.test("[US4] a cancelled turn tells what it has used: estimated, also before
   assert.deepEqual(client.only("status", "cancelled").usage, none);
   client.ask("b", { id: "b" });
   await settle();
+  model.last.think("12345678");
   model.last.say("123456789");
   client.command("cancel");
   await settle();
-  const usage = { ...none, completion_tokens: 3, total_tokens: PROMPT_TOKENS + 3 };
+  const usage = { ...none, completion_tokens: 5, reasoning_tokens: 2, total_tokens: PROMPT_TOKENS + 5 };
   assert.deepEqual(client.of("status", "cancelled")[1]?.usage, usage);
   // As it is in the log.
   const resumed = await connect(client.resumeQuery(0));
@@ -116,7 +117,7 @@ Deno.test("[US4] a cancelled turn tells what it has used: estimated, also before
   await settle();
   assert.deepEqual(attempts.outcomes, [
     ["cancelled", PROMPT_TOKENS, 0, true],
-    ["cancelled", PROMPT_TOKENS, 3, true],
+    ["cancelled", PROMPT_TOKENS, 5, true],
   ]);
 });
 

@@ -12,6 +12,8 @@ export interface Sighting {
   generationId?: string;
   model?: string;
   usage?: Usage;
+  /** Called with each piece of the model's reasoning. */
+  onThought?: (text: string) => void;
 }
 
 /** Runs `ask`, and closes the attempt with its end. Rejects as `ask` does. */
@@ -20,7 +22,7 @@ export async function meterAttempt(
   signal: AbortSignal,
   ask: (sighting: Sighting) => Promise<ModelReply>,
 ): Promise<ModelReply> {
-  const sighting: Sighting = {};
+  const sighting: Sighting = attempt === undefined ? {} : { onThought: (text) => attempt.thought(text) };
   let how: AttemptEnd["how"] = "unsent";
   try {
     // It may have waited for the budget.
@@ -33,7 +35,7 @@ export async function meterAttempt(
     if (how !== "unsent") how = signal.aborted ? "aborted" : failedHow(thrown, sighting);
     throw thrown;
   } finally {
-    const { reached: _, ...known } = sighting;
+    const { reached: _, onThought: __, ...known } = sighting;
     attempt?.end({ how, ...known });
   }
 }

@@ -102,6 +102,7 @@ export class ReplyAssembler {
       this.#begun = true;
     } else if (reasoning || reasoningContent) {
       this.#begun = true;
+      this.#sighting.onThought?.(String(reasoning || reasoningContent));
     }
   }
 

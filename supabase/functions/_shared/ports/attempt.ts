@@ -32,6 +32,8 @@ export interface Attempt {
   reached(generationId: string | undefined): void;
   /** A piece of the answer came. */
   said(text: string): void;
+  /** A piece of the model's reasoning came, whether or not it is shown to anyone. */
+  thought(text: string): void;
   end(end: AttemptEnd): void;
 }
 

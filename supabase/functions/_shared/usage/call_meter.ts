@@ -109,8 +109,9 @@ class MeteredAttempt implements Attempt {
   readonly #callOutcome: () => CallOutcome | undefined;
   #row: AttemptRow;
   #how: AttemptEnd["how"] | undefined;
-  /** Of the answer's text. */
+  /** Of the answer's text, and of the reasoning before it. */
   #bytes = 0;
+  #thoughtBytes = 0;
 
   constructor(
     row: AttemptRow,
@@ -129,7 +130,9 @@ class MeteredAttempt implements Attempt {
   }
 
   get row(): AttemptRow {
-    return this.#how === undefined ? { ...this.#row, completionTokens: tokensOf(this.#bytes) } : this.#row;
+    if (this.#how !== undefined) return this.#row;
+    const reasoningTokens = tokensOf(this.#thoughtBytes);
+    return { ...this.#row, completionTokens: tokensOf(this.#bytes) + reasoningTokens, reasoningTokens };
   }
 
   reached(generationId: string | undefined): void {
@@ -143,6 +146,10 @@ class MeteredAttempt implements Attempt {
 
   said(text: string): void {
     this.#bytes += utf8Bytes(text);
+  }
+
+  thought(text: string): void {
+    this.#thoughtBytes += utf8Bytes(text);
   }
 
   end({ how, model, generationId, usage }: AttemptEnd): void {
