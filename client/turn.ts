@@ -19,6 +19,7 @@ export interface Answer {
    */
   finishReason: string;
   model?: string;
+  /** With `estimated: true` for a cancelled turn: its provider did not report them. */
   usage?: ResponseFrame["usage"];
   /** How many messages, oldest first, the model was not given because the conversation is too long for it. */
   trimmed?: number;

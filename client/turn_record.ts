@@ -187,10 +187,12 @@ export class TurnRecord implements Turn {
     this.#become("failed");
   }
 
-  #takeStatus({ code, seq, data, partial = "", reason = "cancelled" }: StatusFrame): void {
+  #takeStatus({ code, seq, data, partial = "", reason = "cancelled", usage }: StatusFrame): void {
     if (code === "thinking") this.#become("running");
     else if (code === "queued") this.#become("queued", Number(data?.position));
-    else if (seq !== undefined) this.finish({ text: partial, outcome: "cancelled", finishReason: reason });
+    else if (seq !== undefined) {
+      this.finish({ text: partial, outcome: "cancelled", finishReason: reason, ...(usage && { usage }) });
+    }
   }
 
   /** Whether nothing more comes. Throws if the turn has failed. */

@@ -11,7 +11,14 @@ const ANN = "00000000-0000-4000-8000-00000000000a";
 const BOB = "00000000-0000-4000-8000-00000000000b";
 const NOBODY = "00000000-0000-4000-8000-00000000000c";
 
-const OF_USERS = ["agent_sessions", "agent_events", "agent_turns", "agent_turn_pieces", "agent_feedback"];
+const OF_USERS = [
+  "agent_sessions",
+  "agent_events",
+  "agent_turns",
+  "agent_turn_pieces",
+  "agent_feedback",
+  "agent_usage",
+];
 
 for (const release of ["15", "18"] satisfies PostgresRelease[]) {
   Deno.test(`[DU4] PostgreSQL ${release}: users read their own rows with select *; only the service role writes and executes`, async () => {
@@ -50,6 +57,19 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
         const feedback = `'${crypto.randomUUID()}', '${session}', 'f', 't-q', null, 1, 'good'`;
         await service(`select public.agent_record_feedback(${feedback})`);
       }
+      const usage = [[ANN, "ann"], [BOB, "bob"], [NOBODY, null]].map(([session_id, user_id]) => ({
+        id: crypto.randomUUID(),
+        session_id,
+        turn_id: "t-q",
+        user_id,
+        quota_key: user_id === null ? "address:203.0.113.7" : null,
+        model: "m",
+        prompt_tokens: 10,
+        max_tokens: 5,
+      }));
+      await service(
+        `select public.agent_account_usage('w', 1, '[]', '[]', '[]', '${JSON.stringify(usage)}', 100, 0)`,
+      );
       await service(
         `select public.agent_settle_use('w', 1, '[{"key":"k","frames":1,"tokens":1,"connections":1}]', 60, 20)`,
       );
@@ -92,6 +112,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
         await refused(role, "select public.agent_heads('[]')");
         await refused(role, "select public.agent_prune(interval '0')");
         await refused(role, "select public.agent_upkeep(1)");
+        await refused(role, "select public.agent_account_usage('w', 2, '[]', '[]', '[]', '[]', 0, 0)");
       }
       // No row that a user can see contains the hash of an anonymous session's resume token.
       const hashes = await as(
@@ -100,6 +121,13 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
         "select distinct token_hash from public.agent_sessions",
       );
       assert.deepEqual([...hashes as unknown[]], [{ token_hash: null }]);
+
+      const addresses = await as(
+        "authenticated",
+        JSON.stringify({ sub: "ann" }),
+        "select distinct quota_key from public.agent_usage",
+      );
+      assert.deepEqual([...addresses as unknown[]], [{ quota_key: null }]);
 
       for (const table of OF_USERS) {
         const rows = async (claims: string): Promise<string[]> =>

@@ -35,6 +35,13 @@ const FILL = `
   select 'user:' || n, 20, now(), current_date - n % 3, 0 from generate_series(1, 20000) n where n % 3 < 2 or n % 99 = 2;
   insert into public.agent_connections
   select 'user:' || n, 'w' || n, 1 from generate_series(1, 20000) n;
+  insert into public.agent_usage (id, session_id, turn_id, attempt, user_id, quota_key, model, prompt_tokens, cost,
+    estimated, outcome, created_at)
+  select gen_random_uuid(), ('00000000-0000-4000-8000-' || lpad((n % 20000)::text, 12, '0'))::uuid, 't-' || n, 1,
+    case when n % 2 = 0 then 'user' || n % 2000 end, case when n % 2 = 1 and n < 8000 then 'address:' || n % 500 end,
+    'model' || n % 5, 10, case when n % 3 = 0 then 0.1 end, n % 3 <> 0,
+    case when n % 997 = 0 then 'open' else 'completed' end, now() - n * interval '30 seconds'
+  from generate_series(1, 60000) n;
   update public.agent_sessions set user_id = 'busy' where session_id = '${SESSION}';
 `;
 
@@ -55,6 +62,16 @@ const CALLS: Readonly<Record<string, string>> = {
     `public.agent_notify(gen_random_uuid(), 'b', '', null, null, 'user9', '{"kind":"notification","notificationId":"b"}', 0)`,
   settle: `public.agent_settle_use('w2', 5, '[{"key":"user:7","frames":1,"tokens":1,"connections":0},
     {"key":"user:8","frames":1,"tokens":1,"connections":1}]', 60, 20)`,
+  account: `public.agent_account_usage('w9', 5,
+    '[{"id":"00000000-0000-4000-8000-000000009999","session_id":"${SESSION}","turn_id":"t-1","user_id":"busy",
+      "model":"model1","prompt_tokens":1,"completion_tokens":1,"reasoning_tokens":0,"estimated":true,
+      "outcome":"cancelled","age_ms":5,"ended_ms":1}]',
+    '["00000000-0000-4000-8000-000000009998"]',
+    '[{"id":"00000000-0000-4000-8000-000000009999","prompt_tokens":1,"completion_tokens":1,"reasoning_tokens":0}]',
+    '[{"id":"00000000-0000-4000-8000-000000009997","session_id":"${SESSION}","turn_id":"t-2","user_id":"user4",
+      "model":"model1","prompt_tokens":1,"max_tokens":100},
+      {"id":"00000000-0000-4000-8000-000000009996","session_id":"00000000-0000-4000-8000-000000000005","turn_id":"t-2",
+      "quota_key":"address:5","model":"model2","prompt_tokens":1,"max_tokens":100}]', 100000, 10)`,
   create: "public.agent_create_session(gen_random_uuid(), 'new', null, 1)",
   remove: "public.agent_remove_session('00000000-0000-4000-8000-000000000779')",
   prune: "public.agent_prune(interval '13 days 20 hours')",
@@ -82,6 +99,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
           "notifications",
           "use",
           "connections",
+          "usage",
         ]
       ) {
         await sql.unsafe(`vacuum analyze public.agent_${table}`);
@@ -111,6 +129,11 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       assert.equal(
         (await sql.unsafe("select session_id from public.agent_sessions where user_id = 'busy'")).length,
         1,
+      );
+      await sql.unsafe('set local request.jwt.claims = \'{"sub":"user4"}\'');
+      assert.ok(
+        (await sql.unsafe("select * from public.agent_usage where created_at > now() - interval '9 days'"))
+          .length > 0,
       );
       assert.doesNotMatch(plans.join("\n"), /Seq Scan on [\w.]*agent_/);
     } finally {

@@ -8,13 +8,7 @@ import { advanceDatabase, IDLE_MS, LEASE_MS, openStore } from "../support/stores
 
 const HOUR_MS = 3_600_000;
 /** A usage report in which nothing was used. */
-const NO_USE = {
-  frames: 0,
-  framesSince: 0,
-  tokens: 0,
-  day: Math.floor(Date.now() / (24 * HOUR_MS)),
-  connections: 0,
-};
+const NO_USE = { frames: 0, framesSince: 0, connections: 0 };
 const servers = new Map<string, StoreServer>();
 
 Deno.test.beforeAll(async () => {
@@ -128,46 +122,38 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     await assert.rejects(() => store.deliver(delivery({ kind: "nobody" }, { caller })), forbidden);
   });
 
-  Deno.test(`[LM1] [LM3] [LM5] ${name}: frames, tokens and connections of a user are counted over all workers`, async () => {
+  Deno.test(`[LM1] [LM3] ${name}: frames and connections of a user are counted over all workers`, async () => {
     const server = serverOf(name);
     const rate = { perMinute: 60, burst: 20 };
     const [ann, bob] = [openStore(server, { rate }), openStore(server, { rate })];
     const key = `user:${crypto.randomUUID()}`;
     const now = Date.now();
-    const report = { ...NO_USE, key, frames: 15, framesSince: now, tokens: 100, connections: 3 };
+    const report = { ...NO_USE, key, frames: 15, framesSince: now, connections: 3 };
     const standing = async (store = ann, more: Partial<typeof report> = {}): Promise<unknown> => {
       const settled = (await store.report([{ ...NO_USE, key, connections: 3, ...more }])).get(key);
       assert.ok(settled !== undefined);
-      const { day: _, ...rest } = settled;
-      return { ...rest, framesLeft: Math.floor(settled.framesLeft) };
+      return [Math.floor(settled.framesLeft), settled.connections];
     };
-    const before = { framesLeft: 5, tokensToday: 100, connections: 3 };
-    assert.deepEqual(await standing(ann, report), before);
-    assert.deepEqual(await standing(bob, { ...report, connections: 2 }), {
-      framesLeft: -10,
-      tokensToday: 200,
-      connections: 5,
-    });
+    assert.deepEqual(await standing(ann, report), [5, 3]);
+    assert.deepEqual(await standing(bob, { ...report, connections: 2 }), [-10, 5]);
     await advanceDatabase(server, 20_000);
-    assert.deepEqual(await standing(), { framesLeft: 10, tokensToday: 200, connections: 5 });
+    assert.deepEqual(await standing(), [10, 5]);
     // Bob's last report expires after 45 seconds, and so do his connections.
     await advanceDatabase(server, 30_000);
-    assert.deepEqual(await standing(), { framesLeft: 20, tokensToday: 200, connections: 3 });
-    assert.deepEqual(await standing(bob, { connections: 2 }), {
-      framesLeft: 20,
-      tokensToday: 200,
-      connections: 5,
-    });
-    assert.deepEqual(await standing(bob, { connections: 0 }), {
-      framesLeft: 20,
-      tokensToday: 200,
-      connections: 3,
-    });
-    await advanceDatabase(server, 24 * HOUR_MS);
-    assert.deepEqual(await standing(ann, { tokens: 7 }), { framesLeft: 20, tokensToday: 7, connections: 3 });
+    assert.deepEqual(await standing(), [20, 3]);
+    assert.deepEqual(await standing(bob, { connections: 2 }), [20, 5]);
+    assert.deepEqual(await standing(bob, { connections: 0 }), [20, 3]);
     assert.deepEqual(await ann.report([]), new Map());
-    const many = await Promise.all(Array.from({ length: 5 }, () => ann.report([{ ...report, tokens: 1 }])));
-    assert.deepEqual(many.map((settled) => settled.get(key)?.tokensToday), [8, 9, 10, 11, 12]);
+    const since = Date.now();
+    const one = { ...report, frames: 1, framesSince: since };
+    const many = await Promise.all(Array.from({ length: 5 }, () => ann.report([one])));
+    assert.deepEqual(many.map((settled) => Math.floor(settled.get(key)?.framesLeft ?? NaN)), [
+      19,
+      18,
+      17,
+      16,
+      15,
+    ]);
   });
 
   Deno.test(`[LM1] [LM11] ${name}: frames are booked with the time at which they were taken`, async () => {
@@ -186,27 +172,6 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     assert.ok(await left(ann, 1, -5000) <= -2.5, "a clock that is ahead gains no frames");
   });
 
-  Deno.test(`[LM5] [LM11] ${name}: tokens count for the day on which they were used`, async () => {
-    const [ann, bob] = [openStore(serverOf(name)), openStore(serverOf(name))];
-    const key = `user:${crypto.randomUUID()}`;
-    const { day: today } = NO_USE;
-    const settled = async (store: typeof ann, tokens: number, day: number): Promise<unknown> => {
-      const { tokensToday, day: told } = (await store.report([{ ...NO_USE, key, tokens, day }])).get(key) ??
-        {};
-      return [tokensToday, told];
-    };
-    assert.deepEqual(await settled(ann, 70, today), [70, today]);
-    assert.deepEqual(await settled(bob, 500, today - 1), [70, today], "recorded after midnight");
-    // A worker whose clock is ahead of the database's has an earlier midnight.
-    assert.deepEqual(await settled(bob, 5, today + 1), [5, today + 1]);
-    assert.deepEqual(await settled(ann, 30, today), [5, today + 1]);
-    assert.deepEqual(
-      await settled(ann, 1, today + 400),
-      [6, today + 1],
-      "a clock that is far off closes no day",
-    );
-  });
-
   Deno.test(`[LM1] ${name}: a worker of the version before reports without ages and days`, async () => {
     const { sql } = serverOf(name);
     const key = `user:${crypto.randomUUID()}`;
@@ -222,7 +187,7 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     await server.sql("truncate public.agent_sessions cascade");
     const [old, left, live] = [await open(server), await open(server), await open(server)];
     const key = `user:${old.userId}`;
-    await store.report([{ ...NO_USE, key, frames: 1, tokens: 1, connections: 1 }]);
+    await store.report([{ ...NO_USE, key, frames: 1, connections: 1 }]);
     const sent = delivery({ kind: "session", sessionId: old.sessionId });
     await store.deliver(sent);
     await store.commit(old.sessionId, { events: [query("1")] });

@@ -114,6 +114,28 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       },
     );
 
+    // What the old worker has counted today is part of the budget.
+    const row = {
+      id: crypto.randomUUID(),
+      sessionId: running,
+      turnId: "t-3",
+      userId: "old",
+      quotaKeys: ["user:old"],
+      model: "m",
+      generationId: undefined,
+      promptTokens: 1,
+      completionTokens: 0,
+      reasoningTokens: 0,
+      cost: undefined,
+      estimated: true,
+      outcome: "open",
+      begunAt: Date.now(),
+      endedAt: undefined,
+    } as const;
+    const limited = openStore(server, { budget: { tokens: 10, cost: 0 } }).usage;
+    const change = { rows: [], unsent: [], corrections: [], reservations: [{ row, maxTokens: 100 }] };
+    assert.equal((await limited.account(change)).granted.get(row.id), 9);
+
     // The retention also deletes data from before the migrations.
     await advanceDatabase(server, 31 * 86_400_000);
     assert.equal((await store.prune(30)).sessions, 2);

@@ -10,13 +10,14 @@ import { MemoryBudget } from "../../supabase/functions/_shared/guard/memory_budg
 import { RateLimiter } from "../../supabase/functions/_shared/guard/rate_limiter.ts";
 import { NO_LEDGER, SharedUse } from "../../supabase/functions/_shared/guard/shared_use.ts";
 import { Slots } from "../../supabase/functions/_shared/guard/slots.ts";
-import { TokenBudget } from "../../supabase/functions/_shared/guard/token_budget.ts";
 import { Metrics } from "../../supabase/functions/_shared/metrics.ts";
 import { OnDemand } from "../../supabase/functions/_shared/on_demand.ts";
 import type { EventLog } from "../../supabase/functions/_shared/ports/event_log.ts";
+import type { LanguageModel } from "../../supabase/functions/_shared/ports/model.ts";
 import type { UseLedger } from "../../supabase/functions/_shared/ports/quota.ts";
 import type { Ids, LogEntry, Socket } from "../../supabase/functions/_shared/ports/runtime.ts";
 import type { SessionStore } from "../../supabase/functions/_shared/ports/session_store.ts";
+import type { AttemptLedger, GenerationReader } from "../../supabase/functions/_shared/ports/usage.ts";
 import { parseConnectRequest } from "../../supabase/functions/_shared/protocol/connect_request.ts";
 import { type Decode, decode } from "../../supabase/functions/_shared/protocol/decode.ts";
 import { type ServerFrame, serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
@@ -28,6 +29,8 @@ import type { Connection } from "../../supabase/functions/_shared/session/connec
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 import type { SessionSettings } from "../../supabase/functions/_shared/session/session_options.ts";
 import { WakeTimes } from "../../supabase/functions/_shared/session/wake_times.ts";
+import { AttemptAccounts } from "../../supabase/functions/_shared/usage/attempt_accounts.ts";
+import { MemoryLedger } from "../../supabase/functions/_shared/usage/memory_ledger.ts";
 import { FakeVerifier } from "./fake_verifier.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
 import { offerTo } from "./offers.ts";
@@ -55,6 +58,13 @@ export interface AgentOptions {
   maxEvents?: number;
   maxMemoryBytes?: number;
   tokensPerDay?: number;
+  costPerDay?: number;
+  /** The accounts of requests to the provider. Default: in memory, if there is a budget. */
+  attempts?: AttemptLedger;
+  /** Asks the provider later what a request has used. Default: it cannot be asked. */
+  reader?: GenerationReader;
+  /** Answers instead of the scripted model. */
+  provider?: LanguageModel;
   /** Makes the reporter of live activity. Default: none. */
   makeActivity?: (clock: ManualClock) => ActivityReporter;
   /** Default: a memory store. */
@@ -251,17 +261,30 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
     perMinute: options.perMinute ?? 0,
     burst: options.burst ?? 20,
   });
-  const budget = new TokenBudget(clock, options.tokensPerDay ?? 0);
+  const ids = options.ids ?? new CountedIds();
+  const budget = { tokens: options.tokensPerDay ?? 0, cost: options.costPerDay ?? 0 };
+  const hasBudget = budget.tokens > 0 || budget.cost > 0;
+  const attempts = options.attempts ?? (hasBudget ? new MemoryLedger({ clock, budget }) : undefined);
   const lifetime = { hold: (work: Promise<unknown>): void => void held.push(work) };
   const use = new SharedUse({
     clock,
     log,
     lifetime,
     limiter: rateLimiter,
-    budget,
     connections: new Slots(),
     ledger: options.ledger ?? NO_LEDGER,
     isShared: () => options.ledger !== undefined,
+  });
+  const accounts = new AttemptAccounts({
+    clock,
+    // Not those of the frames: their numbers are in the tests.
+    ids: { uuid: () => crypto.randomUUID() },
+    log,
+    metrics,
+    lifetime,
+    budget,
+    ledger: () => attempts,
+    reader: options.reader,
   });
   const server = new AgentServer({
     identity: {
@@ -276,7 +299,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
       ...(options.ready && { ready: options.ready }),
       session: {
         clock,
-        ids: options.ids ?? new CountedIds(),
+        ids,
         call,
         offer: options.offer ?? offerTo(call),
         checkpointMs: 500,
@@ -287,10 +310,10 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
         memory,
         activity: options.makeActivity?.(clock) ??
           new AgentActivity({ isWatched: false, broadcast: () => {} }, clock),
-        model,
+        model: options.provider ?? model,
         eventLog: store,
         wakeTimes: new WakeTimes(clock),
-        budget,
+        accounts,
         lifetime,
         settings: {
           systemPrompt: "You are a test.",

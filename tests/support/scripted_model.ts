@@ -16,6 +16,7 @@
 
 import assert from "node:assert/strict";
 import type { AgentError } from "../../supabase/functions/_shared/errors.ts";
+import type { Attempt, AttemptEnd } from "../../supabase/functions/_shared/ports/attempt.ts";
 import type {
   LanguageModel,
   ModelReply,
@@ -67,7 +68,24 @@ export class ScriptedModel implements LanguageModel {
   }
 
   reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply> {
-    const call = new ScriptedCall(request, options);
+    const messages = [...request.messages, { content: request.partial }];
+    const attempt = options.meter?.begin({ ...request, messages });
+    if (attempt instanceof Promise) {
+      return attempt.then((granted) => {
+        if (options.signal.aborted) granted.end({ how: "unsent" });
+        options.signal.throwIfAborted();
+        return this.#call(request, options, granted);
+      });
+    }
+    return this.#call(request, options, attempt);
+  }
+
+  #call(request: ModelRequest, options: ReplyOptions, attempt: Attempt | undefined): Promise<ModelReply> {
+    const call = new ScriptedCall(
+      attempt === undefined ? request : { ...request, maxTokens: attempt.maxTokens },
+      options,
+      attempt,
+    );
     this.calls.push(call);
     this.#waiting.shift()?.(call);
     this.onCall?.(call);
@@ -86,12 +104,19 @@ export class ScriptedCall {
   readonly #onText: (text: string) => void;
   readonly #onReasoning: ((text: string) => void) | undefined;
   readonly #onRestart: () => void;
+  readonly #attempt: Attempt | undefined;
   readonly #resolve: (reply: ModelReply) => void;
   readonly #reject: (reason: unknown) => void;
-  readonly #onAbort = (): void => this.#settle(() => this.#reject(this.signal.reason));
+  readonly #onAbort = (): void => this.#settle({ how: "aborted" }, () => this.#reject(this.signal.reason));
   #open = true;
+  /** The provider's id of the request, if it gives one. */
+  generationId: string | undefined;
 
-  constructor(request: ModelRequest, { onText, onReasoning, onRestart = () => {}, signal }: ReplyOptions) {
+  constructor(
+    request: ModelRequest,
+    { onText, onReasoning, onRestart = () => {}, signal }: ReplyOptions,
+    attempt?: Attempt,
+  ) {
     const { promise, resolve, reject } = Promise.withResolvers<ModelReply>();
     this.request = request;
     this.signal = signal;
@@ -99,6 +124,7 @@ export class ScriptedCall {
     this.#onText = onText;
     this.#onReasoning = onReasoning;
     this.#onRestart = onRestart;
+    this.#attempt = attempt;
     this.#resolve = resolve;
     this.#reject = reject;
     signal.addEventListener("abort", this.#onAbort);
@@ -123,16 +149,22 @@ export class ScriptedCall {
 
   /** Passes `text` to `onText`, unless it is empty. */
   say(text: string): void {
-    if (this.#open && text !== "") this.#onText(text);
+    if (!this.#open || text === "") return;
+    this.#attempt?.said(text);
+    this.#onText(text);
   }
 
   /** Passes `text` to `onReasoning`. */
   think(text: string): void {
-    if (this.#open) this.#onReasoning?.(text);
+    if (!this.#open) return;
+    this.#attempt?.thought(text);
+    this.#onReasoning?.(text);
   }
 
-  end(end: ReplyEnd = {}): void {
-    this.#settle(() => this.#resolve({ finishReason: "stop", model: this.request.models[0] ?? "", ...end }));
+  end({ finishReason = "stop", model = this.request.models[0] ?? "", ...optional }: ReplyEnd = {}): void {
+    const { usage } = optional;
+    const reply = { finishReason, model, ...optional };
+    this.#settle({ how: "completed", model, ...(usage && { usage }) }, () => this.#resolve(reply));
   }
 
   /** Sends a last piece and ends. */
@@ -142,14 +174,17 @@ export class ScriptedCall {
   }
 
   fail(error: AgentError): void {
-    this.#settle(() => this.#reject(error));
+    this.#settle({ how: "failed" }, () => this.#reject(error));
   }
 
-  #settle(settle: () => void): void {
+  #settle(end: AttemptEnd, settle: () => void): void {
     if (!this.#open) return;
     this.#open = false;
     this.#aborted = this.signal.aborted;
     this.signal.removeEventListener("abort", this.#onAbort);
+    // Not before the one who has aborted it is done, as with the real model.
+    const { generationId } = this;
+    queueMicrotask(() => this.#attempt?.end({ ...end, ...(generationId !== undefined && { generationId }) }));
     settle();
   }
 }

@@ -56,6 +56,7 @@ export async function advanceDatabase({ sql }: StoreServer, ms: number): Promise
   await sql(`update public.agent_turns set created_at = created_at - ${by}, started_at = started_at - ${by},
     ended_at = ended_at - ${by}`);
   await sql(`update public.agent_feedback set created_at = created_at - ${by}`);
+  await sql(`update public.agent_usage set created_at = created_at - ${by}, ended_at = ended_at - ${by}`);
   await sql(`update public.agent_use set refilled_at = refilled_at - ${by},
     day = ((day + time '12:00') at time zone 'UTC' - ${by})::date`);
 }

@@ -6,7 +6,7 @@
 import type { ContinuePolicy } from "../../supabase/functions/_shared/config.ts";
 import type { TestClient } from "./agent_harness.ts";
 import { settle } from "./manual_clock.ts";
-import { startWorkers, type TestWorker, type Workers } from "./workers.ts";
+import { startWorkers, type TestWorker, type WorkerOptions, type Workers } from "./workers.ts";
 
 export interface TwoWorkersOptions {
   policy?: ContinuePolicy;
@@ -14,6 +14,8 @@ export interface TwoWorkersOptions {
   stream?: boolean;
   /** The queries of the client on `a`: the content by query id. */
   asks?: Readonly<Record<string, string>>;
+  /** For both. */
+  worker?: WorkerOptions;
 }
 
 export interface TwoWorkers {
@@ -26,11 +28,11 @@ export interface TwoWorkers {
 
 /** Two workers, and a client on `a` that gets deltas by default. Its queries are running or queued. */
 export async function startTwoWorkers(
-  { policy, stream = true, asks = {} }: TwoWorkersOptions = {},
+  { policy, stream = true, asks = {}, worker }: TwoWorkersOptions = {},
 ): Promise<TwoWorkers> {
   const workers = startWorkers(policy && { policy });
-  const a = workers.start("a");
-  const b = workers.start("b");
+  const a = workers.start("a", worker);
+  const b = workers.start("b", worker);
   const client = await a.connect(`stream=${stream}`);
   for (const [id, content] of Object.entries(asks)) client.ask(content, { id });
   await settle();

@@ -36,10 +36,15 @@ export interface Workers {
   isRelayUp: boolean;
   /** Whether a killed worker has a write that may still be executed. No worker is notified of that write. */
   leavesLateWrites: boolean;
-  start(name: string, limits?: Pick<AgentOptions, "maxSessions" | "maxMemoryBytes">): TestWorker;
+  start(name: string, options?: WorkerOptions): TestWorker;
   /** Moves the clock, then lets everything that can run do so. */
   pass(ms: number): Promise<void>;
 }
+
+export type WorkerOptions = Pick<
+  AgentOptions,
+  "maxSessions" | "maxMemoryBytes" | "provider" | "tokensPerDay" | "attempts" | "reader" | "settings"
+>;
 
 export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: number } = {}): Workers {
   const clock = new ManualClock();
@@ -58,7 +63,7 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
     set isRelayUp(isUp: boolean) {
       this.relay = isUp ? "up" : "down";
     },
-    start(name, limits = {}): TestWorker {
+    start(name, ownOptions = {}): TestWorker {
       const call = (sessionId: string, message: SessionCall): void => {
         if (!alive.has(name)) return;
         for (const delayMs of RELAY_MODES[workers.relay](messages++)) {
@@ -79,13 +84,13 @@ export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: num
         () => alive.has(name) ? worker : dead,
       );
       const agent = startAgent({
-        ...limits,
+        ...ownOptions,
         store: reach,
         clock,
         ids,
         call,
         isDurable: true,
-        settings: { continuePolicy: options.policy ?? "auto" },
+        settings: { continuePolicy: options.policy ?? "auto", ...ownOptions.settings },
       });
       const worker: TestWorker = Object.assign(agent, {
         ...GOOD_WAY,

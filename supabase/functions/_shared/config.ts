@@ -122,6 +122,7 @@ export const environment = {
   RATE_LIMIT_PER_MINUTE: otherwise(60, whole(0)),
   RATE_LIMIT_BURST: otherwise(20, whole(1)),
   DAILY_TOKEN_BUDGET: otherwise(0, whole(0)),
+  DAILY_COST_BUDGET: otherwise(0, number(0, 1_000_000)),
   // Notifications and live activity
   RELAY: otherwise("auto", oneOf("auto", "off")),
   RELAY_SHARDS: otherwise(8, whole(1, 99)),

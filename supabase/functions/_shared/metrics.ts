@@ -18,8 +18,12 @@ const COUNTERS = {
   model_calls_in_vain_total: {
     help: "Calls of the model that were given up because another worker answers the query",
   },
-  tokens_total: { label: "kind", help: "Tokens that the provider reported, by kind" },
-  cost_usd_total: { help: "US dollars that the provider reported" },
+  model_attempts_total: { label: "outcome", help: "Requests that reached the provider, by how they ended" },
+  tokens_total: {
+    label: "kind",
+    help: "Tokens of all these requests, by kind; estimated where the provider does not report them",
+  },
+  cost_usd_total: { help: "US dollars that the provider reported for all these requests" },
   sessions_opened_total: { label: "how", help: "Sessions that were opened: created or resumed" },
   sessions_evicted_total: {
     label: "why",

@@ -11,7 +11,6 @@ import { MemoryBudget } from "../_shared/guard/memory_budget.ts";
 import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { NO_LEDGER, SharedUse } from "../_shared/guard/shared_use.ts";
 import { Slots } from "../_shared/guard/slots.ts";
-import { TokenBudget } from "../_shared/guard/token_budget.ts";
 import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.ts";
 import { createRoutes } from "../_shared/http/routes.ts";
 import type { Upgraded } from "../_shared/http/upgrade.ts";
@@ -30,9 +29,11 @@ import { MemoryStore } from "../_shared/session/memory_store.ts";
 import type { SessionDeps, SessionSettings } from "../_shared/session/session_options.ts";
 import { WakeTimes } from "../_shared/session/wake_times.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
+import { AttemptAccounts } from "../_shared/usage/attempt_accounts.ts";
+import { MemoryLedger } from "../_shared/usage/memory_ledger.ts";
 import { LiveActivity } from "./live_activity.ts";
-import { createModel, createReaders } from "./lazy_modules.ts";
-import { createDurable, createIdentityPolicy, createRelay, type RuntimeDeps } from "./project.ts";
+import { createGenerationReader, createModel, createReaders } from "./lazy_modules.ts";
+import { budgetOf, createDurable, createIdentityPolicy, createRelay, type RuntimeDeps } from "./project.ts";
 
 Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject()), jsonLog()), jsonLog));
 
@@ -66,13 +67,22 @@ function compose(config: Config, log: Log): Handler {
     perMinute: config.RATE_LIMIT_PER_MINUTE,
     burst: config.RATE_LIMIT_BURST,
   });
-  const budget = new TokenBudget(clock, config.DAILY_TOKEN_BUDGET);
+  const budget = budgetOf(config);
+  const hasBudget = budget.tokens > 0 || budget.cost > 0;
+  const memoryLedger = hasBudget ? new MemoryLedger({ clock, budget }) : undefined;
+  const accounts = new AttemptAccounts({
+    ...deps,
+    metrics,
+    lifetime,
+    budget,
+    ledger: () => choice.durable?.usage ?? memoryLedger,
+    reader: createGenerationReader(config, clock),
+  });
   const use = new SharedUse({
     clock,
     log,
     lifetime,
     limiter,
-    budget,
     ledger: durable ?? NO_LEDGER,
     connections: new Slots(),
     isShared,
@@ -90,7 +100,7 @@ function compose(config: Config, log: Log): Handler {
     eventLog: store,
     wakeTimes: new WakeTimes(clock),
     model: createModel(config, deps),
-    budget,
+    accounts,
     checkpointMs: config.CHECKPOINT_INTERVAL_MS,
     leaseMs: config.TURN_LEASE_MS,
     renewLeaseMs: config.TURN_LEASE_MS / 3,
@@ -166,7 +176,7 @@ function compose(config: Config, log: Log): Handler {
     await server.drain(reason);
     use.stop();
     live.close();
-    await relay.close();
+    await Promise.all([accounts.close(), relay.close()]);
   });
   return createRoutes({
     server,

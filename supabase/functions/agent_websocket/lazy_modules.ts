@@ -7,8 +7,10 @@
 import type { Config } from "../_shared/config.ts";
 import type { RelayReaders } from "../_shared/notify/inbox.ts";
 import { OnDemand } from "../_shared/on_demand.ts";
+import { dialectOf } from "../_shared/model_dialect.ts";
 import type { LanguageModel } from "../_shared/ports/model.ts";
 import type { Clock, Log } from "../_shared/ports/runtime.ts";
+import type { GenerationReader } from "../_shared/ports/usage.ts";
 import type { DecodeAction } from "../_shared/protocol/activity_actions.ts";
 import type { Decode } from "../_shared/protocol/decode.ts";
 import type { ParseActivity } from "../_shared/protocol/published_activity.ts";
@@ -68,4 +70,15 @@ export function createModel(config: Config, { clock, log }: { clock: Clock; log:
     });
   });
   return { reply: async (request, options) => (await model.get()).reply(request, options) };
+}
+
+/** Undefined where the provider is not OpenRouter: no other can be asked later what a request has used. */
+export function createGenerationReader(config: Config, clock: Clock): GenerationReader | undefined {
+  const { OPENROUTER_BASE_URL: baseUrl, OPENROUTER_API_KEY: apiKey } = config;
+  if (dialectOf(baseUrl, config.MODEL_DIALECT) !== "openrouter") return undefined;
+  const reader = new OnDemand(async () => {
+    const { createGenerationReader } = await import("../_shared/openrouter/generation_reader.ts");
+    return createGenerationReader({ baseUrl, apiKey, clock, fetch });
+  });
+  return { usageOf: async (generationId) => (await reader.get()).usageOf(generationId) };
 }

@@ -11,6 +11,7 @@ import { PostgresStore } from "../_shared/platform/postgres_store.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import type { Clock, Ids, Log } from "../_shared/ports/runtime.ts";
+import type { DailyBudget } from "../_shared/ports/usage.ts";
 
 /** Dependencies that all parts of this worker share. */
 export interface RuntimeDeps {
@@ -35,7 +36,13 @@ export function createDurable(
     leaseMs: config.TURN_LEASE_MS,
     idleTimeoutMs: config.sessionTimeoutMs,
     rate: { perMinute: config.RATE_LIMIT_PER_MINUTE, burst: config.RATE_LIMIT_BURST },
+    budget: budgetOf(config),
   });
+}
+
+/** What a user may use in a day. */
+export function budgetOf(config: Config): DailyBudget {
+  return { tokens: config.DAILY_TOKEN_BUDGET, cost: config.DAILY_COST_BUDGET };
 }
 
 /** Supabase Realtime if there is a project and the setting allows it; otherwise a relay within this worker. */

@@ -22,6 +22,7 @@ export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
   ["protocol", 0],
   ["activity", 1],
   ["guard", 1],
+  ["usage", 1],
   ["session", 2],
   ["notify", 2],
   ["http", 3],

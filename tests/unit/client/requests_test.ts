@@ -96,11 +96,13 @@ Deno.test("[CT13] [QU10] cancel goes by id, again after a reconnect, and ends th
   again.welcome({ resumed: { recovered: true, from_seq: 2, to_seq: 1 } });
   assert.deepEqual(again.commands, ["cancel"]);
   again.status("cancelling", String(again.sent.at(-1)?.id));
-  again.status("cancelled", turn.id, { seq: 2, partial: "Once upon", reason: "cancelled" });
+  const usage = { prompt_tokens: 9, completion_tokens: 3, total_tokens: 12, estimated: true as const };
+  again.status("cancelled", turn.id, { seq: 2, partial: "Once upon", reason: "cancelled", usage });
   assert.deepEqual(await turn.final, {
     text: "Once upon",
     outcome: "cancelled",
     finishReason: "cancelled",
+    usage,
     turnId: "t-q1",
   });
   assert.equal(turn.text, "Once upon");

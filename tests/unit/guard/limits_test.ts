@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { RateLimiter } from "../../../supabase/functions/_shared/guard/rate_limiter.ts";
 import { Slots } from "../../../supabase/functions/_shared/guard/slots.ts";
-import { TokenBudget } from "../../../supabase/functions/_shared/guard/token_budget.ts";
 import { ManualClock } from "../../support/manual_clock.ts";
 
 Deno.test("[LM1] RateLimiter: never more than the burst plus what came back in the time", () => {
@@ -48,19 +47,6 @@ Deno.test("[LM1] RateLimiter: a clock that goes back takes nothing away for good
   assert.ok(!limiter.take(["ann"]).allowed);
   now += 1000;
   assert.ok(limiter.take(["ann"]).allowed);
-});
-
-Deno.test("[LM5] TokenBudget: counted by key and day", () => {
-  const clock = new ManualClock(Date.UTC(2026, 10, 21, 23, 0));
-  const budget = new TokenBudget(clock, 100);
-  budget.spend(["ann", "here"], 60);
-  budget.spend(["bob", "here"], 39);
-  assert.equal(budget.exhausted(["here"]), undefined);
-  budget.spend(["bob", "here"], 1);
-  assert.equal(budget.exhausted(["ann"]), undefined);
-  assert.equal(budget.exhausted(["new", "here"]), 3_600_000);
-  clock.advance(3_600_000);
-  assert.equal(budget.exhausted(["here"]), undefined);
 });
 
 Deno.test("[LM1] [LM11] RateLimiter: what was promised holds for one frame, however much others are said to have taken", () => {

@@ -2,7 +2,6 @@ import assert from "node:assert/strict";
 import { RateLimiter } from "../../../supabase/functions/_shared/guard/rate_limiter.ts";
 import { REPORT_MS, SharedUse, SILENCE_MS } from "../../../supabase/functions/_shared/guard/shared_use.ts";
 import { Slots } from "../../../supabase/functions/_shared/guard/slots.ts";
-import { TokenBudget } from "../../../supabase/functions/_shared/guard/token_budget.ts";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
 import type { QuotaUsage, UseLedger, UseReport } from "../../../supabase/functions/_shared/ports/quota.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
@@ -18,7 +17,6 @@ class Ledger {
   readonly reports: UseReport[] = [];
   readonly #clock: ManualClock;
   readonly #buckets = new Map<string, { left: number; at: number }>();
-  readonly #spent = new Map<string, { day: number; tokens: number }>();
   readonly #connections = new Map<string, Map<string, number>>();
 
   constructor(clock: ManualClock) {
@@ -43,7 +41,7 @@ class Ledger {
 
   #book(worker: string, report: UseReport): QuotaUsage {
     this.reports.push(report);
-    const { key, frames, framesSince, tokens, day, connections } = report;
+    const { key, frames, framesSince, connections } = report;
     const now = this.#clock.now();
     const refilled = ({ left, at }: { left: number; at: number }, until: number): number =>
       Math.min(LIMITS.burst, left + Math.max(0, until - at) * LIMITS.perMinute / 60_000);
@@ -53,54 +51,42 @@ class Ledger {
       bucket.at = Math.max(bucket.at, framesSince);
     }
     this.#buckets.set(key, bucket);
-    const spent = this.#spent.get(key) ?? { day, tokens: 0 };
-    if (day > spent.day) Object.assign(spent, { day, tokens: 0 });
-    if (day === spent.day) spent.tokens += tokens;
-    this.#spent.set(key, spent);
     const held = this.#connections.get(key) ?? new Map<string, number>();
     held.set(worker, connections);
     this.#connections.set(key, held);
-    return {
-      framesLeft: refilled(bucket, now),
-      tokensToday: spent.tokens,
-      day: spent.day,
-      connections: this.connections(key),
-    };
+    return { framesLeft: refilled(bucket, now), connections: this.connections(key) };
   }
 }
 
 interface Worker {
   limiter: RateLimiter;
-  budget: TokenBudget;
   use: SharedUse;
   connections: Slots;
 }
 
-function startWorkers({ isShared = true, startAt }: { isShared?: boolean; startAt?: number } = {}): {
+function startWorkers({ isShared = true }: { isShared?: boolean } = {}): {
   clock: ManualClock;
   ledger: Ledger;
   log: RecordingLog;
   a: Worker;
   b: Worker;
 } {
-  const clock = startAt === undefined ? new ManualClock() : new ManualClock(startAt);
+  const clock = new ManualClock();
   const ledger = new Ledger(clock);
   const log = new RecordingLog();
   const start = (name: string): Worker => {
     const limiter = new RateLimiter(clock, LIMITS);
-    const budget = new TokenBudget(clock, 1000);
     const connections = new Slots();
     const use = new SharedUse({
       clock,
       log,
       limiter,
-      budget,
       connections,
       lifetime: { hold: (): void => {} },
       ledger: ledger.of(name),
       isShared: () => isShared,
     });
-    return { limiter, budget, use, connections };
+    return { limiter, use, connections };
   };
   return { clock, ledger, log, a: start("a"), b: start("b") };
 }
@@ -117,20 +103,6 @@ Deno.test("[LM1] SharedUse: frames at one worker are missing in the bucket of th
   while (b.limiter.take([ANN]).allowed) more++;
   assert.equal(15 + 4 + more, 20 + 3, "of them together, with the three that came back");
   assert.ok(b.limiter.take(["user:bob"]).allowed);
-});
-
-Deno.test("[LM5] SharedUse: tokens of all workers count against one day's budget", async () => {
-  const { clock, a, b } = startWorkers();
-  a.budget.spend([ANN], 600);
-  b.budget.spend([ANN], 500);
-  assert.equal(a.budget.exhausted([ANN]), undefined);
-  clock.advance(REPORT_MS);
-  await settle();
-  assert.ok(a.budget.exhausted([ANN]) === undefined && b.budget.exhausted([ANN]) !== undefined);
-  a.budget.spend([ANN], 1);
-  clock.advance(REPORT_MS);
-  await settle();
-  assert.notEqual(a.budget.exhausted([ANN]), undefined);
 });
 
 Deno.test("[LM1] [LM11] SharedUse: a late report does not put off the frame that was promised", async () => {
@@ -163,22 +135,6 @@ Deno.test("[LM1] [LM11] SharedUse: what others take puts off the frame after the
   assert.ok(a.limiter.take([ANN]).allowed);
   const next = a.limiter.take([ANN]);
   assert.ok(!next.allowed && next.retryAfterMs > 15_000, "both together are far over it");
-});
-
-Deno.test("[LM5] [LM11] SharedUse: at midnight the budget is whole, whatever is booked late or by another clock", async () => {
-  const midnight = Date.UTC(2026, 10, 30);
-  const { clock, a, b } = startWorkers({ startAt: midnight - 1000 });
-  a.budget.spend([ANN], 1000);
-  const retryAfterMs = a.budget.exhausted([ANN]);
-  assert.equal(retryAfterMs, 1000);
-  clock.advance(1000);
-  assert.equal(a.budget.exhausted([ANN]), undefined);
-  clock.advance(REPORT_MS);
-  await settle();
-  assert.equal(a.budget.exhausted([ANN]), undefined, "what was used yesterday was booked today");
-  b.budget.spend([ANN], 1);
-  b.budget.raise(ANN, 5000, Math.floor(midnight / 86_400_000) - 1);
-  assert.equal(b.budget.exhausted([ANN]), undefined, "an answer of yesterday came today");
 });
 
 Deno.test("[LM3] SharedUse: connections are counted over all workers, and told again before they are forgotten", async () => {

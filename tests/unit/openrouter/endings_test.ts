@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { settle } from "../../support/manual_clock.ts";
 import { delta, ending, finish, sse } from "../../support/model_stream.ts";
-import { Asked, FakeProvider, QUESTION } from "./fake_provider.ts";
+import { Asked, FakeProvider } from "./fake_provider.ts";
 
 const USAGE = { prompt_tokens: 3, completion_tokens: 5, total_tokens: 8 };
 /** A chunk of text that says that it is the last one. */

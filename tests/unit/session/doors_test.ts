@@ -102,12 +102,7 @@ class GatedLedger implements UseLedger {
     for (const { key, connections } of reports) this.held.set(key, connections);
     await this.gate;
     if (this.isDown) throw new AgentError("store_unavailable", "Cannot reach the store", { retryable: true });
-    return new Map(reports.map(({ key, day }) => [key, {
-      framesLeft: 20,
-      tokensToday: 0,
-      day,
-      connections: this.held.get(key) ?? 0,
-    }]));
+    return new Map(reports.map(({ key }) => [key, { framesLeft: 20, connections: this.held.get(key) ?? 0 }]));
   }
 }
 

@@ -474,6 +474,7 @@ Deno.test("[MD1] a failing model ends the turn with one error in our words", asy
     retryable: true,
     retry_after_ms: 7000,
     partial: "Half",
+    usage: { prompt_tokens: 4, completion_tokens: 1, total_tokens: 5, estimated: true },
   });
 });
 

@@ -8,7 +8,6 @@ import type { QuotaUsage, UseLedger, UseReport } from "../ports/quota.ts";
 import type { CancelTimer, Clock, Log, WorkerLifetime } from "../ports/runtime.ts";
 import type { RateLimiter } from "./rate_limiter.ts";
 import type { Slot, Slots } from "./slots.ts";
-import { type TokenBudget, utcDay } from "./token_budget.ts";
 
 /** Time between two reports while something is used, in milliseconds. */
 export const REPORT_MS = 3000;
@@ -21,7 +20,6 @@ export interface SharedUseOptions {
   lifetime: WorkerLifetime;
   ledger: UseLedger;
   limiter: RateLimiter;
-  budget: TokenBudget;
   /** Connections held here, by key. */
   connections: Slots;
   /** Whether there are other workers to share with. */
@@ -45,8 +43,7 @@ export class SharedUse {
 
   constructor(options: SharedUseOptions) {
     this.#options = options;
-    options.limiter.onTaken = (keys) => this.#used(keys, { frames: 1, tokens: 0 });
-    options.budget.onSpent = (keys, tokens) => this.#used(keys, { frames: 0, tokens });
+    options.limiter.onTaken = (keys) => this.#used(keys);
     options.connections.onReleased = (key) => {
       if (this.#told.has(key)) this.#reportIn(REPORT_MS);
     };
@@ -81,20 +78,13 @@ export class SharedUse {
     this.#cancelTimer?.();
   }
 
-  #used(keys: readonly string[], { frames, tokens }: Pick<Unreported, "frames" | "tokens">): void {
+  #used(keys: readonly string[]): void {
     const { clock, isShared } = this.#options;
     if (!isShared()) return;
     const now = clock.now();
-    const day = utcDay(now);
     for (const key of keys) {
-      const before = this.#unreported.get(key);
-      this.#unreported.set(key, {
-        frames: (before?.frames ?? 0) + frames,
-        framesSince: before !== undefined && before.frames > 0 ? before.framesSince : now,
-        // Yesterday's usage does not count any more.
-        tokens: (before?.day === day ? before.tokens : 0) + tokens,
-        day,
-      });
+      const { frames, framesSince } = this.#unreported.get(key) ?? { frames: 0, framesSince: now };
+      this.#unreported.set(key, { frames: frames + 1, framesSince });
     }
     this.#reportIn(REPORT_MS);
   }
@@ -129,19 +119,17 @@ export class SharedUse {
 
   #reportOf(key: string): UseReport {
     const now = this.#options.clock.now();
-    const used = this.#unreported.get(key) ?? { frames: 0, framesSince: now, tokens: 0, day: utcDay(now) };
+    const used = this.#unreported.get(key) ?? { frames: 0, framesSince: now };
     this.#unreported.delete(key);
     return { key, ...used, connections: this.#options.connections.count(key) };
   }
 
   async #exchange(reports: readonly UseReport[]): Promise<ReadonlyMap<string, QuotaUsage>> {
-    const { clock, ledger, limiter, budget } = this.#options;
+    const { clock, ledger, limiter } = this.#options;
     const askedAt = clock.now();
     const usages = await ledger.report(reports);
-    for (const [key, { framesLeft, tokensToday, day }] of usages) {
-      const since = this.#unreported.get(key);
-      limiter.lower(key, framesLeft - (since?.frames ?? 0), askedAt);
-      budget.raise(key, tokensToday + (since?.day === day ? since.tokens : 0), day);
+    for (const [key, { framesLeft }] of usages) {
+      limiter.lower(key, framesLeft - (this.#unreported.get(key)?.frames ?? 0), askedAt);
     }
     return usages;
   }

@@ -9,17 +9,11 @@ import type { Log } from "../ports/runtime.ts";
 import { AttemptFailure } from "./attempt_failure.ts";
 import type { PromptMessage } from "./continuation/ways.ts";
 import { mask } from "./mask.ts";
-import {
-  MAX_TOKENS_REPLACEMENT,
-  ParameterRepairs,
-  type Repair,
-  repairOf,
-  type Repairs,
-} from "./parameter_repairs.ts";
+import { ParameterRepairs, type Repair, repairOf, type Repairs } from "./parameter_repairs.ts";
 import { hasHistory, keepHalf, keepQuestion, PromptFit } from "./prompt_fit.ts";
 import { type PromptLimit, readPromptLimit } from "./prompt_limit.ts";
 import { refusedParameters } from "./refused_parameter.ts";
-import { type RequestFields, requestFields } from "./request.ts";
+import { MAX_TOKENS_REPLACEMENT, type RequestFields, requestFields } from "./request.ts";
 
 /** Reduces the share of a prompt that fits, because tokens are not spread evenly over its characters. */
 const SHARE_MARGIN = 0.9;

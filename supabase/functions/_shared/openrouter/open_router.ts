@@ -11,9 +11,10 @@ import { type Asking, continueReply, type Receive } from "./continuation/continu
 import { PrefillModels, wantsPrefix } from "./continuation/ways.ts";
 import { askInTurn } from "./fallback_models.ts";
 import { describe, mask } from "./mask.ts";
+import { meterAttempt, type Sighting } from "./metered_attempt.ts";
 import type { ReadPacer } from "./read_pacer.ts";
 import { readReply } from "./reply_stream.ts";
-import { completionsUrl, type Endpoint, type RequestFields, requestHeaders } from "./request.ts";
+import { completionsUrl, type Endpoint, type RequestFields, requestHeaders, withBound } from "./request.ts";
 import { openBody } from "./response_body.ts";
 import { backoffMs, MAX_RETRY_WAIT_MS, pause } from "./retry_after.ts";
 import { Watchdog } from "./watchdog.ts";
@@ -60,6 +61,12 @@ export function createOpenRouter(options: OpenRouterOptions): LanguageModel {
   return new OpenRouter(options);
 }
 
+interface AttemptOptions extends Receive {
+  sighting?: Sighting;
+  /** Called when the provider has begun to answer. */
+  onReached?(): void;
+}
+
 class OpenRouter implements LanguageModel {
   readonly #options: OpenRouterOptions;
   readonly #url: string;
@@ -79,7 +86,7 @@ class OpenRouter implements LanguageModel {
 
   async reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply> {
     if (request.partial !== "") return await this.#continue(request, options);
-    const { onText, signal } = options;
+    const { onText, signal, meter } = options;
     let begun = false;
     const begin = (text: string): void => {
       begun = true;
@@ -89,6 +96,7 @@ class OpenRouter implements LanguageModel {
       tail: [],
       hasBegun: () => begun,
       signal,
+      meter,
       attempt: (send) => send({ ...options, onText: begin }),
     });
   }
@@ -114,15 +122,16 @@ class OpenRouter implements LanguageModel {
 
   /** Asks, and asks again after a failure that may pass, as long as no text was handed on. */
   async #askUntil(request: ModelRequest, asking: Asking): Promise<ModelReply> {
-    const { tail, hasBegun, signal } = asking;
+    const { tail, hasBegun, signal, meter } = asking;
     const { clock, maxRetries, random } = this.#options;
-    const requests = this.#adapter.adapt(request, tail);
+    const { maxTokens = meter?.unboundTokens } = request;
+    const requests = this.#adapter.adapt({ ...request, maxTokens }, tail);
     for (let attempt = 1;; attempt++) {
       try {
         return await askInTurn(requests, {
           attempt: (adapted, fields) => {
             signal.throwIfAborted();
-            return asking.attempt((receive) => this.#attempt(adapted, fields, receive));
+            return asking.attempt((receive) => this.#metered(adapted, fields, { ...receive, tail, meter }));
           },
           hasBegun,
           onFailure: (failure) => void this.#report(failure, { attempt }),
@@ -162,10 +171,31 @@ class OpenRouter implements LanguageModel {
     });
   }
 
+  /** One attempt, accounted for. With a budget it waits for its part of it, and its answer may have no more tokens than that. */
+  async #metered(
+    request: ModelRequest,
+    fields: RequestFields,
+    { meter, tail, ...receive }: Receive & Pick<Asking, "meter" | "tail">,
+  ): Promise<ModelReply> {
+    const { models, maxTokens } = request;
+    const opening = meter?.begin({ messages: [...request.messages, ...tail], models, maxTokens });
+    const metered = opening instanceof Promise ? await opening : opening;
+    if (metered === undefined) return await this.#attempt(request, fields, receive);
+    const granted = metered.maxTokens === maxTokens ? fields : withBound(fields, metered.maxTokens);
+    const onText = (text: string): void => {
+      metered.said(text);
+      receive.onText(text);
+    };
+    return await meterAttempt(metered, receive.signal, (sighting) => {
+      const onReached = (): void => metered.reached(sighting.generationId);
+      return this.#attempt(request, granted, { ...receive, onText, sighting, onReached });
+    });
+  }
+
   async #attempt(
     request: ModelRequest,
     fields: RequestFields,
-    { onText, onReasoning, signal }: Receive,
+    { onText, onReasoning, signal, sighting = {}, onReached }: AttemptOptions,
   ): Promise<ModelReply> {
     const { clock, stallTimeoutMs, firstTokenTimeoutMs, pacer, thinkTags = "show" } = this.#options;
     // Ends this attempt: with the caller's reason, or with our own impatience.
@@ -179,10 +209,12 @@ class OpenRouter implements LanguageModel {
       onTimeout: (error) => abort.abort(error),
     });
     try {
-      const body = await this.#ask(fields, abort.signal);
+      const body = await this.#ask(fields, abort.signal, sighting);
+      onReached?.();
       return await readReply(body, {
         model: request.models[0] ?? "",
         thinkTags,
+        sighting,
         onText,
         onReasoning,
         clock,
@@ -197,11 +229,19 @@ class OpenRouter implements LanguageModel {
   }
 
   /** Sends the request; answers with the body of its answer. */
-  async #ask(fields: RequestFields, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  async #ask(
+    fields: RequestFields,
+    signal: AbortSignal,
+    sighting: Sighting,
+  ): Promise<ReadableStream<Uint8Array>> {
     const { fetch, clock } = this.#options;
     const body = JSON.stringify(fields);
     try {
       const response = await fetch(this.#url, { method: "POST", headers: this.#headers, body, signal });
+      sighting.status = response.status;
+      // OpenRouter's: it comes long before the first chunk, which has it too.
+      const generationId = response.headers.get("x-generation-id");
+      if (generationId !== null) sighting.generationId = generationId;
       return await openBody(response, clock);
     } catch (thrown) {
       signal.throwIfAborted();

@@ -2,12 +2,10 @@
 
 import type { RefusedParameter } from "./refused_parameter.ts";
 import { remember } from "./remember.ts";
-import type { RequestFields } from "./request.ts";
+import { MAX_TOKENS_REPLACEMENT, type RequestFields } from "./request.ts";
 
 /** Models whose repairs are remembered. */
 const MAX_MODELS = 200;
-/** OpenAI's name for `max_tokens` since its reasoning models, which refuse the older one. */
-export const MAX_TOKENS_REPLACEMENT = "max_completion_tokens";
 
 /** What is done with a parameter: left out, or sent under another name. */
 export interface Repair {

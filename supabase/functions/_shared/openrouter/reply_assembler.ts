@@ -1,7 +1,6 @@
 /** The chunks of a stream, put together. */
 
 import type { ModelReply } from "../ports/model.ts";
-import type { Usage } from "../protocol/log_event.ts";
 import type { ThinkTagPolicy } from "../think_tags.ts";
 import { AnswerStart } from "./answer_start.ts";
 import { brokenStream } from "./attempt_failure.ts";
@@ -10,6 +9,7 @@ import { emptyAnswer } from "./empty_answer.ts";
 import { finishReasonOf, isFailure } from "./finish_reason.ts";
 import { isRecord, type JsonObject } from "./json_values.ts";
 import { isError, isErrorBody, reportedError } from "./reported_error.ts";
+import type { Sighting } from "./metered_attempt.ts";
 import { readUsage } from "./usage.ts";
 
 /** Longest answer with its thoughts, in characters: a provider that never ends must not fill the worker's memory. */
@@ -19,10 +19,12 @@ export interface AssemblerOptions {
   /** Reported where the provider does not say which model answered. */
   model: string;
   thinkTags: ThinkTagPolicy;
+  /** Gets what the provider says of the request. */
+  sighting?: Sighting | undefined;
 }
 
 export class ReplyAssembler {
-  #model: string;
+  readonly #model: string;
   #text = "";
   #thoughts = "";
   /** Of the whole answer so far, with its thoughts. */
@@ -39,16 +41,17 @@ export class ReplyAssembler {
   #isSettled = false;
   /** Something came after a finish reason, so that the next one may be early too. */
   #isEarly = false;
-  #id: string | undefined;
-  #usage: Usage | undefined;
   #done = false;
+  readonly #sighting: Sighting;
 
-  constructor({ model, thinkTags }: AssemblerOptions) {
+  constructor({ model, thinkTags, sighting = {} }: AssemblerOptions) {
     this.#model = model;
+    this.#sighting = sighting;
     this.#start = new AnswerStart({
       policy: thinkTags,
       onThought: (text) => {
         this.#hasThought = true;
+        sighting.onThought?.(text);
         if (thinkTags === "show") this.#thoughts += text;
       },
     });
@@ -135,21 +138,21 @@ export class ReplyAssembler {
     if (this.#start !== undefined) this.#text += this.#start.end();
     if (this.#start?.isOver === false) {
       const [hasThought, hasToolCall] = [this.#hasThought, this.#hasToolCall];
-      throw emptyAnswer({ finishReason, hasThought, hasToolCall, usage: this.#usage });
+      throw emptyAnswer({ finishReason, hasThought, hasToolCall, usage: this.#sighting.usage });
     }
     return {
       finishReason,
-      model: this.#model,
-      ...(this.#usage !== undefined && { usage: this.#usage }),
-      ...(this.#id !== undefined && { generationId: this.#id }),
+      model: this.#sighting.model ?? this.#model,
+      ...(this.#sighting.usage !== undefined && { usage: this.#sighting.usage }),
+      ...(this.#sighting.generationId !== undefined && { generationId: this.#sighting.generationId }),
     };
   }
 
   #addChunk(chunk: JsonObject, data: string): void {
     const { choices, error, id, model, usage } = chunk;
     if (error !== undefined && isError(error)) throw reportedError(chunk, { detail: data });
-    if (typeof model === "string" && model !== "") this.#model = model;
-    if (this.#id === undefined && typeof id === "string" && id !== "") this.#id = id;
+    if (typeof model === "string" && model !== "") this.#sighting.model = model;
+    if (typeof id === "string" && id !== "") this.#sighting.generationId ??= id;
     if (isRecord(usage)) this.#addUsage(usage);
     else if (isRecord(chunk.x_groq)) this.#addUsage(chunk.x_groq.usage);
     if (!Array.isArray(choices)) {
@@ -245,6 +248,7 @@ export class ReplyAssembler {
     this.#hasThought = true;
     this.#count(text);
     this.#thoughts += text;
+    this.#sighting.onThought?.(text);
   }
 
   #count(text: string): void {
@@ -257,7 +261,8 @@ export class ReplyAssembler {
   }
 
   #addUsage(usage: unknown): void {
-    if (isRecord(usage)) this.#usage = readUsage(usage) ?? this.#usage;
+    const read = isRecord(usage) ? readUsage(usage) : undefined;
+    if (read !== undefined) this.#sighting.usage = read;
   }
 
   /** No JSON object. Some servers leave out the blank line between events, so that there are several lines of them. */

@@ -17,6 +17,9 @@ export interface Endpoint {
   title?: string | undefined;
 }
 
+/** OpenAI's name for `max_tokens` since its reasoning models, which refuse the older one. */
+export const MAX_TOKENS_REPLACEMENT = "max_completion_tokens";
+
 /** The body of a request, before it is encoded. */
 export type RequestFields = Readonly<Record<string, unknown>>;
 
@@ -64,4 +67,10 @@ export function requestFields(
     stream_options: { include_usage: true },
     ...(isOpenRouter && { usage: { include: true } }),
   };
+}
+
+/** The request with another bound for its answer, if it has one. */
+export function withBound(fields: RequestFields, maxTokens: number | undefined): RequestFields {
+  const name = [MAX_TOKENS_REPLACEMENT, "max_tokens"].find((name) => name in fields);
+  return name === undefined ? fields : { ...fields, [name]: maxTokens };
 }

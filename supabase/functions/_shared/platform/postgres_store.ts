@@ -10,6 +10,7 @@ import type { Committed, EventLog, Feedback, LogPage, LogRange, LogWrite } from 
 import type { Delivered, DeliveryRequest, NotificationStore } from "../ports/notifications.ts";
 import type { QuotaUsage, UseLedger, UseReport } from "../ports/quota.ts";
 import type { Clock, Ids } from "../ports/runtime.ts";
+import type { AttemptLedger, DailyBudget } from "../ports/usage.ts";
 import type {
   ListOptions,
   SessionOwner,
@@ -19,6 +20,7 @@ import type {
 } from "../ports/session_store.ts";
 import { GroupCommit, LOCKED, type Pending } from "./group_commit.ts";
 import { charsOf, toWriteJson } from "./log_write_json.ts";
+import { PostgresUsage } from "./postgres_usage.ts";
 import { type Pruned, pruneInSteps } from "./retention.ts";
 import {
   isRetry,
@@ -36,6 +38,7 @@ import {
   toUserRecord,
   toVersion,
 } from "./store_answers.ts";
+import { callStore } from "./store_call.ts";
 import {
   isMissingFunction,
   isNoStore,
@@ -70,6 +73,8 @@ export interface PostgresStoreOptions {
   idleTimeoutMs: number;
   /** The bucket of {@linkcode UseLedger}. Default: 60 frames a minute, 20 at once. */
   rate?: { perMinute: number; burst: number };
+  /** What a user may use in a day. Default: no limit. */
+  budget?: DailyBudget;
   /** How long a write (of a log, or of a notification) may take, with its waiting and all attempts. Default 15,000. */
   commitWithinMs?: number;
   /** How long anything else may take with all attempts. Default 4,000. */
@@ -87,7 +92,9 @@ type Answered = { answer: unknown; ageMs: number };
 
 /** supabase-js is loaded with the first call: it takes some 30 ms of a worker's CPU. */
 export class PostgresStore implements SessionStore, EventLog, UseLedger, NotificationStore {
-  readonly #options: Required<Omit<PostgresStoreOptions, "load" | "random">>;
+  /** The accounts of requests to the provider. */
+  readonly usage: AttemptLedger;
+  readonly #options: Required<Omit<PostgresStoreOptions, "load" | "random" | "budget">>;
   readonly #rpc: StoreRpc;
   readonly #commits: GroupCommit<LogWrite, Answered>;
   /** The last call number, of commits and reports. A worker that restarts with the same id continues above its old numbers. */
@@ -97,15 +104,17 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
   constructor(options: PostgresStoreOptions) {
     const {
       rate = { perMinute: 60, burst: 20 },
+      budget = { tokens: 0, cost: 0 },
       commitWithinMs = 15_000,
       readWithinMs = 4000,
       attemptMs = 5000,
       random = Math.random,
       load = () => import("@supabase/supabase-js"),
     } = options;
-    const { supabaseUrl, secretKey, clock } = options;
+    const { supabaseUrl, secretKey, clock, workerId } = options;
     this.#options = { ...options, rate, commitWithinMs, readWithinMs, attemptMs };
     this.#rpc = new StoreRpc({ supabaseUrl, secretKey, clock, attemptMs, random, load });
+    this.usage = new PostgresUsage({ rpc: this.#rpc, clock, workerId, budget, withinMs: commitWithinMs });
     this.#number = clock.now();
     this.#commits = new GroupCommit({
       clock,
@@ -212,7 +221,6 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
   /** One report at a time: a number is refused after a later one. */
   async report(reports: readonly UseReport[]): Promise<ReadonlyMap<string, QuotaUsage>> {
     const { workerId, rate, clock } = this.#options;
-    const [{ day } = { day: 0 }] = reports;
     const settled = this.#settling.then(() =>
       this.#call("agent_settle_use", {
         p_worker: workerId,
@@ -220,10 +228,12 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
         p_reports: reports.map(({ framesSince, ...report }) => ({
           ...report,
           age_ms: Math.max(0, clock.now() - framesSince),
+          // Counted by workers of the version before; now in agent_usage.
+          tokens: 0,
         })),
         p_per_minute: rate.perMinute,
         p_burst: rate.burst,
-      }, (answer) => toQuotaUsages(noError(answer), day))
+      }, (answer) => toQuotaUsages(noError(answer)))
     );
     this.#settling = settled.catch(() => {});
     return await settled;
@@ -282,13 +292,6 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
     use: (answer: unknown) => T,
     withinMs: number = this.#options.readWithinMs,
   ): Promise<T> {
-    try {
-      return readAnswer(await this.#rpc.call(name, args, withinMs), use);
-    } catch (error) {
-      if (!(error instanceof RefusedCall)) throw error;
-      throw new AgentError("internal", "Cannot use the session store: the database refused the call", {
-        cause: error,
-      });
-    }
+    return await callStore(this.#rpc, { name, args, withinMs, use });
   }
 }

@@ -3,6 +3,7 @@
 import { AgentError, type ErrorCode } from "../errors.ts";
 import type { Committed, CommittedByHolder, Lease, LogPage, LogWrite, OpenTurn } from "../ports/event_log.ts";
 import type { QuotaUsage } from "../ports/quota.ts";
+import type { Reservation, UsageAnswer } from "../ports/usage.ts";
 import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
 import type { LogEvent, Logged, QueryEvent } from "../protocol/log_event.ts";
 import type { Pruned } from "./retention.ts";
@@ -167,20 +168,32 @@ export function toHeads(value: unknown): Map<string, number> {
   return new Map(Object.entries(fields(value)).map(([id, seq]) => [id, number(seq)]));
 }
 
-/** `today` is the day of the reports that were answered. */
-export function toQuotaUsages(value: unknown, today: number): Map<string, QuotaUsage> {
+export function toQuotaUsages(value: unknown): Map<string, QuotaUsage> {
   return new Map(
     Object.entries(fields(value)).map(([key, usage]) => {
-      const { frames_left, tokens_today, day, connections } = fields(usage);
-      return [key, {
-        framesLeft: number(frames_left),
-        tokensToday: number(tokens_today),
-        // A database older than migration 20261129130000 counts only its own current day, and does not return it.
-        day: day === undefined ? today : number(day),
-        connections: number(connections),
-      }];
+      const { frames_left, connections } = fields(usage);
+      return [key, { framesLeft: number(frames_left), connections: number(connections) }];
     }),
   );
+}
+
+export function toUsageAnswer(value: unknown, reservations: readonly Reservation[]): UsageAnswer {
+  const { granted, used_up, day_left_ms, lost } = fields(value);
+  const tokens = fields(granted);
+  return {
+    granted: new Map(
+      reservations.filter(({ row }) => row.id in tokens).map(({ row, maxTokens }) => {
+        const most = tokens[row.id];
+        return [row.id, most === null ? maxTokens : number(most)];
+      }),
+    ),
+    usedUp: new Set(items(used_up).map(text)),
+    dayLeftMs: number(day_left_ms),
+    lost: items(lost).map((item) => {
+      const { id, generation_id } = fields(item);
+      return { id: text(id), generationId: text(generation_id) };
+    }),
+  };
 }
 
 export function toDelivered(

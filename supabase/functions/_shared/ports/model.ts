@@ -2,6 +2,7 @@
 
 import type { Continued, Usage } from "../protocol/log_event.ts";
 import type { ReasoningEffort } from "../protocol/reasoning_effort.ts";
+import type { AttemptMeter } from "./attempt.ts";
 
 /** One message of a chat completion. */
 export interface ModelMessage {
@@ -50,6 +51,8 @@ export interface ReplyOptions {
   /** The reply is a new answer: `partial` and all text before are void. Called before the first text of the new answer. */
   onRestart?(): void;
   signal: AbortSignal;
+  /** Accounts for each request that the reply takes. */
+  meter?: AttemptMeter;
 }
 
 /** A language model. */

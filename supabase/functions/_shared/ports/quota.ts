@@ -8,10 +8,6 @@ export interface UseReport {
   frames: number;
   /** When the first of these frames was counted, in milliseconds since the epoch. Any time if there are none. */
   framesSince: number;
-  /** Tokens of the model that were used on `day` since the last report. */
-  tokens: number;
-  /** Days (UTC) since the epoch, by this worker's clock. */
-  day: number;
   /** Connections that this worker holds now. */
   connections: number;
 }
@@ -20,10 +16,6 @@ export interface UseReport {
 export interface QuotaUsage {
   /** Frames left in the bucket; below 0 where the workers together let more through. */
   framesLeft: number;
-  /** Used on `day`. */
-  tokensToday: number;
-  /** The newest day (UTC, since the epoch) that any worker has reported. */
-  day: number;
   connections: number;
 }
 

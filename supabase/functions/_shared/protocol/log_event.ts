@@ -18,6 +18,8 @@ export interface Usage {
   reasoning_tokens?: number;
   /** In US dollars, if the provider reports it. */
   cost?: number;
+  /** Set if the provider has not reported them: then they are estimated from the prompt and the text. */
+  estimated?: true;
 }
 
 /**
@@ -74,6 +76,8 @@ export interface ErrorEvent extends OfQuery {
   retryAfterMs?: number;
   /** The text so far; empty if there was none. */
   partial: string;
+  /** Of the requests that this turn's worker made for it. */
+  usage?: Usage;
 }
 
 /** A turn was stopped by a user's command or by a later query. */
@@ -81,6 +85,8 @@ export interface CancelledEvent extends OfQuery {
   kind: "cancelled";
   reason: "cancelled" | "interrupted" | "superseded";
   partial: string;
+  /** Of the requests that this turn's worker made for it; missing if it made none. */
+  usage?: Usage;
 }
 
 /** The conversation so far is hidden from the model. The log keeps it. */

@@ -49,6 +49,7 @@ export function renderEvent(event: LogEvent): ServerFrame {
         retryable: event.retryable,
         ...(event.retryAfterMs === undefined ? {} : { retry_after_ms: event.retryAfterMs }),
         ...(event.partial === "" ? {} : { partial: event.partial }),
+        ...(event.usage === undefined ? {} : { usage: event.usage }),
       };
     case "cancelled":
       return {
@@ -61,6 +62,7 @@ export function renderEvent(event: LogEvent): ServerFrame {
         in_reply_to: event.queryId,
         reason: event.reason,
         partial: event.partial,
+        ...(event.usage === undefined ? {} : { usage: event.usage }),
       };
     case "cleared":
       return {

@@ -13,13 +13,14 @@ const queryId = z.string().describe(
 );
 const turnId = z.string().describe("The turn: one query with its answer");
 
-/** The token counts of an answer, as the provider reports them. */
+/** The token counts of an answer. */
 export const usage = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
   total_tokens: z.int(),
   reasoning_tokens: z.int().optional().describe("Those of completion_tokens that the model thought with"),
   cost: z.number().optional().describe("US dollars"),
+  estimated: z.literal(true).optional().describe("The provider has not reported them"),
 });
 
 /** An answer that was begun by one worker and continued by another. */
@@ -68,6 +69,7 @@ export const statusFrame = z.object({
   replay: z.literal(true).optional(),
   reason: z.string().optional(),
   partial: z.string().optional(),
+  usage: usage.optional(),
   id: z.string().optional().describe(
     "For a notification from another function: the sender's idempotency key",
   ),
@@ -141,6 +143,7 @@ export const errorFrame = z.object({
   seq: seq.optional(),
   turn_id: turnId.optional(),
   partial: z.string().optional(),
+  usage: usage.optional(),
   replay: z.literal(true).optional(),
   limit: z.number().optional(),
   remaining: z.number().optional(),

@@ -1,18 +1,15 @@
-/** Accounts for turns that have ended: token budget, metrics, log, live activity. */
+/** Accounts for turns that have ended: metrics, log, live activity. Their tokens are accounted for request by request, in `usage/`. */
 
 import type { ActivityReporter, TurnStage } from "../activity/reporter.ts";
-import type { TokenBudget } from "../guard/token_budget.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Log } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
 import type { TerminalEvent } from "../protocol/log_event.ts";
 import { type Question, textOf } from "./core/turn.ts";
-import { quotaKeysOf } from "./quota_keys.ts";
 
 export interface AccountDeps {
   log: Log;
   metrics: Metrics;
-  budget: TokenBudget;
   activity: ActivityReporter;
 }
 
@@ -22,10 +19,8 @@ export function accountFor(
   record: SessionRecord,
   deps: AccountDeps,
 ): void {
-  const { metrics, budget, activity, log } = deps;
+  const { metrics, activity, log } = deps;
   const outcome = outcomeOf(end);
-  const text = textOf(end);
-  const quotaKeys = keysOf(query, record);
   const write = (fields: Record<string, unknown>): void =>
     log.write({
       level: "info",
@@ -35,31 +30,22 @@ export function accountFor(
       outcome,
       ...fields,
     });
-  activity.reasoning(record, { query, text }, outcome);
+  activity.reasoning(record, { query, text: textOf(end) }, outcome);
   metrics.count("turns_total", outcome);
   if (end.kind !== "response") {
-    if (text !== "") budget.spend(quotaKeys, estimateTokens(query, text));
     return write(end.kind === "error" ? { code: end.code } : { reason: end.reason });
   }
   const { model, finishReason, usage, trimmed } = end;
-  budget.spend(quotaKeys, usage?.total_tokens ?? estimateTokens(query, text));
-  if (usage !== undefined) {
-    metrics.count("tokens_total", "prompt", usage.prompt_tokens);
-    metrics.count("tokens_total", "completion", usage.completion_tokens);
-    metrics.count("cost_usd_total", "", usage.cost ?? 0);
-  }
   write({ model, finish_reason: finishReason, ...usage, ...(trimmed !== undefined && { trimmed }) });
 }
 
-/** Accounts for a model call that was aborted because its query is answered elsewhere or was refused: its tokens are paid for. */
+/** Accounts for a model call that was aborted because its query is answered elsewhere or was refused. */
 export function accountForCall(
   query: Question,
-  text: string,
   record: SessionRecord,
-  { metrics, budget, log }: AccountDeps,
+  { metrics, log }: Pick<AccountDeps, "metrics" | "log">,
 ): void {
   metrics.count("model_calls_in_vain_total");
-  if (text !== "") budget.spend(keysOf(query, record), estimateTokens(query, text));
   log.write({
     level: "info",
     event: "model_call_in_vain",
@@ -68,17 +54,9 @@ export function accountForCall(
   });
 }
 
-function outcomeOf(end: TerminalEvent): Exclude<TurnStage, "queued" | "thinking"> {
+/** How a turn ended, in one word. */
+export function outcomeOf(end: TerminalEvent): Exclude<TurnStage, "queued" | "thinking"> {
   if (end.kind === "response") return "completed";
   if (end.kind === "cancelled") return "cancelled";
   return end.code === "interrupted" ? "interrupted" : "failed";
-}
-
-function keysOf({ quotaKeys }: Question, record: SessionRecord): readonly string[] {
-  return quotaKeys.length > 0 ? quotaKeys : quotaKeysOf(record);
-}
-
-/** About four UTF-16 units per token; for the budget, if the provider reports no usage. */
-function estimateTokens({ content }: Question, text: string): number {
-  return Math.ceil((text.length + content.length) / 4);
 }

@@ -12,15 +12,18 @@ import type { SessionRecord } from "../ports/session_store.ts";
 import type { CallSource, SessionCall } from "../protocol/session_call.ts";
 import { isTerminal, type LogEvent } from "../protocol/log_event.ts";
 import type { Metrics } from "../metrics.ts";
-import { type AccountDeps, accountFor, accountForCall } from "./accounts.ts";
+import { type AccountDeps, accountFor, accountForCall, outcomeOf } from "./accounts.ts";
 import { Audience } from "./audience.ts";
 import type { Effect, ReadPurpose, WishResult } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
+import { promptFor } from "./core/history.ts";
 import type { SessionState } from "./core/state.ts";
 import { step, wakeAt } from "./core/step.ts";
 import { shownOf } from "./core/turn.ts";
+import { withUsage } from "./end_usage.ts";
 import { ModelCalls, type ModelCallsDeps } from "./model_calls.ts";
 import { expectedTokens, type ModelSettings, requestFor } from "./model_request.ts";
+import { meteredCallOf } from "./quota_keys.ts";
 import { TailSender } from "./tail_sender.ts";
 import type { WakeTimes } from "./wake_times.ts";
 
@@ -163,12 +166,17 @@ export class SessionDriver {
         return this.#sink.onAnswer(effect.wish, effect.result);
       case "account":
         this.#asking = 0;
-
+        this.#calls.ended(effect.query.turnId, outcomeOf(effect.end));
         return accountFor(effect.query, effect.end, this.#record, this.#deps);
       case "account_call":
-        return accountForCall(effect.query, effect.text, this.#record, this.#deps);
+        this.#calls.ended(effect.query.turnId, effect.why);
+        this.#calls.forget(effect.query.turnId);
+        return accountForCall(effect.query, this.#record, this.#deps);
       case "learnt":
-        if (isTerminal(effect.event)) audience.endText(effect.event.turnId);
+        if (isTerminal(effect.event)) {
+          audience.endText(effect.event.turnId);
+          this.#calls.forget(effect.event.turnId);
+        }
         return this.#sink.onLearnt(effect.event);
       case "taken_over":
         return this.#logTakeover(effect);
@@ -188,8 +196,9 @@ export class SessionDriver {
     );
   }
 
-  #commit(number: number, write: LogWrite): void {
+  #commit(number: number, proposed: LogWrite): void {
     const { eventLog, activity, lifetime } = this.#deps;
+    const write = withUsage(proposed, (turnId) => this.#calls.usageOf(turnId));
     const append = () => eventLog.commit(this.#record.sessionId, write);
     const [first] = write.events ?? [];
     const writing = first === undefined
@@ -242,7 +251,14 @@ export class SessionDriver {
   }
 
   #logTakeover({ query, how, chars }: Extract<Effect, { kind: "taken_over" }>): void {
-    const { log, metrics } = this.#deps;
+    const { log, metrics, accounts, settings } = this.#deps;
+    const { history, defaults } = this.state;
+    const asked = {
+      messages: promptFor(history, query),
+      partial: "",
+      options: { ...defaults, ...query.options },
+    };
+    accounts.tookOver(meteredCallOf(query, this.#record), { request: requestFor(asked, settings), chars });
     metrics.count("turns_taken_over_total", how);
     log.write({
       level: "info",

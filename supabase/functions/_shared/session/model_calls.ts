@@ -5,14 +5,20 @@ import { toAgentError } from "../errors.ts";
 import type { LanguageModel, ModelReply, ModelRequest } from "../ports/model.ts";
 import type { WorkerLifetime } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
+import type { Usage } from "../protocol/log_event.ts";
+import type { AttemptAccounts } from "../usage/attempt_accounts.ts";
+import type { CallMeter, CallOutcome } from "../usage/call_meter.ts";
 import type { ModelOutcome, SessionEvent } from "./core/event.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
 import { expectedTokens } from "./model_request.ts";
+import type { Question } from "./core/turn.ts";
+import { meteredCallOf } from "./quota_keys.ts";
 
 export interface ModelCallsDeps {
   model: LanguageModel;
   lifetime: WorkerLifetime;
   activity: ActivityReporter;
+  accounts: Pick<AttemptAccounts, "meter" | "tookOver">;
 }
 
 /** Gets the text, the reasoning and the end of every call. */
@@ -24,7 +30,7 @@ export interface CallSink {
 export interface CallOptions {
   number: number;
   request: ModelRequest;
-  turn: ReportedTurn;
+  turn: ReportedTurn & { query: Question };
 }
 
 export class ModelCalls {
@@ -32,6 +38,8 @@ export class ModelCalls {
   readonly #record: SessionRecord;
   readonly #sink: CallSink;
   #open: LazyMap<number, AbortController> = emptyMap();
+  /** Of each turn's last call, until the turn's end is in the log. */
+  #meters: LazyMap<string, CallMeter> = emptyMap();
 
   constructor(deps: ModelCallsDeps, record: SessionRecord, sink: CallSink) {
     this.#deps = deps;
@@ -44,10 +52,12 @@ export class ModelCalls {
   }
 
   ask({ number, request, turn }: CallOptions): void {
-    const { model, lifetime, activity } = this.#deps;
+    const { model, lifetime, activity, accounts } = this.#deps;
     const maxTokens = expectedTokens(request);
     const controller = new AbortController();
+    const meter = accounts.meter(meteredCallOf(turn.query, this.#record));
     this.#open = withEntry(this.#open, number, controller);
+    this.#meters = withEntry(this.#meters, turn.query.turnId, meter);
     activity.memory(this.#record, { operation: "recall", sector: "history" }, {
       success: true,
       durationMs: 0,
@@ -57,6 +67,7 @@ export class ModelCalls {
     const reply = async (): Promise<ModelReply> =>
       await model.reply(request, {
         signal: controller.signal,
+        meter,
         onText: (text) => {
           // The model may not have noticed the abort yet.
           if (controller.signal.aborted) return;
@@ -83,6 +94,21 @@ export class ModelCalls {
     const controller = this.#open.get(number);
     this.#open = withoutEntry(this.#open, number);
     controller?.abort();
+  }
+
+  /** A turn's call has ended, or was aborted, for this reason. */
+  ended(turnId: string, outcome: CallOutcome): void {
+    this.#meters.get(turnId)?.ended(outcome);
+  }
+
+  /** What the requests of a turn's last call have used so far. */
+  usageOf(turnId: string): Usage | undefined {
+    return this.#meters.get(turnId)?.usage;
+  }
+
+  /** The turn's end is in the log, or another worker writes it. */
+  forget(turnId: string): void {
+    this.#meters = withoutEntry(this.#meters, turnId);
   }
 }
 

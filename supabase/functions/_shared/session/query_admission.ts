@@ -2,8 +2,8 @@
 
 import { AgentError } from "../errors.ts";
 import { bytesOfQuery, type MemoryBudget } from "../guard/memory_budget.ts";
-import type { TokenBudget } from "../guard/token_budget.ts";
 import type { QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
+import type { AttemptAccounts } from "../usage/attempt_accounts.ts";
 import { expectedTokens } from "./model_request.ts";
 
 export interface OptionLimits {
@@ -15,23 +15,23 @@ export interface OptionLimits {
 export interface QueryLimits {
   settings: OptionLimits;
   memory: MemoryBudget;
-  budget: TokenBudget;
+  accounts: Pick<AttemptAccounts, "exhausted">;
 }
 
 /** Throws `queue_full` (no memory), `option_not_allowed` or `budget_exceeded`. */
 export function checkQuery(
   { content, options = {} }: QueryFrame,
   quotaKeys: readonly string[],
-  { settings, memory, budget }: QueryLimits,
+  { settings, memory, accounts }: QueryLimits,
 ): void {
   if (!memory.admit(bytesOfQuery(content, expectedTokens(settings)))) {
     const words = "Cannot take query: this worker's memory is used up";
     throw new AgentError("queue_full", words, { retryable: true });
   }
   checkOptions(options, settings);
-  const retryAfterMs = budget.exhausted(quotaKeys);
+  const retryAfterMs = accounts.exhausted(quotaKeys);
   if (retryAfterMs === undefined) return;
-  const words = "Cannot take query: the day's token budget is used up";
+  const words = "Cannot take query: the day's budget is used up";
   throw new AgentError("budget_exceeded", words, { retryable: true, retryAfterMs });
 }
 

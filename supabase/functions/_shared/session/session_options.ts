@@ -4,6 +4,7 @@ import type { MemoryBudget } from "../guard/memory_budget.ts";
 import type { Ids } from "../ports/runtime.ts";
 import type { QueuePolicy } from "../protocol/queueing.ts";
 import type { CoreSettings } from "./core/state.ts";
+import type { AttemptAccounts } from "../usage/attempt_accounts.ts";
 import type { DriverDeps } from "./driver.ts";
 import type { ModelSettings } from "./model_request.ts";
 import type { OptionLimits } from "./query_admission.ts";
@@ -18,6 +19,7 @@ export interface SessionSettings
 
 export interface SessionDeps extends DriverDeps {
   ids: Ids;
+  accounts: AttemptAccounts;
   memory: MemoryBudget;
   settings: SessionSettings;
   /** Time between checkpoints of a running answer that another worker could continue, in milliseconds. */

@@ -140,9 +140,10 @@ Deno.test("one-way-street: from each room, exactly the rooms below it", () => {
     ...Object.fromEntries(zero.map((name) => [name, without(name)])),
     activity: sorted(),
     guard: sorted(),
-    session: sorted("activity", "guard"),
-    notify: sorted("activity", "guard"),
-    http: sorted("activity", "guard", "session", "notify"),
+    usage: sorted(),
+    session: sorted("activity", "guard", "usage"),
+    notify: sorted("activity", "guard", "usage"),
+    http: sorted("activity", "guard", "usage", "session", "notify"),
     openrouter: sorted(),
     platform: sorted(),
   });

@@ -4,6 +4,7 @@
  */
 
 import { AgentError } from "../../errors.ts";
+import type { AttemptMeter } from "../../ports/attempt.ts";
 import type { ModelReply, ModelRequest, ReplyOptions } from "../../ports/model.ts";
 import type { ContinueWay } from "../../protocol/log_event.ts";
 import type { AttemptFailure } from "../attempt_failure.ts";
@@ -24,6 +25,7 @@ export interface Asking {
   /** Whether text was handed on: then nothing is asked again. */
   hasBegun(): boolean;
   signal: AbortSignal;
+  meter: AttemptMeter | undefined;
   /** Makes one attempt, by `send`. Called again for each further one. */
   attempt(send: (receive: Receive) => Promise<ModelReply>): Promise<ModelReply>;
   /** Gets a failure before it is logged or asked again; may throw another error in its place. */
@@ -101,7 +103,7 @@ interface Asked {
 function askInWay(
   way: ContinueWay,
   { request, begun, isLast }: Asked,
-  { onText, onRestart, onReasoning, signal }: ReplyOptions,
+  { onText, onRestart, onReasoning, signal, meter }: ReplyOptions,
   deps: ContinueDeps,
 ): Promise<ModelReply> {
   let isOpen = false;
@@ -133,5 +135,5 @@ function askInWay(
     if (failure.code === "empty_answer") throw new WayFailed("nothing_new", failure);
     if (REFUSALS.includes(failure.status ?? 0)) throw new WayFailed("refused", failure);
   };
-  return deps.ask(asked, { tail, hasBegun: () => isOpen, signal, attempt, onFailure });
+  return deps.ask(asked, { tail, hasBegun: () => isOpen, signal, meter, attempt, onFailure });
 }
