@@ -78,8 +78,10 @@ export function adoptTurns(step: Step, answer: Committed): void {
   state.inherited = [];
   for (const open of inherited.values()) addUnread(step, open);
   for (const turn of [...state.turns.values()]) {
-    if (turn.phase === "proposed" && turn.seq !== undefined) adoptProposed(step, turn, turn.seq);
-    if (turn.phase === "queued") markBegun(turn, inherited.get(turn.query.turnId));
+    const ours = turn.phase === "proposed" && turn.seq !== undefined
+      ? adoptProposed(step, turn, turn.seq)
+      : turn;
+    if (ours.phase === "queued") markBegun(ours, inherited.get(turn.query.turnId));
     if (turn.phase !== "remote") continue;
     const open = inherited.get(turn.query.turnId);
     // The claim would have returned it, so it has ended: its terminal event was in a part of the log that is no longer kept.
@@ -104,13 +106,13 @@ function isBefore({ seq }: RemoteTurn, { lastSeq, events }: Committed): boolean 
   return seq <= lastSeq && !events.some((event) => event.seq === seq);
 }
 
-function adoptProposed(step: Step, turn: ProposedTurn, seq: number): void {
+function adoptProposed(step: Step, turn: ProposedTurn, seq: number): Turn {
   const thoughts = thoughtsOf(turn);
   const adopted = adoptAttempt(step, turn, seq, false);
   if (adopted.phase === "running") announceStart(step, adopted, []);
   if (adopted.phase === "running" || adopted.phase === "ending") showThoughts(step, adopted, 0, thoughts);
-  if (adopted.phase !== "running") return;
-  if (adopted.text !== "") showText(step, adopted, 0, adopted.text);
+  if (adopted.phase === "running" && adopted.text !== "") showText(step, adopted, 0, adopted.text);
+  return adopted;
 }
 
 /** Continues a turn that another worker has left, or queues one that it has appended. */
