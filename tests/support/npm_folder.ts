@@ -31,31 +31,31 @@ export function nodeEnv(): Record<string, string> {
   return { ...bareEnv(), NO_COLOR: "1", npm_config_update_notifier: "false" };
 }
 
-/** Builds the package in a folder. */
-export async function buildPackage(folder: URL): Promise<void> {
-  await run(Deno.execPath(), ["run", "-A", "client/npm/build.ts", fileURLToPath(folder)], { cwd: urlOf("") });
-}
+/** What the tests of the package install beside it. A name without a version gets the version in deno.json. */
+const PACKAGES = ["ai", "typescript", "vite", "ws", "undici@6.29.1"];
+/** Where the package is built. */
+const BUILT = urlOf("dist/npm/");
+
+let made: Promise<string> | undefined;
 
 /**
- * Runs `body` with a folder in which the package from `built` and `packages` are installed. A package without a version
- * gets the version in deno.json. Node treats files in the folder as modules.
+ * A folder in which the package is installed, as npm installs it from its tarball, with {@linkcode PACKAGES}. Built in `dist/npm`
+ * and installed once for each process, which removes the folder when it ends. Node treats files in the folder as modules.
  */
-export async function withNpmFolder(
-  built: URL,
-  packages: readonly string[],
-  body: (folder: string) => Promise<void>,
-): Promise<void> {
+export function npmFolder(): Promise<string> {
+  return made ??= make();
+}
+
+async function make(): Promise<string> {
+  await run(Deno.execPath(), ["run", "-A", "client/npm/build.ts", fileURLToPath(BUILT)], { cwd: urlOf("") });
   const folder = await Deno.makeTempDir();
-  try {
-    await run("npm", ["pack", "--pack-destination", folder], { cwd: built });
-    const [tarball = ""] = [...Deno.readDirSync(folder)].map(({ name }) => name);
-    Deno.writeTextFileSync(`${folder}/package.json`, JSON.stringify({ private: true, type: "module" }));
-    const all = [`./${tarball}`, ...packages.map(pinned)];
-    await run("npm", ["install", "--no-audit", "--no-fund", "--save-exact", ...all], { cwd: folder });
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
+  await run("npm", ["pack", "--pack-destination", folder], { cwd: BUILT });
+  const [tarball = ""] = [...Deno.readDirSync(folder)].map(({ name }) => name);
+  Deno.writeTextFileSync(`${folder}/package.json`, JSON.stringify({ private: true, type: "module" }));
+  const all = [`./${tarball}`, ...PACKAGES.map(pinned)];
+  await run("npm", ["install", "--no-audit", "--no-fund", "--save-exact", ...all], { cwd: folder });
+  return folder;
 }
 
 /** A package name with its version. */

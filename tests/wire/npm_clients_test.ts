@@ -6,18 +6,15 @@
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
-import { pathToFileURL } from "node:url";
 import { AgentClient } from "../../client/client.ts";
 import { CuttingProxy } from "../support/cutting_proxy.ts";
 import { HandModel } from "../support/hand_model.ts";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
-import { buildPackage, nodeEnv, run, withNpmFolder } from "../support/npm_folder.ts";
+import { nodeEnv, npmFolder, run } from "../support/npm_folder.ts";
 import { read } from "../support/source_files.ts";
 
 const AGENT_PATH = "/functions/v1/agent_websocket";
 const WSCAT = "wscat@6.1.0";
-/** The package that provides Node 22's WebSocket. */
-const UNDICI = "undici@6.29.1";
 
 interface Line {
   stack: TestStack;
@@ -124,20 +121,16 @@ async function checkCut(program: Pick<Program, "hears" | "told">, { model, proxy
 }
 
 Deno.test("[HS4] [AU1] [CT1] [RS1] the npm client in Node: with ws, with Node 22's WebSocket, and as the AI SDK's transport", async () => {
-  // Its own build folder, because another test may be building in dist/npm at the same time.
-  const built = pathToFileURL(`${await Deno.makeTempDir()}/`);
-  await buildPackage(built);
-  await withNpmFolder(built, ["ai", "ws", UNDICI], async (folder) => {
-    await Deno.writeTextFile(`${folder}/client.js`, read("tests/fixtures/node_client.js.txt"));
-    const hasOwn = Number(/^v(\d+)/.exec(await run("node", ["--version"], { cwd: folder }))?.[1]) >= 22;
-    for (const kind of ["ws", "undici", "ai-sdk", ...(hasOwn ? ["own"] : [])]) {
-      await withLine(async (line) => {
-        await using program = new Program(folder, "node", ["client.js", kind, line.url, line.token]);
-        await checkCut(program, line);
-      });
-    }
-  });
-  await Deno.remove(built, { recursive: true });
+  const folder = await npmFolder();
+  await Deno.writeTextFile(`${folder}/client.js`, read("tests/fixtures/node_client.js.txt"));
+  const hasOwn = Number(/^v(\d+)/.exec(await run("node", ["--version"], { cwd: folder }))?.[1]) >= 22;
+  // `undici` is the package that provides Node 22's WebSocket.
+  for (const kind of ["ws", "undici", "ai-sdk", ...(hasOwn ? ["own"] : [])]) {
+    await withLine(async (line) => {
+      await using program = new Program(folder, "node", ["client.js", kind, line.url, line.token]);
+      await checkCut(program, line);
+    });
+  }
 });
 
 Deno.test("[AU1] [CT1] [RS1] the client in Deno, with a token, over a line that is cut", async () => {

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { withLocalStack } from "../support/local_stack.ts";
 import { echo, HandModel } from "../support/hand_model.ts";
-import { buildPackage, run, withNpmFolder } from "../support/npm_folder.ts";
+import { npmFolder, run } from "../support/npm_folder.ts";
 import { sectionOf } from "../support/section.ts";
 import { read, urlOf } from "../support/source_files.ts";
 
@@ -79,7 +79,7 @@ const TSC = [
 ];
 
 Deno.test("the npm package is small, has no server in it, runs in Node and Vite, and its types hold", async () => {
-  await buildPackage(urlOf("dist/npm/"));
+  const folder = await npmFolder();
   const main = read("dist/npm/mod.js");
   const bytes = gzipSync(main, { level: 9 }).length;
   assert.ok(bytes < MAX_GZIPPED_BYTES, `${bytes} bytes gzipped`);
@@ -89,49 +89,47 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
     "it imports nothing of `ai`",
   );
 
-  await withNpmFolder(urlOf("dist/npm/"), ["ai", "typescript", "vite", "ws"], async (folder) => {
-    const write = (name: string, text: string): void => Deno.writeTextFileSync(`${folder}/${name}`, text);
-    // Types: ours are checked as strictly as the caller's own.
-    write("typed.mts", TYPED);
-    const bin = (name: string): string => `${folder}/node_modules/.bin/${name}`;
-    await run(bin("tsc"), [...TSC, "--lib", "es2022,dom", "typed.mts"], { cwd: folder });
-    write("typed_ai.mts", TYPED_AI);
-    await run(bin("tsc"), [...TSC, "--skipLibCheck", "--lib", "es2022,dom,dom.iterable", "typed_ai.mts"], {
-      cwd: folder,
-    });
-    write("same.ts", SAME_TYPES);
-    const config = `--config=${fileURLToPath(urlOf("deno.json"))}`;
-    await run(Deno.execPath(), ["check", "--quiet", config, `${folder}/same.ts`], { cwd: urlOf("") });
+  const write = (name: string, text: string): void => Deno.writeTextFileSync(`${folder}/${name}`, text);
+  // Types: ours are checked as strictly as the caller's own.
+  write("typed.mts", TYPED);
+  const bin = (name: string): string => `${folder}/node_modules/.bin/${name}`;
+  await run(bin("tsc"), [...TSC, "--lib", "es2022,dom", "typed.mts"], { cwd: folder });
+  write("typed_ai.mts", TYPED_AI);
+  await run(bin("tsc"), [...TSC, "--skipLibCheck", "--lib", "es2022,dom,dom.iterable", "typed_ai.mts"], {
+    cwd: folder,
+  });
+  write("same.ts", SAME_TYPES);
+  const config = `--config=${fileURLToPath(urlOf("deno.json"))}`;
+  await run(Deno.execPath(), ["check", "--quiet", config, `${folder}/same.ts`], { cwd: urlOf("") });
 
-    // Vite, with the README's code as the page's module.
-    write("index.html", PAGE);
-    write(
-      "main.js",
-      `const supabase = globalThis.supabase;\n${codeOf("client-browser")}`.replace(
-        /(const supabase.*\n)(import.*\n)/,
-        "$2$1",
-      ),
-    );
-    await run(bin("vite"), ["build", "--logLevel", "warn"], { cwd: folder });
-    const [script = ""] = [...Deno.readDirSync(`${folder}/dist/assets`)].map(({ name }) => name);
-    const page = Deno.readTextFileSync(`${folder}/dist/assets/${script}`);
-    assert.match(page, /agent-websocket\.v1/);
-    assert.ok(page.length < 25_000, `${page.length} characters`);
+  // Vite, with the README's code as the page's module.
+  write("index.html", PAGE);
+  write(
+    "main.js",
+    `const supabase = globalThis.supabase;\n${codeOf("client-browser")}`.replace(
+      /(const supabase.*\n)(import.*\n)/,
+      "$2$1",
+    ),
+  );
+  await run(bin("vite"), ["build", "--logLevel", "warn"], { cwd: folder });
+  const [script = ""] = [...Deno.readDirSync(`${folder}/dist/assets`)].map(({ name }) => name);
+  const page = Deno.readTextFileSync(`${folder}/dist/assets/${script}`);
+  assert.match(page, /agent-websocket\.v1/);
+  assert.ok(page.length < 25_000, `${page.length} characters`);
 
-    // Node, with the README's code, against the stack.
-    await using model = new HandModel({ respond: echo });
-    await withLocalStack({ model: { baseUrl: model.baseUrl } }, async ({ url }) => {
-      const code = codeOf("client-node");
-      assert.ok(code.includes(AGENT_URL));
-      write("node.js", code.replace("http://127.0.0.1:54321", url));
-      assert.equal(await run("node", ["node.js"], { cwd: folder }), "You said: Hi!");
-    });
-    write(
-      "without.js",
-      `import { AgentClient } from "agent-websocket-client";
+  // Node, with the README's code, against the stack.
+  await using model = new HandModel({ respond: echo });
+  await withLocalStack({ model: { baseUrl: model.baseUrl } }, async ({ url }) => {
+    const code = codeOf("client-node");
+    assert.ok(code.includes(AGENT_URL));
+    write("node.js", code.replace("http://127.0.0.1:54321", url));
+    assert.equal(await run("node", ["node.js"], { cwd: folder }), "You said: Hi!");
+  });
+  write(
+    "without.js",
+    `import { AgentClient } from "agent-websocket-client";
 delete globalThis.WebSocket;
 try { new AgentClient("ws://localhost/"); } catch (error) { process.stdout.write(error.message); }`,
-    );
-    assert.match(await run("node", ["without.js"], { cwd: folder }), /install `ws`/);
-  });
+  );
+  assert.match(await run("node", ["without.js"], { cwd: folder }), /install `ws`/);
 });
