@@ -11,7 +11,7 @@ import {
   replyTo,
 } from "../support/continuing_models.ts";
 import { Random } from "./random.ts";
-import { answersTo } from "./script.ts";
+import { answersTo, NOTICED_CHARS } from "./script.ts";
 
 /** How it fails: before the first word (`…_first`), after some words, or with an HTTP status. */
 const MODEL_FAULTS = [
@@ -70,7 +70,8 @@ export function behaviourFor(seed: string, question: string): BehaviourName {
 
 /**
  * What the model replies if nothing fails. Where there are two answers it continues one of those that begin
- * with the text.
+ * with the text. If it ignores a prefill, it begins an answer that can be told from the rest of the text: PROTOCOL.md (Gaps) has the
+ * one that cannot.
  */
 export function replyFor(
   seed: string,
@@ -80,8 +81,16 @@ export function replyFor(
   const answers = answersTo(question);
   const text = asked.kind === "answer" ? "" : asked.text;
   const [first = answers[0], ...others] = answers.filter((answer) => answer.startsWith(text));
-  const choice = { whole: random.pick([first, ...others]), again: random.pick([...answers]) };
+  const whole = random.pick([first, ...others]);
+  const other = random.pick([...answers]);
+  const isNoticed = asked.kind !== "prefill" || /^\p{Lu}/u.test(other) || isAlike(other, text);
+  const choice = { whole, again: isNoticed ? other : whole };
   return replyTo(asked, choice, behaviourFor(seed, question));
+}
+
+/** Whether two texts have the same beginning, as far as it is noticed. */
+function isAlike(one: string, other: string): boolean {
+  return one.slice(0, NOTICED_CHARS) === other.slice(0, NOTICED_CHARS);
 }
 
 /** Splits a text into pieces as a provider's tokens do: between characters, a few at a time. */

@@ -61,11 +61,12 @@ function start({ seed, rates }: ModelSetup): Promise<number> {
     const attempt = report.requests[question] = (report.requests[question] ?? 0) + 1;
     const plan = planReply(seed, { question, attempt }, rates);
     if (plan.fault !== undefined) (report.faults[question] ??= []).push(plan.fault);
+    const reply = replyFor(seed, { question, attempt, asked });
     const seen: ModelStream = { question };
-    report.streams.push(seen);
+    // A way to continue that is refused is followed by the next one at once.
+    if (plan.fault !== undefined || !("status" in reply)) report.streams.push(seen);
     if (plan.fault === "status_429") return refusal(429, "slow down", { "retry-after": "0" });
     if (plan.fault === "status_500") return refusal(500, "out of order");
-    const reply = replyFor(seed, { question, attempt, asked });
     if ("status" in reply) return refusal(reply.status, "this model does not continue a message");
     return new Response(stream(reply.text, plan, seen), {
       headers: { "content-type": "text/event-stream" },

@@ -33,7 +33,7 @@ export function answerTo(question: string): string {
 /** The share of questions with a second answer. */
 const AMBIGUOUS = 0.3;
 /** As much of two answers as a model that begins again must repeat to be noticed. */
-const NOTICED_CHARS = 24;
+export const NOTICED_CHARS = 24;
 
 /**
  * All correct answers to a question. A model that begins again may give the second one, where there is one: a
