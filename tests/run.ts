@@ -86,11 +86,8 @@ function testFiles(folder: string): string[] {
 }
 
 async function runCheck(check: Check): Promise<Outcome> {
-  const { name, command, args, env = {}, judge, isShown = false, isInBackground = false } = check;
-  const isNice = isInBackground && Deno.build.os !== "windows";
-  const line = isNice ? ["nice", "-n", "19", command, ...args] : [command, ...args];
-  const [program = command, ...rest] = line;
-  const { output, success } = await run(program, rest, { env, signal: stopped.signal });
+  const { name, command, args, env = {}, judge, isShown = false } = check;
+  const { output, success } = await run(command, args, { env, signal: stopped.signal });
   const findings = judge === undefined ? output : judge({ output, success });
   const isGood = judge === undefined ? success : findings === "";
   return {

@@ -8,9 +8,7 @@ const PLATFORM_DENO = "deno@2.1.4";
 const PAGE = "playground";
 const DOCUMENTED = ["supabase/functions/_shared/ports", "supabase/functions/_shared/protocol"];
 
-/**
- * CPU time in which the session core is simulated, with new seeds in each run. The output names the seeds, and those that fail.
- */
+/** How long the session core is simulated, with new seeds in each run. The output names the seeds, and those that fail. */
 const SIMULATED_SECONDS = 60;
 
 export interface Check {
@@ -23,7 +21,7 @@ export interface Check {
   judge?: (run: { output: string; success: boolean }) => string;
   /** Whether its output is shown on success too. */
   isShown?: boolean;
-  /** Whether it runs beside everything else, with the CPU time that nothing else wants. */
+  /** Whether it runs beside everything else: it uses the processor alone, and waits for nothing. */
   isInBackground?: boolean;
 }
 
@@ -36,7 +34,7 @@ export function staticChecks(): Check[] {
     { name: "lint", command: deno, args: ["lint"] },
     checkTypesOf(codeFolders()),
     {
-      name: `simulation for ${SIMULATED_SECONDS} s of CPU time`,
+      name: `simulation for ${SIMULATED_SECONDS} s`,
       command: deno,
       args: ["task", "--quiet", "simulate", "--seconds", String(SIMULATED_SECONDS)],
       isShown: true,
