@@ -10,7 +10,7 @@ import type { Effect } from "./core/effect.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
 import { liveConnections, type SessionState } from "./core/state.ts";
 import { thoughtsOf } from "./core/thoughts.ts";
-import { shownOf } from "./core/turn.ts";
+import { shownOf, type Turn } from "./core/turn.ts";
 import { inForce, type ModelSettings } from "./model_request.ts";
 import type { DeltaSource } from "./send_buffer.ts";
 import type { Reader } from "./reader.ts";
@@ -157,32 +157,31 @@ export class Audience {
   #sourceOf(turnId: string, queryId: string): DeltaSource {
     const known = this.#sources.get(turnId);
     if (known !== undefined) return known;
-    const { state: { turns }, clock } = this.#options;
-    const encode = deltaEncoder(turnId, queryId);
-    const source: DeltaSource = {
-      kind: "delta",
-      get text() {
-        const turn = turns.get(queryId);
-        return turn?.query.turnId === turnId ? shownOf(turn) : "";
-      },
-      encode: (offset, content) => encode(offset, content, clock.now()),
-    };
+    const source = this.#makeSource("delta", shownOf, { turnId, queryId });
     this.#sources = withEntry(this.#sources, turnId, source);
     return source;
   }
 
   #thoughtsOf(turnId: string, queryId: string): DeltaSource {
+    const source = this.#makeSource("reasoning", thoughtsOf, { turnId, queryId });
+    this.#thoughts = withEntry(this.#thoughts, turnId, source);
+    return source;
+  }
+
+  #makeSource(
+    kind: DeltaSource["kind"],
+    textOf: (turn: Turn) => string,
+    { turnId, queryId }: { turnId: string; queryId: string },
+  ): DeltaSource {
     const { state: { turns }, clock } = this.#options;
-    const encode = deltaEncoder(turnId, queryId, "reasoning");
-    const source: DeltaSource = {
-      kind: "reasoning",
+    const encode = deltaEncoder(turnId, queryId, kind);
+    return {
+      kind,
       get text() {
         const turn = turns.get(queryId);
-        return turn?.query.turnId === turnId ? thoughtsOf(turn) : "";
+        return turn?.query.turnId === turnId ? textOf(turn) : "";
       },
       encode: (offset, content) => encode(offset, content, clock.now()),
     };
-    this.#thoughts = withEntry(this.#thoughts, turnId, source);
-    return source;
   }
 }
