@@ -5,6 +5,8 @@
 
 -- Starts of an open turn since the last checkpoint. Workers write a checkpoint only when the answer has new text.
 alter table public.agent_turns add column if not exists starts_without_text integer not null default 0;
+-- The epoch of the last of them. A worker that does not know whether its start was written writes it again, under the same epoch.
+alter table public.agent_turns add column if not exists started_epoch integer;
 
 -- A session's turns without an end, oldest first: [{query, starts, starts_without_text,
 -- partial, stopped}].
@@ -113,8 +115,9 @@ begin
   if v_holder and p_write ->> 'started' is not null then
     -- The partial stays until the first piece of this run takes its place.
     update public.agent_turns set
-      state = 'running', starts = starts + 1, starts_without_text = starts_without_text + 1,
-      checkpoint_number = 0, started_at = v_at
+      state = 'running', starts = starts + 1,
+      starts_without_text = starts_without_text + case when started_epoch = v_session.epoch then 0 else 1 end,
+      started_epoch = v_session.epoch, checkpoint_number = 0, started_at = v_at
     where session_id = p_session and turn_id = p_write ->> 'started' and ended_at is null;
   end if;
   if p_write ->> 'lease' = 'release' and v_holder then

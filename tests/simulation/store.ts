@@ -33,6 +33,8 @@ export interface Store {
   openTurns: Map<string, OpenTurn>;
   /** Checkpoints of the current run, by turn id. */
   pieces: Map<string, number>;
+  /** The epoch of the last start of each open turn. */
+  startedIn: Map<string, number>;
   epoch: number;
   runner: string | undefined;
   leaseUntil: number;
@@ -50,6 +52,7 @@ export function newStore(leaseMs: number): Store {
     keys: new Map(),
     openTurns: new Map(),
     pieces: new Map(),
+    startedIn: new Map(),
     epoch: 0,
     runner: undefined,
     leaseUntil: 0,
@@ -98,9 +101,11 @@ export function commit(
   const logged = events.map((event) => append(store, event, now));
   if (checkpoint !== undefined) keep(store, checkpoint);
   if (startedTurnId !== undefined && isHolder) {
+    const isAgain = store.startedIn.get(startedTurnId) === store.epoch;
+    store.startedIn.set(startedTurnId, store.epoch);
     change(store, startedTurnId, ({ starts, startsWithoutText }) => ({
       starts: starts + 1,
-      startsWithoutText: startsWithoutText + 1,
+      startsWithoutText: startsWithoutText + (isAgain ? 0 : 1),
     }));
     store.pieces.delete(startedTurnId);
   }
@@ -153,6 +158,7 @@ function append(store: Store, event: NewLogEvent, now: number): LogEvent {
   } else if (isTerminal(logged)) {
     store.openTurns.delete(logged.turnId);
     store.pieces.delete(logged.turnId);
+    store.startedIn.delete(logged.turnId);
   } else if (logged.kind === "configured") store.defaults = { ...store.defaults, ...logged.options };
   return logged;
 }

@@ -16,7 +16,8 @@ import { FakeProvider, QUESTION } from "./fake_provider.ts";
 
 /** Writes down what becomes of each request. */
 class Meter implements AttemptMeter {
-  readonly unboundTokens = undefined;
+  /** Set if there is a budget. */
+  unboundTokens: number | undefined;
   readonly begun: AttemptRequest[] = [];
   readonly ends: AttemptEnd[] = [];
   readonly reached: (string | undefined)[] = [];
@@ -229,4 +230,40 @@ Deno.test("[US2] OpenRouter is asked what a request has used: the tokens that ar
     "the normalised counts, where there are no others",
   );
   assert.equal(clock.pending, 0);
+});
+
+Deno.test("[US3] [MD10] what a budget has granted is the bound of every request: it may be renamed, and is never left out", async () => {
+  const refusals = [
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+    "max_tokens is too large: 100. This model supports at most 50 completion tokens.",
+    "`max_tokens` must be greater than `thinking.budget_tokens`.",
+    "Unrecognized request argument supplied: max_tokens",
+  ];
+  for (const message of refusals) {
+    const provider = new FakeProvider();
+    const meter = new Meter();
+    meter.unboundTokens = 4096;
+    meter.maxTokens = 37;
+    for (let attempt = 0; attempt < 3; attempt++) {
+      provider.respond(400, JSON.stringify({ error: { message, param: "max_tokens" } }));
+    }
+    const model = provider.model();
+    await assert.rejects(ask(model, meter), { code: /model_rejected|prompt_too_long/ });
+    await assert.rejects(ask(model, meter));
+    for (const { body } of provider.requests) {
+      const { max_tokens: bound, max_completion_tokens: renamed } = body as Record<string, unknown>;
+      assert.equal(bound ?? renamed, 37, message);
+    }
+  }
+});
+
+Deno.test("[US3] an answer without a limit of its own has that of the budget", async () => {
+  const provider = new FakeProvider();
+  const meter = new Meter();
+  meter.unboundTokens = 4096;
+  meter.maxTokens = 4096;
+  provider.stream(delta("Hi"), ending());
+  const { maxTokens: _, ...unbound } = QUESTION;
+  await provider.model().reply(unbound, { onText: () => {}, signal: new AbortController().signal, meter });
+  assert.equal((provider.requests[0]?.body as Record<string, unknown>).max_tokens, 4096);
 });

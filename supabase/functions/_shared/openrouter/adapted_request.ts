@@ -17,6 +17,8 @@ import { MAX_TOKENS_REPLACEMENT, type RequestFields, requestFields } from "./req
 
 /** Reduces the share of a prompt that fits, because tokens are not spread evenly over its characters. */
 const SHARE_MARGIN = 0.9;
+/** The names of the bound of an answer. */
+const BOUNDS: readonly string[] = ["max_tokens", MAX_TOKENS_REPLACEMENT];
 const LEFT_OUT: Repair = { newName: undefined, onlyValue: undefined };
 
 export interface AdapterOptions {
@@ -30,6 +32,13 @@ export interface AdapterOptions {
 /** One attempt at a reply: sends `fields`, which say what `request` says. */
 export type Attempt = (request: ModelRequest, fields: RequestFields) => Promise<ModelReply>;
 
+export interface AdaptOptions {
+  /** Messages behind the question. */
+  tail?: readonly PromptMessage[];
+  /** Whether the bound of the answer is never left out: a budget has granted no more. */
+  keepsBound?: boolean;
+}
+
 /** What is known of the models of one endpoint. */
 export class RequestAdapter {
   readonly options: AdapterOptions;
@@ -41,13 +50,13 @@ export class RequestAdapter {
     this.fit = new PromptFit(options.maxPromptTokens);
   }
 
-  /** Only OpenRouter takes several models; for any other endpoint there is a request for each. `tail`: messages behind the question. */
-  adapt(request: ModelRequest, tail: readonly PromptMessage[] = []): AdaptedRequest[] {
+  /** Only OpenRouter takes several models; for any other endpoint there is a request for each. */
+  adapt(request: ModelRequest, { tail = [], keepsBound = false }: AdaptOptions = {}): AdaptedRequest[] {
     const isOneRequest = this.options.dialect === "openrouter" || request.models.length <= 1;
     const requests = isOneRequest
       ? [request]
       : request.models.map((model) => ({ ...request, models: [model] }));
-    return requests.map((each) => new AdaptedRequest(each, tail, this));
+    return requests.map((each) => new AdaptedRequest(each, { tail, keepsBound }, this));
   }
 }
 
@@ -56,15 +65,17 @@ export class AdaptedRequest {
   readonly model: string;
   readonly #whole: ModelRequest;
   readonly #tail: readonly PromptMessage[];
+  readonly #keepsBound: boolean;
   readonly #adapter: RequestAdapter;
   readonly #repairs: Repairs = new Map();
   #messages: readonly ModelMessage[];
   #isCut = false;
 
-  constructor(request: ModelRequest, tail: readonly PromptMessage[], adapter: RequestAdapter) {
+  constructor(request: ModelRequest, { tail, keepsBound }: Required<AdaptOptions>, adapter: RequestAdapter) {
     this.model = request.models[0] ?? "";
     this.#whole = request;
     this.#tail = tail;
+    this.#keepsBound = keepsBound;
     this.#adapter = adapter;
     this.#messages = adapter.fit.fit(request);
   }
@@ -96,7 +107,7 @@ export class AdaptedRequest {
   #shorten(limit: PromptLimit, failure: AttemptFailure, fields: RequestFields): void {
     const request = { ...this.#whole, messages: this.#messages };
     const canCut = hasHistory(request);
-    const bound = ["max_tokens", MAX_TOKENS_REPLACEMENT].find((name) => name in fields);
+    const bound = this.#keepsBound ? undefined : BOUNDS.find((name) => name in fields);
     if (bound !== undefined && limit.countsAnswer && (limit.isAnswerTooLong || !canCut)) {
       // Not remembered: beside another prompt the same bound may fit.
       this.#repairs.set(bound, LEFT_OUT);
@@ -112,14 +123,19 @@ export class AdaptedRequest {
 
   /** Returns whether the request has changed. */
   #repair(failure: AttemptFailure, fields: RequestFields): boolean {
-    const refused = refusedParameters(failure, fields);
-    for (const parameter of refused) {
-      const repair = repairOf(parameter, fields);
+    const repairs = refusedParameters(failure, fields).map((parameter) => ({
+      parameter,
+      repair: repairOf(parameter, fields),
+    }));
+    const made = repairs.filter(({ parameter: { field }, repair: { newName } }) =>
+      !this.#keepsBound || newName !== undefined || !BOUNDS.includes(field)
+    );
+    for (const { parameter, repair } of made) {
       this.#repairs.set(parameter.field, repair);
       const isNew = this.#adapter.repairs.learn(this.model, parameter.field, repair);
       if (isNew) this.#writeRepair(parameter.field, repair, failure);
     }
-    return refused.length > 0;
+    return made.length > 0;
   }
 
   #writeRepair(field: string, { newName }: Repair, failure: AttemptFailure): void {

@@ -12,6 +12,8 @@ export interface AnswerStartOptions {
   policy: ThinkTagPolicy;
   /** Called with the thoughts, unless the policy is `leave`. Never with white space alone at the beginning of a block. */
   onThought(text: string): void;
+  /** Whether white space behind a block is part of the text: it may separate two words of an answer that is continued. Default false. */
+  keepsSpace?: boolean;
 }
 
 /**
@@ -21,6 +23,7 @@ export interface AnswerStartOptions {
 export class AnswerStart {
   readonly #policy: ThinkTagPolicy;
   readonly #onThought: (text: string) => void;
+  readonly #keepsSpace: boolean;
   /** What may be part of a tag, or is white space before the first word. */
   #held = "";
   /** The tag that ends the block; undefined outside of one. */
@@ -29,7 +32,8 @@ export class AnswerStart {
   #isBehindBlock = false;
   #isOver = false;
 
-  constructor({ policy, onThought }: AnswerStartOptions) {
+  constructor({ policy, onThought, keepsSpace = false }: AnswerStartOptions) {
+    this.#keepsSpace = keepsSpace;
     this.#policy = policy;
     this.#onThought = onThought;
   }
@@ -46,7 +50,7 @@ export class AnswerStart {
       if (this.#close !== undefined && !this.#leaveBlock(this.#close)) return "";
       const start = this.#held.trimStart();
       if (start === "") {
-        this.#held = this.#isBehindBlock ? "" : this.#held.slice(-MAX_LEADING_SPACE);
+        this.#held = this.#dropsSpace ? "" : this.#held.slice(-MAX_LEADING_SPACE);
         return "";
       }
       if (this.#policy === "leave") return this.#begin(this.#held);
@@ -79,7 +83,11 @@ export class AnswerStart {
 
   /** `start`: what is held, from its first word on. White space before it is the answer's own unless it is behind a block. */
   #beginAt(start: string): string {
-    return this.#begin(this.#isBehindBlock ? start : this.#held);
+    return this.#begin(this.#dropsSpace ? start : this.#held);
+  }
+
+  get #dropsSpace(): boolean {
+    return this.#isBehindBlock && !this.#keepsSpace;
   }
 
   #begin(text: string): string {

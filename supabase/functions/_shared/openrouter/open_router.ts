@@ -125,7 +125,8 @@ class OpenRouter implements LanguageModel {
     const { tail, hasBegun, signal, meter } = asking;
     const { clock, maxRetries, random } = this.#options;
     const { maxTokens = meter?.unboundTokens } = request;
-    const requests = this.#adapter.adapt({ ...request, maxTokens }, tail);
+    const keepsBound = meter?.unboundTokens !== undefined;
+    const requests = this.#adapter.adapt({ ...request, maxTokens }, { tail, keepsBound });
     for (let attempt = 1;; attempt++) {
       try {
         return await askInTurn(requests, {
@@ -134,7 +135,10 @@ class OpenRouter implements LanguageModel {
             return asking.attempt((receive) => this.#metered(adapted, fields, { ...receive, tail, meter }));
           },
           hasBegun,
-          onFailure: (failure) => void this.#report(failure, { attempt }),
+          onFailure: (failure) => {
+            asking.onFailure?.(failure);
+            this.#report(failure, { attempt });
+          },
         });
       } catch (thrown) {
         if (signal.aborted || !(thrown instanceof AttemptFailure)) throw thrown;
@@ -214,6 +218,7 @@ class OpenRouter implements LanguageModel {
       return await readReply(body, {
         model: request.models[0] ?? "",
         thinkTags,
+        keepsSpace: request.partial !== "",
         sighting,
         onText,
         onReasoning,

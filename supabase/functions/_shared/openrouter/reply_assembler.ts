@@ -19,6 +19,8 @@ export interface AssemblerOptions {
   /** Reported where the provider does not say which model answered. */
   model: string;
   thinkTags: ThinkTagPolicy;
+  /** Whether white space behind thoughts is part of the text; see {@linkcode AnswerStart}. Default false. */
+  keepsSpace?: boolean;
   /** Gets what the provider says of the request. */
   sighting?: Sighting | undefined;
 }
@@ -44,11 +46,12 @@ export class ReplyAssembler {
   #done = false;
   readonly #sighting: Sighting;
 
-  constructor({ model, thinkTags, sighting = {} }: AssemblerOptions) {
+  constructor({ model, thinkTags, keepsSpace = false, sighting = {} }: AssemblerOptions) {
     this.#model = model;
     this.#sighting = sighting;
     this.#start = new AnswerStart({
       policy: thinkTags,
+      keepsSpace,
       onThought: (text) => {
         this.#hasThought = true;
         sighting.onThought?.(text);

@@ -48,6 +48,8 @@ export class MemorySession {
   readonly #openTurns = new Map<string, OpenTurn>();
   /** Checkpoints of the current run, by turn id. */
   readonly #pieces = new Map<string, number>();
+  /** The epoch of the last start of each open turn. */
+  readonly #startedIn = new Map<string, number>();
   /** Text held by the events. */
   #chars = 0;
   #lastSeq = 0;
@@ -183,6 +185,7 @@ export class MemorySession {
     } else if (isTerminal(logged)) {
       this.#openTurns.delete(logged.turnId);
       this.#pieces.delete(logged.turnId);
+      this.#startedIn.delete(logged.turnId);
     }
     this.#trim();
     return logged;
@@ -194,9 +197,12 @@ export class MemorySession {
   }
 
   #start(turnId: string): void {
+    // A worker that does not know whether its start was written writes it again, under the same epoch.
+    const isAgain = this.#startedIn.get(turnId) === this.#epoch;
+    this.#startedIn.set(turnId, this.#epoch);
     this.#change(turnId, ({ starts, startsWithoutText }) => ({
       starts: starts + 1,
-      startsWithoutText: startsWithoutText + 1,
+      startsWithoutText: startsWithoutText + (isAgain ? 0 : 1),
     }));
     this.#pieces.delete(turnId);
   }

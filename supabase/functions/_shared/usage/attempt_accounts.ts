@@ -20,6 +20,11 @@ import { UsageQueue } from "./usage_queue.ts";
 const LOOK_AGAIN_MS = 30_000;
 /** Keys that are remembered as used up. */
 const MAX_KEYS = 10_000;
+/**
+ * How long before a take-over the request of the other worker counts as begun: longer than the times of two calls differ, and shorter
+ * than any lease. So the row of a worker that was only cut off is older, and replaces this one.
+ */
+const INFERRED_BEFORE_MS = 250;
 
 export interface AttemptAccountsOptions {
   clock: Clock;
@@ -87,7 +92,15 @@ export class AttemptAccounts {
   tookOver(call: MeteredCall, { request, chars }: { request: AttemptRequest; chars: number }): void {
     const row = openRow(call, request, this.#deps);
     const completionTokens = tokensOf(chars);
-    this.#queue.save({ ...row, completionTokens, outcome: "lost", endedAt: row.begunAt, inferred: true });
+    const begunAt = row.begunAt - INFERRED_BEFORE_MS;
+    this.#queue.save({
+      ...row,
+      completionTokens,
+      outcome: "lost",
+      begunAt,
+      endedAt: row.begunAt,
+      inferred: true,
+    });
   }
 
   /** Books what is left, as the worker is ending. */

@@ -96,7 +96,7 @@ export function openRow(
   return {
     ...call,
     id: ids.uuid(),
-    model: (request.models[0] ?? "").slice(0, MAX_NAME_CHARS),
+    model: nameOf(request.models[0] ?? ""),
     generationId: undefined,
     promptTokens: promptTokens(request),
     completionTokens: 0,
@@ -143,7 +143,7 @@ class MeteredAttempt implements Attempt {
 
   reached(generationId: string | undefined): void {
     if (generationId !== undefined) {
-      this.#row = { ...this.#row, generationId: generationId.slice(0, MAX_NAME_CHARS) };
+      this.#row = { ...this.#row, generationId: nameOf(generationId) };
     }
     const { queue, isLimited } = this.#deps;
     // For whoever takes the turn over, if this worker is killed.
@@ -169,8 +169,8 @@ class MeteredAttempt implements Attempt {
     }
     this.#row = {
       ...row,
-      ...(model !== undefined && { model: model.slice(0, MAX_NAME_CHARS) }),
-      ...(generationId !== undefined && { generationId: generationId.slice(0, MAX_NAME_CHARS) }),
+      ...(model !== undefined && { model: nameOf(model) }),
+      ...(generationId !== undefined && { generationId: nameOf(generationId) }),
       // What the provider refuses it does not count.
       ...(how === "refused" && { promptTokens: 0 }),
       ...(usage !== undefined && reported(usage)),
@@ -213,4 +213,9 @@ function reported(usage: Usage): Partial<AttemptRow> {
     cost: usage.cost,
     estimated: usage.estimated === true,
   };
+}
+
+/** A name as the database takes it: one that it refuses would cost a whole batch of rows. */
+function nameOf(text: string): string {
+  return text.slice(0, MAX_NAME_CHARS).replaceAll("\0", "").toWellFormed();
 }

@@ -213,3 +213,41 @@ Deno.test("the models that refuse a prefill are remembered up to a limit, the ne
   for (let n = 0; n < 150; n++) models.refused(`m${n}`);
   assert.deepEqual([models.has("m0"), models.has("m149")], [true, false]);
 });
+
+Deno.test("[TO7] [MD7] white space behind thoughts separates the words of a prefilled answer", async () => {
+  for (const pieces of [["<think>hm</think> and", " then"], ["<think>hm</think>", " ", "and then"]]) {
+    const provider = new FakeProvider();
+    provider.stream(...pieces.map((piece) => delta(piece)), ending());
+    const begun = BEGUN.trimEnd();
+    const asked = new Asked(provider.model({ prefillModels: ["*"] }), { ...QUESTION, partial: begun });
+    await asked.reply;
+    assert.equal(asked.text, " and then");
+  }
+});
+
+Deno.test("[TO7] a prompt that is too long with the answer so far says nothing about prefills", async () => {
+  const provider = new FakeProvider();
+  const model = provider.model({ prefillModels: ["*"] });
+  const tooLong = JSON.stringify({ error: { code: "context_length_exceeded", message: "too long" } });
+  provider.respond(400, tooLong);
+  provider.respond(400, tooLong);
+  provider.stream(delta("A new answer."), ending());
+  const { continued } = await new Asked(model, CONTINUED).reply;
+  assert.deepEqual(continued, { ways: ["prefill", "anchored", "restart"] });
+  assert.equal(provider.log.find(({ event }) => event === "model_continuation_failed")?.why, "too_long");
+  provider.stream(delta(" ten."), ending());
+  assert.deepEqual((await new Asked(model, CONTINUED).reply).continued, { ways: ["prefill"] });
+});
+
+Deno.test("[TO7] [MD4] a fallback that refuses the prefill is asked in the next way", async () => {
+  const provider = new FakeProvider();
+  const baseUrl = "https://elsewhere.test/v1";
+  const model = provider.model({ baseUrl, prefillModels: ["*"] });
+  provider.respond(503, "{}");
+  provider.respond(400, REFUSAL);
+  provider.respond(503, "{}");
+  provider.stream(delta(`${ANCHOR} Ten.`), ending());
+  const asked = new Asked(model, { ...CONTINUED, models: ["a/one", "b/two"] });
+  assert.deepEqual((await asked.reply).continued, { ways: ["prefill", "anchored"] });
+  assert.equal(asked.text, "Ten.");
+});

@@ -42,20 +42,23 @@ export interface ContinueDeps {
   onFailed(
     failed: {
       way: ContinueWay;
-      why: SeamFailure | "refused";
+      why: WayFailure;
       model: string;
       failure: AttemptFailure | undefined;
     },
   ): void;
 }
 
+/** `refused`: the provider refuses messages of this form. `too_long`: the prompt is, with the answer so far. */
+type WayFailure = SeamFailure | "refused" | "too_long";
+
 /** A way has brought nothing. The next one is tried at once. */
 class WayFailed extends Error {
   override readonly name = "WayFailed";
-  readonly why: SeamFailure | "refused";
+  readonly why: WayFailure;
   readonly failure: AttemptFailure | undefined;
 
-  constructor(why: WayFailed["why"], failure?: AttemptFailure) {
+  constructor(why: WayFailure, failure?: AttemptFailure) {
     super(`Cannot continue the answer: ${why}`);
     this.why = why;
     this.failure = failure;
@@ -88,7 +91,7 @@ export async function continueReply(
       const { why, failure } = thrown;
       deps.onFailed({ way, why, model, failure });
       if (way === "prefill" && why === "refused") refusesPrefill = true;
-      else if (refusesPrefill && why !== "refused") deps.prefillModels.refused(model);
+      else if (refusesPrefill && why !== "refused" && why !== "too_long") deps.prefillModels.refused(model);
     }
   }
   throw new AgentError("model_stream_broken", "the model did not continue its answer", { retryable: true });
@@ -132,6 +135,7 @@ function askInWay(
   const tail = tailFor(way, { begun, prefix: deps.prefix });
   const onFailure = (failure: AttemptFailure): void => {
     if (isOpen || isLast) return;
+    if (failure.code === "prompt_too_long") throw new WayFailed("too_long", failure);
     if (failure.code === "empty_answer") throw new WayFailed("nothing_new", failure);
     if (REFUSALS.includes(failure.status ?? 0)) throw new WayFailed("refused", failure);
   };

@@ -93,7 +93,7 @@ export function adoptTurns(step: Step, answer: Committed): void {
 
 /** A write that was in doubt told the store that this turn runs. It runs first, so that the store is right. */
 function markBegun(turn: QueuedTurn, open: OpenTurn | undefined): void {
-  if (open !== undefined && open.starts > 0) turn.begun ??= begunOf(open);
+  if (open !== undefined && open.starts > 0) turn.begun ??= { ...begunOf(open), isOurs: true };
 }
 
 /** The turn's query event is no longer kept, or was never read. */

@@ -53,7 +53,7 @@ export function startTurn(
   announceStart(step, turn, told);
   // Connections here may have been shown more of the text than the store has, or less.
   if (text !== shown) showText(step, turn, 0, text);
-  if (begun !== undefined) {
+  if (begun !== undefined && begun.isOurs !== true) {
     effects.push({ kind: "taken_over", query, how: "run", chars: text.length });
   }
   sendTail(step, turn, 0);

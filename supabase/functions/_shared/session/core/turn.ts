@@ -34,7 +34,10 @@ export type Attempt =
   | { name: "done"; end: TerminalEvent; thoughts: string };
 
 /** What earlier runs of the turn have left, at this worker or another. */
-export type Begun = Pick<OpenTurn, "starts" | "startsWithoutText" | "partial">;
+export interface Begun extends Pick<OpenTurn, "starts" | "startsWithoutText" | "partial"> {
+  /** Set if it was this worker that has told the store so, and it never ran. */
+  isOurs?: true;
+}
 
 /** How much of a running turn the store has. */
 export interface Kept {
