@@ -23,12 +23,19 @@ const sessionCall = z.object({
     // A connection here wants deltas: send the running answer from `have` on, and then its new pieces.
     z.object({
       kind: z.literal("tail_wanted"),
-      have: z.object({ epoch: z.int(), turnId: z.string(), offset: z.int() }).optional(),
+      have: z.object({
+        epoch: z.int(),
+        restarts: z.int().optional(),
+        turnId: z.string(),
+        offset: z.int(),
+      }).optional(),
     }),
-    // A piece of the running answer. `offset` is the UTF-16 index at which it starts; `epoch` belongs to the writer's lease.
+    // A piece of the running answer. `offset` is the UTF-16 index at which it starts; `epoch` belongs to the writer's lease, and
+    // `restarts` says how often the answer has begun again under it. Older workers leave that out.
     z.object({
       kind: z.literal("tail"),
       epoch: z.int(),
+      restarts: z.int().optional(),
       turnId: z.string(),
       queryId: z.string(),
       offset: z.int(),

@@ -59,6 +59,6 @@ export class TailSender {
     const end = offset + content.length;
     // The next piece is only offered once this one was sent.
     if (end < running.text.length) queueMicrotask(() => this.send({ turnId, epoch, offset: end }));
-    return { kind: "tail", epoch, turnId, queryId, offset, content };
+    return { kind: "tail", epoch, restarts: running.restarts, turnId, queryId, offset, content };
   }
 }

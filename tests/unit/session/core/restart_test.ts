@@ -6,7 +6,7 @@ import type { Effect } from "../../../../supabase/functions/_shared/session/core
 import { put, startTurn } from "../../../../supabase/functions/_shared/session/core/run.ts";
 import type { SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
 import { step, wakeAt } from "../../../../supabase/functions/_shared/session/core/step.ts";
-import type { QueuedTurn } from "../../../../supabase/functions/_shared/session/core/turn.ts";
+import { type QueuedTurn, remoteTurn } from "../../../../supabase/functions/_shared/session/core/turn.ts";
 import { heldSession, question } from "../../../support/core_session.ts";
 
 const CHECKPOINT_MS = 500;
@@ -164,4 +164,27 @@ Deno.test("[TO7] a call that has been given up restarts nothing, and an early ca
   const turn = state.turns.get("p");
   assert.ok(turn?.phase === "proposed" && turn.attempt.name === "calling");
   assert.equal(turn.attempt.text, "new");
+});
+
+Deno.test("[TO7] [DL2] a piece from before another worker's answer began again changes nothing, however late it comes", () => {
+  const { state, now } = new Running("");
+  state.turns = new Map();
+  state.lease = { name: "other", epoch: 1, until: now + 5000 };
+  put(state, remoteTurn(question("q"), 1));
+  const { turnId } = question("q");
+  const shows: unknown[] = [];
+  const take = (restarts: number, offset: number, content: string): void => {
+    const call = { kind: "tail", epoch: 1, restarts, turnId, queryId: "q", offset, content } as const;
+    for (const effect of step(state, { kind: "called", call }, now)) {
+      if (effect.kind === "delta") shows.push([effect.offset, effect.content]);
+    }
+  };
+  take(0, 0, "Once upon a time");
+  take(1, 0, "A new answer");
+  take(0, 8, "n a time, and");
+  take(0, 0, "");
+  take(1, 12, " goes on.");
+  take(2, 0, "");
+  take(1, 0, "A new answer goes on.");
+  assert.deepEqual(shows, [[0, "Once upon a time"], [0, "A new answer"], [12, " goes on."], [0, ""]]);
 });

@@ -56,6 +56,7 @@ const TURNS: Record<TurnPhase, Turn> = {
     call: 1,
     text: "so far",
     thoughts: "Hm. ",
+    restarts: 0,
     kept: { isStarted: true, pieces: 0, chars: 0 },
     checkpointAt: Infinity,
   },
@@ -72,7 +73,7 @@ const TURNS: Record<TurnPhase, Turn> = {
     seq: 1,
     begun: undefined,
     stopped: undefined,
-    shown: { epoch: 1, text: "so far" },
+    shown: { epoch: 1, restarts: 0, text: "so far" },
   },
 };
 

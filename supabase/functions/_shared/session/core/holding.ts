@@ -6,7 +6,6 @@ import { type LeaseSignal, type LeaseView, stepLease } from "./lease.ts";
 import {
   adoptAttempt,
   dropAttempt,
-  type Interruption,
   interruptTurn,
   loseCall,
   MAX_STARTS,
@@ -21,6 +20,7 @@ import { showThoughts, thoughtsOf } from "./thoughts.ts";
 import {
   type Begun,
   fromEvent,
+  type Interruption,
   type ProposedTurn,
   type QueuedTurn,
   type RemoteTurn,
@@ -68,7 +68,7 @@ function toRemote(turn: Exclude<Turn, ProposedTurn>, epoch: number): RemoteTurn 
   const text = shownOf(turn);
   const { query, seq } = turn;
   const begun = turn.phase === "queued" ? turn.begun : undefined;
-  return { ...remoteTurn(query, seq), begun, shown: { epoch: text === "" ? 0 : epoch, text } };
+  return { ...remoteTurn(query, seq), begun, shown: { epoch: text === "" ? 0 : epoch, restarts: 0, text } };
 }
 
 /** Adopts every open turn of the log: those another worker has left, and those that were added since. */

@@ -13,6 +13,7 @@ import { sendTail } from "./tail.ts";
 import {
   type Attempt,
   type EndingTurn,
+  type Interruption,
   type ProposedTurn,
   type Question,
   type QueuedTurn,
@@ -138,6 +139,7 @@ export function takeRestart(step: Step, call: number): void {
     }
     if (turn.phase !== "running" || turn.call !== call) continue;
     turn.text = "";
+    turn.restarts++;
     // The store keeps the old text until the first checkpoint of the new one replaces it. It takes a first
     // checkpoint only from a run that has written none, so after any other this one starts again.
     const hasWritten = turn.kept.pieces > 0 || flight?.progress?.queryId === turn.query.queryId;
@@ -193,13 +195,6 @@ export function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest
   const isRunning = turn.phase === "running" || flight?.started === turn.query.queryId ||
     turn.phase === "proposed" && turn.attempt.name === "calling";
   return isRunning === (which === "running");
-}
-
-/** Why a turn ends as `interrupted`. */
-export interface Interruption {
-  content: string;
-  /** Whether asking again may succeed. */
-  retryable: boolean;
 }
 
 /** Ends a turn that cannot continue. */
@@ -264,9 +259,10 @@ function fresh(
   { state: { settings }, now }: Step,
   isStarted: boolean,
   chars = 0,
-): Pick<RunningTurn, "kept" | "checkpointAt" | "thoughts"> {
+): Pick<RunningTurn, "kept" | "checkpointAt" | "thoughts" | "restarts"> {
   return {
     thoughts: "",
+    restarts: 0,
     kept: { isStarted, pieces: 0, chars },
     checkpointAt: nextCheckpoint(now, settings.checkpointMs),
   };

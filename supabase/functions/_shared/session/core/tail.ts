@@ -19,12 +19,16 @@ type Piece = Extract<SessionCall, { kind: "tail" }>;
 type Have = Extract<SessionCall, { kind: "tail_wanted" }>["have"];
 
 /** Sends a running turn's text from `offset` on, if another worker has asked for it. */
-export function sendTail({ state, now, effects }: Step, { query, text }: RunningTurn, offset: number): void {
+export function sendTail(
+  { state, now, effects }: Step,
+  { query, restarts, text }: RunningTurn,
+  offset: number,
+): void {
   if (state.lease.name !== "held" || now >= state.tailWantedUntil) return;
   const { turnId, queryId } = query;
   const { epoch } = state.lease;
   const content = text.slice(offset);
-  effects.push({ kind: "send", call: { kind: "tail", epoch, turnId, queryId, offset, content } });
+  effects.push({ kind: "send", call: { kind: "tail", epoch, restarts, turnId, queryId, offset, content } });
 }
 
 /** Another worker asks for the text after what it has. */
@@ -33,34 +37,34 @@ export function takeTailWanted(step: Step, have: Have): void {
   state.tailWantedUntil = now + WANTED_MS;
   for (const turn of state.turns.values()) {
     if (turn.phase !== "running") continue;
-    const isOurs = have?.epoch === state.lease.epoch && have.turnId === turn.query.turnId;
+    const isOurs = have?.epoch === state.lease.epoch && have.turnId === turn.query.turnId &&
+      (have.restarts ?? 0) === turn.restarts;
     sendTail(step, turn, isOurs ? have.offset : 0);
   }
 }
 
 /**
  * A piece of another worker's text. If a piece before it is missing, the text is requested again. A piece of an older epoch
- * is ignored: its worker has lost the lease.
+ * is ignored, because its worker has lost the lease, and so is one from before the answer began again.
  */
-export function takeTail(step: Step, { epoch, turnId, queryId, offset, content }: Piece): void {
+export function takeTail(
+  step: Step,
+  { epoch, restarts = 0, turnId, queryId, offset, content }: Piece,
+): void {
   const turn = step.state.turns.get(queryId);
   if (turn?.phase !== "remote" || turn.query.turnId !== turnId) return;
   const { shown } = turn;
   if (epoch < shown.epoch || epoch < step.state.lease.epoch) return;
-  const isSame = epoch === shown.epoch;
+  if (epoch === shown.epoch && restarts < shown.restarts) return;
+  const isSame = epoch === shown.epoch && restarts === shown.restarts;
   if (offset > (isSame ? shown.text.length : 0)) return askForTail(step, ASK_AGAIN_MS);
-  // The answer has begun, or begun again.
-  if (isSame && content === "" && shown.text !== "") {
-    turn.shown = { epoch, text: "" };
-    return showText(step, turn, 0, "");
-  }
   // It may come twice, or overlap: text that was shown is not shown again.
   const known = isSame ? shown.text.slice(offset, offset + content.length) : "";
   const isMore = content.startsWith(known);
   const start = isMore ? offset + known.length : offset;
   const rest = isMore ? content.slice(known.length) : content;
   if (isSame && isMore && rest === "") return;
-  turn.shown = { epoch, text: shown.text.slice(0, start) + rest };
+  turn.shown = { epoch, restarts, text: shown.text.slice(0, start) + rest };
   if (rest !== "" || start < shown.text.length) showText(step, turn, start, rest);
 }
 
@@ -71,8 +75,8 @@ export function askForTail({ state, now, effects }: Step, everyMs: number = RENE
   let have: Have;
   for (const turn of state.turns.values()) {
     if (turn.phase !== "remote" || turn.shown.epoch === 0) continue;
-    const { query: { turnId }, shown: { epoch, text } } = turn;
-    have = { epoch, turnId, offset: text.length };
+    const { query: { turnId }, shown: { epoch, restarts, text } } = turn;
+    have = { epoch, restarts, turnId, offset: text.length };
   }
   effects.push({ kind: "send", call: { kind: "tail_wanted", ...(have && { have }) } });
 }

@@ -83,6 +83,8 @@ export interface RunningTurn {
   call: number;
   /** The answer so far. */
   text: string;
+  /** How often the answer has begun again in this run. */
+  restarts: number;
   /** The reasoning of this run so far. It ends with the run: no event, checkpoint or prompt has it. */
   thoughts: string;
   kept: Kept;
@@ -100,6 +102,13 @@ export interface EndingTurn {
   shown: string;
 }
 
+/** Text of another worker. `restarts`: how often its answer had begun again. */
+export interface ShownText {
+  epoch: number;
+  restarts: number;
+  text: string;
+}
+
 /** In the log without a terminal event, and not owned here: another worker answers it, or none does yet. */
 export interface RemoteTurn {
   phase: "remote";
@@ -110,11 +119,18 @@ export interface RemoteTurn {
   /** Why it has to be stopped, from the answer to a claim. */
   stopped: StopReason | undefined;
   /** The text that connections here were shown, and the epoch of the worker that wrote it. */
-  shown: { epoch: number; text: string };
+  shown: ShownText;
 }
 
 export type Turn = ProposedTurn | QueuedTurn | RunningTurn | EndingTurn | RemoteTurn;
 export type TurnPhase = Turn["phase"];
+
+/** Why a turn ends as `interrupted`. */
+export interface Interruption {
+  content: string;
+  /** Whether asking again may succeed. */
+  retryable: boolean;
+}
 
 /** What is kept of a turn with a terminal event. */
 export interface EndedTurn {
@@ -165,7 +181,7 @@ export function remoteTurn(query: Question, seq: number): RemoteTurn {
     seq,
     begun: undefined,
     stopped: undefined,
-    shown: { epoch: 0, text: "" },
+    shown: { epoch: 0, restarts: 0, text: "" },
   };
 }
 

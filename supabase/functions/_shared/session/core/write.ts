@@ -217,9 +217,9 @@ function endsWithHalf(text: string): boolean {
 
 /** Releases the running turn to the next worker with this write. */
 function letGo(step: Step, turn: RunningTurn, epoch: number): void {
-  const { query, seq, text } = turn;
+  const { query, seq, restarts, text } = turn;
   loseCall(step, turn);
-  put(step.state, { ...remoteTurn(query, seq), shown: { epoch, text } });
+  put(step.state, { ...remoteTurn(query, seq), shown: { epoch, restarts, text } });
 }
 
 function endingTurns({ turns }: SessionState): EndingTurn[] {
