@@ -13,12 +13,10 @@ import { ParameterRepairs, type Repair, repairOf, type Repairs } from "./paramet
 import { hasHistory, keepHalf, keepQuestion, PromptFit } from "./prompt_fit.ts";
 import { type PromptLimit, readPromptLimit } from "./prompt_limit.ts";
 import { refusedParameters } from "./refused_parameter.ts";
-import { MAX_TOKENS_REPLACEMENT, type RequestFields, requestFields } from "./request.ts";
+import { BOUNDS, type RequestFields, requestFields } from "./request.ts";
 
 /** Reduces the share of a prompt that fits, because tokens are not spread evenly over its characters. */
 const SHARE_MARGIN = 0.9;
-/** The names of the bound of an answer. */
-const BOUNDS: readonly string[] = ["max_tokens", MAX_TOKENS_REPLACEMENT];
 const LEFT_OUT: Repair = { newName: undefined, onlyValue: undefined };
 
 export interface AdapterOptions {

@@ -19,6 +19,8 @@ export interface Endpoint {
 
 /** OpenAI's name for `max_tokens` since its reasoning models, which refuse the older one. */
 export const MAX_TOKENS_REPLACEMENT = "max_completion_tokens";
+/** The names of the bound of an answer. A request has one of them at most. */
+export const BOUNDS: readonly string[] = ["max_tokens", MAX_TOKENS_REPLACEMENT];
 
 /** The body of a request, before it is encoded. */
 export type RequestFields = Readonly<Record<string, unknown>>;
@@ -71,6 +73,6 @@ export function requestFields(
 
 /** The request with another bound for its answer, if it has one. */
 export function withBound(fields: RequestFields, maxTokens: number | undefined): RequestFields {
-  const name = [MAX_TOKENS_REPLACEMENT, "max_tokens"].find((name) => name in fields);
+  const name = BOUNDS.find((name) => name in fields);
   return name === undefined ? fields : { ...fields, [name]: maxTokens };
 }

@@ -66,7 +66,7 @@ class WayFailed extends Error {
 }
 
 /**
- * Rejects as {@linkcode ContinueDeps.retry} does, and with `model_stream_broken` if no way brings any text.
+ * Rejects as {@linkcode ContinueDeps.ask} does, and with `model_stream_broken` if no way brings any text.
  */
 export async function continueReply(
   request: ModelRequest,

@@ -2,6 +2,7 @@
 
 import type { ModelMessage } from "../../ports/model.ts";
 import type { ContinueWay } from "../../protocol/log_event.ts";
+import { remember } from "../remember.ts";
 import { type BegunAnswer, MIN_PREFILL_CHARS } from "./begun_answer.ts";
 
 /** A message as it is sent. */
@@ -60,7 +61,7 @@ const MAX_REMEMBERED = 100;
  */
 export class PrefillModels {
   readonly #patterns: readonly RegExp[];
-  readonly #refusing = new Set<string>();
+  readonly #refusing = new Map<string, true>();
 
   /** `patterns`: names of models, in any case, in which `*` stands for anything. */
   constructor(patterns: readonly string[]) {
@@ -75,8 +76,6 @@ export class PrefillModels {
   }
 
   refused(model: string): void {
-    const [oldest] = this.#refusing;
-    if (this.#refusing.size >= MAX_REMEMBERED && oldest !== undefined) this.#refusing.delete(oldest);
-    this.#refusing.add(model);
+    remember(this.#refusing, model, true, MAX_REMEMBERED);
   }
 }
