@@ -220,7 +220,7 @@ export function replaceEnd({ state }: Step, turn: EndingTurn, code: ErrorCode): 
 
 /** Whether this query's turn could start now if it were queued: no other turn runs or was announced to the store. */
 export function canStart(state: SessionState, queryId?: string): boolean {
-  if (!mayRun(state) || state.life.name !== "open") return false;
+  if (!mayRun(state) || state.life.name !== "open" || state.history.gap !== undefined) return false;
   const announced = state.flight?.started;
   if (announced !== undefined && announced !== queryId) return false;
   for (const turn of state.turns.values()) {
