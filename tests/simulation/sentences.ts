@@ -1,7 +1,7 @@
 /** The actions of a worker as sentences of a transcript. */
 
 import type { LogWrite } from "../../supabase/functions/_shared/ports/event_log.ts";
-import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
+import type { NewLogEvent, RewoundEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
 
 /** The sentence for an effect; undefined if a reader of the transcript does not need it. */
@@ -66,10 +66,12 @@ function wordsFor({ events = [], lease, epoch, startedTurnId, checkpoint, stop }
   return parts.length === 0 ? "nothing" : parts.join(", ");
 }
 
-function eventWords(event: NewLogEvent): string {
+function eventWords(event: NewLogEvent | RewoundEvent): string {
   switch (event.kind) {
     case "query":
-      return `query ${event.queryId}`;
+      return `query ${event.queryId}${event.replaces === undefined ? "" : ` replaces ${event.replaces}`}`;
+    case "rewound":
+      return `rewound ${event.replaces} from ${event.fromSeq}`;
     case "response":
       return `response ${event.queryId} "${event.content}"`;
     case "error":

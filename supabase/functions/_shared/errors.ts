@@ -29,6 +29,7 @@ export const ERROR_CODES = [
   "queue_full",
   "busy",
   "unknown_turn",
+  "unknown_query",
   "unknown_approval",
   "option_not_allowed",
   "shutting_down",
@@ -45,6 +46,7 @@ export const ERROR_CODES = [
   // Ours
   "store_unavailable",
   "unknown_session",
+  "chat_exists",
   "lease_lost",
   "relay_unavailable",
   "internal",

@@ -6,7 +6,16 @@
  */
 
 import { AgentError } from "../errors.ts";
-import type { Committed, EventLog, Feedback, LogPage, LogRange, LogWrite } from "../ports/event_log.ts";
+import type {
+  Committed,
+  EventLog,
+  Feedback,
+  LogPage,
+  LogRange,
+  LogWrite,
+  VisiblePage,
+  VisibleRange,
+} from "../ports/event_log.ts";
 import type { Delivered, DeliveryRequest, NotificationStore } from "../ports/notifications.ts";
 import type { QuotaUsage, UseLedger, UseReport } from "../ports/quota.ts";
 import type { Clock, Ids } from "../ports/runtime.ts";
@@ -37,6 +46,7 @@ import {
   toStored,
   toUserRecord,
   toVersion,
+  toVisiblePage,
 } from "./store_answers.ts";
 import { callStore } from "./store_call.ts";
 import {
@@ -141,12 +151,13 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
     }
   }
 
-  async create({ sessionId, owner, createdAt }: SessionRecord): Promise<void> {
+  async create({ sessionId, owner, chatId, createdAt }: SessionRecord): Promise<void> {
     await this.#call("agent_create_session", {
       p_session: sessionId,
       p_user: owner.kind === "user" ? owner.userId : null,
       p_token_hash: owner.kind === "anonymous" ? owner.tokenHash : null,
       p_created_at: createdAt,
+      p_chat: chatId ?? null,
     }, noError);
   }
 
@@ -158,14 +169,27 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
     if (!UUID.test(sessionId)) return undefined;
     return await this.#call("agent_find_session", {
       p_session: sessionId,
-      p_claims: claims.map((claim) =>
-        claim.kind === "user" ? { user_id: claim.userId } : { token_hash: claim.tokenHash }
-      ),
+      p_claims: toClaims(claims),
       p_tail: tail,
       p_max_bytes: MAX_PAGE_BYTES,
       p_idle_ms: this.#options.idleTimeoutMs,
       p_worker: this.#options.workerId,
-    }, (answer) => answer === null ? undefined : toStored(sessionId, answer));
+    }, (answer) => answer === null ? undefined : toStored(answer));
+  }
+
+  async findByChat(
+    chatId: string,
+    claims: readonly SessionOwner[],
+    { tail }: { tail: number },
+  ): Promise<StoredSession | undefined> {
+    return await this.#call("agent_find_chat", {
+      p_chat: chatId,
+      p_claims: toClaims(claims),
+      p_tail: tail,
+      p_max_bytes: MAX_PAGE_BYTES,
+      p_idle_ms: this.#options.idleTimeoutMs,
+      p_worker: this.#options.workerId,
+    }, (answer) => answer === null ? undefined : toStored(answer));
   }
 
   async list(userId: string, { limit, before }: ListOptions): Promise<readonly SessionRecord[]> {
@@ -197,6 +221,16 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
       p_max_bytes: MAX_PAGE_BYTES,
       p_worker: this.#options.workerId,
     }, toPage);
+  }
+
+  async readVisible(sessionId: string, { beforeSeq, limit }: VisibleRange): Promise<VisiblePage> {
+    if (!UUID.test(sessionId)) throw refusal("unknown_session");
+    return await this.#call("agent_read_visible", {
+      p_session: sessionId,
+      p_before: beforeSeq,
+      p_limit: limit,
+      p_max_bytes: MAX_PAGE_BYTES,
+    }, toVisiblePage);
   }
 
   async heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
@@ -294,4 +328,10 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
   ): Promise<T> {
     return await callStore(this.#rpc, { name, args, withinMs, use });
   }
+}
+
+function toClaims(claims: readonly SessionOwner[]): { user_id?: string; token_hash?: string }[] {
+  return claims.map((claim) =>
+    claim.kind === "user" ? { user_id: claim.userId } : { token_hash: claim.tokenHash }
+  );
 }

@@ -1,11 +1,19 @@
 /** What the database's functions answer, checked by hand: each write of a worker comes this way, and CPU is short. */
 
 import { AgentError, type ErrorCode } from "../errors.ts";
-import type { Committed, CommittedByHolder, Lease, LogPage, LogWrite, OpenTurn } from "../ports/event_log.ts";
+import type {
+  Committed,
+  CommittedByHolder,
+  Lease,
+  LogPage,
+  LogWrite,
+  OpenTurn,
+  VisiblePage,
+} from "../ports/event_log.ts";
 import type { QuotaUsage } from "../ports/quota.ts";
 import type { Reservation, UsageAnswer } from "../ports/usage.ts";
 import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
-import type { LogEvent, Logged, QueryEvent } from "../protocol/log_event.ts";
+import type { LogEvent, Logged, NewLogEvent, QueryEvent } from "../protocol/log_event.ts";
 import type { Pruned } from "./retention.ts";
 import { storeUnavailable } from "./store_rpc.ts";
 
@@ -44,6 +52,7 @@ function strange(expected: string, value: unknown): StrangeAnswer {
 const REFUSALS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   unknown_session: ["unknown_session", "Cannot reach the session: it has ended"],
   unknown_turn: ["unknown_turn", 'Cannot record feedback: "turn_id" must name a turn of this session'],
+  chat_exists: ["chat_exists", "Cannot create session: the chat has one"],
   lease_lost: ["lease_lost", "Cannot write: another worker has taken over"],
   busy: ["busy", "Cannot take query: an answer is being written"],
   forbidden: ["forbidden", "Cannot notify somebody else: a user may name only her own user_id"],
@@ -117,6 +126,12 @@ export function toPage(value: unknown): LogPage {
   };
 }
 
+export function toVisiblePage(value: unknown): VisiblePage {
+  if (value === null) throw refusal("unknown_session");
+  const { events, is_first } = fields(value);
+  return { events: items(events).map(toEvent), isFirst: is_first === true };
+}
+
 /** New events come back as their `seq` alone: the writer has the rest. A lease is counted from before it was given. */
 export function toCommitted(write: LogWrite, answer: Fields, ageMs: number): Committed {
   const at = number(answer.at);
@@ -124,10 +139,7 @@ export function toCommitted(write: LogWrite, answer: Fields, ageMs: number): Com
   const { epoch, holder, leftMs } = toLease(answer.lease);
   const lease = { epoch, leftMs: Math.max(0, leftMs - ageMs) };
   const committed = {
-    events: (write.events ?? []).map((event, index) => {
-      const known = stored[index];
-      return typeof known === "number" ? { ...event, seq: known, at } : toEvent(known);
-    }),
+    events: (write.events ?? []).flatMap((event, index) => toAppended(event, stored[index], at)),
     lastSeq: number(answer.last_seq),
     stopMatched: answer.reached === undefined ? [] : items(answer.reached).map(text),
   };
@@ -140,10 +152,19 @@ export function toCommitted(write: LogWrite, answer: Fields, ageMs: number): Com
   };
 }
 
-export function toStored(sessionId: string, value: unknown): StoredSession {
+/** Null: not appended, because it replaces a query that the log does not have. A list: after the `rewound` event. */
+function toAppended(event: NewLogEvent, known: unknown, at: number): LogEvent[] {
+  if (typeof known === "number") return [{ ...event, seq: known, at }];
+  if (known === null) return [];
+  if (!Array.isArray(known)) return [toEvent(known)];
+  const [rewound, seq] = known;
+  return [toEvent(rewound), { ...event, seq: number(seq), at }];
+}
+
+export function toStored(value: unknown): StoredSession {
   const { tail, open_turns, defaults, notes } = fields(value);
   return {
-    record: toRecord(sessionId, value),
+    record: toRecord(value),
     tail: toPage(tail),
     openTurns: toOpenTurns(open_turns),
     defaults: fields(defaults),
@@ -151,12 +172,17 @@ export function toStored(sessionId: string, value: unknown): StoredSession {
   };
 }
 
-function toRecord(sessionId: string, value: unknown): SessionRecord {
-  const { user_id, token_hash, created_at } = fields(value);
+function toRecord(value: unknown): SessionRecord {
+  const { session_id, user_id, token_hash, chat_id, created_at } = fields(value);
   const owner = user_id === null
     ? { kind: "anonymous" as const, tokenHash: text(token_hash) }
     : { kind: "user" as const, userId: text(user_id) };
-  return { sessionId, owner, createdAt: number(created_at) };
+  return {
+    sessionId: text(session_id),
+    owner,
+    ...(typeof chat_id === "string" && { chatId: chat_id }),
+    createdAt: number(created_at),
+  };
 }
 
 export function toUserRecord(userId: string, value: unknown): SessionRecord {

@@ -12,6 +12,22 @@ export interface LogPage {
   lease: Lease;
 }
 
+/** The newest events before a `seq` that no `rewound` event of the whole log has superseded. */
+export interface VisiblePage {
+  /** Oldest first, with gaps in `seq` where events are superseded. `rewound` events themselves are always visible. */
+  events: readonly LogEvent[];
+  /** Whether no visible event comes before these. */
+  isFirst: boolean;
+}
+
+/** Which visible events of a session's log. */
+export interface VisibleRange {
+  /** Only events before this `seq`. */
+  beforeSeq: number;
+  /** At most this many. */
+  limit: number;
+}
+
 /** Which part of a session's log. */
 export interface LogRange {
   /** Only events after this `seq`. */
@@ -68,7 +84,8 @@ export type LogWrite = HolderWrite | ClaimingWrite | GuestWrite;
 export interface AnyWrite {
   /**
    * Appended in order. An event whose key is in the log already (`keyOf`) is not appended again. `configured` events are
-   * also merged into the session's defaults.
+   * also merged into the session's defaults. A query that `replaces` another is appended after a `rewound` event, or not at all if
+   * the log has no query of that id.
    */
   events?: readonly NewLogEvent[];
   /** Stops turns that were open before this write. */
@@ -111,7 +128,10 @@ export type Committed = CommittedByHolder | CommittedByGuest;
 
 /** What the result of every write has. */
 export interface AnyCommitted {
-  /** In the order of the write. An event that was in the log before is returned as stored, with its first `seq`. */
+  /**
+   * In the order of the write, with the `rewound` events that the log has added. An event that was in the log before is returned as
+   * stored, with its first `seq`. A query that `replaces` a query which the log does not have is missing: it was not appended.
+   */
   events: readonly LogEvent[];
   /** The newest `seq` after the write. */
   lastSeq: number;
@@ -157,6 +177,7 @@ export interface EventLog {
    */
   commit(sessionId: string, write: LogWrite): Promise<Committed>;
   read(sessionId: string, range: LogRange): Promise<LogPage>;
+  readVisible(sessionId: string, range: VisibleRange): Promise<VisiblePage>;
   /** The newest `seq` of each session that still exists. */
   heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>>;
   /** Rejects with `unknown_turn` if the session has no such turn. */

@@ -12,6 +12,8 @@ export type SessionOwner =
 export interface SessionRecord {
   sessionId: string;
   owner: SessionOwner;
+  /** The app's own name for the conversation, unique for the owner. */
+  chatId?: string;
   /** Milliseconds since the epoch. */
   createdAt: number;
 }
@@ -19,7 +21,10 @@ export interface SessionRecord {
 /** A session's state when it is opened. */
 export interface StoredSession {
   record: SessionRecord;
-  /** The end of its log: the newest events, as many as were asked for. */
+  /**
+   * The end of its log: the newest events that are not superseded, as many as were asked for. There are gaps in `seq` where events
+   * are superseded.
+   */
   tail: LogPage;
   /** Accepted turns without a terminal event, oldest first. */
   openTurns: readonly OpenTurn[];
@@ -31,7 +36,10 @@ export interface StoredSession {
 
 /** The sessions and their owners. All methods reject with `store_unavailable` if the store cannot be reached. */
 export interface SessionStore {
-  /** Atomic: if it rejects, there is no partly created session. */
+  /**
+   * Atomic: if it rejects, there is no partly created session. Rejects with `chat_exists` if the owner has a session with this
+   * `chatId`.
+   */
   create(record: SessionRecord): Promise<void>;
   /**
    * The session with the newest `tail` events, if it exists and one of `claims` owns it. For an unknown session, an
@@ -39,6 +47,12 @@ export interface SessionStore {
    */
   find(
     sessionId: string,
+    claims: readonly SessionOwner[],
+    options: { tail: number },
+  ): Promise<StoredSession | undefined>;
+  /** As `find`, by the app's own name: the session with this `chatId` of the first of `claims` that has one. */
+  findByChat(
+    chatId: string,
     claims: readonly SessionOwner[],
     options: { tail: number },
   ): Promise<StoredSession | undefined>;

@@ -45,6 +45,9 @@ export const queryFrame = z.object({
   policy: z.enum(QUEUE_POLICIES, "must be queue, reject, interrupt or latest").optional(),
   stream: z.boolean("must be true or false").optional(),
   options: queryOptions.optional(),
+  replaces: frameId.optional().describe(
+    "The id of an earlier query: the conversation continues from before that query",
+  ),
 });
 
 const none = z.object({}, "must be an object");

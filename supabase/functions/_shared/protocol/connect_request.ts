@@ -7,6 +7,17 @@ export const SUBPROTOCOL = "agent-websocket.v1";
 /** The header in which a client offers subprotocols: a list, some of whose elements carry a token. */
 export const SUBPROTOCOL_HEADER = "sec-websocket-protocol";
 
+/** A request for a session that may exist. At least one of `sessionId` and `chatId` is set; `sessionId` is looked up first. */
+export interface ResumeRequest {
+  sessionId: string | undefined;
+  /** The app's own name for the conversation, 1 to 128 characters. It is made if the owner has none of this name. */
+  chatId: string | undefined;
+  /** The newest `seq` that the client has; 0 for none. */
+  lastSeq: number;
+  /** The resume token of an anonymous session. */
+  token: string | undefined;
+}
+
 /** The parameters of one upgrade, validated. */
 export interface ConnectRequest {
   /** The user's token. The header takes precedence over the subprotocol, and that over the query parameter. */
@@ -17,8 +28,8 @@ export interface ConnectRequest {
   reasoning: boolean;
   /** Whether the client wants application heartbeats. */
   heartbeat: boolean;
-  /** The session to resume, if any. */
-  resume: { sessionId: string; lastSeq: number; token: string | undefined } | undefined;
+  /** The session to resume or the conversation to open, if any. */
+  resume: ResumeRequest | undefined;
   origin: string | undefined;
   /** Whether {@linkcode SUBPROTOCOL} was offered. */
   offersSubprotocol: boolean;
@@ -31,14 +42,16 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
   const fromProtocol = (prefix: string): string | undefined =>
     offered.find((name) => name.startsWith(prefix))?.slice(prefix.length);
   const sessionId = query.get("session_id") ?? undefined;
+  const chatId = parseChatId(query.get("chat_id"));
   const lastSeq = parseCursor(query.get("last_seq"));
   return {
     token: bearerOf(headers) ?? fromProtocol("jwt-") ?? query.get("jwt") ?? undefined,
     stream: parseFlag("stream", query.get("stream")),
     reasoning: parseFlag("reasoning", query.get("reasoning")),
     heartbeat: parseFlag("heartbeat", query.get("heartbeat")),
-    resume: sessionId === undefined ? undefined : {
+    resume: sessionId === undefined && chatId === undefined ? undefined : {
       sessionId,
+      chatId,
       lastSeq,
       token: fromProtocol("resume-") ?? query.get("resume_token") ?? undefined,
     },
@@ -63,6 +76,12 @@ function parseCursor(value: string | null): number {
   const cursor = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
   if (!Number.isSafeInteger(cursor)) throw malformed("last_seq", "a whole number, 0 or more");
   return cursor;
+}
+
+function parseChatId(value: string | null): string | undefined {
+  if (value === null) return undefined;
+  if (value === "" || value.length > 128) throw malformed("chat_id", "1 to 128 characters");
+  return value;
 }
 
 function parseFlag(name: string, value: string | null): boolean {

@@ -52,6 +52,20 @@ export interface QueryEvent extends OfQuery {
   connectionId: string;
   /** Comments of `modify` feedback that are given to the model with this query. */
   feedback: readonly string[];
+  /** The query that this one takes the place of: the log from that query on is superseded. */
+  replaces?: string;
+}
+
+/**
+ * What came from a query on is superseded: the events with `fromSeq <= seq < ` this event's `seq` are hidden from the model and
+ * from `history`. The log keeps them. The store appends it, directly before the query that `replaces`.
+ */
+export interface RewoundEvent extends OfQuery {
+  kind: "rewound";
+  /** The id of the replaced query. It may have been superseded before. */
+  replaces: string;
+  /** The `seq` of the replaced query's event. */
+  fromSeq: number;
 }
 
 /** A turn was answered in full. */
@@ -124,6 +138,7 @@ export interface NotificationEvent {
 }
 
 export type TerminalEvent = ResponseEvent | ErrorEvent | CancelledEvent;
+/** What a worker may write. */
 export type NewLogEvent = QueryEvent | TerminalEvent | ClearedEvent | ConfiguredEvent | NotificationEvent;
 
 /** The fields that an event gets when it is committed. */
@@ -134,13 +149,14 @@ export interface Logged {
   at: number;
 }
 
-export type LogEvent = NewLogEvent & Logged;
+/** What the log has. */
+export type LogEvent = (NewLogEvent | RewoundEvent) & Logged;
 
 /**
  * The key of an event within its session. The log accepts each key once. A terminal event has the key of its turn, not of its
  * query: a query id may be used again when its events are no longer kept.
  */
-export function keyOf(event: NewLogEvent): string {
+export function keyOf(event: NewLogEvent | RewoundEvent): string {
   switch (event.kind) {
     case "query":
       return `q:${event.queryId}`;
@@ -148,6 +164,8 @@ export function keyOf(event: NewLogEvent): string {
     case "error":
     case "cancelled":
       return `t:${event.turnId}`;
+    case "rewound":
+      return `w:${event.turnId}`;
     case "cleared":
       return `c:${event.clearId}`;
     case "configured":
@@ -158,6 +176,6 @@ export function keyOf(event: NewLogEvent): string {
 }
 
 /** Whether the event ends a turn. */
-export function isTerminal<T extends NewLogEvent>(event: T): event is T & TerminalEvent {
+export function isTerminal<T extends NewLogEvent | RewoundEvent>(event: T): event is T & TerminalEvent {
   return event.kind === "response" || event.kind === "error" || event.kind === "cancelled";
 }

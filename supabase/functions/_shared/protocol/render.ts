@@ -23,6 +23,17 @@ export function renderEvent(event: LogEvent): ServerFrame {
         id: event.queryId,
         turn_id: event.turnId,
       };
+    case "rewound":
+      return {
+        type: "status",
+        content: "Rewound",
+        timestamp,
+        seq,
+        code: "rewound",
+        turn_id: event.turnId,
+        in_reply_to: event.queryId,
+        data: { query_id: event.replaces, from_seq: event.fromSeq },
+      };
     case "response":
       return {
         type: "response",

@@ -44,6 +44,7 @@ export const notificationFrame = z.object({
   data: z.record(z.string(), z.unknown()).optional(),
   // The welcome only
   session_id: z.string().optional(),
+  chat_id: z.string().optional().describe("The app's own name for the conversation, if it has one"),
   connection_id: z.string().optional(),
   resume_token: z.string().optional(),
   durable: z.boolean().optional(),

@@ -4,7 +4,16 @@
  * on there, and end with it.
  */
 
-import type { Committed, EventLog, Feedback, LogPage, LogRange, LogWrite } from "../ports/event_log.ts";
+import type {
+  Committed,
+  EventLog,
+  Feedback,
+  LogPage,
+  LogRange,
+  LogWrite,
+  VisiblePage,
+  VisibleRange,
+} from "../ports/event_log.ts";
 import type {
   ListOptions,
   SessionOwner,
@@ -50,6 +59,16 @@ export class ChosenStore implements SessionStore, EventLog {
     return await (await this.#choice.chooseKnown())?.find(sessionId, claims, options);
   }
 
+  /** Rejects as `find` does. */
+  async findByChat(
+    chatId: string,
+    claims: readonly SessionOwner[],
+    options: { tail: number },
+  ): Promise<StoredSession | undefined> {
+    return await this.#memory.findByChat(chatId, claims, options) ??
+      await (await this.#choice.chooseKnown())?.findByChat(chatId, claims, options);
+  }
+
   /** Those in memory first: `before` names the last of a page in one store or the other. */
   async list(userId: string, { limit, before }: ListOptions): Promise<readonly SessionRecord[]> {
     const durable = await this.#choice.choose();
@@ -72,6 +91,10 @@ export class ChosenStore implements SessionStore, EventLog {
 
   read(sessionId: string, range: LogRange): Promise<LogPage> {
     return this.#storeOf(sessionId).read(sessionId, range);
+  }
+
+  readVisible(sessionId: string, range: VisibleRange): Promise<VisiblePage> {
+    return this.#storeOf(sessionId).readVisible(sessionId, range);
   }
 
   async heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>> {

@@ -70,6 +70,7 @@ function saidIn(event: LogEvent): Pick<ConversationMessage, "role" | "content"> 
     case "cleared":
     case "configured":
     case "notification":
+    case "rewound":
       return undefined;
   }
 }

@@ -18,11 +18,20 @@ import type {
   LogWrite,
   OpenTurn,
   StopRequest,
+  VisiblePage,
+  VisibleRange,
 } from "../ports/event_log.ts";
 import type { Clock } from "../ports/runtime.ts";
 import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
-import { isTerminal, keyOf, type LogEvent, type NewLogEvent } from "../protocol/log_event.ts";
+import {
+  isTerminal,
+  keyOf,
+  type LogEvent,
+  type NewLogEvent,
+  type QueryEvent,
+  type RewoundEvent,
+} from "../protocol/log_event.ts";
 
 /** Comments of `modify` feedback that are kept for the next query; the oldest go past it. */
 const MAX_NOTES = 50;
@@ -81,7 +90,12 @@ export class MemorySession {
   describe(tail: number, workerId: string): StoredSession {
     return {
       record: this.record,
-      tail: this.read({ afterSeq: Math.max(0, this.#lastSeq - tail), limit: tail }, workerId),
+      tail: {
+        events: this.readVisible({ beforeSeq: this.#lastSeq + 1, limit: tail }).events,
+        oldestSeq: this.#oldestSeq,
+        lastSeq: this.#lastSeq,
+        lease: this.#leaseAs(workerId),
+      },
       openTurns: [...this.#openTurns.values()],
       defaults: this.#defaults,
       notes: [...this.#notes],
@@ -89,11 +103,29 @@ export class MemorySession {
   }
 
   read({ afterSeq, limit }: LogRange, workerId: string): LogPage {
-    const oldestSeq = this.#events[0]?.seq ?? this.#lastSeq + 1;
+    const oldestSeq = this.#oldestSeq;
     // Without holes, so a seq is an index.
     const start = Math.max(0, afterSeq + 1 - oldestSeq);
     const events = this.#events.slice(start, start + limit);
     return { events, oldestSeq, lastSeq: this.#lastSeq, lease: this.#leaseAs(workerId) };
+  }
+
+  /** From the newest event back: a `rewound` event comes before what it supersedes. */
+  readVisible({ beforeSeq, limit }: VisibleRange): VisiblePage {
+    const events: LogEvent[] = [];
+    let fromSeq = Infinity;
+    for (const event of this.#events.toReversed()) {
+      const isVisible = event.seq < fromSeq || event.kind === "rewound";
+      if (event.kind === "rewound") fromSeq = Math.min(fromSeq, event.fromSeq);
+      if (!isVisible || event.seq >= beforeSeq) continue;
+      if (events.length === limit) return { events: events.reverse(), isFirst: false };
+      events.push(event);
+    }
+    return { events: events.reverse(), isFirst: true };
+  }
+
+  get #oldestSeq(): number {
+    return this.#events[0]?.seq ?? this.#lastSeq + 1;
   }
 
   /** All or nothing: what may be refused is looked at before anything is changed. */
@@ -116,7 +148,7 @@ export class MemorySession {
     if (isHolder) this.#leaseUntil = this.#options.clock.now() + this.#options.leaseMs;
     const inherited = [...this.#openTurns.values()];
     const stopMatched = stop === undefined ? [] : this.#stop(stop);
-    const logged = events.map((event) => this.#append(event));
+    const logged = events.flatMap((event) => this.#appendAll(event));
     if (checkpoint !== undefined) this.#keep(checkpoint);
     if (startedTurnId !== undefined && isHolder) this.#start(startedTurnId);
     if (wish === "release" && isHolder) this.#runner = undefined;
@@ -161,7 +193,18 @@ export class MemorySession {
     return { epoch: this.#epoch, holder: this.#runner === workerId ? "self" : "other", leftMs };
   }
 
-  #append(event: NewLogEvent): LogEvent {
+  /** A query that replaces another comes after its `rewound` event; without the other it is not appended. */
+  #appendAll(event: NewLogEvent): LogEvent[] {
+    const isReplacing = event.kind === "query" && event.replaces !== undefined &&
+      !this.#byKey.has(keyOf(event));
+    if (!isReplacing) return [this.#append(event)];
+    const { replaces = "", queryId, turnId }: QueryEvent = event;
+    const fromSeq = this.#byKey.get(`q:${replaces}`)?.seq;
+    if (fromSeq === undefined) return [];
+    return [this.#append({ kind: "rewound", queryId, turnId, replaces, fromSeq }), this.#append(event)];
+  }
+
+  #append(event: NewLogEvent | RewoundEvent): LogEvent {
     const key = keyOf(event);
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
@@ -267,6 +310,7 @@ function charsOf(event: LogEvent): number {
       return event.partial.length;
     case "cleared":
     case "configured":
+    case "rewound":
       return 0;
   }
 }

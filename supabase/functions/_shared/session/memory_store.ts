@@ -6,7 +6,16 @@
 
 import { AgentError } from "../errors.ts";
 import { MemoryBudget } from "../guard/memory_budget.ts";
-import type { Committed, EventLog, Feedback, LogPage, LogRange, LogWrite } from "../ports/event_log.ts";
+import type {
+  Committed,
+  EventLog,
+  Feedback,
+  LogPage,
+  LogRange,
+  LogWrite,
+  VisiblePage,
+  VisibleRange,
+} from "../ports/event_log.ts";
 import type { Clock } from "../ports/runtime.ts";
 import type {
   ListOptions,
@@ -59,6 +68,9 @@ export class MemoryStore implements SessionStore, EventLog {
   }
 
   create(record: SessionRecord): Promise<void> {
+    if (record.chatId !== undefined && this.#ofChat(record.chatId, record.owner) !== undefined) {
+      return Promise.reject(new AgentError("chat_exists", "Cannot create session: the chat has one"));
+    }
     this.#sessions.set(record.sessionId, new MemorySession(record, this.#options));
     return Promise.resolve();
   }
@@ -72,6 +84,18 @@ export class MemoryStore implements SessionStore, EventLog {
     const isOwner = session !== undefined &&
       claims.some((claim) => isSameOwner(claim, session.record.owner));
     return Promise.resolve(isOwner ? session.describe(tail, this.#workerId) : undefined);
+  }
+
+  findByChat(
+    chatId: string,
+    claims: readonly SessionOwner[],
+    { tail }: { tail: number },
+  ): Promise<StoredSession | undefined> {
+    for (const claim of claims) {
+      const session = this.#ofChat(chatId, claim);
+      if (session !== undefined) return Promise.resolve(session.describe(tail, this.#workerId));
+    }
+    return Promise.resolve(undefined);
   }
 
   list(userId: string, { limit, before }: ListOptions): Promise<readonly SessionRecord[]> {
@@ -98,6 +122,10 @@ export class MemoryStore implements SessionStore, EventLog {
     return this.#within(sessionId, (session) => session.read(range, this.#workerId));
   }
 
+  readVisible(sessionId: string, range: VisibleRange): Promise<VisiblePage> {
+    return this.#within(sessionId, (session) => session.readVisible(range));
+  }
+
   heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>> {
     const heads = new Map<string, number>();
     for (const id of sessionIds) {
@@ -109,6 +137,13 @@ export class MemoryStore implements SessionStore, EventLog {
 
   recordFeedback(sessionId: string, feedback: Feedback): Promise<{ repeated: boolean }> {
     return this.#within(sessionId, (session) => session.recordFeedback(feedback));
+  }
+
+  #ofChat(chatId: string, owner: SessionOwner): MemorySession | undefined {
+    for (const session of this.#sessions.values()) {
+      if (session.record.chatId === chatId && isSameOwner(owner, session.record.owner)) return session;
+    }
+    return undefined;
   }
 
   /** What goes wrong rejects, as it would where the session is far away. */

@@ -57,6 +57,9 @@ export interface Opening {
 
 type Resume = NonNullable<ConnectRequest["resume"]>;
 
+/** Ids of the sessions that were removed while one was looked for. */
+type Search = Set<string>;
+
 /** How a session ends at this worker: the error for its queries, and the close code of its connections. */
 interface Ending {
   refusal: string;
@@ -81,7 +84,7 @@ export class SessionRegistry {
   readonly #room: Room;
   readonly #removals = new Removals();
   /** Sessions that are being loaded: one that is removed meanwhile must not come back. */
-  readonly #searches = new Set<{ sessionId: string; isRemoved: boolean }>();
+  readonly #searches = new Set<Search>();
   readonly #sweep: IdleSweep;
   /** Of durable sessions, which other workers may continue, and of sessions in memory. */
   readonly #shared: CoreSettings;
@@ -165,7 +168,7 @@ export class SessionRegistry {
   }
 
   #endRemoved(sessionId: string, ending: Ending): void {
-    for (const search of this.#searches) if (search.sessionId === sessionId) search.isRemoved = true;
+    for (const search of this.#searches) search.add(sessionId);
     // It may have been dropped and loaded again while it was being removed.
     const session = this.#sessions.get(sessionId);
     if (session !== undefined) this.#end(session, ending);
@@ -185,7 +188,7 @@ export class SessionRegistry {
 
   /** Returns whether the session was found and entered. */
   async #resume(identity: Identity, resume: Resume, enter: EnterSession): Promise<boolean> {
-    const search = { sessionId: resume.sessionId, isRemoved: false };
+    const search: Search = new Set();
     this.#searches.add(search);
     try {
       const stored = await this.#find(identity, resume);
@@ -206,7 +209,11 @@ export class SessionRegistry {
       claims.push({ kind: "anonymous", tokenHash: await sha256Hex(resume.token) });
     }
     const { store, session: { settings } } = this.#options;
-    return await store.find(resume.sessionId, claims, { tail: 2 * settings.maxHistory + SPARE_TAIL });
+    const tail = 2 * settings.maxHistory + SPARE_TAIL;
+    const { sessionId, chatId } = resume;
+    const named = sessionId === undefined ? undefined : await store.find(sessionId, claims, { tail });
+    if (named !== undefined || chatId === undefined) return named;
+    return await store.findByChat(chatId, claims, { tail });
   }
 
   /**
@@ -215,15 +222,15 @@ export class SessionRegistry {
    */
   async #restore(
     stored: StoredSession,
-    search: { isRemoved: boolean },
+    search: Search,
     enter: (session: Session) => void,
   ): Promise<boolean> {
     const { record: { sessionId }, tail } = stored;
-    while (!search.isRemoved) {
+    while (!search.has(sessionId)) {
       const known = this.#sessions.get(sessionId);
       if (known === undefined) {
         // Another connection may have loaded it meanwhile.
-        const isWanted = (): boolean => !search.isRemoved && !this.#sessions.has(sessionId);
+        const isWanted = (): boolean => !search.has(sessionId) && !this.#sessions.has(sessionId);
         const isEntered = await this.#room.reserve((place) => {
           if (!isWanted()) return false;
           enter(this.#hold(stored, place));

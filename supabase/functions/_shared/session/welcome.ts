@@ -20,13 +20,14 @@ export function renderWelcome(
   { session, resumeToken, resumed }: OpenedSession,
   { now, isDurable, limits }: WelcomeOptions,
 ): NotificationFrame {
-  const { sessionId } = session.record;
+  const { sessionId, chatId } = session.record;
   return {
     type: "notification",
     content: `Connected to Agent WebSocket. Session ID: ${sessionId}`,
     timestamp: stamp(now),
     code: "connected",
     session_id: sessionId,
+    ...(chatId !== undefined && { chat_id: chatId }),
     connection_id: connectionId,
     ...(resumeToken !== undefined && { resume_token: resumeToken }),
     durable: isDurable,

@@ -79,6 +79,7 @@ export function foldHistory(history: History, event: LogEvent): void {
       return;
     case "configured":
     case "notification":
+    case "rewound":
       return;
   }
 }
