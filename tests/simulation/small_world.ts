@@ -22,7 +22,7 @@ export interface Budget {
 }
 
 /** A message in transit. Reads are served as soon as they are sent, so they are never in transit. */
-type InTransit = Exclude<Message, { kind: "read" }>;
+type InTransit = Exclude<Message, { kind: "read" | "recall" }>;
 
 export interface SmallWorld {
   world: World;
@@ -238,7 +238,7 @@ function rebind(small: SmallWorld): void {
 
 /** The relay carries doorbells and stops. Of several doorbells only the newest is needed; text is left out. */
 function post(world: World, pending: InTransit[], message: Message): void {
-  if (message.kind === "read") return deliver(world, message);
+  if (message.kind === "read" || message.kind === "recall") return deliver(world, message);
   if (message.kind === "relay") {
     if (message.call.kind === "tail" || message.call.kind === "tail_wanted") return;
     if (message.call.kind === "appended") {
@@ -260,7 +260,9 @@ function describe(message: InTransit): string {
     case "answer":
       return `answer ${message.number} to ${message.to} ${"doubt" in message.outcome ? "(in doubt)" : ""}`;
     case "page":
-      return `page for ${message.to} for ${message.event.purpose.for}`;
+      return `page for ${message.to} for ${
+        "purpose" in message.event ? message.event.purpose.for : "history"
+      }`;
     case "relay":
       return `${message.call.kind} for ${message.to}`;
     case "model":

@@ -79,7 +79,6 @@ export function foldHistory(history: History, event: LogEvent): void {
       return;
     case "configured":
     case "notification":
-    case "rewound":
       return;
   }
 }
@@ -97,7 +96,7 @@ export function fillGap(history: History, beforeSeq: number, { events, isFirst }
 }
 
 /** How many of the newest events are read to have the history. */
-export function eventsFor({ maxMessages }: Pick<History, "maxMessages">): number {
+export function eventsFor(maxMessages: number): number {
   return 2 * maxMessages + SPARE_EVENTS;
 }
 

@@ -188,7 +188,7 @@ function recall({ state: { history }, now, effects }: Step): void {
   const { gap } = history;
   if (gap?.reading.name !== "idle" || now < gap.reading.retryAt) return;
   gap.reading = { name: "in_flight" };
-  effects.push({ kind: "recall", beforeSeq: gap.beforeSeq, limit: eventsFor(history) });
+  effects.push({ kind: "recall", beforeSeq: gap.beforeSeq, limit: eventsFor(history.maxMessages) });
 }
 
 type Page = Extract<SessionEvent, { kind: "page" }>;
