@@ -15,10 +15,14 @@ import type { Worker, World } from "./world_state.ts";
 export function checkPrompt(
   { store, settings: { maxHistory } }: World,
   { id, state }: Worker,
-  { messages, query: { queryId, turnId } }: Extract<Effect, { kind: "ask" }>,
+  { messages, query: { queryId, turnId, replaces } }: Extract<Effect, { kind: "ask" }>,
 ): void {
   const log = store.events.slice(0, state.log.lastSeq);
   check(!supersededTurns(log).has(turnId), () => `${id} asks the model for ${queryId}, which is superseded`);
+  check(
+    replaces === undefined || log.some((event) => event.kind === "query" && event.turnId === turnId),
+    () => `${id} asks the model for ${queryId} before the log says what it replaces`,
+  );
   const room = Math.floor((maxHistory - 1) / 2);
   const expected = exchangesOf(log).slice(-room).flat();
   const asked = messages.slice(0, -1).map(({ content }) => content);

@@ -9,7 +9,6 @@ import {
   runningTurn,
   type SessionState,
 } from "../../supabase/functions/_shared/session/core/state.ts";
-import { eventsFor } from "../../supabase/functions/_shared/session/core/history.ts";
 import { openSession } from "../../supabase/functions/_shared/session/core/open.ts";
 import { step, wakeAt } from "../../supabase/functions/_shared/session/core/step.ts";
 import { check } from "./observer.ts";
@@ -18,13 +17,16 @@ import { commit, findSession, type Outcome, readLog, readVisible } from "./store
 import { checkGranted, forgetKeeper } from "./wishes.ts";
 import type { Message, Worker, World } from "./world_state.ts";
 
+/** How many of the newest events a worker reads that opens the session: so few that some exchanges are missing. */
+const TAIL = 30;
+
 /** A worker opens the session from the store, as the registry does. */
 export function startWorker(world: World, id: string, skewMs = 0): Worker {
   const { store, settings } = world;
   const now = world.now + skewMs;
   const worker: Worker = {
     id,
-    state: openSession(findSession(store, id, eventsFor(settings.maxHistory), now), settings, now),
+    state: openSession(findSession(store, id, TAIL, now), settings, now),
     skewMs,
     calls: new Set(),
     callsForResent: new Set(),

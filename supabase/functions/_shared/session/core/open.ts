@@ -15,7 +15,7 @@ export function openSession(stored: StoredSession, settings: CoreSettings, now: 
   const read = new Set(tail.events.map(({ seq }) => seq));
   // Questions without a terminal event are missing where they are older than the events that were read, or superseded.
   const unread = openTurns.flatMap(({ query }) => read.has(query.seq) ? [] : [query]);
-  for (const event of [...unread, ...tail.events].sort((a, b) => a.seq - b.seq)) {
+  for (const event of [...unread, ...tail.events]) {
     state.log.lastSeq = event.seq - 1;
     foldEvents(at, [event]);
   }

@@ -193,7 +193,8 @@ export function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest
   if (which === "all") return true;
   if (typeof which === "object") return which.queryId === turn.query.queryId;
   const isRunning = turn.phase === "running" || flight?.started === turn.query.queryId ||
-    turn.phase === "proposed" && turn.attempt.name === "calling";
+    turn.phase === "proposed" && turn.attempt.name === "calling" ||
+    turn.phase === "queued" && turn.begun !== undefined && turn.begun.starts > 0;
   return isRunning === (which === "running");
 }
 

@@ -86,8 +86,7 @@ function draftAsHolder(step: Step, epoch: number): Draft | undefined {
   const running = runningTurn(state);
   const handsOver = running !== undefined && state.life.name === "leaving";
   const calling = callingTurn(state);
-  const isFree = (running ?? calling) === undefined && state.life.name === "open" &&
-    isUpToDate(state) && state.history.gap === undefined;
+  const isFree = (running ?? calling) === undefined && state.life.name === "open" && isUpToDate(state);
   const next = isFree && ends.length > 0 ? nextTurn(state, broughtBy(state, intents)) : undefined;
   const proposed = isFree && ends.length === 0 ? soleProposal(state, intents) : undefined;
   const begun = calling !== undefined && isBrought(calling, intents) ? calling : undefined;
@@ -165,17 +164,10 @@ function takeIntents(state: SessionState): TakenIntents {
 function soleProposal(state: SessionState, intents: readonly Intent[]): ProposedTurn | undefined {
   if (state.turns.size !== 1 || !isUpToDate(state)) return undefined;
   for (const turn of state.turns.values()) {
-    if (turn.phase !== "proposed" || turn.attempt.name === "done" || !mayStartWithWrite(state, turn)) {
-      return undefined;
-    }
+    if (turn.phase !== "proposed" || turn.attempt.name === "done") return undefined;
     return isBrought(turn, intents) ? turn : undefined;
   }
   return undefined;
-}
-
-/** A query that replaces another may be refused by the log, which also says where the conversation continues from. */
-function mayStartWithWrite({ history }: SessionState, { query: { replaces } }: ProposedTurn): boolean {
-  return replaces === undefined && history.gap === undefined;
 }
 
 function isBrought({ query: { queryId } }: ProposedTurn, intents: readonly Intent[]): boolean {
@@ -183,12 +175,11 @@ function isBrought({ query: { queryId } }: ProposedTurn, intents: readonly Inten
 }
 
 /** The turns whose questions a write brings to the log, and that may start with it. */
-function broughtBy(state: SessionState, intents: readonly Intent[]): ProposedTurn[] {
+function broughtBy({ turns }: SessionState, intents: readonly Intent[]): ProposedTurn[] {
   const brought: ProposedTurn[] = [];
   for (const intent of intents) {
-    const turn = intent.kind === "ask" ? state.turns.get(intent.queryId) : undefined;
-    if (turn?.phase !== "proposed" || turn.attempt.name !== "none") continue;
-    if (mayStartWithWrite(state, turn)) brought.push(turn);
+    const turn = intent.kind === "ask" ? turns.get(intent.queryId) : undefined;
+    if (turn?.phase === "proposed" && turn.attempt.name === "none") brought.push(turn);
   }
   return brought;
 }
