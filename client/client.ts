@@ -185,6 +185,7 @@ export class AgentClient {
     url.searchParams.set("stream", String(stream));
     if (reasoning) url.searchParams.set("reasoning", "true");
     url.searchParams.set("heartbeat", "true");
+    url.searchParams.set("deltas", "short");
     const protocols = [SUBPROTOCOL];
     if (token) protocols.push(`jwt-${token}`);
     if (this.#resume !== undefined) {
