@@ -16,7 +16,8 @@ import { Connection, type ConnectionDeps, type IncomingRequest, NO_CLOSE_FRAME }
 import { drainSessions } from "./draining.ts";
 import { Handshake } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
-import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
+import { SessionRegistry } from "./registry.ts";
+import type { OpenedSession, RegistryOptions } from "./registry_options.ts";
 import { Notices } from "./notices.ts";
 import { quotaKeysOf, userKey } from "./quota_keys.ts";
 import type { Reader } from "./reader.ts";
@@ -234,6 +235,7 @@ export class AgentServer {
       store: registry.store,
       eventLog: registry.session.eventLog,
       deleteSession: (session, onDeleted) => this.#registry.remove(session, onDeleted),
+      deleteOther: (sessionId, owner, onDeleted) => this.#registry.removeOther(sessionId, owner, onDeleted),
     });
   }
 
