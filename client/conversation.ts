@@ -12,6 +12,8 @@ export class Conversation {
   readonly #watcher: TurnWatcher;
   /** In the order in which they were asked, as far as this client knows it. */
   #turns: TurnRecord[] = [];
+  /** The turns that were replaced, by id, with the `seq` of their first event. The oldest are forgotten. */
+  readonly #superseded = new Map<string, number>();
 
   constructor(watcher: TurnWatcher) {
     this.#watcher = watcher;
@@ -29,6 +31,11 @@ export class Conversation {
   /** The unanswered queries, as frames to send. */
   get questions(): SentQuery[] {
     return this.pending.flatMap(({ frame }) => frame ?? []);
+  }
+
+  /** The ids of those that the user has stopped. */
+  get cancelled(): string[] {
+    return this.pending.filter(({ isCancelled }) => isCancelled).map(({ id }) => id);
   }
 
   get(id: string): TurnRecord | undefined {
@@ -49,7 +56,7 @@ export class Conversation {
 
   /** Applies a frame to the turn of the query with this id. Returns the turn if the frame ends it. */
   apply(id: string, frame: ServerFrame): TurnRecord | undefined {
-    if (!isAboutTurn(frame)) return undefined;
+    if (!isAboutTurn(frame) || this.#superseded.has(id)) return undefined;
     const turn = this.get(id) ?? this.add(id);
     const place = "seq" in frame && frame.seq || Infinity;
     if (place < turn.place) {
@@ -60,6 +67,42 @@ export class Conversation {
     turn.turnId ??= frame.turn_id;
     turn.take(frame);
     return turn.isSettled ? turn : undefined;
+  }
+
+  /**
+   * The turns from the query with this id on, as far as they are known: those that a query which replaces it replaces. A
+   * query that was asked again has several ids and, after a reload, several turns; the first counts.
+   */
+  branchFrom(id: string): TurnRecord[] {
+    const first = firstIdOf(id);
+    const at = this.#turns.findIndex((turn) => turn.id === id || turn.id === first || turn.firstId === first);
+    return at < 0 ? [] : this.#turns.slice(at);
+  }
+
+  /** Removes turns that a query has replaced. */
+  remove(turns: readonly TurnRecord[]): void {
+    this.#turns = this.#turns.filter((turn) => !turns.includes(turn));
+    for (const turn of turns) {
+      for (const id of [turn.firstId, turn.id]) this.#superseded.set(id, turn.place);
+      turn.supersede();
+    }
+    for (const id of this.#superseded.keys()) {
+      if (this.#superseded.size <= MAX_TURNS) break;
+      this.#superseded.delete(id);
+    }
+  }
+
+  /** The event with this `seq` says that the query with this id, and all that came between them, was replaced. */
+  rewind(id: string, seq: number): void {
+    const [replaced] = this.branchFrom(id);
+    const from = replaced?.place ?? this.#superseded.get(id);
+    this.remove(this.#turns.filter((turn) => {
+      if (turn === replaced) return true;
+      // Turns of an earlier session have place 0.
+      if (turn.place < Math.max(1, from ?? 1) || turn.place > seq) return false;
+      // A query that this client has never seen is older than those that have ended here. The others get events of their own.
+      return from !== undefined || turn.isSettled;
+    }));
   }
 
   /** The session is gone: other clients' turns get no more events, and this client's turns restart. */
@@ -81,6 +124,24 @@ export class Conversation {
   forgetOthers(): void {
     this.#turns = this.#turns.filter(({ isMine, isSettled }) => isMine || isSettled);
   }
+}
+
+/** The longest id that the server takes. */
+const MAX_ID = 128;
+const AGAIN = /~again(\d+)$/;
+
+/**
+ * The id under which an interrupted query is asked again. It follows from the id before: if two tabs ask again, that is
+ * one query.
+ */
+export function nextIdOf(id: string): string {
+  const times = Number(AGAIN.exec(id)?.[1] ?? 0);
+  return `${firstIdOf(id).slice(0, MAX_ID - 10)}~again${times + 1}`;
+}
+
+/** The id under which a query was first asked. */
+function firstIdOf(id: string): string {
+  return id.replace(AGAIN, "");
 }
 
 /** Frames of unknown types belong to no turn. */
