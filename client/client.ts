@@ -24,6 +24,7 @@ import type {
 import { type ClientPorts, withDefaults } from "./ports.ts";
 import { Tokens } from "./tokens.ts";
 import type { Turn } from "./turn.ts";
+import type { TurnRecord } from "./turn_record.ts";
 
 /** The only subprotocol that the server selects in its handshake response. */
 const SUBPROTOCOL = "agent-websocket.v1";
@@ -75,6 +76,7 @@ export class AgentClient {
       isCaughtUp: () => this.#session.isCaughtUp,
       connection: () => this.#link.connection,
       send: (frame) => this.#link.send(frame),
+      save: () => this.#save(),
       onTurn: (turn) => {
         if (turn.state !== "running") this.#save();
         this.#events.emit("turn", turn);
@@ -199,7 +201,10 @@ export class AgentClient {
     const token = await this.#tokens.get(why);
     this.#owner = ownerOf(token);
     // Never send the previous user's queries in the name of the new user.
-    if (this.#session.isOfAnother(this.#owner)) this.#forget();
+    if (this.#session.isOfAnother(this.#owner)) {
+      // What this page has asked before its first connection is the new user's own.
+      this.#forget(this.session === undefined ? this.#exchange.restored : undefined);
+    }
     const { stream = true, reasoning, replay = "missed", chatId } = this.#options;
     const { parameters, protocols } = this.#session.toResume(replay);
     const url = withParameters(this.#endpoint, {
@@ -279,8 +284,8 @@ export class AgentClient {
   }
 
   /** The next connection begins a new session. */
-  #forget(): void {
-    this.#exchange.abandon("The session was left");
+  #forget(turns?: readonly TurnRecord[]): void {
+    this.#exchange.abandon("The session was left", turns);
     this.#session.forget();
     this.#save();
   }

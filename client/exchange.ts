@@ -25,6 +25,8 @@ export interface ExchangeOptions extends Wire {
   repeatInterrupted: boolean;
   /** Whether the replay of the current connection is complete. */
   isCaughtUp(): boolean;
+  /** Keeps the queries and the stops for a reload. */
+  save(): void;
   onTurn(turn: TurnRecord): void;
   /** A turn has ended. */
   onEnd(): void;
@@ -68,6 +70,11 @@ export class Exchange extends Conversation {
   /** Whether something waits to be sent or answered. */
   get isWaiting(): boolean {
     return this.pending.length > 0 || this.#requests.isWaiting;
+  }
+
+  /** This client's turns of an earlier page that have not ended. */
+  get restored(): readonly TurnRecord[] {
+    return this.pending.filter(({ isRestored }) => isRestored);
   }
 
   /** A turn that failed before it began. It is not part of the conversation. */
@@ -127,12 +134,13 @@ export class Exchange extends Conversation {
   }
 
   /**
-   * Fails everything without an answer. Returns the queries that the server never accepted, and those that it accepted.
+   * Fails everything without an answer: all turns, or these. Returns the queries that the server never accepted, and those
+   * that it accepted.
    */
-  abandon(words: string): { unsent: UnsentQuery[]; taken: SentQuery[] } {
+  abandon(words: string, turns = this.pending): { unsent: UnsentQuery[]; taken: SentQuery[] } {
     const unsent: UnsentQuery[] = [];
     const taken: SentQuery[] = [];
-    for (const turn of this.pending) {
+    for (const turn of turns) {
       const { frame, isTaken } = turn;
       if (frame === undefined) continue;
       if (isTaken) taken.push(frame);
@@ -195,8 +203,9 @@ export class Exchange extends Conversation {
   }
 
   #cancel(turn: TurnRecord): void {
-    if (this.#isUnsent(turn)) this.#cancelled(turn);
-    else this.#sendCancel(turn);
+    if (this.#isUnsent(turn)) return this.#cancelled(turn);
+    this.#options.save();
+    this.#sendCancel(turn);
   }
 
   /** Sends the cancel to the server. Without a connection, it is sent after the next welcome. */

@@ -25,48 +25,48 @@ async function chunksOf(answer: (server: ScriptedSocket) => Promise<void>): Prom
 
 Deno.test("[RE2] AgentChatTransport: reasoning and text are parts of their own, in the order in which they came", async () => {
   const chunks = await chunksOf(async (server) => {
-    server.reasoning("q1", 0, "Let me ");
+    server.reasoning("m", 0, "Let me ");
     await settle();
-    server.reasoning("q1", 7, "see.");
+    server.reasoning("m", 7, "see.");
     await settle();
-    server.delta("q1", 0, "Because. ");
+    server.delta("m", 0, "Because. ");
     await settle();
-    server.reasoning("q1", 11, " Is it?");
+    server.reasoning("m", 11, " Is it?");
     await settle();
-    server.response("q1", 1, "Because. Or not.");
+    server.response("m", 1, "Because. Or not.");
   });
   assert.deepEqual(chunks.slice(0, -1), [
-    { type: "start", messageId: "q1" },
-    { type: "reasoning-start", id: "q1" },
-    { type: "reasoning-delta", id: "q1", delta: "Let me " },
-    { type: "reasoning-delta", id: "q1", delta: "see." },
-    { type: "reasoning-end", id: "q1" },
-    { type: "text-start", id: "q1-1" },
-    { type: "text-delta", id: "q1-1", delta: "Because. " },
-    { type: "text-end", id: "q1-1" },
-    { type: "reasoning-start", id: "q1-2" },
-    { type: "reasoning-delta", id: "q1-2", delta: " Is it?" },
-    { type: "reasoning-end", id: "q1-2" },
-    { type: "text-start", id: "q1-3" },
-    { type: "text-delta", id: "q1-3", delta: "Or not." },
-    { type: "text-end", id: "q1-3" },
+    { type: "start", messageId: "answer-t-m" },
+    { type: "reasoning-start", id: "answer-t-m" },
+    { type: "reasoning-delta", id: "answer-t-m", delta: "Let me " },
+    { type: "reasoning-delta", id: "answer-t-m", delta: "see." },
+    { type: "reasoning-end", id: "answer-t-m" },
+    { type: "text-start", id: "answer-t-m-1" },
+    { type: "text-delta", id: "answer-t-m-1", delta: "Because. " },
+    { type: "text-end", id: "answer-t-m-1" },
+    { type: "reasoning-start", id: "answer-t-m-2" },
+    { type: "reasoning-delta", id: "answer-t-m-2", delta: " Is it?" },
+    { type: "reasoning-end", id: "answer-t-m-2" },
+    { type: "text-start", id: "answer-t-m-3" },
+    { type: "text-delta", id: "answer-t-m-3", delta: "Or not." },
+    { type: "text-end", id: "answer-t-m-3" },
   ]);
 });
 
 Deno.test("[RE2] AgentChatTransport: reasoning that another worker begins again is a new part", async () => {
   const chunks = await chunksOf(async (server) => {
-    server.reasoning("q1", 0, "Let me see.");
+    server.reasoning("m", 0, "Let me see.");
     await settle();
-    server.reasoning("q1", 0, "Hm.");
+    server.reasoning("m", 0, "Hm.");
     await settle();
-    server.response("q1", 1, "Because.");
+    server.response("m", 1, "Because.");
   });
   assert.deepEqual(chunks.slice(1, 7), [
-    { type: "reasoning-start", id: "q1" },
-    { type: "reasoning-delta", id: "q1", delta: "Let me see." },
-    { type: "reasoning-end", id: "q1" },
-    { type: "reasoning-start", id: "q1-1" },
-    { type: "reasoning-delta", id: "q1-1", delta: "Hm." },
-    { type: "reasoning-end", id: "q1-1" },
+    { type: "reasoning-start", id: "answer-t-m" },
+    { type: "reasoning-delta", id: "answer-t-m", delta: "Let me see." },
+    { type: "reasoning-end", id: "answer-t-m" },
+    { type: "reasoning-start", id: "answer-t-m-1" },
+    { type: "reasoning-delta", id: "answer-t-m-1", delta: "Hm." },
+    { type: "reasoning-end", id: "answer-t-m-1" },
   ]);
 });
