@@ -23,8 +23,13 @@ export interface AgentChatTransportOptions {
   clock?: Clock;
 }
 
-/** How soon a new `resumeStream` follows the abort of the one that it takes the place of. */
+/**
+ * How soon a new resume follows the abort of the one whose place it takes. The AI SDK and React's StrictMode do both in one
+ * task. While a page is being built, a component may be mounted again a moment later.
+ */
 const SUPERSEDED_WITHIN_MS = 250;
+/** How long after a resume the page may still be being built. */
+const MOUNTING_MS = 500;
 /** The longest id of a message that becomes the id of a query. The server takes 128 characters. */
 const MAX_ID = 100;
 const UNENDED: readonly string[] = ["waiting", "queued", "running"];
@@ -35,8 +40,8 @@ const UNENDED: readonly string[] = ["waiting", "queued", "running"];
  *
  * The server keeps the conversation, so only the text of the last user message is sent. The query has the id of that
  * message. To regenerate an answer, or to edit a message, the client sends a query that replaces the earlier one. `stop()`
- * cancels the turn; a lost connection or a reload does not. An aborted `resumeStream()` is a stop unless another one
- * follows within 250 ms, as in React's StrictMode.
+ * cancels the turn; a lost connection or a reload does not. A `resumeStream()` that takes the place of another one, as in
+ * React's StrictMode, stops nothing.
  *
  * If the client has the option `reasoning`, what the model thinks becomes reasoning parts.
  *
@@ -85,10 +90,12 @@ export class AgentChatTransport<Message extends UIMessage = UIMessage> implement
     const turn = client.turns.findLast(({ state }) => UNENDED.includes(state));
     if (turn === undefined || abortSignal?.aborted) return Promise.resolve(null);
     this.#resumes.set(turn, this.#resumesOf(turn) + 1);
+    const resumedAt = this.#clock.now();
     // The AI SDK aborts a resume when the user stops, and also when another resume takes its place.
     abortSignal?.addEventListener("abort", () => {
       const resumes = this.#resumesOf(turn);
-      this.#clock.after(SUPERSEDED_WITHIN_MS, () => {
+      const isMounting = this.#clock.now() - resumedAt < MOUNTING_MS;
+      this.#clock.after(isMounting ? SUPERSEDED_WITHIN_MS : 0, () => {
         if (this.#resumesOf(turn) === resumes) turn.cancel();
       });
     }, { once: true });

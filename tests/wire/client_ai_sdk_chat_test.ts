@@ -8,7 +8,12 @@ import { readUIMessageStream, type UIMessage } from "ai";
 import { AgentChatTransport } from "../../client/ai_sdk.ts";
 import { settle } from "../support/manual_clock.ts";
 import { Chat, textOf } from "../support/plain_chat.ts";
-import { MemoryStorage, scriptedClient, type ScriptedSocket, type TestClient } from "../support/scripted_sockets.ts";
+import {
+  MemoryStorage,
+  scriptedClient,
+  type ScriptedSocket,
+  type TestClient,
+} from "../support/scripted_sockets.ts";
 
 interface Page extends TestClient {
   chat: Chat;
@@ -19,7 +24,11 @@ interface Page extends TestClient {
 function page(storage: MemoryStorage, messages: UIMessage[] = []): Page {
   const test = scriptedClient({ storage });
   const chat = new Chat({ transport: new AgentChatTransport(test.client, { clock: test.clock }), messages });
-  return { ...test, chat, shown: () => chat.messages.map((message) => `${message.role}: ${textOf(message)}`) };
+  return {
+    ...test,
+    chat,
+    shown: () => chat.messages.map((message) => `${message.role}: ${textOf(message)}`),
+  };
 }
 
 /** The chat works in many small steps: waits until it is where it should be. */
@@ -49,7 +58,14 @@ async function reloaded(): Promise<Page & { id: string }> {
 
 /** The server goes on with the answer after a resume. */
 async function goOn(server: ScriptedSocket, id: string): Promise<void> {
-  server.say({ type: "delta", content: "Once upon ", timestamp: "", turn_id: "t", in_reply_to: id, offset: 0 });
+  server.say({
+    type: "delta",
+    content: "Once upon ",
+    timestamp: "",
+    turn_id: "t",
+    in_reply_to: id,
+    offset: 0,
+  });
   await settle();
   server.response(id, 2, "Once upon a time", { turn_id: "t" });
 }
@@ -137,7 +153,13 @@ Deno.test("[CT21] readUIMessageStream shows one text at a time of an answer that
       assert.ok(message.parts.length <= 1);
     }
   })();
-  for (const [offset, text, whole] of [[0, "There ", "There "], [6, "was", "There was"], [0, "Once ", "Once "]] as const) {
+  for (
+    const [offset, text, whole] of [[0, "There ", "There "], [6, "was", "There was"], [
+      0,
+      "Once ",
+      "Once ",
+    ]] as const
+  ) {
     server.delta("m", offset, text);
     await until(whole, () => seen.at(-1));
   }

@@ -5,7 +5,16 @@ import { AgentClient } from "../../../client/client.ts";
 import { endpointOf, withParameters } from "../../../client/endpoint.ts";
 import { MemoryStorage, scriptedClient, ScriptedSocket } from "../../support/scripted_sockets.ts";
 
-const MISSING = ["URL", "URLSearchParams", "crypto", "TextEncoder", "atob", "location", "document", "sessionStorage"];
+const MISSING = [
+  "URL",
+  "URLSearchParams",
+  "crypto",
+  "TextEncoder",
+  "atob",
+  "location",
+  "document",
+  "sessionStorage",
+];
 
 /** Runs `body` without these globals. */
 async function without<T>(names: readonly string[], body: () => T | Promise<T>): Promise<T> {
@@ -31,7 +40,12 @@ class PlainSocket extends ScriptedSocket {
 
 Deno.test("[CT17] without URL, crypto, TextEncoder and atob a client asks, and keeps users apart", async () => {
   const tokenOf = (sub: string): string =>
-    `e30.${btoa(JSON.stringify({ sub, name: "?>?>ÿ" })).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}.x`;
+    `e30.${
+      btoa(JSON.stringify({ sub, name: "?>?>ÿ" })).replaceAll("+", "-").replaceAll("/", "_").replaceAll(
+        "=",
+        "",
+      )
+    }.x`;
   const tokens = [tokenOf("anna"), tokenOf("anna"), tokenOf("ben")];
   const RealURL = URL;
   PlainSocket.urls = [];
@@ -47,7 +61,12 @@ Deno.test("[CT17] without URL, crypto, TextEncoder and atob a client asks, and k
       }
     };
     await without(MISSING, async () => {
-      const client = new AgentClient("https://a.example/f", { WebSocket, storage, getToken: () => token, wake: {} });
+      const client = new AgentClient("https://a.example/f", {
+        WebSocket,
+        storage,
+        getToken: () => token,
+        wake: {},
+      });
       const turn = client.query("Hello 👋");
       while (sockets.length === 0) await new Promise((resolve) => setTimeout(resolve, 0));
       sockets[0]?.welcome();
@@ -55,7 +74,11 @@ Deno.test("[CT17] without URL, crypto, TextEncoder and atob a client asks, and k
       client.close();
     });
   }
-  assert.deepEqual(PlainSocket.urls.map((url) => new URL(url).searchParams.get("session_id")), [null, "s1", null]);
+  assert.deepEqual(PlainSocket.urls.map((url) => new URL(url).searchParams.get("session_id")), [
+    null,
+    "s1",
+    null,
+  ]);
 });
 
 Deno.test("[CT4] without crypto, ids are unique too", async () => {
@@ -83,7 +106,10 @@ Deno.test("[CT10] the length of a query is counted in UTF-8", async () => {
 Deno.test("endpointOf makes the address of a WebSocket from any absolute address", () => {
   for (
     const [given, endpoint] of [
-      ["https://a.supabase.co/functions/v1/agent_websocket", "wss://a.supabase.co/functions/v1/agent_websocket"],
+      [
+        "https://a.supabase.co/functions/v1/agent_websocket",
+        "wss://a.supabase.co/functions/v1/agent_websocket",
+      ],
       ["http://localhost:54321/f?x=1#part?no", "ws://localhost:54321/f?x=1"],
       ["WSS://a.example", "wss://a.example"],
       [" ws://[::1]:80/f ", "ws://[::1]:80/f"],
@@ -99,5 +125,8 @@ Deno.test("withParameters adds to the query, and replaces what has the same name
   const parameters = { stream: "true", chat_id: "ä & b=c" };
   assert.equal(withParameters("wss://a/f", parameters), "wss://a/f?stream=true&chat_id=%C3%A4%20%26%20b%3Dc");
   const full = withParameters("wss://a/f?key=1?2&stream=no&chat_id&&", parameters);
-  assert.deepEqual([...new URL(full).searchParams], [["key", "1?2"], ["stream", "true"], ["chat_id", "ä & b=c"]]);
+  assert.deepEqual([...new URL(full).searchParams], [["key", "1?2"], ["stream", "true"], [
+    "chat_id",
+    "ä & b=c",
+  ]]);
 });

@@ -38,7 +38,12 @@ Deno.test("[CT19] a query that replaces another names it; what came from there o
     ["completed", true],
     ["cancelled", true],
   ]);
-  assert.deepEqual(await turns[2]?.final, { text: "Half", outcome: "cancelled", finishReason: "superseded", turnId: "t-c" });
+  assert.deepEqual(await turns[2]?.final, {
+    text: "Half",
+    outcome: "cancelled",
+    finishReason: "superseded",
+    turnId: "t-c",
+  });
   answer(socket, "b2", 7);
   assert.equal((await edited.final).text, "b2!");
   assert.equal(client.session?.lastSeq, 8);
@@ -69,7 +74,10 @@ Deno.test("[CT19] what was never sent is replaced without the server", async () 
   const second = client.query("b", { id: "b" });
   client.query("A", { id: "a2", replaces: "a" });
   assert.deepEqual(client.turns.map(({ id }) => id), ["a2"]);
-  assert.deepEqual([(await first.final).finishReason, (await second.final).finishReason], ["superseded", "superseded"]);
+  assert.deepEqual([(await first.final).finishReason, (await second.final).finishReason], [
+    "superseded",
+    "superseded",
+  ]);
   const socket = await welcomed();
   assert.deepEqual(socket.asked, ["a2"]);
   assert.equal("replaces" in frameOf(socket, "a2"), false);
@@ -111,7 +119,10 @@ Deno.test("[CT19] [CT5] in a session that is new there is nothing to replace", a
   client.query("b", { id: "b", replaces: "a" });
   socket.end(1012);
   const fresh = await next();
-  fresh.welcome({ session_id: "s2", resumed: { recovered: false, from_seq: 1, to_seq: 0, reason: "unknown_session" } });
+  fresh.welcome({
+    session_id: "s2",
+    resumed: { recovered: false, from_seq: 1, to_seq: 0, reason: "unknown_session" },
+  });
   assert.equal("replaces" in frameOf(fresh, "b"), false);
   answer(fresh, "b", 1);
   // Of the branch, the new session has only `b`.

@@ -175,7 +175,10 @@ Deno.test("[CT13] after a reload, there may be nothing to cancel: the replay say
       socket.response(id, 2, "Once upon a time");
     }
     clock.advance(1000);
-    assert.deepEqual([turn?.state, turn?.text], isAnswered ? ["completed", "Once upon a time"] : ["cancelled", ""]);
+    assert.deepEqual(
+      [turn?.state, turn?.text],
+      isAnswered ? ["completed", "Once upon a time"] : ["cancelled", ""],
+    );
     client.close();
   }
 });

@@ -57,7 +57,9 @@ Deno.test("[CT12] the id of a question that is asked again is no longer than the
   const { client, welcomed } = scriptedClient();
   const socket = await welcomed();
   const turn = client.query("A story", { id: "x".repeat(128) });
-  for (let seq = 1; seq <= 3; seq++) socket.error("interrupted", { in_reply_to: turn.id, seq, retryable: true });
+  for (let seq = 1; seq <= 3; seq++) {
+    socket.error("interrupted", { in_reply_to: turn.id, seq, retryable: true });
+  }
   assert.equal(new Set(socket.asked).size, 4);
   assert.ok(socket.asked.every((id) => id.length <= 128));
 });

@@ -36,7 +36,10 @@ for (const [what, [getToken, words]] of Object.entries(FAILURES)) {
     const began = clock.now();
     const turn = client.query("Hello");
     while (sockets.length === 0) await tick(test);
-    assert.deepEqual(events.error.map(({ code, retryable }) => [code, retryable]), Array(3).fill(["token_failed", true]));
+    assert.deepEqual(
+      events.error.map(({ code, retryable }) => [code, retryable]),
+      Array(3).fill(["token_failed", true]),
+    );
     assert.match(events.error[0]?.message ?? "", words);
     assert.deepEqual(events.reconnecting.map(({ delayMs }) => delayMs), [99, 198, 396]);
     assert.ok(clock.now() - began < 35_000);
@@ -67,7 +70,9 @@ Deno.test("[CT1] [CT11] while getToken does not settle, a question can be stoppe
 
 Deno.test("[CT1] a token that comes after its deadline is not used", async () => {
   let resolve: (token: string) => void = () => {};
-  const { client, clock, sockets } = scriptedClient({ getToken: () => new Promise((done) => resolve = done) });
+  const { client, clock, sockets } = scriptedClient({
+    getToken: () => new Promise((done) => resolve = done),
+  });
   void client.connect();
   clock.advance(0);
   await settle();
@@ -80,9 +85,9 @@ Deno.test("[CT1] a token that comes after its deadline is not used", async () =>
 });
 
 Deno.test("[CT8] a server that requires a token: nobody connects anonymously after a refusal, and signing in is noticed", async () => {
-  let token: string | undefined;
+  const account: { token?: string } = {};
   const asked: string[] = [];
-  const test = scriptedClient({ getToken: (why) => (asked.push(why), token) });
+  const test = scriptedClient({ getToken: (why) => (asked.push(why), account.token) });
   const { client, events, sockets, wake, socket: next } = test;
   void client.connect();
   const socket = await next();
@@ -90,9 +95,12 @@ Deno.test("[CT8] a server that requires a token: nobody connects anonymously aft
   socket.error("unauthorized");
   socket.end(4001, "Unauthorized");
   for (let at = 0; at < 6; at++) await tick(test);
-  assert.match(events.error.at(-1)?.message ?? "", /the server requires a token, and `getToken` returned none/);
+  assert.match(
+    events.error.at(-1)?.message ?? "",
+    /the server requires a token, and `getToken` returned none/,
+  );
   assert.deepEqual([sockets.length, events.close.length], [1, 0]);
-  token = "token";
+  account.token = "token";
   wake.fire("online");
   assert.deepEqual((await next()).protocols, ["agent-websocket.v1", "jwt-token"]);
   assert.deepEqual(new Set(asked.slice(1)), new Set(["rejected"]));
