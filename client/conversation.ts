@@ -92,15 +92,18 @@ export class Conversation {
     }
   }
 
-  /** The event with this `seq` says that the query with this id, and all that came between them, was replaced. */
-  rewind(id: string, seq: number): void {
+  /**
+   * The event with this `seq` says that the query with this id, and all that came between them, was replaced. `fromSeq` is the
+   * place of that query.
+   */
+  rewind(id: string, seq: number, fromSeq: number | undefined): void {
     const [replaced] = this.branchFrom(id);
-    const from = replaced?.place ?? this.#superseded.get(id);
+    const from = fromSeq ?? replaced?.place ?? this.#superseded.get(id);
     this.remove(this.#turns.filter((turn) => {
       if (turn === replaced) return true;
       // Turns of an earlier session have place 0.
       if (turn.place < Math.max(1, from ?? 1) || turn.place > seq) return false;
-      // A query that this client has never seen is older than those that have ended here. The others get events of their own.
+      // If its place is unknown, it is older than what has ended here. The others get events of their own.
       return from !== undefined || turn.isSettled;
     }));
   }

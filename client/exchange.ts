@@ -14,6 +14,8 @@ import { TurnRecord } from "./turn_record.ts";
 
 /** The delay before a temporarily refused `cancel` is sent again, if the server gives no delay. */
 const CANCEL_AGAIN_MS = 1000;
+/** The server does not have the query that is to be replaced. */
+const UNKNOWN_QUERY: string = "unknown_query";
 /** How often the client asks again for an interrupted answer. */
 const MAX_REPEATS = 3;
 
@@ -158,7 +160,8 @@ export class Exchange extends Conversation {
     if (frame.type === "error" && this.#takeError(id, frame, isDurable)) return;
     if (frame.type === "status" && this.#requests.settle(id, frame)) return;
     if (frame.type === "status" && frame.code === "rewound") {
-      this.rewind(String(frame.data?.query_id), frame.seq ?? Infinity);
+      const { query_id: replaced, from_seq: from } = frame.data ?? {};
+      this.rewind(String(replaced), frame.seq ?? Infinity, typeof from === "number" ? from : undefined);
       return this.#sender.flush();
     }
     const ended = this.apply(id, frame);
@@ -194,6 +197,11 @@ export class Exchange extends Conversation {
         turn.sends--;
       }
       this.#sender.pause(retryAfterMs);
+    } else if (code === UNKNOWN_QUERY && turn.frame?.replaces !== undefined) {
+      // The log has nothing to replace, for example because it is no longer kept.
+      turn.replaceNothing();
+      turn.sentOn = 0;
+      this.#sender.flush();
       // With `shutting_down` the worker is ending: the next connection goes to another worker.
     } else if (code !== "shutting_down") {
       turn.fail(toError(frame));

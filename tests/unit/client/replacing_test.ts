@@ -68,6 +68,19 @@ Deno.test("[CT19] a query that is refused replaces nothing", async () => {
   assert.deepEqual(client.turns.map(({ id }) => id), ["a", "a3"]);
 });
 
+Deno.test("[CT19] a query that the server does not know cannot be replaced: the question is asked without", async () => {
+  const { client, welcomed } = scriptedClient();
+  const socket = await welcomed();
+  const turn = client.query("A", { id: "a2", replaces: "old" });
+  socket.error("unknown_query", { in_reply_to: "a2" });
+  assert.deepEqual(socket.sent, [
+    { type: "query", content: "A", id: "a2", replaces: "old" },
+    { type: "query", content: "A", id: "a2" },
+  ]);
+  answer(socket, "a2", 1);
+  assert.equal((await turn.final).text, "a2!");
+});
+
 Deno.test("[CT19] what was never sent is replaced without the server", async () => {
   const { client, welcomed } = scriptedClient();
   const first = client.query("a", { id: "a" });
@@ -160,8 +173,12 @@ Deno.test("[CT19] another tab's edit is seen by all, also where the replaced que
   shown("x", 6);
   socket.status("cancelled", "c", { seq: 7, reason: "superseded" });
   assert.equal(own.state, "cancelled");
+  shown("y", 8);
+  // The event may say where the replaced query was.
+  socket.status("rewound", "z", { seq: 9, data: { query_id: "older", from_seq: 7 } });
+  assert.deepEqual(client.turns.map(({ id }) => id), ["b", "c", "x"]);
   // The same query is replaced again: the place where it was counts.
-  socket.rewound("y", "a", 8);
+  socket.rewound("z", "a", 10);
   assert.deepEqual(client.turns.map(({ id }) => id), []);
 });
 
