@@ -25,6 +25,7 @@ import { type ClientPorts, withDefaults } from "./ports.ts";
 import { Tokens } from "./tokens.ts";
 import type { Turn } from "./turn.ts";
 import type { TurnRecord } from "./turn_record.ts";
+import type { AgentUIMessage } from "./ui_messages.ts";
 
 /** The only subprotocol that the server selects in its handshake response. */
 const SUBPROTOCOL = "agent-websocket.v1";
@@ -102,12 +103,14 @@ export class AgentClient {
     return this.#session.info;
   }
 
-  /**
-   * The turns that this client knows, oldest first: its own turns, those of other tabs, and after a reload the turns
-   * that had no answer yet. The newest 500 are kept.
-   */
+  /** The turns that this client knows, oldest first: its own, other tabs', and after a reload those without an answer. At most 500. */
   get turns(): readonly Turn[] {
     return this.#exchange.turns;
+  }
+
+  /** The conversation in {@linkcode AgentClient.turns} as messages of the AI SDK. The same array until something changes. */
+  get messages(): AgentUIMessage[] {
+    return this.#exchange.messages;
   }
 
   /** Calls `listener` at each such event, until the returned function is called. */
@@ -169,9 +172,7 @@ export class AgentClient {
     const known = this.#exchange.get(id);
     if (known !== undefined) return known;
     const frame: SentQuery = { ...fields, type: "query", content: text, id };
-    if (this.#isClosed) {
-      return this.#exchange.refuse(frame, closed(CLOSED, frame));
-    }
+    if (this.#isClosed) return this.#exchange.refuse(frame, closed(CLOSED, frame));
     const turn = this.#exchange.ask(frame);
     void this.connect();
     return turn;
@@ -211,6 +212,7 @@ export class AgentClient {
       stream: String(stream),
       ...(reasoning && { reasoning: "true" }),
       heartbeat: "true",
+      deltas: "short",
       ...(chatId !== undefined && { chat_id: chatId }),
       ...parameters,
     });
@@ -239,6 +241,7 @@ export class AgentClient {
     } else if (frame.type === "error") this.#events.emit("error", toError(frame));
     if (isNext) this.#save();
     if (!isNews) return;
+    this.#exchange.observe(frame);
     if (frame.type === "notification") this.#onNotification(frame);
     // A status that another function sent.
     else if (frame.type === "status" && frame.id !== undefined) this.#events.emit("notification", frame);

@@ -3,7 +3,9 @@
 import type { SentQuery } from "./cursor.ts";
 import { AgentClientError } from "./error.ts";
 import type { ServerFrame } from "./frames.ts";
+import { MessageList } from "./message_list.ts";
 import { type TurnFrame, TurnRecord, type TurnWatcher } from "./turn_record.ts";
+import type { AgentUIMessage } from "./ui_messages.ts";
 
 /** Turns kept. Above this number, the oldest ended turns are removed. */
 const MAX_TURNS = 500;
@@ -14,6 +16,7 @@ export class Conversation {
   #turns: TurnRecord[] = [];
   /** The turns that were replaced, by id, with the `seq` of their first event. The oldest are forgotten. */
   readonly #superseded = new Map<string, number>();
+  readonly #messages = new MessageList();
 
   constructor(watcher: TurnWatcher) {
     this.#watcher = watcher;
@@ -21,6 +24,15 @@ export class Conversation {
 
   get turns(): readonly TurnRecord[] {
     return this.#turns;
+  }
+
+  get messages(): AgentUIMessage[] {
+    return this.#messages.of(this.#turns);
+  }
+
+  /** Handles an event of the session that may remove messages. */
+  observe(frame: ServerFrame): void {
+    this.#messages.take(frame, this.#turns);
   }
 
   /** This client's turns that have not ended. */
@@ -98,14 +110,9 @@ export class Conversation {
    */
   rewind(id: string, seq: number, fromSeq: number | undefined): void {
     const [replaced] = this.branchFrom(id);
-    const from = fromSeq ?? replaced?.place ?? this.#superseded.get(id);
-    this.remove(this.#turns.filter((turn) => {
-      if (turn === replaced) return true;
-      // Turns of an earlier session have place 0.
-      if (turn.place < Math.max(1, from ?? 1) || turn.place > seq) return false;
-      // If its place is unknown, it is older than what has ended here. The others get events of their own.
-      return from !== undefined || turn.isSettled;
-    }));
+    // A query that this client has never seen is older than all that it has seen. Turns of an earlier session have place 0.
+    const from = Math.max(1, fromSeq ?? replaced?.place ?? this.#superseded.get(id) ?? 1);
+    this.remove(this.#turns.filter((turn) => turn === replaced || (turn.place >= from && turn.place <= seq)));
   }
 
   /** The session is gone: other clients' turns get no more events, and this client's turns restart. */

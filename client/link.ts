@@ -5,10 +5,11 @@
 
 import { ConnectionWatch } from "./connection_watch.ts";
 import { AgentClientError } from "./error.ts";
-import type { NotificationFrame, ServerFrame } from "./frames.ts";
+import type { NotificationFrame, ServerFrame, ShortFrame } from "./frames.ts";
 import type { Closing, TokenReason } from "./options.ts";
 import type { ClientPorts, SocketLike } from "./ports.ts";
 import { Backoff, type Reaction, reactionTo } from "./reconnecting.ts";
+import { ShortDeltas } from "./short_deltas.ts";
 import { WakeListener } from "./wake_listener.ts";
 
 /** The time limit from opening the socket to the welcome. */
@@ -61,6 +62,7 @@ export class Link {
   #isLastToken = false;
   /** The server asked for this wait. */
   #isAskedToWait = false;
+  #deltas = new ShortDeltas();
 
   constructor(options: LinkOptions) {
     this.#options = options;
@@ -158,6 +160,7 @@ export class Link {
 
   #attach(socket: SocketLike): void {
     this.#socket = socket;
+    this.#deltas = new ShortDeltas();
     socket.onmessage = ({ data }: { data: unknown }): void => this.#onMessage(data);
     socket.onclose = ({ code, reason }: Closing): void => this.#lost({ code, reason });
     // A close event always follows.
@@ -165,13 +168,17 @@ export class Link {
   }
 
   #onMessage(data: unknown): void {
-    const { onError, onFrame } = this.#options;
+    const { clock, onError, onFrame } = this.#options;
     this.#watch.heard();
-    const frame = parse(data);
-    if (frame === undefined) {
+    const received = parse(data);
+    if (received === undefined) {
       return onError(
         new AgentClientError("bad_frame", "Cannot read frame: no JSON object with a type"),
       );
+    }
+    const frame = this.#deltas.restore(received, clock.now());
+    if (frame === undefined) {
+      return onError(new AgentClientError("bad_frame", "Cannot read frame: no turn has its ref"));
     }
     if (frame.type === "notification" && frame.seq === undefined) {
       if (frame.code === "connected" && this.#state === "opening") return this.#onWelcome(frame);
@@ -244,10 +251,10 @@ export class Link {
 
 const PROBE_ID = "agent-client-probe";
 
-function parse(data: unknown): ServerFrame | undefined {
+function parse(data: unknown): ServerFrame | ShortFrame | undefined {
   try {
     const frame: unknown = JSON.parse(data as string);
-    return (frame as Partial<ServerFrame> | null)?.type && frame as ServerFrame;
+    return (frame as Partial<ServerFrame> | null)?.type && frame as ServerFrame | ShortFrame;
   } catch {
     return undefined;
   }
