@@ -1,4 +1,7 @@
-/** Conversations as messages of the AI SDK: from rows of the table, and from the client's turns. */
+/**
+ * Conversations as messages of the AI SDK: from rows of the table, and from the client's turns. It is here and not with the
+ * unit tests because loading `ai` needs permissions.
+ */
 
 import assert from "node:assert/strict";
 import { convertToModelMessages, type UIMessage, validateUIMessages } from "ai";
@@ -7,10 +10,10 @@ import {
   type AgentMessageMetadata,
   type AgentUIMessage,
   toUIMessages,
-} from "../../../client/ui_messages.ts";
-import { toJsonbText } from "../../../supabase/functions/_shared/platform/jsonb_text.ts";
-import type { LogEvent, NewLogEvent } from "../../../supabase/functions/_shared/protocol/log_event.ts";
-import { renderEvent } from "../../../supabase/functions/_shared/protocol/render.ts";
+} from "../../client/ui_messages.ts";
+import { toJsonbText } from "../../supabase/functions/_shared/platform/jsonb_text.ts";
+import type { LogEvent, NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
+import { renderEvent } from "../../supabase/functions/_shared/protocol/render.ts";
 import {
   cancelled,
   cleared,
@@ -19,8 +22,8 @@ import {
   notification,
   query,
   response,
-} from "../../support/log_events.ts";
-import { scriptedClient } from "../../support/scripted_sockets.ts";
+} from "../support/log_events.ts";
+import { scriptedClient } from "../support/scripted_sockets.ts";
 
 const USAGE = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
 
