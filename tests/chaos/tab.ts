@@ -25,6 +25,8 @@ export interface TabOptions {
 const UNEXPECTED_CLOSES = [1000, 1002, 1003, 1007, 1008, 1009, 1011, 4001, 4003, 4009];
 /** How often a query is sent again although it was acknowledged. */
 const NEEDLESS_RESEND = 0.15;
+/** How often a connection asks for short deltas. */
+const SHORT_DELTAS = 0.5;
 const MAX_DELAY_MS = 1000;
 const MIN_RETRY_MS = 150;
 
@@ -39,6 +41,8 @@ export class Tab {
   readonly #options: TabOptions;
   readonly #queries: Query[] = [];
   readonly #texts = new Map<string, { assembly: TextAssembly; visit: Visit }>();
+  /** The queries of short deltas, by their `ref` on this connection. */
+  readonly #refs = new Map<number, string>();
   readonly #stop = new AbortController();
   #send: ((text: string) => void) | undefined;
   #visit: Visit | undefined;
@@ -95,6 +99,7 @@ export class Tab {
   #connect(startedAt: number): Promise<Ended> {
     const { origin, token, conversation: { session } } = this.#options;
     const query = new URLSearchParams({ stream: "true", heartbeat: "true" });
+    if (this.#options.random.chance(SHORT_DELTAS)) query.set("deltas", "short");
     const protocols = ["agent-websocket.v1", ...(token === undefined ? [] : [`jwt-${token}`])];
     if (session !== undefined) {
       query.set("session_id", session.id);
@@ -150,6 +155,7 @@ export class Tab {
       resent: new Set(),
     };
     this.record.visits.push(visit);
+    this.#refs.clear();
     this.#visit = visit;
     this.#send = send;
     if (isFirst) conversation.begin({ id: sessionId, resumeToken, durable: frame.durable === true });
@@ -200,7 +206,10 @@ export class Tab {
     }, Math.max(afterMs, MIN_RETRY_MS));
   }
 
-  #takeDelta({ in_reply_to: id = "", offset = 0, content }: Frame, visit: Visit): void {
+  #takeDelta({ in_reply_to: named, ref = 0, offset = 0, content }: Frame, visit: Visit): void {
+    const id = named ?? this.#refs.get(ref);
+    if (id === undefined) return this.fault("foreign", `a delta of ${ref}, which no frame has named here`);
+    this.#refs.set(ref, id);
     if (this.ended.has(id)) return this.#takeLate(`${id}: deltas after the end, first at ${offset}`, visit);
     let text = this.#texts.get(id);
     if (text === undefined) {
