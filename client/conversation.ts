@@ -59,6 +59,7 @@ export class Conversation {
    */
   add(id: string, query?: SentQuery): TurnRecord {
     const turn = new TurnRecord(id, query, this.#watcher);
+    this.#superseded.delete(id);
     this.#turns.push(turn);
     const oldest = this.#turns.findIndex(({ isSettled }) => isSettled);
     if (this.#turns.length > MAX_TURNS && oldest >= 0) this.#turns.splice(oldest, 1);

@@ -118,8 +118,10 @@ export class Exchange extends Conversation {
 
   /** A connection is ready: sends everything that the server may not have. */
   connected({ resumed, limits = {} }: NotificationFrame): void {
-    if (resumed?.reason === "unknown_session") { for (const turn of this.pending) turn.replaceNothing(); }
-    if (resumed === undefined || resumed.reason === "unknown_session") this.lost();
+    const isGone = resumed?.reason === "unknown_session";
+    // The new session has nothing that could be replaced.
+    if (isGone) { for (const turn of this.pending) turn.replaceNothing(); }
+    if (isGone || resumed === undefined) this.lost();
     else if (!resumed.recovered) {
       this.forgetOthers();
       // The missing events may include the ends of these turns. Sending the queries again shows it.

@@ -23,7 +23,7 @@ import {
   query,
   response,
 } from "../support/log_events.ts";
-import { scriptedClient } from "../support/scripted_sockets.ts";
+import { scriptedClient, type ScriptedSocket, type TestClient } from "../support/scripted_sockets.ts";
 
 const USAGE = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
 
@@ -169,7 +169,9 @@ Deno.test("[DU3] toUIMessages: every text is as it was written, whatever jsonb r
 });
 
 /** A client that is shown the log of a session that it has not seen before. */
-async function clientOf(events: readonly NewLogEvent[]) {
+async function clientOf(
+  events: readonly NewLogEvent[],
+): Promise<Omit<TestClient, "socket"> & { socket: ScriptedSocket }> {
   const scripted = scriptedClient({ reasoning: true });
   const socket = await scripted.welcomed();
   for (const event of logged(events)) socket.say(renderEvent(event as LogEvent));

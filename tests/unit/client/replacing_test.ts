@@ -182,6 +182,18 @@ Deno.test("[CT19] another tab's edit is seen by all, also where the replaced que
   assert.deepEqual(client.turns.map(({ id }) => id), ["x"]);
 });
 
+Deno.test("[CT19] a replaced question that is asked again under its id gets the answer that the log has", async () => {
+  const { client, welcomed } = scriptedClient();
+  const socket = await welcomed();
+  client.query("a", { id: "a" });
+  answer(socket, "a", 1);
+  client.query("A", { id: "a2", replaces: "a" });
+  socket.rewound("a2", "a", 3);
+  const again = client.query("a", { id: "a" });
+  socket.response("a", 2, "a!", { replay: true });
+  assert.equal((await again.final).text, "a!");
+});
+
 Deno.test("[CT19] the replay of a whole session has only what was not replaced", async () => {
   const storage = new MemoryStorage();
   const before = scriptedClient({ storage });
