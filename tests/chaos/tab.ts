@@ -48,6 +48,8 @@ export class Tab {
   #visit: Visit | undefined;
   #lostAt: number | undefined;
   #catchingUp: { toSeq: number; since: number } | undefined;
+  /** The server has said that it closes the connection because the session is not in use. */
+  #isIdle = false;
 
   constructor(options: TabOptions) {
     this.#options = options;
@@ -65,7 +67,8 @@ export class Tab {
       this.#visit = this.#send = this.#catchingUp = undefined;
       if (this.#stop.signal.aborted) return;
       count(tally.closes, String(code));
-      if (UNEXPECTED_CLOSES.includes(code)) {
+      if (code === 1000 && this.#isIdle) tally.expiries++;
+      else if (UNEXPECTED_CLOSES.includes(code)) {
         this.fault("unexplained", `the connection was closed with ${code}`);
       }
       if (wasWelcome) this.#lostAt = performance.now();
@@ -97,12 +100,15 @@ export class Tab {
   }
 
   #connect(startedAt: number): Promise<Ended> {
-    const { origin, token, conversation: { session } } = this.#options;
+    const { origin, token, random, conversation: { session, chatId } } = this.#options;
+    this.#isIdle = false;
     const query = new URLSearchParams({ stream: "true", heartbeat: "true" });
     if (this.#options.random.chance(SHORT_DELTAS)) query.set("deltas", "short");
     const protocols = ["agent-websocket.v1", ...(token === undefined ? [] : [`jwt-${token}`])];
+    if (chatId !== undefined) query.set("chat_id", chatId);
     if (session !== undefined) {
-      query.set("session_id", session.id);
+      // The chat id alone finds the conversation as well.
+      if (chatId === undefined || random.chance(0.5)) query.set("session_id", session.id);
       query.set("last_seq", String(this.cursor));
       if (session.resumeToken !== undefined) protocols.push(`resume-${session.resumeToken}`);
     }
@@ -129,6 +135,8 @@ export class Tab {
     }
     if (frame.type === "delta") return this.#takeDelta(frame, visit);
     if (frame.code === "reconnecting") tally.rotations++;
+    if (frame.code === "session_timeout") this.#isIdle = true;
+    if (frame.code === "renamed") conversation.record.isRenamed = true;
     const event = readEvent(frame);
     if (event === undefined) return;
     const { cursor } = this;
