@@ -328,7 +328,7 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
   });
 
   Deno.test(`[CV4] ${name}: an archived conversation is in the other list, until it gets a new question`, async () => {
-    const { ann, bob } = make();
+    const { ann, bob, advance } = make();
     const owner = user();
     const [first, second] = [await open(ann, owner), await open(ann, owner)];
     await ann.commit(first.sessionId, { events: [query("1", "Old")] });
@@ -350,6 +350,7 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
     assert.deepEqual(await both(), [["New"], ["Old"]]);
     await bob.setArchived(second.sessionId, [owner], true);
     await bob.setArchived(second.sessionId, [owner], false);
+    await advance(1000);
     await ann.commit(first.sessionId, { events: [query("2")] });
     assert.deepEqual(await both(), [["Old", "New"], []]);
   });
