@@ -41,7 +41,15 @@ export class Conversation {
 
   constructor(options: ConversationOptions) {
     this.#options = options;
-    this.record = { name: options.name, sessionId: "", tabs: [], queries: [], notices: [], titles: [], isRenamed: false };
+    this.record = {
+      name: options.name,
+      sessionId: "",
+      tabs: [],
+      queries: [],
+      notices: [],
+      titles: [],
+      isRenamed: false,
+    };
     this.chatId = options.random.chance(0.5) ? options.name : undefined;
   }
 
