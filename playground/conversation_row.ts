@@ -35,24 +35,22 @@ export class ConversationRowView {
     this.open = button("", { class: "conversation-open" }, () => actions.open());
     this.open.append(this.#title, this.#time, this.#preview);
     this.#more = button("⋯", { class: "small-button", "aria-expanded": "false" }, () => this.#toggle());
-    const rename = button("Rename", { class: "small-button" }, () => this.#edit(true));
+    const rename = button("Rename", { class: "small-button" }, () => this.#edit());
     this.#archive = button("Archive", { class: "small-button" }, () => actions.archive(!this.#row?.archived));
     this.#tools = el("div", { class: "row wrap" }, rename, this.#archive, this.#deleteButton());
     this.#tools.hidden = true;
     this.#form.append(this.#input, el("button", { type: "submit", class: "small-button" }, "Save"));
-    this.#form.hidden = true;
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       const title = this.#input.value.trim();
       if (title === "") return;
       actions.rename(title);
-      this.#edit(false);
+      this.#toggle();
     });
-    this.element = el("li", { class: "conversation" }, this.open, this.#more, this.#tools, this.#form);
+    this.element = el("li", { class: "conversation" }, this.open, this.#more, this.#tools);
     this.element.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
-      if (!this.#form.hidden) this.#edit(false);
-      else if (!this.#tools.hidden) this.#toggle();
+      if (this.#form.isConnected || !this.#tools.hidden) this.#toggle();
     });
   }
 
@@ -68,23 +66,30 @@ export class ConversationRowView {
     else this.open.removeAttribute("aria-current");
     this.#more.hidden = !mayChange;
     this.#more.setAttribute("aria-label", `Actions: ${title}`);
-    if (!mayChange) this.#tools.hidden = this.#form.hidden = true;
+    if (!mayChange && (this.#form.isConnected || !this.#tools.hidden)) this.#fold();
     this.#archive.hidden = !mayArchive;
     setText(this.#archive, row.archived ? "Unarchive" : "Archive");
   }
 
   #toggle(): void {
-    const isOpen = this.#tools.hidden && this.#form.hidden;
-    this.#form.hidden = true;
-    this.#tools.hidden = !isOpen;
-    this.#more.setAttribute("aria-expanded", String(isOpen));
-    if (!isOpen) this.#more.focus();
+    const isOpen = this.#tools.hidden && !this.#form.isConnected;
+    if (!isOpen) {
+      this.#fold();
+      return this.#more.focus();
+    }
+    this.#tools.hidden = false;
+    this.#more.setAttribute("aria-expanded", "true");
   }
 
-  #edit(isEditing: boolean): void {
-    this.#tools.hidden = isEditing;
-    this.#form.hidden = !isEditing;
-    if (!isEditing) return this.#toggle();
+  #fold(): void {
+    this.#form.remove();
+    this.#tools.hidden = true;
+    this.#more.setAttribute("aria-expanded", "false");
+  }
+
+  #edit(): void {
+    this.#tools.hidden = true;
+    this.element.append(this.#form);
     this.#input.value = this.#row?.title ?? "";
     this.#input.select();
     this.#input.focus();

@@ -17,12 +17,11 @@ export class QuestionView {
       button("Discard", {}, () => this.#toggle(false)),
     ),
   );
-  readonly element: HTMLElement = el("div", { class: "asked" }, this.#bubble, this.#edit, this.#form);
+  readonly element: HTMLElement = el("div", { class: "asked" }, this.#bubble, this.#edit);
   #question = "";
 
   /** `replace` asks the edited question instead. */
   constructor(replace: (question: string) => void) {
-    this.#form.hidden = true;
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       const edited = this.#text.value.trim();
@@ -53,9 +52,12 @@ export class QuestionView {
   }
 
   #toggle(isEditing: boolean): void {
-    this.#form.hidden = !isEditing;
     this.#bubble.hidden = this.#edit.hidden = isEditing;
-    if (!isEditing) return this.#edit.focus();
+    if (!isEditing) {
+      this.#form.remove();
+      return this.#edit.focus();
+    }
+    this.element.append(this.#form);
     this.#text.value = this.#question;
     this.#text.focus();
   }
