@@ -76,8 +76,8 @@ export class ConversationSummary {
 
 /** A text on one line, of at most `max` characters; with an ellipsis if it was cut. */
 export function cutText(text: string, max: number): string {
-  // No more than it takes: an answer may be long, and a character has at most two units.
-  const line = [...text.slice(0, 8 * max + 1000).replace(/[\s\0]+/g, " ").trim()];
+  // No more than it takes: an answer may be long.
+  const line = [...text.slice(0, 2 * (2 * max + 100)).replace(/[\s\0]+/g, " ").trim()];
   return line.length > max ? `${line.slice(0, max - 1).join("").trimEnd()}…` : line.join("");
 }
 
