@@ -34,6 +34,12 @@ export function route(message: Message, conditions: Conditions): Sent[] {
       const event = { kind: "read_failed", purpose: message.purpose, code: "store_unavailable" } as const;
       return [[GIVE_UP_MS, { kind: "page", to: message.from, event }]];
     }
+    case "recall": {
+      if (!isAway) return [[1 + 30 * roll(3), message]];
+      const { from, beforeSeq } = message;
+      const event = { kind: "recall_failed", beforeSeq, code: "store_unavailable" } as const;
+      return [[GIVE_UP_MS, { kind: "page", to: from, event }]];
+    }
     case "relay":
       return routeRelay(message, conditions);
     case "model":

@@ -6,6 +6,7 @@ import type { Effect } from "../../supabase/functions/_shared/session/core/effec
 import type { Turn } from "../../supabase/functions/_shared/session/core/turn.ts";
 import { check, type Seat, seeDelta, seeEvent, seeReasoning, seeRefusal, seeStatus } from "./observer.ts";
 import { openTurnOf, type Store } from "./store.ts";
+import { checkPrompt } from "./prompts.ts";
 import { forgetKeeper } from "./wishes.ts";
 import type { Client, Worker, World } from "./world_state.ts";
 
@@ -28,8 +29,13 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
         purpose: effect.purpose,
         afterSeq: effect.afterSeq,
       });
+    case "recall": {
+      const { beforeSeq, limit } = effect;
+      return world.post({ kind: "recall", from: worker.id, beforeSeq, limit });
+    }
     case "ask": {
       const { partial, query: { queryId, turnId } } = effect;
+      checkPrompt(world, worker, effect);
       const isKnown = partial === "" ||
         world.texts.get(turnId)?.some((text) => text.startsWith(partial)) === true;
       check(

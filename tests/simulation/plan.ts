@@ -23,7 +23,14 @@ export type Fate =
 export type Action =
   & { at: number }
   & (
-    | { do: "ask"; client: number; id: string; policy: QueuePolicy; priority: "high" | "normal" | "low" }
+    | {
+      do: "ask";
+      client: number;
+      id: string;
+      policy: QueuePolicy;
+      priority: "high" | "normal" | "low";
+      replaces?: string;
+    }
     | { do: "stop"; client: number; which: "running" | "all" | { queryId: string } }
     | { do: "clear" | "configure" | "note"; client: number }
     | { do: "cut"; client: number; lost: number }
@@ -47,6 +54,15 @@ export interface Plan {
 }
 
 const POLICIES = ["queue", "queue", "queue", "reject", "interrupt", "latest"] as const;
+/** Queries that take the place of an earlier one. The same id always replaces the same query. */
+const REPLACING: readonly [Replacing, ...Replacing[]] = [
+  ["r1", "q1"],
+  ["r2", "q1"],
+  ["r3", "q2"],
+  ["r4", "r1"],
+  ["r5", "q3"],
+];
+type Replacing = readonly [id: string, replaces: string];
 const IDS = ["q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8"] as const;
 
 /** A write with this delay is answered before the worker gives it up. */
@@ -93,7 +109,12 @@ function drawAction(dice: Dice, plan: Pick<Plan, "workers" | "clients" | "endsAt
   const what = dice.below(100);
   if (what < 42) {
     const priority = dice.pick(["high", "normal", "low"] as const);
-    return { at, do: "ask", client, id: dice.pick(IDS), policy: dice.pick(POLICIES), priority };
+    const policy = dice.pick(POLICIES);
+    if (what >= 32) {
+      const [id, replaces] = dice.pick(REPLACING);
+      return { at, do: "ask", client, id, policy, priority, replaces };
+    }
+    return { at, do: "ask", client, id: dice.pick(IDS), policy, priority };
   }
   if (what < 52) {
     return {
@@ -143,7 +164,10 @@ export function isCalm({ actions }: Plan): boolean {
 
 /** A query as a client sends it; its turn and connection are set later. */
 export function askOf(
-  { id, policy, priority }: Pick<Extract<Action, { do: "ask" }>, "id" | "policy" | "priority">,
+  { id, policy, priority, replaces }: Pick<
+    Extract<Action, { do: "ask" }>,
+    "id" | "policy" | "priority" | "replaces"
+  >,
 ): Extract<SessionEvent, { kind: "ask" }> {
   const query = {
     kind: "query",
@@ -157,6 +181,7 @@ export function askOf(
     feedback: [],
     stream: undefined,
     quotaKeys: [],
+    ...(replaces !== undefined && { replaces }),
   } as const;
   return { kind: "ask", query, policy, refusal: undefined };
 }

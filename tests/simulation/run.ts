@@ -240,7 +240,7 @@ class Run {
 
   #post(message: Message): void {
     const { now } = this.world;
-    const from = message.kind === "write" || message.kind === "read" ? this.#slotOf(message.from) : undefined;
+    const from = "from" in message ? this.#slotOf(message.from) : undefined;
     const conditions = {
       isAway: (from?.awayUntil ?? 0) > now,
       fate: message.kind === "write" ? from?.fates.shift() : undefined,
@@ -254,7 +254,7 @@ class Run {
 
   #deliver(message: Message): void {
     const { world } = this;
-    const to = message.kind === "write" || message.kind === "read" ? undefined : message.to;
+    const to = "to" in message ? message.to : undefined;
     const slot = to === undefined ? undefined : this.#slotOf(to);
     if (slot !== undefined && slot.frozenUntil > world.now) {
       return this.#tasks.add(slot.frozenUntil, { do: "deliver", message });

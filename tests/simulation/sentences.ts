@@ -9,6 +9,8 @@ export function sentenceFor(id: string, effect: Effect): string | undefined {
   switch (effect.kind) {
     case "commit":
       return `${id} writes ${effect.number}: ${wordsFor(effect.write)}`;
+    case "recall":
+      return `${id} reads what came before ${effect.beforeSeq}`;
     case "ask": {
       const after = effect.partial === "" ? "" : ` to go on after "${effect.partial}"`;
       return `${id} asks the model for ${effect.query.queryId}${after}`;

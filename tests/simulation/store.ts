@@ -15,13 +15,16 @@ import type {
   LogWrite,
   OpenTurn,
   StopRequest,
+  VisiblePage,
 } from "../../supabase/functions/_shared/ports/event_log.ts";
 import {
   isTerminal,
   keyOf,
   type LogEvent,
   type NewLogEvent,
+  type RewoundEvent,
 } from "../../supabase/functions/_shared/protocol/log_event.ts";
+import type { StoredSession } from "../../supabase/functions/_shared/ports/session_store.ts";
 import type { QueryOptions } from "../../supabase/functions/_shared/protocol/client_frames.ts";
 
 export interface Store {
@@ -73,6 +76,45 @@ export function readLog(store: Store, worker: string, afterSeq: number, now: num
 
 const PAGE = 500;
 
+/** The newest events before `beforeSeq` that are not superseded. */
+export function readVisible({ events }: Store, beforeSeq: number, limit: number): VisiblePage {
+  const superseded = supersededTurns(events);
+  const visible = events.filter((event) =>
+    event.seq < beforeSeq && (event.kind !== "query" && !isTerminal(event) || !superseded.has(event.turnId))
+  );
+  return { events: visible.slice(-limit), isFirst: visible.length <= limit };
+}
+
+/** The turns whose questions a later `rewound` event has superseded. */
+export function supersededTurns(events: readonly LogEvent[]): Set<string> {
+  const superseded = new Set<string>();
+  for (const rewound of events) {
+    if (rewound.kind !== "rewound") continue;
+    for (const event of events) {
+      const isIn = event.seq >= rewound.fromSeq && event.seq < rewound.seq;
+      if (event.kind === "query" && isIn) superseded.add(event.turnId);
+    }
+  }
+  return superseded;
+}
+
+/** The session as a worker finds it. */
+export function findSession(store: Store, worker: string, tail: number, now: number): StoredSession {
+  const { events, openTurns, defaults } = store;
+  return {
+    record: { sessionId: "s", owner: { kind: "user", userId: "u" }, createdAt: 0 },
+    tail: {
+      events: readVisible(store, events.length + 1, tail).events,
+      oldestSeq: 1,
+      lastSeq: events.length,
+      lease: leaseAs(store, worker, now),
+    },
+    openTurns: [...openTurns.values()],
+    defaults,
+    notes: [],
+  };
+}
+
 /** Executes a write completely or not at all; undefined if a later write of this worker was executed before. */
 export function commit(
   store: Store,
@@ -98,7 +140,7 @@ export function commit(
   if (isHolder) store.leaseUntil = now + store.leaseMs;
   const inherited = [...store.openTurns.values()];
   const stopMatched = stop === undefined ? [] : stopTurns(store, stop);
-  const logged = events.map((event) => append(store, event, now));
+  const logged = events.flatMap((event) => appendAll(store, event, now));
   if (checkpoint !== undefined) keep(store, checkpoint);
   if (startedTurnId !== undefined && isHolder) {
     const isAgain = store.startedIn.get(startedTurnId) === store.epoch;
@@ -139,7 +181,21 @@ function leaseAs({ runner, leaseUntil, epoch }: Store, worker: string, now: numb
   return { epoch, holder: runner === worker ? "self" : "other", leftMs };
 }
 
-function append(store: Store, event: NewLogEvent, now: number): LogEvent {
+/** A query that replaces another comes after its `rewound` event; without the other it is not appended. */
+function appendAll(store: Store, event: NewLogEvent, now: number): LogEvent[] {
+  if (event.kind !== "query" || event.replaces === undefined || store.keys.has(keyOf(event))) {
+    return [append(store, event, now)];
+  }
+  const { replaces, queryId, turnId } = event;
+  const index = store.keys.get(`q:${replaces}`);
+  if (index === undefined) return [];
+  return [
+    append(store, { kind: "rewound", queryId, turnId, replaces, fromSeq: index + 1 }, now),
+    append(store, event, now),
+  ];
+}
+
+function append(store: Store, event: NewLogEvent | RewoundEvent, now: number): LogEvent {
   const key = keyOf(event);
   const index = store.keys.get(key);
   const known = index === undefined ? undefined : store.events[index];

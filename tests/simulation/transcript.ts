@@ -95,7 +95,9 @@ class Story {
         const policy = (["interrupt", "latest", "reject"] as const).find((name) => rest.includes(name)) ??
           "queue";
         const priority = (["high", "low"] as const).find((name) => rest.includes(name)) ?? "normal";
-        return send(world, client, askOf({ id: third, policy, priority }));
+        const replaces = rest[rest.indexOf("replacing") + 1];
+        const isReplacing = rest.includes("replacing") && replaces !== undefined;
+        return send(world, client, askOf({ id: third, policy, priority, ...(isReplacing && { replaces }) }));
       }
       case "cancels": {
         const which = third === "" ? "running" : third === "all" ? "all" : { queryId: third };
@@ -159,8 +161,7 @@ class Story {
 
   #kill(id: string): void {
     killWorker(this.#world, id);
-    const isAlive = (message: Message): boolean =>
-      message.kind === "write" || message.kind === "read" || message.to !== id;
+    const isAlive = (message: Message): boolean => !("to" in message) || message.to !== id;
     this.#pending = this.#pending.filter(isAlive);
   }
 

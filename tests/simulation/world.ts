@@ -9,28 +9,32 @@ import {
   runningTurn,
   type SessionState,
 } from "../../supabase/functions/_shared/session/core/state.ts";
-import { newSession } from "../../supabase/functions/_shared/session/core/state.ts";
+import { openSession } from "../../supabase/functions/_shared/session/core/open.ts";
 import { step, wakeAt } from "../../supabase/functions/_shared/session/core/step.ts";
 import { check } from "./observer.ts";
 import { perform } from "./perform.ts";
-import { commit, type Outcome, readLog } from "./store.ts";
+import { commit, findSession, type Outcome, readLog, readVisible } from "./store.ts";
 import { checkGranted, forgetKeeper } from "./wishes.ts";
 import type { Message, Worker, World } from "./world_state.ts";
 
+/** How many of the newest events a worker reads that opens the session: so few that some exchanges are missing. */
+const TAIL = 30;
+
 /** A worker opens the session from the store, as the registry does. */
 export function startWorker(world: World, id: string, skewMs = 0): Worker {
+  const { store, settings } = world;
+  const now = world.now + skewMs;
   const worker: Worker = {
     id,
-    state: newSession(world.settings),
+    state: openSession(findSession(store, id, TAIL, now), settings, now),
     skewMs,
     calls: new Set(),
     callsForResent: new Set(),
     wakeAt: undefined,
     isDrained: false,
   };
+  setWake(world, worker);
   world.workers.set(id, worker);
-  const lastSeq = world.store.events.length;
-  if (lastSeq > 0) tell(world, worker, { kind: "head", seq: lastSeq });
   return worker;
 }
 
@@ -52,13 +56,17 @@ export function tell(world: World, worker: Worker, event: SessionEvent): void {
   const effects = step(worker.state, event, world.now + worker.skewMs);
   noteText(world, worker);
   for (const effect of effects) perform(world, worker, effect);
-  const wake = wakeAt(worker.state);
-  worker.wakeAt = wake === undefined ? undefined : Math.max(world.now, wake - worker.skewMs);
+  setWake(world, worker);
   if (world.granted.size > 0) checkGranted(world);
   const call = callOf(worker.state);
   for (const open of worker.calls) {
     check(open === call, () => `${worker.id} has a model call that no turn waits for`);
   }
+}
+
+function setWake({ now }: World, worker: Worker): void {
+  const wake = wakeAt(worker.state);
+  worker.wakeAt = wake === undefined ? undefined : Math.max(now, wake - worker.skewMs);
 }
 
 /** A message arrives. */
@@ -69,13 +77,18 @@ export function deliver(world: World, message: Message): void {
     if (!isGivenUp && outcome !== undefined) world.post({ kind: "answer", to: from, number, outcome });
     return;
   }
-  const worker = world.workers.get(message.kind === "read" ? message.from : message.to);
+  const worker = world.workers.get("from" in message ? message.from : message.to);
   if (worker === undefined) return;
   switch (message.kind) {
     case "read": {
       const { from, purpose, afterSeq } = message;
       const page = readLog(world.store, from, afterSeq, world.now);
       return world.post({ kind: "page", to: from, event: { kind: "page", purpose, afterSeq, page } });
+    }
+    case "recall": {
+      const { from, beforeSeq, limit } = message;
+      const page = readVisible(world.store, beforeSeq, limit);
+      return world.post({ kind: "page", to: from, event: { kind: "recalled", beforeSeq, page } });
     }
     case "answer":
       return tell(world, worker, eventOf(message.number, message.outcome));

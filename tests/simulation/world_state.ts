@@ -42,7 +42,12 @@ export type Message =
   | { kind: "write"; from: string; number: number; write: LogWrite; isGivenUp: boolean }
   | { kind: "answer"; to: string; number: number; outcome: Outcome | { doubt: true } }
   | { kind: "read"; from: string; purpose: ReadPurpose; afterSeq: number }
-  | { kind: "page"; to: string; event: Extract<SessionEvent, { kind: "page" | "read_failed" }> }
+  | { kind: "recall"; from: string; beforeSeq: number; limit: number }
+  | {
+    kind: "page";
+    to: string;
+    event: Extract<SessionEvent, { kind: "page" | "read_failed" | "recalled" | "recall_failed" }>;
+  }
   | { kind: "relay"; to: string; call: SessionCall }
   /** A piece of an answer. `begins`: it is the first one of a new answer, which replaces the text so far. */
   | { kind: "model"; to: string; call: number; turnId: string; piece: number; begins?: boolean }
@@ -82,7 +87,8 @@ export interface World {
 
 /** The settings of a worker, unless a world has others. */
 export const SETTINGS: CoreSettings = {
-  maxHistory: 20,
+  // So few that some of it is read again after a question was replaced.
+  maxHistory: 6,
   maxEvents: 1000,
   maxQueue: 4,
   continuePolicy: "auto",

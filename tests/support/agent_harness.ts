@@ -21,7 +21,7 @@ import type { SessionStore } from "../../supabase/functions/_shared/ports/sessio
 import type { AttemptLedger, GenerationReader } from "../../supabase/functions/_shared/ports/usage.ts";
 import { parseConnectRequest } from "../../supabase/functions/_shared/protocol/connect_request.ts";
 import { type Decode, decode } from "../../supabase/functions/_shared/protocol/decode.ts";
-import { type ServerFrame, serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
+import { anyServerFrame, type ServerFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
 import {
   AgentServer,
   type AgentServerOptions,
@@ -134,7 +134,7 @@ export class TestClient implements Socket {
   send(text: string): void {
     assert.equal(this.closed, undefined, "sent after close");
     const frame: unknown = JSON.parse(text);
-    const checked = serverFrame.safeParse(frame);
+    const checked = anyServerFrame.safeParse(frame);
     assert.ok(checked.success, `not in the schema: ${text}`);
     this.frames.push(frame as SeenFrame);
     this.bufferedAmount += this.stuffing * text.length;

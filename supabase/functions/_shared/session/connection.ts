@@ -16,6 +16,7 @@ import type { ClientFrame } from "../protocol/client_frames.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
 import type { ConnectRequest } from "../protocol/connect_request.ts";
 import type { Decode, Decoded } from "../protocol/decode.ts";
+import type { DeltaForm } from "../protocol/delta_encoder.ts";
 import { renderError } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import { type ConnectionSignal, type ConnectionState, stepConnection } from "./connection_machine.ts";
@@ -70,6 +71,7 @@ export class Connection implements Reader {
   quotaKeys: readonly string[];
   session: Session | undefined;
   wantsDeltas: boolean;
+  readonly wantsReasoning: boolean;
   readonly #deps: ConnectionDeps;
   readonly #socket: Socket;
   readonly #sendBuffer: SendBuffer;
@@ -84,6 +86,7 @@ export class Connection implements Reader {
     this.id = id;
     this.request = request;
     this.wantsDeltas = request.stream;
+    this.wantsReasoning = request.reasoning;
     this.quotaKeys = [`connection:${id}`, addressQuotaKey(request.address)];
     this.#deps = deps;
     this.#rate = new FrameRate(deps.clock, deps.rateLimiter);
@@ -94,6 +97,7 @@ export class Connection implements Reader {
       clock: deps.clock,
       memory: this.memory.part(),
       maxBufferedBytes: deps.maxBufferedBytes,
+      shortDeltas: request.shortDeltas,
       onOverflow: () => this.close(CLOSE.slowConsumer),
     });
   }
@@ -102,16 +106,10 @@ export class Connection implements Reader {
     return this.#state;
   }
 
-  get wantsReasoning(): boolean {
-    return this.request.reasoning;
-  }
-
-  /** Bytes that wait in the send buffer. */
   get waitingBytes(): number {
     return this.#sendBuffer.waitingBytes;
   }
 
-  /** Whether nothing more can be sent. */
   get isGone(): boolean {
     return this.#state === "draining" || this.#state === "closed";
   }
@@ -216,17 +214,19 @@ export class Connection implements Reader {
     this.send(renderError(error, this.#deps.clock.now(), inReplyTo));
   }
 
+  formOf(source: DeltaSource): DeltaForm {
+    return this.#sendBuffer.formOf(source);
+  }
+
   sendDelta(source: DeltaSource, offset: number, encoded: string): void {
     if (!this.#sendBuffer.sendDelta(source, offset, encoded)) return;
     this.#deps.metrics.count(source.kind === "delta" ? "deltas_sent_total" : "reasoning_sent_total");
   }
 
-  /** A turn has ended: what was held back of it is dropped. */
   dropHeldDeltas(source: DeltaSource): void {
     this.#sendBuffer.dropHeld(source);
   }
 
-  /** Resolves when the reader has caught up; undefined if it already has. */
   drained(): Promise<void> | undefined {
     return this.#sendBuffer.drained();
   }

@@ -4,28 +4,26 @@
  * One event at a time goes through `step`, and its effects are performed in order. Events that come meanwhile are queued.
  */
 
-import type { ActivityReporter } from "../activity/reporter.ts";
-import { type AgentError, toAgentError } from "../errors.ts";
-import type { EventLog, LogWrite } from "../ports/event_log.ts";
-import type { CancelTimer, Clock, Log, WorkerLifetime } from "../ports/runtime.ts";
+import { type AgentError, type ErrorCode, toAgentError } from "../errors.ts";
+import type { LogWrite } from "../ports/event_log.ts";
+import type { CancelTimer } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
-import type { CallSource, SessionCall } from "../protocol/session_call.ts";
-import { isTerminal, type LogEvent } from "../protocol/log_event.ts";
-import type { Metrics } from "../metrics.ts";
-import { type AccountDeps, accountFor, accountForCall, outcomeOf } from "./accounts.ts";
+import type { SessionCall } from "../protocol/session_call.ts";
+import { isTerminal } from "../protocol/log_event.ts";
+import { accountFor, accountForCall, outcomeOf } from "./accounts.ts";
 import { Audience } from "./audience.ts";
-import type { Effect, ReadPurpose, WishResult } from "./core/effect.ts";
+import type { Effect, ReadPurpose } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
 import { promptFor } from "./core/history.ts";
 import type { SessionState } from "./core/state.ts";
 import { step, wakeAt } from "./core/step.ts";
 import { shownOf } from "./core/turn.ts";
 import { withUsage } from "./end_usage.ts";
-import { ModelCalls, type ModelCallsDeps } from "./model_calls.ts";
-import { expectedTokens, type ModelSettings, requestFor } from "./model_request.ts";
+import type { DriverDeps, DriverSink } from "./driver_deps.ts";
+import { ModelCalls } from "./model_calls.ts";
+import { expectedTokens, requestFor } from "./model_request.ts";
 import { meteredCallOf } from "./quota_keys.ts";
 import { TailSender } from "./tail_sender.ts";
-import type { WakeTimes } from "./wake_times.ts";
 
 /** Events of a page. */
 const PAGE = 500;
@@ -34,32 +32,9 @@ const COUNT_EVERY_CHARS = 4096;
 const STORING = { operation: "store", sector: "log" } as const;
 const FORGETTING = { operation: "delete", sector: "history" } as const;
 
-export interface DriverDeps extends ModelCallsDeps, AccountDeps {
-  clock: Clock;
-  log: Log;
-  metrics: Metrics;
-  lifetime: WorkerLifetime;
-  activity: ActivityReporter;
-  eventLog: EventLog;
-  /** Shared by all sessions of the worker. */
-  wakeTimes: WakeTimes;
-  settings: ModelSettings;
-  /** Sends a message to the other workers that hold the session; best effort. */
-  call(sessionId: string, call: SessionCall): void;
-  /** Sends the text of an answer, which may grow while it waits: at most one send per session is pending. */
-  offer(sessionId: string, source: CallSource): void;
-}
-
-/** Observes the session. */
-export interface DriverSink {
-  /** An event of the log was folded. */
-  onLearnt(event: LogEvent): void;
-  /** The memory in use may have changed. `asking`: the token limit of the running answer; 0 if none runs. */
-  onChanged(asking: number): void;
-  onAnswer(wish: string, result: WishResult): void;
-  /** The store has no such session any more. */
-  onGone(): void;
-  onDrained(): void;
+interface ResultEvents<T> {
+  toEvent(result: T): SessionEvent;
+  toFailure(code: ErrorCode): SessionEvent;
 }
 
 export class SessionDriver {
@@ -155,6 +130,8 @@ export class SessionDriver {
         return this.#commit(effect.number, effect.write);
       case "read":
         return this.#read(effect.purpose, effect.afterSeq);
+      case "recall":
+        return this.#recall(effect);
       case "ask":
         return this.#ask(effect);
       case "abort":
@@ -217,14 +194,26 @@ export class SessionDriver {
   }
 
   #read(purpose: ReadPurpose, afterSeq: number): void {
-    const { eventLog, lifetime } = this.#deps;
-    lifetime.hold(
-      eventLog.read(this.#record.sessionId, { afterSeq, limit: PAGE }).then(
-        (page) => this.take({ kind: "page", purpose, afterSeq, page }),
-        (thrown) => {
-          const { code } = this.#failure = toAgentError(thrown);
-          this.take({ kind: "read_failed", purpose, code });
-        },
+    const { eventLog } = this.#deps;
+    this.#takeResult(eventLog.read(this.#record.sessionId, { afterSeq, limit: PAGE }), {
+      toEvent: (page) => ({ kind: "page", purpose, afterSeq, page }),
+      toFailure: (code) => ({ kind: "read_failed", purpose, code }),
+    });
+  }
+
+  #recall({ beforeSeq, limit }: Extract<Effect, { kind: "recall" }>): void {
+    const { eventLog } = this.#deps;
+    this.#takeResult(eventLog.readVisible(this.#record.sessionId, { beforeSeq, limit }), {
+      toEvent: (page) => ({ kind: "recalled", beforeSeq, page }),
+      toFailure: (code) => ({ kind: "recall_failed", beforeSeq, code }),
+    });
+  }
+
+  #takeResult<T>(reading: Promise<T>, { toEvent, toFailure }: ResultEvents<T>): void {
+    this.#deps.lifetime.hold(
+      reading.then(
+        (result) => this.take(toEvent(result)),
+        (thrown) => this.take(toFailure((this.#failure = toAgentError(thrown)).code)),
       ),
     );
   }

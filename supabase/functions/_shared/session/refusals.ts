@@ -7,11 +7,17 @@ const WORDS: Partial<Record<ErrorCode, string>> = {
   busy: "an answer is being written",
   queue_full: "as many as may wait are waiting already",
   id_conflict: 'its "id" was used for another one',
+  unknown_query: '"replaces" must be the "id" of an earlier query of this session',
   shutting_down: "this worker is being replaced",
   store_unavailable: "the database cannot be reached",
   unknown_session: "the session is no more",
 };
-const FOR_GOOD: readonly ErrorCode[] = ["id_conflict", "unknown_session", "option_not_allowed"];
+const FOR_GOOD: readonly ErrorCode[] = [
+  "id_conflict",
+  "unknown_session",
+  "unknown_query",
+  "option_not_allowed",
+];
 
 /** `action`: what could not be done, such as "take query". */
 export function toError({ code, retryAfterMs }: Refusal, action: string): AgentError {

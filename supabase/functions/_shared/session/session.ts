@@ -18,7 +18,8 @@ import type { SessionEvent } from "./core/event.ts";
 import { openSession } from "./core/open.ts";
 import type { Question } from "./core/turn.ts";
 import { describeTurns } from "./describe.ts";
-import { type DriverSink, SessionDriver } from "./driver.ts";
+import { SessionDriver } from "./driver.ts";
+import type { DriverSink } from "./driver_deps.ts";
 import { FeedbackTaker } from "./feedback_taker.ts";
 import { checkOptions, checkQuery } from "./query_admission.ts";
 import type { Reader } from "./reader.ts";
@@ -127,7 +128,7 @@ export class Session implements DriverSink {
       ...describeTurns(state),
       connections: this.connectionCount,
       last_seq: state.log.lastSeq,
-      history_messages: state.history.messages.length,
+      history_messages: 2 * state.history.exchanges.length,
     };
   }
 
@@ -157,6 +158,7 @@ export class Session implements DriverSink {
       feedback: [],
       stream: frame.stream,
       quotaKeys: reader.quotaKeys,
+      ...(frame.replaces !== undefined && { replaces: frame.replaces }),
     };
     if (!isKnown) activity.reasoning(this.record, { query, text: "" }, "queued");
     this.#driver.take({ kind: "ask", query, policy, refusal: undefined });

@@ -5,7 +5,7 @@ import type { Ids } from "../ports/runtime.ts";
 import type { QueuePolicy } from "../protocol/queueing.ts";
 import type { CoreSettings } from "./core/state.ts";
 import type { AttemptAccounts } from "../usage/attempt_accounts.ts";
-import type { DriverDeps } from "./driver.ts";
+import type { DriverDeps } from "./driver_deps.ts";
 import type { ModelSettings } from "./model_request.ts";
 import type { OptionLimits } from "./query_admission.ts";
 

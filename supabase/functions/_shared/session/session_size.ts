@@ -6,7 +6,7 @@ import { thoughtsOf } from "./core/thoughts.ts";
 
 export function measureSession({ history, turns, ended, endedChars }: SessionState): SessionSize {
   let messageChars = 0;
-  for (const { content } of history.messages) messageChars += content.length;
+  for (const { question, answer } of history.exchanges) messageChars += question.length + answer.length;
   let noteChars = 0;
   for (const note of history.notes) noteChars += note.length;
   let queryChars = endedChars;
@@ -19,7 +19,7 @@ export function measureSession({ history, turns, ended, endedChars }: SessionSta
     else queryChars += length;
   }
   return {
-    messages: history.messages.length,
+    messages: 2 * history.exchanges.length,
     messageChars,
     notes: history.notes.length,
     noteChars,

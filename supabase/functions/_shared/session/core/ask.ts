@@ -22,7 +22,7 @@ type Ask = Extract<SessionEvent, { kind: "ask" }>;
 type Stop = Extract<SessionEvent, { kind: "stop" }>;
 
 /** Accepts a query. A query that was sent before is answered with its current state. */
-export function takeQuery(step: Step, { query, policy, refusal }: Ask): void {
+export function takeQuery(step: Step, { query, policy: wanted, refusal }: Ask): void {
   const { state } = step;
   const { queryId, connectionId } = query;
   const known = state.turns.get(queryId) ?? state.ended.get(queryId);
@@ -31,11 +31,13 @@ export function takeQuery(step: Step, { query, policy, refusal }: Ask): void {
     if (!isSameQuestion(query, asked)) return refuse(step, query, { code: "id_conflict" });
     return "phase" in known ? answerOpen(step, known, connectionId) : repeatEnd(step, queryId, connectionId);
   }
+  // It stops what it replaces and nothing else, and takes the place of that in the queue.
+  const policy = query.replaces === undefined || wanted === "interrupt" ? wanted : "queue";
   const refused = state.life.name === "open"
-    ? refusal ?? refuseByQueue(state, policy)
+    ? refusal ?? (query.replaces === undefined ? refuseByQueue(state, policy) : undefined)
     : { code: "shutting_down" } as const;
   if (refused !== undefined) return refuse(step, query, refused);
-  const displaces = displacedBy(policy);
+  const displaces = query.replaces === undefined ? displacedBy(policy) : undefined;
   const carried = new Set<string>();
   for (const turn of state.turns.values()) for (const note of turn.query.feedback) carried.add(note);
   const turn: ProposedTurn = {
@@ -58,7 +60,7 @@ export function takeQuery(step: Step, { query, policy, refusal }: Ask): void {
   // The store stops the turns that this worker may not know of.
   const stop = isSureHolder(step) ? undefined : displaces;
   state.intents.push({ kind: "ask", queryId, stop, onlyIfIdle });
-  if (isAlone && mayAskAtOnce(step, connectionId)) startAttempt(step, turn);
+  if (isAlone && mayAskAtOnce(step, turn.query)) startAttempt(step, turn);
 }
 
 /** Stops the turns that the request names. Turns that only the store can reach are stopped by a write. */
@@ -140,10 +142,12 @@ function displacedBy(policy: QueuePolicy): StopRequest | undefined {
  * Whether the model may be called before the question is in the log. A client that has resumed may have sent the question to
  * another worker before. Only the holder of the lease can be sure that no other worker calls the model as well.
  */
-function mayAskAtOnce(step: Step, connectionId: string): boolean {
+function mayAskAtOnce(step: Step, { connectionId, replaces }: Question): boolean {
   const { state } = step;
-  const { life, lease, connections } = state;
+  const { life, lease, connections, history } = state;
   if (life.name !== "open" || !isUpToDate(state) || isSettling(state)) return false;
+  // The log says where the conversation continues from.
+  if (replaces !== undefined || history.gap !== undefined) return false;
   // An unwritten intent would change the prompt of this question.
   if (state.intents.some(changesPrompt) || state.flight?.intents.some(changesPrompt)) return false;
   if (isSureHolder(step)) return true;

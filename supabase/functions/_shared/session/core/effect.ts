@@ -28,6 +28,8 @@ export type Effect =
   | { kind: "commit"; number: number; write: LogWrite }
   /** Read the log. Answered by `page` or `read_failed` with the same purpose. */
   | { kind: "read"; purpose: ReadPurpose; afterSeq: number }
+  /** Read the conversation before a `rewound` event, for its prompt. Answered by `recalled` or `recall_failed`. */
+  | { kind: "recall"; beforeSeq: number; limit: number }
   /** Call the model. Answered by any number of `text` and `reasoning`, and one `model_ended`, with the same `call`. */
   | {
     kind: "ask";

@@ -1,7 +1,7 @@
 /** The events of the state machine. */
 
 import type { ErrorCode } from "../../errors.ts";
-import type { Committed, LogPage, StopRequest } from "../../ports/event_log.ts";
+import type { Committed, LogPage, StopRequest, VisiblePage } from "../../ports/event_log.ts";
 import type { QueuePolicy } from "../../protocol/queueing.ts";
 import type {
   ClearedEvent,
@@ -47,6 +47,8 @@ export type SessionEvent =
   | { kind: "in_doubt"; number: number }
   | { kind: "page"; purpose: ReadPurpose; afterSeq: number; page: LogPage }
   | { kind: "read_failed"; purpose: ReadPurpose; code: ErrorCode }
+  | { kind: "recalled"; beforeSeq: number; page: VisiblePage }
+  | { kind: "recall_failed"; beforeSeq: number; code: ErrorCode }
   /** The log reaches at least to this `seq`. */
   | { kind: "head"; seq: number }
   // The model

@@ -6,6 +6,7 @@ import {
   type LogEvent,
   type Logged,
   type QueryEvent,
+  type RewoundEvent,
   type TerminalEvent,
 } from "../../protocol/log_event.ts";
 import { foldHistory } from "./history.ts";
@@ -84,6 +85,7 @@ function foldEvent(step: Step, event: LogEvent): void {
     return foldQuery(step, event);
   }
   if (isTerminal(event)) foldEnd(step, event);
+  if (event.kind === "rewound") foldRewound(step, event);
   effects.push({ kind: "learnt", event });
   if (event.kind === "configured") state.defaults = { ...state.defaults, ...event.options };
   showEvent(step, event);
@@ -212,10 +214,19 @@ function foldEnd(step: Step, event: TerminalEvent & Logged): void {
   if (turn.phase === "proposed") dropAttempt(step, turn);
   if (turn.phase === "running") loseCall(step, turn);
   completeText(step, turn.query, shownOf(turn), textOf(event));
-  const { content, options } = turn.query;
-  state.ended.set(queryId, { queryId, turnId, content, options, endSeq: seq });
+  const { content, options, replaces } = turn.query;
+  state.ended.set(queryId, { queryId, turnId, content, options, replaces, endSeq: seq });
   state.endedChars += content.length;
   forgetOldest(state);
+}
+
+/** Stops the open turns that are superseded: here, or where they are adopted. */
+function foldRewound(step: Step, { fromSeq, seq }: RewoundEvent & Logged): void {
+  for (const turn of [...step.state.turns.values()]) {
+    if (turn.seq === undefined || turn.seq < fromSeq || turn.seq >= seq) continue;
+    if (turn.phase === "remote") turn.stopped ??= "superseded";
+    else stopTurn(step, turn, "superseded");
+  }
 }
 
 /** Forgets ended turns together with their events. */
@@ -231,11 +242,12 @@ function forgetOldest(state: SessionState): void {
 /** Whether two queries of one id ask the same. */
 export function isSameQuestion(a: Asked, b: Asked): boolean {
   const names = ["model", "temperature", "max_tokens"] as const;
-  return a.content === b.content && names.every((name) => a.options[name] === b.options[name]) &&
+  return a.content === b.content && a.replaces === b.replaces &&
+    names.every((name) => a.options[name] === b.options[name]) &&
     a.options.reasoning?.effort === b.options.reasoning?.effort;
 }
 
-type Asked = Pick<QueryEvent, "content" | "options">;
+type Asked = Pick<QueryEvent, "content" | "options"> & { replaces?: string | undefined };
 
 /** Replaces the proposed question by the one in the log, but keeps its quota keys. */
 function relabel(turn: ProposedTurn, event: QueryEvent): void {

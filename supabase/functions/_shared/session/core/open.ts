@@ -1,6 +1,5 @@
 /** Builds the state of a session that this worker did not hold before from what the store has of it. */
 
-import type { LogEvent } from "../../protocol/log_event.ts";
 import type { StoredSession } from "../../ports/session_store.ts";
 import { foldEvents } from "./fold.ts";
 import { addNote } from "./history.ts";
@@ -13,24 +12,25 @@ export function openSession(stored: StoredSession, settings: CoreSettings, now: 
   const state = newSession(settings);
   const at: Step = { state, now, effects: [] };
   const oldestSeq = tail.events[0]?.seq ?? tail.lastSeq + 1;
-  // Questions without a terminal event that are older than the events that were read.
-  for (const { query } of openTurns) if (query.seq < oldestSeq) foldFrom(at, query.seq, [query]);
-  foldFrom(at, oldestSeq, tail.events);
+  const read = new Set(tail.events.map(({ seq }) => seq));
+  // Questions without a terminal event are missing where they are older than the events that were read, or superseded.
+  const unread = openTurns.flatMap(({ query }) => read.has(query.seq) ? [] : [query]);
+  for (const event of [...unread, ...tail.events]) {
+    state.log.lastSeq = event.seq - 1;
+    foldEvents(at, [event]);
+  }
+  const isCleared = tail.events.some(({ kind }) => kind === "cleared");
+  if (oldestSeq > tail.oldestSeq && !isCleared) state.history.hasEarlier = true;
   state.log.lastSeq = state.log.wantedSeq = tail.lastSeq;
   for (const { query, starts, startsWithoutText, partial, stopped } of openTurns) {
     const turn = state.turns.get(query.queryId);
     if (turn?.phase !== "remote" || turn.query.turnId !== query.turnId) continue;
     if (starts > 0) turn.begun = { starts, startsWithoutText, partial };
-    turn.stopped = stopped;
+    turn.stopped ??= stopped;
   }
   // The store's defaults are a fold over the whole log. The events that were read are only the end of it.
   state.defaults = defaults;
   for (const note of notes) addNote(state.history, note);
   state.lease = stepLease(state.lease, { kind: "read", lease: tail.lease, now });
   return state;
-}
-
-function foldFrom(at: Step, seq: number, events: readonly LogEvent[]): void {
-  at.state.log.lastSeq = seq - 1;
-  foldEvents(at, events);
 }

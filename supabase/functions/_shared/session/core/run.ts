@@ -193,7 +193,8 @@ export function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest
   if (which === "all") return true;
   if (typeof which === "object") return which.queryId === turn.query.queryId;
   const isRunning = turn.phase === "running" || flight?.started === turn.query.queryId ||
-    turn.phase === "proposed" && turn.attempt.name === "calling";
+    turn.phase === "proposed" && turn.attempt.name === "calling" ||
+    turn.phase === "queued" && turn.begun !== undefined && turn.begun.starts > 0;
   return isRunning === (which === "running");
 }
 
@@ -220,7 +221,7 @@ export function replaceEnd({ state }: Step, turn: EndingTurn, code: ErrorCode): 
 
 /** Whether this query's turn could start now if it were queued: no other turn runs or was announced to the store. */
 export function canStart(state: SessionState, queryId?: string): boolean {
-  if (!mayRun(state) || state.life.name !== "open") return false;
+  if (!mayRun(state) || state.life.name !== "open" || state.history.gap !== undefined) return false;
   const announced = state.flight?.started;
   if (announced !== undefined && announced !== queryId) return false;
   for (const turn of state.turns.values()) {

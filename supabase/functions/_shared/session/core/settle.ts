@@ -118,7 +118,10 @@ function announceRelease({ state, effects }: Step, { write: { lease, epoch } }: 
 function startPromised(step: Step, { started }: Flight): void {
   const turn = started === undefined ? undefined : step.state.turns.get(started);
   if (turn?.phase === "running") turn.kept.isStarted = true;
-  if (turn?.phase === "queued") startTurn(step, turn, { isStarted: true });
+  if (turn?.phase !== "queued") return;
+  if (step.state.history.gap === undefined) startTurn(step, turn, { isStarted: true });
+  // It runs first, so that the store is right.
+  else turn.begun ??= { starts: 1, startsWithoutText: 1, partial: "", isOurs: true };
 }
 
 function keepProgress({ state }: Step, { progress }: Flight): void {
@@ -174,7 +177,10 @@ function settleAsk(step: Step, queryId: string, events: readonly LogEvent[]): vo
   const event = events.find((event) => event.kind === "query" && event.queryId === queryId);
   remove(state, queryId);
   dropAttempt(step, turn);
-  if (event?.kind !== "query") return refuseAskers(step, turn, { code: "store_unavailable" });
+  if (event?.kind !== "query") {
+    const code = turn.query.replaces === undefined ? "store_unavailable" : "unknown_query";
+    return refuseAskers(step, turn, { code });
+  }
   if (!isSameQuestion(turn.query, event)) return refuseAskers(step, turn, { code: "id_conflict" });
   for (const connectionId of turn.askers) {
     const purpose = { for: "end", connectionId, queryId, turnId: event.turnId } as const;

@@ -10,7 +10,7 @@ import { takeQuery, takeStop, takeStopCall } from "./ask.ts";
 import type { Effect } from "./effect.ts";
 import type { SessionEvent } from "./event.ts";
 import { foldPage, wantSeq } from "./fold.ts";
-import { addNote } from "./history.ts";
+import { addNote, eventsFor, fillGap } from "./history.ts";
 import { nextTurn } from "./queue.ts";
 import { attach, catchUp, endPage, replayed, replayPage, setDeltas } from "./replay.ts";
 import {
@@ -64,6 +64,8 @@ export function wakeAt(state: SessionState): number | undefined {
   }
   if (life.name === "draining") due(life.deadline);
   if (log.wantedSeq > log.lastSeq && log.reading.name === "idle") due(log.reading.retryAt);
+  const { gap } = state.history;
+  if (gap?.reading.name === "idle") due(gap.reading.retryAt);
   due(nextAsk(state));
   return at;
 }
@@ -108,6 +110,10 @@ function take(at: Step, event: SessionEvent): void {
       return takePage(at, event);
     case "read_failed":
       return takeReadFailed(at, event);
+    case "recalled":
+      return fillGap(state.history, event.beforeSeq, event.page);
+    case "recall_failed":
+      return takeRecallFailed(at, event);
     case "head":
       return wantSeq(at, event.seq);
     case "called":
@@ -138,6 +144,7 @@ function advance(at: Step): void {
     if (next !== undefined) startTurn(at, next, { isStarted: false });
   }
   readOn(at);
+  recall(at);
   sendWrite(at);
   askForTail(at);
   if (!isDrained(state)) return;
@@ -176,7 +183,16 @@ function readOn({ state, now, effects }: Step): void {
   effects.push({ kind: "read", purpose: { for: "log" }, afterSeq: log.lastSeq });
 }
 
+/** Reads the conversation before a `rewound` event, if this worker has dropped some of it. */
+function recall({ state: { history }, now, effects }: Step): void {
+  const { gap } = history;
+  if (gap?.reading.name !== "idle" || now < gap.reading.retryAt) return;
+  gap.reading = { name: "in_flight" };
+  effects.push({ kind: "recall", beforeSeq: gap.beforeSeq, limit: eventsFor(history.maxMessages) });
+}
+
 type Page = Extract<SessionEvent, { kind: "page" }>;
+type RecallFailed = Extract<SessionEvent, { kind: "recall_failed" }>;
 type ReadFailed = Extract<SessionEvent, { kind: "read_failed" }>;
 
 function takePage(at: Step, { purpose, page }: Page): void {
@@ -207,6 +223,13 @@ function takeReadFailed({ state, now, effects }: Step, { purpose, code }: ReadFa
       return void effects.push({ kind: "refuse", to: [connectionId], queryId, refusal: { code } });
     }
   }
+}
+
+function takeRecallFailed({ state, now, effects }: Step, { beforeSeq, code }: RecallFailed): void {
+  if (code === "unknown_session") return void effects.push({ kind: "gone" });
+  effects.push({ kind: "log", event: "read_failed", code });
+  const { gap } = state.history;
+  if (gap?.beforeSeq === beforeSeq) gap.reading = { name: "idle", retryAt: now + READ_RETRY_MS };
 }
 
 function takeCall(at: Step, call: SessionCall): void {

@@ -138,6 +138,7 @@ export interface EndedTurn {
   turnId: string;
   content: string;
   options: QueryOptions;
+  replaces: string | undefined;
   /** Of the terminal event. */
   endSeq: number;
 }
@@ -187,9 +188,10 @@ export function remoteTurn(query: Question, seq: number): RemoteTurn {
 
 /** A question that was read in the log. */
 export function fromEvent(
-  { kind, queryId, turnId, content, options, priority, first, connectionId, feedback }: QueryEvent,
+  { kind, queryId, turnId, content, options, priority, first, connectionId, feedback, replaces }: QueryEvent,
 ): Question {
   return {
+    ...(replaces !== undefined && { replaces }),
     kind,
     queryId,
     turnId,

@@ -1,0 +1,56 @@
+/** What a model is asked: the conversation as the log has it, and nothing that was superseded. */
+
+import {
+  isTerminal,
+  type LogEvent,
+  type QueryEvent,
+} from "../../supabase/functions/_shared/protocol/log_event.ts";
+import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
+import { textOf } from "../../supabase/functions/_shared/session/core/turn.ts";
+import { check } from "./observer.ts";
+import { supersededTurns } from "./store.ts";
+import type { Worker, World } from "./world_state.ts";
+
+/** Checks the prompt of a model call against the log, up to where its worker has read it. */
+export function checkPrompt(
+  { store, settings: { maxHistory } }: World,
+  { id, state }: Worker,
+  { messages, query: { queryId, turnId, replaces } }: Extract<Effect, { kind: "ask" }>,
+): void {
+  const log = store.events.slice(0, state.log.lastSeq);
+  check(!supersededTurns(log).has(turnId), () => `${id} asks the model for ${queryId}, which is superseded`);
+  check(
+    replaces === undefined || log.some((event) => event.kind === "query" && event.turnId === turnId),
+    () => `${id} asks the model for ${queryId} before the log says what it replaces`,
+  );
+  const room = Math.floor((maxHistory - 1) / 2);
+  const expected = exchangesOf(log).slice(-room).flat();
+  const asked = messages.slice(0, -1).map(({ content }) => content);
+  check(
+    expected.length === asked.length && expected.every((content, index) => content === asked[index]),
+    () =>
+      `${id} asks the model for ${queryId} after ${JSON.stringify(asked)}, not ${JSON.stringify(expected)}`,
+  );
+}
+
+/** The questions with their answers, in the order of the answers. */
+function exchangesOf(log: readonly LogEvent[]): [question: string, answer: string][] {
+  const superseded = supersededTurns(log);
+  const clearedAt = log.findLast(({ kind }) => kind === "cleared")?.seq ?? 0;
+  const asked = new Map<string, QueryEvent>();
+  const exchanges: [string, string][] = [];
+  for (const event of log) {
+    if (event.seq < clearedAt) continue;
+    if (event.kind === "query") asked.set(event.turnId, event);
+    if (!isTerminal(event) || superseded.has(event.turnId)) continue;
+    const question = asked.get(event.turnId);
+    const answer = event.kind === "error" && event.code !== "interrupted" ? "" : textOf(event);
+    if (question !== undefined && answer !== "") exchanges.push([wordsOf(question), answer]);
+  }
+  return exchanges;
+}
+
+function wordsOf({ content, feedback }: QueryEvent): string {
+  const notes = feedback.map((comment) => `[Feedback on your earlier answer: ${comment}]\n`).join("");
+  return notes === "" ? content : `${notes}\n${content}`;
+}
