@@ -273,6 +273,21 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
     await ann.commit(sessionId, { events: [query("4", "first?")] });
     assert.equal((await only())?.title, `Mine${"z".repeat(195)}…`);
     await advance(1000);
+    // Questions that replace the first one take its place as the title; one that replaces another does not.
+    const edited = await open(ann, owner);
+    const write = (...events: NewLogEvent[]) => ann.commit(edited.sessionId, { events });
+    await write(query("1", "Frist"), response("1"), query("2", "second"));
+    await write(replacing("3", "2"), { ...cancelled("2", "so far"), reason: "superseded" });
+    assert.deepEqual([(await only())?.title, (await only())?.preview], ["Frist", "instead 3"]);
+    await bob.suggestTitle(edited.sessionId, "Of a model");
+    await write(replacing("4", "1"));
+    assert.deepEqual([(await only())?.title, (await only())?.isTitled], ["instead 4", false]);
+    await write(replacing("5", "4"), query("6"));
+    assert.equal((await only())?.title, "instead 5");
+    await bob.rename(edited.sessionId, [owner], "Named");
+    await write(replacing("7", "5"));
+    assert.deepEqual([(await only())?.title, (await only())?.isTitled], ["Named", true]);
+    await advance(1000);
     const empty = await open(ann, owner);
     await ann.rename(empty.sessionId, [owner], "Before the first question");
     await ann.commit(empty.sessionId, { events: [query("1", "The first question")] });

@@ -25,6 +25,10 @@ export class ConversationSummary {
     this.lastActivity = now;
   }
 
+  get isTitled(): boolean {
+    return this.#titledBy === "model" || this.#titledBy === "user";
+  }
+
   /** UTF-16 units that it keeps. */
   get chars(): number {
     return this.title.length + this.preview.length + this.#asked.length;
@@ -42,6 +46,11 @@ export class ConversationSummary {
     this.#titledBy = by;
   }
 
+  /** All questions so far are superseded: the next one is the title, unless the user has set another. */
+  forgetTitle(): void {
+    if (this.#titledBy !== "user") this.#titledBy = undefined;
+  }
+
   /** Takes in an event that is new in the log. */
   add(event: LogEvent): void {
     if (event.kind === "query") {
@@ -53,7 +62,8 @@ export class ConversationSummary {
       this.#asked = `${this.#asked}\n${event.content}`.slice(0, MAX_ASKED_CHARS);
       this.#show(event.content, event.at);
     } else if (isTerminal(event)) {
-      const text = event.kind === "response" ? event.content : event.partial;
+      const isSuperseded = event.kind === "cancelled" && event.reason === "superseded";
+      const text = event.kind === "response" ? event.content : isSuperseded ? "" : event.partial;
       if (text !== "") this.#show(text, event.at);
     }
   }
