@@ -1,5 +1,5 @@
 -- Agent WebSocket: conversations with chat ids, titles, search and an archive, and queries that replace earlier ones.
--- Why it is as it is: docs/decisions/0065 and 0066. Applying it again changes nothing. It does not read the events of existing
+-- Why it is as it is: docs/decisions/0067 to 0069. Applying it again changes nothing. It does not read the events of existing
 -- sessions: what a list shows of them is made when they are first listed.
 --
 -- The signatures that workers call are unchanged, and what is new has a name of its own: a worker of the version before works on

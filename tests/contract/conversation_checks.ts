@@ -74,7 +74,7 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
     assert.equal((await ann.list({ userId: owner.userId }, { limit: 9 })).length, 1);
   });
 
-  Deno.test(`[RW1] [RW2] ${name}: a query that replaces another is appended after its rewound event, or not at all`, async () => {
+  Deno.test(`[RW3] [RW5] ${name}: a query that replaces another is appended after its rewound event, or not at all`, async () => {
     const { ann, bob } = make();
     const { sessionId } = await open(ann);
     await ann.commit(sessionId, { events: [query("1"), response("1"), query("2"), response("2")] });
@@ -109,7 +109,7 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
     assert.deepEqual([seqs(again.events), again.lastSeq], [[6, 1], 9]);
   });
 
-  Deno.test(`[RW3] ${name}: what is superseded is out of sight, what comes before and after it is not`, async () => {
+  Deno.test(`[RW1] ${name}: what is superseded is out of sight, what comes before and after it is not`, async () => {
     const { ann, bob } = make();
     const { sessionId, owner } = await open(ann);
     await ann.commit(sessionId, { events: [query("1"), response("1"), query("2"), response("2")] });
@@ -160,7 +160,7 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
     assert.deepEqual([seqs(events), isFirst], [[1, 5, 6, 7, 9], true]);
   });
 
-  Deno.test(`[RW3] ${name}: any order of questions and replacements shows what no later replacement covers`, async () => {
+  Deno.test(`[RW1] ${name}: any order of questions and replacements shows what no later replacement covers`, async () => {
     const { ann } = make();
     const step = fc.record({ replaces: fc.option(fc.nat({ max: 6 })), isAnswered: fc.boolean() });
     await fc.assert(
