@@ -3,13 +3,14 @@
  * it.
  */
 
+import { CommandSender } from "./command_sender.ts";
 import { ownerOf, type SentQuery } from "./cursor.ts";
 import { type Deferred, deferred } from "./deferred.ts";
 import { Emitter, type Unsubscribe } from "./emitter.ts";
 import { endpointOf, withParameters } from "./endpoint.ts";
 import { AgentClientError, toError, type UnsentQuery } from "./error.ts";
 import { closed, Exchange } from "./exchange.ts";
-import type { Commands, Feedback, NotificationFrame, ServerFrame, StatusFrame } from "./frames.ts";
+import type { NotificationFrame, ServerFrame, StatusFrame } from "./frames.ts";
 import { KeptSession } from "./kept_session.ts";
 import { Link } from "./link.ts";
 import type {
@@ -29,12 +30,10 @@ import type { AgentUIMessage } from "./ui_messages.ts";
 
 /** The only subprotocol that the server selects in its handshake response. */
 const SUBPROTOCOL = "agent-websocket.v1";
-/** Idempotent commands: executing one twice does no harm. */
-const REPEATABLE: readonly string[] = ["help", "ping", "status", "history", "configure", "sessions"];
 
 const CLOSED = "Cannot send: the client is closed";
 
-export class AgentClient {
+export class AgentClient extends CommandSender {
   readonly #endpoint: string;
   readonly #options: AgentClientOptions;
   readonly #ports: ClientPorts;
@@ -55,6 +54,7 @@ export class AgentClient {
 
   /** `url` is the function's URL: `https://<ref>.supabase.co/functions/v1/agent_websocket`, or the same with `wss:`. */
   constructor(url: string | URL, options: AgentClientOptions = {}) {
+    super();
     this.#endpoint = endpointOf(url);
     this.#options = options;
     const ports = this.#ports = withDefaults(options);
@@ -178,24 +178,10 @@ export class AgentClient {
     return turn;
   }
 
-  /**
-   * Sends a command and resolves with its answer. Rejects with the server's error. Rejects with `connection_lost` if
-   * the connection was lost before the answer and a repeated command could do harm (`clear`, `cancel`, `delete`).
-   */
-  command<V extends keyof Commands>(verb: V, args?: Commands[V]): Promise<StatusFrame> {
-    const frame = { type: "command", content: verb, id: this.#ports.createId(), ...(args && { args }) };
-    return this.#request(frame, REPEATABLE.includes(verb));
-  }
-
-  /** Sends feedback on a turn (`turn_id`; default: the last turn). Sends it again until the server acknowledges it. */
-  feedback(feedback: Feedback): Promise<StatusFrame> {
-    const frame = { ...feedback, type: "human_feedback", id: this.#ports.createId() };
-    return this.#request(frame, true);
-  }
-
-  #request(frame: { id: string }, isRepeatable: boolean): Promise<StatusFrame> {
-    if (!this.#isClosed) void this.connect();
-    return this.#isClosed ? Promise.reject(closed(CLOSED)) : this.#exchange.request(frame, isRepeatable);
+  protected override request(frame: object, isRepeatable: boolean): Promise<StatusFrame> {
+    if (this.#isClosed) return Promise.reject(closed(CLOSED));
+    void this.connect();
+    return this.#exchange.request({ ...frame, id: this.#ports.createId() }, isRepeatable);
   }
 
   async #dial(why: TokenReason): Promise<{ url: string; protocols: string[] }> {

@@ -1,6 +1,7 @@
 /** What the npm package exports. */
 
 export { AgentClient } from "./client.ts";
+export type { Conversation, ConversationTarget } from "./command_sender.ts";
 export { AgentClientError, type ClientErrorCode, type UnsentQuery } from "./error.ts";
 export type {
   Commands,

@@ -1,5 +1,5 @@
 -- Agent WebSocket: conversations with chat ids, titles, search and an archive, and queries that replace earlier ones.
--- Why it is as it is: docs/decisions/0065 and 0066. Applying it again changes nothing. It does not read the events of existing
+-- Why it is as it is: docs/decisions/0067 to 0069. Applying it again changes nothing. It does not read the events of existing
 -- sessions: what a list shows of them is made when they are first listed.
 --
 -- The signatures that workers call are unchanged, and what is new has a name of its own: a worker of the version before works on
@@ -48,8 +48,11 @@ create or replace function public.agent_cut(p_text text, p_max integer) returns 
   language sql immutable set search_path = '' as $$
   select case when char_length(line) > p_max then rtrim(left(line, p_max - 1)) || '…' else line end
   from (
-    -- U+E0FF 0000 is how NUL is stored.
-    select btrim(regexp_replace(left(p_text, 4 * p_max + 1000), '(\s|\uE0FF0000)+', ' ', 'g')) as line
+    -- U+E0FF 0000 is how NUL is stored. A single space is left alone: replacing each takes three times as long. A text with more
+    -- white space than words is cut shorter.
+    select btrim(regexp_replace(
+      replace(left(p_text, 2 * p_max + 100), U&'\E0FF0000', ' '), '\s\s+|[^\S ]', ' ', 'g'
+    )) as line
   ) collapsed
 $$;
 
@@ -132,6 +135,23 @@ begin
 end
 $$;
 
+-- Questions were superseded, p_superseded more than before: if the title is one of them, the first one that is left is the title.
+create or replace function public.agent_retitle(p_session uuid, p_superseded int8multirange) returns void
+  language sql set search_path = '' as $$
+  update public.agent_conversations c set
+    title = first.title, titled_by = 'question', title_words = public.agent_words(first.title)
+  from (
+    select public.agent_cut(e.event ->> 'content', 80) as title, t.query_seq
+    from public.agent_sessions s
+    join public.agent_turns t on t.session_id = s.session_id
+    join public.agent_events e on e.session_id = t.session_id and e.seq = t.query_seq
+    where s.session_id = p_session and not t.query_seq <@ (s.superseded + p_superseded)
+    order by t.query_seq limit 1
+  ) first
+  -- Only then the first question that is left is a new one.
+  where c.session_id = p_session and c.titled_by <> 'user' and first.query_seq >= upper(p_superseded)
+$$;
+
 -- Writing ----------------------------------------------------------------------------------------------------------------
 
 -- Appends events to a session whose row the caller has locked, and whose columns the caller sets to what is answered:
@@ -211,9 +231,10 @@ begin
     elsif v_kind = 'configured' then
       update public.agent_sessions set defaults = defaults || (v_event -> 'options') where session_id = p_session;
     elsif v_turn is not null then
-      v_said := coalesce(
-        nullif(case v_kind when 'response' then v_event ->> 'content' else v_event ->> 'partial' end, ''), v_said
-      );
+      v_said := coalesce(nullif(case
+        when v_kind = 'response' then v_event ->> 'content'
+        when v_event ->> 'reason' is distinct from 'superseded' then v_event ->> 'partial'
+      end, ''), v_said);
       update public.agent_turns set
         state = case v_kind
           when 'response' then 'completed'
@@ -227,6 +248,9 @@ begin
   end loop;
   if v_said is not null then
     perform public.agent_note_message(p_session, v_question, v_said);
+    if v_superseded is not null then
+      perform public.agent_retitle(p_session, v_superseded);
+    end if;
   end if;
   return jsonb_build_object(
     'last_seq', v_seq, 'last_query_seq', v_query_seq, 'said', v_said is not null, 'superseded', v_superseded::text,
@@ -604,7 +628,8 @@ $$;
 
 -- A user's conversations, or without a user one session: the archived ones or the others, most recently active first, from after
 -- p_before on; with p_search only those that have all of its words in their title and questions.
--- [{session_id, user_id, token_hash, chat_id, created_at, title, preview, last_activity, archived, running}].
+-- [{session_id, user_id, token_hash, chat_id, created_at, title, titled, preview, last_activity, archived,
+-- running}].
 create or replace function public.agent_list_conversations(
   p_user text, p_session uuid, p_limit integer, p_before uuid, p_archived boolean, p_search text
 ) returns jsonb language plpgsql set search_path = '' as $$
@@ -641,9 +666,11 @@ begin
     where s.user_id = p_user and s.archived = p_archived
       and (coalesce(s.message_hour, s.active_hour), coalesce(s.last_message_at, s.last_active_at), s.session_id)
         < (v_hour, v_at, v_id)
-      -- A subquery, which is never made a join: few of the user's conversations have to be looked at.
+      -- A subquery, which is never made a join: only this user's conversations are looked at. The words of a title that is a
+      -- question are among the words of the questions.
       and (v_query is null or (
-        select (c.title_words || c.words) @@ v_query from public.agent_conversations c where c.session_id = s.session_id
+        select case c.titled_by when 'question' then c.words else c.title_words || c.words end @@ v_query
+        from public.agent_conversations c where c.session_id = s.session_id
       ))
     order by coalesce(s.message_hour, s.active_hour) desc, coalesce(s.last_message_at, s.last_active_at) desc,
       s.session_id desc
@@ -659,6 +686,7 @@ begin
       'chat_id', s.chat_id,
       'created_at', public.agent_ms(s.created_at),
       'title', coalesce(c.title, ''),
+      'titled', coalesce(c.titled_by <> 'question', false),
       'preview', coalesce(c.preview, ''),
       'last_activity', public.agent_ms(coalesce(s.last_message_at, s.last_active_at)),
       'archived', s.archived,
@@ -696,7 +724,7 @@ begin
       union all
       select pg_catalog.format('function %s', p.oid::regprocedure) from pg_catalog.pg_proc p
       where p.pronamespace = 'public'::regnamespace and p.proname in (
-        'agent_cut', 'agent_split', 'agent_words', 'agent_word_query', 'agent_describe', 'agent_note_message',
+        'agent_cut', 'agent_split', 'agent_words', 'agent_word_query', 'agent_describe', 'agent_note_message', 'agent_retitle',
         'agent_create_conversation', 'agent_set_title', 'agent_archive_session', 'agent_is_owner',
         'agent_visible_page', 'agent_read_visible', 'agent_find_conversation', 'agent_list_conversations'
       )

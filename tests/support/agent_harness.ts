@@ -29,6 +29,7 @@ import {
 import type { Connection } from "../../supabase/functions/_shared/session/connection.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 import type { SessionSettings } from "../../supabase/functions/_shared/session/session_options.ts";
+import { TitleMaker } from "../../supabase/functions/_shared/session/title_maker.ts";
 import { WakeTimes } from "../../supabase/functions/_shared/session/wake_times.ts";
 import { AttemptAccounts } from "../../supabase/functions/_shared/usage/attempt_accounts.ts";
 import { MemoryLedger } from "../../supabase/functions/_shared/usage/memory_ledger.ts";
@@ -79,6 +80,8 @@ export interface AgentOptions {
   /** The usage ledger, if workers share one. */
   ledger?: UseLedger;
   prune?: () => Promise<unknown>;
+  /** The model that makes titles. Default: none. */
+  titleModel?: string;
   /** Settles when it is known which store is in use. */
   ready?: () => Promise<void>;
   /** The idle timeout of a session, in milliseconds. Default: 30 minutes. */
@@ -314,6 +317,15 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
         model: options.provider ?? model,
         eventLog: store,
         wakeTimes: new WakeTimes(clock),
+        titles: options.titleModel === undefined ? undefined : new TitleMaker({
+          name: options.titleModel,
+          model: options.provider ?? model,
+          store,
+          accounts,
+          clock,
+          log,
+          lifetime,
+        }),
         accounts,
         lifetime,
         settings: {

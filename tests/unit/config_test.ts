@@ -229,6 +229,7 @@ Deno.test("parseConfig: every mistake is named at once, and no value is repeated
     "MODEL",
     "MODEL_FALLBACKS",
     "ALLOWED_MODELS",
+    "TITLE_MODEL",
     "PREFILL_MODELS",
     "SYSTEM_PROMPT",
     "AGENT_NAME",

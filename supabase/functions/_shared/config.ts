@@ -74,6 +74,7 @@ export const environment = {
   MODEL: otherwise("openai/gpt-4-turbo", text),
   MODEL_FALLBACKS: otherwise([], list),
   ALLOWED_MODELS: otherwise([], list),
+  TITLE_MODEL: optional(text),
   MODEL_DIALECT: otherwise("auto", oneOf(...MODEL_DIALECTS)),
   TEMPERATURE: orEmpty(0.7, number(0, 2)),
   MAX_TOKENS: orEmpty(1500, whole(1)),

@@ -27,6 +27,7 @@ import { AgentServer } from "../_shared/session/agent_server.ts";
 import { ChosenStore } from "../_shared/session/chosen_store.ts";
 import { MemoryStore } from "../_shared/session/memory_store.ts";
 import type { SessionDeps, SessionSettings } from "../_shared/session/session_options.ts";
+import { TitleMaker } from "../_shared/session/title_maker.ts";
 import { WakeTimes } from "../_shared/session/wake_times.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
 import { AttemptAccounts } from "../_shared/usage/attempt_accounts.ts";
@@ -87,6 +88,7 @@ function compose(config: Config, log: Log): Handler {
     connections: new Slots(),
     isShared,
   });
+  const model = createModel(config, deps);
   const addresses = new Slots();
   const waiting = new BytePool({ memory: memory.account(0) });
   const session: SessionDeps = {
@@ -99,8 +101,11 @@ function compose(config: Config, log: Log): Handler {
     activity: live.reporter,
     eventLog: store,
     wakeTimes: new WakeTimes(clock),
-    model: createModel(config, deps),
+    model,
     accounts,
+    titles: config.TITLE_MODEL === undefined
+      ? undefined
+      : new TitleMaker({ ...deps, name: config.TITLE_MODEL, model, store, accounts, lifetime }),
     checkpointMs: config.CHECKPOINT_INTERVAL_MS,
     leaseMs: config.TURN_LEASE_MS,
     renewLeaseMs: config.TURN_LEASE_MS / 3,

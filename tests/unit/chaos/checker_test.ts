@@ -61,6 +61,8 @@ function judge(
       tabs: [asker, watcher],
       queries: [{ id: "q1", question: QUESTION, sentAt: 0, endedAt }],
       notices: ["n1"],
+      titles: [],
+      isRenamed: false,
     }],
     attacks: [],
     model: emptyReport(),

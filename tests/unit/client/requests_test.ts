@@ -165,3 +165,38 @@ Deno.test("[CT14] [CM1] commands: answered by their id; repeated after a cut onl
   third.status("feedback_received", "q4", { turn_id: "t", data: { repeated: true } });
   assert.equal((await feedback).code, "feedback_received");
 });
+
+Deno.test("[CV1] [CV5] conversations are listed, renamed, archived and deleted by their commands", async () => {
+  const { client, welcomed } = scriptedClient();
+  const socket = await welcomed();
+  const sent = async (call: Promise<unknown>, data: Record<string, unknown>): Promise<unknown> => {
+    const { id, type, ...frame } = socket.sent.at(-1) ?? {};
+    assert.equal(type, "command");
+    socket.status("done", String(id), { data });
+    return [frame, await call];
+  };
+  const row = { session_id: "s", title: "Rome" };
+  const listed = await sent(client.sessions({ search: "rome", limit: 5 }), { sessions: [row] });
+  assert.deepEqual(listed, [{ content: "sessions", args: { limit: 5, search: "rome" } }, [row]]);
+  // An empty search field is no search.
+  const [all] = await sent(client.sessions({ search: " ", archived: true }), { sessions: [] }) as [unknown];
+  assert.deepEqual(all, { content: "sessions", args: { archived: true } });
+  const frames: [Promise<unknown>, unknown][] = [
+    [client.rename("New"), { content: "rename", args: { title: "New" } }],
+    [client.rename("New", { sessionId: "s" }), {
+      content: "rename",
+      args: { title: "New", session_id: "s" },
+    }],
+    [client.archive(), { content: "archive", args: { archived: true } }],
+    [client.archive(false, { sessionId: "s" }), {
+      content: "archive",
+      args: { archived: false, session_id: "s" },
+    }],
+    [client.delete(), { content: "delete", args: {} }],
+    [client.delete({ sessionId: "s" }), { content: "delete", args: { session_id: "s" } }],
+  ];
+  const seen = socket.sent.slice(-frames.length).map(({ id: _, type: __, ...frame }) => frame);
+  assert.deepEqual(seen, frames.map(([, frame]) => frame));
+  for (const { id } of socket.sent.slice(-frames.length)) socket.status("done", String(id), {});
+  await Promise.all(frames.map(([call]) => call));
+});

@@ -192,7 +192,7 @@ Deno.test("[CM5] [CV5] while the store is out of reach, the commands are refused
   assert.equal((await list(other)).sessions.find((row) => row.session_id === session_id)?.title, "one");
 });
 
-Deno.test("[RW3] history leaves out what a rewind has superseded, and pages over it", async () => {
+Deno.test("[RW1] history leaves out what a rewind has superseded, and pages over it", async () => {
   const { workers, b, client: { sessionId } } = await start();
   const events = ["1", "2", "3", "4"].flatMap((id) => [query(id, `q${id}`), response(id, `a${id}`)]);
   await workers.store.commit(sessionId, { events });

@@ -188,10 +188,11 @@ function toRecord(value: unknown): SessionRecord {
 }
 
 export function toConversation(value: unknown): Conversation {
-  const { title, preview, last_activity, archived, running } = fields(value);
+  const { title, titled, preview, last_activity, archived, running } = fields(value);
   return {
     record: toRecord(value),
     title: text(title),
+    isTitled: titled === true,
     preview: text(preview),
     lastActivity: number(last_activity),
     isArchived: archived === true,

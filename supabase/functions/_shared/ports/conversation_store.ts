@@ -7,6 +7,8 @@ export interface Conversation {
   record: SessionRecord;
   /** On one line, at most 200 characters: the first question's beginning until it is renamed; empty before the first question. */
   title: string;
+  /** Whether the title was set by {@linkcode ConversationStore.rename} or {@linkcode ConversationStore.suggestTitle}. */
+  isTitled: boolean;
   /** The beginning of the newest question or answer, on one line, at most 200 characters; empty before the first question. */
   preview: string;
   /** When the newest question or answer was committed, in milliseconds since the epoch; before the first, when it was last used. */

@@ -25,6 +25,10 @@ export class ConversationSummary {
     this.lastActivity = now;
   }
 
+  get isTitled(): boolean {
+    return this.#titledBy === "model" || this.#titledBy === "user";
+  }
+
   /** UTF-16 units that it keeps. */
   get chars(): number {
     return this.title.length + this.preview.length + this.#asked.length;
@@ -42,6 +46,11 @@ export class ConversationSummary {
     this.#titledBy = by;
   }
 
+  /** All questions so far are superseded: the next one is the title, unless the user has set another. */
+  forgetTitle(): void {
+    if (this.#titledBy !== "user") this.#titledBy = undefined;
+  }
+
   /** Takes in an event that is new in the log. */
   add(event: LogEvent): void {
     if (event.kind === "query") {
@@ -53,7 +62,8 @@ export class ConversationSummary {
       this.#asked = `${this.#asked}\n${event.content}`.slice(0, MAX_ASKED_CHARS);
       this.#show(event.content, event.at);
     } else if (isTerminal(event)) {
-      const text = event.kind === "response" ? event.content : event.partial;
+      const isSuperseded = event.kind === "cancelled" && event.reason === "superseded";
+      const text = event.kind === "response" ? event.content : isSuperseded ? "" : event.partial;
       if (text !== "") this.#show(text, event.at);
     }
   }
@@ -76,8 +86,8 @@ export class ConversationSummary {
 
 /** A text on one line, of at most `max` characters; with an ellipsis if it was cut. */
 export function cutText(text: string, max: number): string {
-  // No more than it takes: an answer may be long, and a character has at most two units.
-  const line = [...text.slice(0, 8 * max + 1000).replace(/[\s\0]+/g, " ").trim()];
+  // No more than it takes: an answer may be long.
+  const line = [...text.slice(0, 2 * (2 * max + 100)).replace(/[\s\0]+/g, " ").trim()];
   return line.length > max ? `${line.slice(0, max - 1).join("").trimEnd()}…` : line.join("");
 }
 

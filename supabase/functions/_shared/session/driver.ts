@@ -9,7 +9,7 @@ import type { LogWrite } from "../ports/event_log.ts";
 import type { CancelTimer } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
-import { isTerminal } from "../protocol/log_event.ts";
+import { isTerminal, type TerminalEvent } from "../protocol/log_event.ts";
 import { accountFor, accountForCall, outcomeOf } from "./accounts.ts";
 import { Audience } from "./audience.ts";
 import type { Effect, ReadPurpose } from "./core/effect.ts";
@@ -17,7 +17,7 @@ import type { SessionEvent } from "./core/event.ts";
 import { promptFor } from "./core/history.ts";
 import type { SessionState } from "./core/state.ts";
 import { step, wakeAt } from "./core/step.ts";
-import { shownOf } from "./core/turn.ts";
+import { type Question, shownOf } from "./core/turn.ts";
 import { withUsage } from "./end_usage.ts";
 import type { DriverDeps, DriverSink } from "./driver_deps.ts";
 import { ModelCalls } from "./model_calls.ts";
@@ -53,6 +53,8 @@ export class SessionDriver {
   #timer: { at: number; cancel: CancelTimer } | undefined;
   /** The error of the last store call that failed. */
   #failure: AgentError | undefined;
+  /** The query whose end this worker writes, if there may be a title to make of it. */
+  #answered: Question | undefined;
   /** The token limit of the running answer. */
   #asking = 0;
   /** Reasoning since the memory was last reported, in UTF-16 units. */
@@ -143,6 +145,7 @@ export class SessionDriver {
         return this.#sink.onAnswer(effect.wish, effect.result);
       case "account":
         this.#asking = 0;
+        if (this.#deps.titles !== undefined) this.#answered = effect.query;
         this.#calls.ended(effect.query.turnId, outcomeOf(effect.end));
         return accountFor(effect.query, effect.end, this.#record, this.#deps);
       case "account_call":
@@ -153,6 +156,7 @@ export class SessionDriver {
         if (isTerminal(effect.event)) {
           audience.endText(effect.event.turnId);
           this.#calls.forget(effect.event.turnId);
+          this.#makeTitle(effect.event);
         }
         return this.#sink.onLearnt(effect.event);
       case "taken_over":
@@ -164,6 +168,16 @@ export class SessionDriver {
       case "drained":
         return this.#sink.onDrained();
     }
+  }
+
+  /** After the first answer of the conversation, if this worker has written it. */
+  #makeTitle(event: TerminalEvent): void {
+    const query = this.#answered;
+    if (query?.turnId !== event.turnId) return;
+    this.#answered = undefined;
+    const { exchanges, hasEarlier } = this.state.history;
+    if (event.kind !== "response" || exchanges.length !== 1 || hasEarlier) return;
+    this.#deps.titles?.answered(this.#record, query, event.content);
   }
 
   #replay(effect: Extract<Effect, { kind: "replay" }>): void {

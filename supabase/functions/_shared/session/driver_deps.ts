@@ -10,6 +10,7 @@ import type { AccountDeps } from "./accounts.ts";
 import type { WishResult } from "./core/effect.ts";
 import type { ModelCallsDeps } from "./model_calls.ts";
 import type { ModelSettings } from "./model_request.ts";
+import type { TitleMaker } from "./title_maker.ts";
 import type { WakeTimes } from "./wake_times.ts";
 
 export interface DriverDeps extends ModelCallsDeps, AccountDeps {
@@ -22,6 +23,8 @@ export interface DriverDeps extends ModelCallsDeps, AccountDeps {
   /** Shared by all sessions of the worker. */
   wakeTimes: WakeTimes;
   settings: ModelSettings;
+  /** Makes titles of conversations; undefined if no model is set for it. */
+  titles?: Pick<TitleMaker, "answered"> | undefined;
   /** Sends a message to the other workers that hold the session; best effort. */
   call(sessionId: string, call: SessionCall): void;
   /** Sends the text of an answer, which may grow while it waits: at most one send per session is pending. */

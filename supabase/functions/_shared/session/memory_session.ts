@@ -88,15 +88,9 @@ export class MemorySession {
   }
 
   get conversation(): Conversation {
-    const { title, preview, lastActivity, isArchived } = this.#summary;
-    return {
-      record: this.record,
-      title,
-      preview,
-      lastActivity,
-      isArchived,
-      isRunning: this.#turns.size > 0,
-    };
+    const { title, isTitled, preview, lastActivity, isArchived } = this.#summary;
+    const isRunning = this.#turns.size > 0;
+    return { record: this.record, title, isTitled, preview, lastActivity, isArchived, isRunning };
   }
 
   matches(search: string): boolean {
@@ -236,6 +230,8 @@ export class MemorySession {
     const { replaces = "", queryId, turnId }: QueryEvent = event;
     const fromSeq = this.#byKey.get(`q:${replaces}`)?.seq;
     if (fromSeq === undefined) return [];
+    const earlier = this.readVisible({ beforeSeq: fromSeq, limit: Infinity }).events;
+    if (!earlier.some(({ kind }) => kind === "query")) this.#summary.forgetTitle();
     return [this.#append({ kind: "rewound", queryId, turnId, replaces, fromSeq }), this.#append(event)];
   }
 

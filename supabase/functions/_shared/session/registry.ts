@@ -252,7 +252,7 @@ export class SessionRegistry {
     const { session: deps, isDurable } = this.#options;
     const say = (): void => announceExpiry(session, deps);
     if (!isDurable(session.record.sessionId)) return this.#remove(session, EXPIRED, say);
-    // A durable store expires sessions by itself, and another worker may be using this one.
+    // A durable store keeps it until it is pruned, and another worker may be using it.
     say();
     this.#end(session, EXPIRED);
     return Promise.resolve();
