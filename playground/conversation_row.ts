@@ -1,7 +1,7 @@
 /** One row of the list: opens a conversation, renames it, moves it into the archive or back, and deletes it. */
 
+import type { Conversation } from "../client/mod.ts";
 import { button, clockTime, el, setText } from "./dom.ts";
-import type { ConversationRow } from "./remembered.ts";
 
 export interface RowActions {
   open(): void;
@@ -28,7 +28,7 @@ export class ConversationRowView {
   readonly #archive: HTMLButtonElement;
   readonly #form = el("form", { class: "rename row" });
   readonly #input = el("input", { type: "text", "aria-label": "New title", maxlength: "200", required: "" });
-  #row: ConversationRow | undefined;
+  #row: Conversation | undefined;
 
   constructor(actions: RowActions) {
     this.#actions = actions;
@@ -54,7 +54,7 @@ export class ConversationRowView {
     });
   }
 
-  show(row: ConversationRow, { isCurrent, mayChange, mayArchive }: RowState): void {
+  show(row: Conversation, { isCurrent, mayChange, mayArchive }: RowState): void {
     this.#row = row;
     const title = row.title || "New conversation";
     setText(this.#title, title);

@@ -1,12 +1,12 @@
 /** The list of conversations, with search and archive. */
 
-import { AgentClientError, type Turn } from "../client/mod.ts";
+import { AgentClientError, type Conversation, type Turn } from "../client/mod.ts";
 import { announce } from "./announcer.ts";
 import type { Chat } from "./chat.ts";
-import { type ConversationPage, listOfBrowser, listOfUser } from "./conversation_list.ts";
+import { listOfBrowser } from "./conversation_list.ts";
 import { ConversationRowView } from "./conversation_row.ts";
 import { find, setText } from "./dom.ts";
-import { type ConversationRow, RememberedConversations } from "./remembered.ts";
+import { RememberedConversations } from "./remembered.ts";
 
 const PAGE = 30;
 /** The largest page that the server sends. */
@@ -31,8 +31,8 @@ export class ConversationsView {
   readonly #wide = matchMedia("(width >= 75rem)");
   readonly #views = new Map<string, ConversationRowView>();
   readonly #states = new WeakMap<Turn, Turn["state"]>();
-  #rows: ConversationRow[] = [];
-  #before: string | undefined;
+  #rows: Conversation[] = [];
+  #hasMore = false;
   /** The open conversation: known before it is connected. */
   #currentId: string | undefined;
   /** Counts requests: only the answer to the newest one is shown. */
@@ -45,7 +45,7 @@ export class ConversationsView {
     find("clear-memory", HTMLButtonElement).addEventListener("click", () => void this.#clearMemory());
     this.#search.addEventListener("input", () => this.#schedule(true));
     this.#archived.addEventListener("change", () => void this.#load());
-    this.#more.addEventListener("click", () => void this.#load(this.#before));
+    this.#more.addEventListener("click", () => void this.#load(this.#rows.at(-1)?.session_id));
     this.#panel.addEventListener("keydown", (event) => this.#move(event));
     const fit = (): void => void (this.#panel.open = this.#wide.matches);
     this.#wide.addEventListener("change", fit);
@@ -65,7 +65,7 @@ export class ConversationsView {
   clear(): void {
     this.#asked++;
     this.#rows = [];
-    this.#before = undefined;
+    this.#hasMore = false;
     this.#search.value = "";
     setText(find("conversations-note", HTMLElement), "");
     this.#draw();
@@ -105,24 +105,21 @@ export class ConversationsView {
     const { client, resumeToken } = chat;
     const asked = ++this.#asked;
     const limit = before === undefined ? Math.min(MAX_PAGE, Math.max(PAGE, this.#rows.length)) : PAGE;
-    const request = { search: this.#search.value.trim(), archived: this.#archived.checked, limit, before };
+    const search = this.#search.value.trim();
     try {
-      const page = isSignedIn()
-        ? await listOfUser(client, request)
-        : await listOfBrowser(client, request, { remembered: this.#remembered, resumeToken });
+      const range = { limit, archived: this.#archived.checked, ...(before !== undefined && { before }) };
+      const rows = isSignedIn()
+        ? await client.sessions({ ...range, search })
+        : await listOfBrowser(client, search, { remembered: this.#remembered, resumeToken });
       if (asked !== this.#asked || client !== chat.client) return;
-      this.#show(before === undefined ? [] : this.#rows, page);
-      this.#note(request.search, isAsked);
+      const earlier = before === undefined ? [] : this.#rows;
+      this.#rows = [...new Map([...earlier, ...rows].map((row) => [row.session_id, row])).values()];
+      this.#hasMore = isSignedIn() && rows.length === limit;
+      this.#draw();
+      this.#note(search, isAsked);
     } catch (error) {
       if (isAsked && !(error instanceof AgentClientError && error.code === "closed")) onError(error);
     }
-  }
-
-  #show(earlier: readonly ConversationRow[], { rows, before }: ConversationPage): void {
-    const all = new Map([...earlier, ...rows].map((row) => [row.session_id, row]));
-    this.#rows = [...all.values()];
-    this.#before = before;
-    this.#draw();
   }
 
   #note(search: string, isAsked: boolean): void {
@@ -139,7 +136,7 @@ export class ConversationsView {
   }
 
   /** Each page load begins a session. Those in which nothing was said are not shown. */
-  #shown(): ConversationRow[] {
+  #shown(): Conversation[] {
     return this.#rows.filter(({ session_id: id, title, preview }) =>
       id === this.#currentId || title !== "" || preview !== ""
     );
@@ -163,18 +160,17 @@ export class ConversationsView {
       }
       next = element;
     }
-    this.#more.hidden = this.#before === undefined;
+    this.#more.hidden = !this.#hasMore;
     const current = rows.find(({ session_id: id }) => id === this.#currentId);
     setText(find("current-title", HTMLElement), current?.title ?? "");
   }
 
-  #viewOf(row: ConversationRow): ConversationRowView {
+  #viewOf(row: Conversation): ConversationRowView {
     const { session_id: id } = row;
     const view = this.#views.get(id) ?? new ConversationRowView({
       open: () => this.#open(id),
-      rename: (title) => void this.#change((client) => client.command("rename", { title, session_id: id })),
-      archive: (archived) =>
-        void this.#change((client) => client.command("archive", { archived, session_id: id })),
+      rename: (title) => void this.#change((client) => client.rename(title, { sessionId: id })),
+      archive: (archived) => void this.#change((client) => client.archive(archived, { sessionId: id })),
       delete: () => void this.#delete(id),
     });
     this.#views.set(id, view);
@@ -217,12 +213,13 @@ export class ConversationsView {
   async #delete(id: string): Promise<void> {
     const { chat, onError } = this.#options;
     try {
-      await chat.client.command("delete", { session_id: id });
+      await chat.client.delete({ sessionId: id });
     } catch (error) {
       return onError(error);
     }
     this.#remembered.forget(id);
-    this.#show([], { rows: this.#rows.filter((row) => row.session_id !== id), before: this.#before });
+    this.#rows = this.#rows.filter((row) => row.session_id !== id);
+    this.#draw();
     if (id === this.#currentId) this.#begin();
     else await this.#load();
   }

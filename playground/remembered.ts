@@ -1,28 +1,18 @@
 /** What this browser remembers of anonymous conversations: the server lists only those of signed-in users. */
 
+import type { Conversation } from "../client/mod.ts";
+
 const STORAGE_KEY = "agent-websocket-conversations";
 const MAX_REMEMBERED = 30;
 
-/** A conversation as the command `sessions` lists it. */
-export interface ConversationRow {
-  session_id: string;
-  /** Empty before the first question. */
-  title: string;
-  preview: string;
-  /** ISO 8601. */
-  last_activity: string;
-  state: "running" | "idle";
-  archived: boolean;
-}
-
-interface Remembered extends ConversationRow {
+interface Remembered extends Conversation {
   /** Opens the conversation. It stays in this browser. */
   resumeToken: string;
 }
 
 export class RememberedConversations {
   /** Most recently active first. With `search`, those that contain all of its words. */
-  list(search = ""): ConversationRow[] {
+  list(search = ""): Conversation[] {
     const words = search.toLowerCase().split(/\s+/);
     return load().filter(({ title, preview }) => {
       const text = `${title} ${preview}`.toLowerCase();
@@ -34,10 +24,10 @@ export class RememberedConversations {
     return load().find(({ session_id: id }) => id === sessionId)?.resumeToken;
   }
 
-  keep({ session_id, title, preview, last_activity, archived }: ConversationRow, resumeToken: string): void {
-    // Whether it is still running tomorrow is not known.
-    const kept = { session_id, title, preview, last_activity, archived, state: "idle", resumeToken } as const;
-    save([kept, ...load().filter(({ session_id: id }) => id !== session_id)]);
+  keep(conversation: Conversation, resumeToken: string): void {
+    // Whether its answer is still being written when the list is read is not known.
+    const kept: Remembered = { ...conversation, state: "idle", current: false, resumeToken };
+    save([kept, ...load().filter(({ session_id: id }) => id !== kept.session_id)]);
   }
 
   forget(sessionId: string): void {
