@@ -45,6 +45,8 @@ export class ChatView {
       const { scrollHeight, scrollTop, clientHeight } = this.#log;
       this.#isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
     });
+    // Less room, for example because the list of conversations was opened, must not hide the end.
+    new ResizeObserver(() => this.#scroll()).observe(this.#log);
     this.#earlier.addEventListener("click", () => this.#showEarlier());
   }
 
@@ -117,6 +119,10 @@ export class ChatView {
     this.#welcome.hidden = turns.length > 0 || !this.#mayWelcome;
     for (const view of this.#changed) view.draw();
     this.#changed.clear();
+    this.#scroll();
+  }
+
+  #scroll(): void {
     if (this.#isAtEnd) this.#log.scrollTop = this.#log.scrollHeight;
   }
 

@@ -57,7 +57,7 @@ export class TurnView {
     this.#question = new QuestionView(options.replace);
     this.#regenerate = button(
       "Regenerate",
-      { class: "small-button" },
+      { class: "small-button", title: "Asks again. What came after it is replaced, too" },
       () => options.replace(turn.question ?? ""),
     );
     this.#cancel = button("Cancel", { class: "small-button" }, () => turn.cancel());
