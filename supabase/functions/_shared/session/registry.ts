@@ -132,7 +132,7 @@ export class SessionRegistry {
   ): Promise<void> {
     if (resume !== undefined && await this.#resume(identity, resume, enter)) return;
     beforeCreate?.();
-    await this.#create(identity, resume === undefined ? undefined : UNKNOWN_SESSION, enter);
+    await this.#create(identity, resume, enter);
   }
 
   /**
@@ -246,14 +246,22 @@ export class SessionRegistry {
     return false;
   }
 
-  async #create(identity: Identity, resumed: Resumed | undefined, enter: EnterSession): Promise<void> {
+  async #create(identity: Identity, resume: Resume | undefined, enter: EnterSession): Promise<void> {
     const { store, session: deps } = this.#options;
+    const resumed = resume?.sessionId === undefined ? undefined : UNKNOWN_SESSION;
+    const chatId = resume?.chatId;
     await this.#room.reserve(async (place) => {
-      const resumeToken = identity.kind === "anonymous" ? deps.ids.secret() : undefined;
+      const token = chatId === undefined ? undefined : resume?.token;
+      const resumeToken = identity.kind === "anonymous" ? token ?? deps.ids.secret() : undefined;
       const owner: SessionOwner = identity.kind === "user"
         ? { kind: "user", userId: identity.userId }
         : { kind: "anonymous", tokenHash: await sha256Hex(resumeToken ?? "") };
-      const record: SessionRecord = { sessionId: deps.ids.uuid(), owner, createdAt: deps.clock.now() };
+      const record: SessionRecord = {
+        sessionId: deps.ids.uuid(),
+        owner,
+        createdAt: deps.clock.now(),
+        ...(chatId !== undefined && { chatId }),
+      };
       await store.create(record);
       const session = this.#hold(newSession(record), place);
       deps.activity.session(record, "created");
