@@ -31,7 +31,6 @@ export function watch(
   const apiKey = request.headers.get("apikey") ?? undefined;
   return switchToWebSocket(request, {
     deps,
-    offersSubprotocol: asked.offersSubprotocol,
     pingIntervalMs: deps.activityPingIntervalMs,
     own: (port) =>
       new WatcherSocket(port, {

@@ -11,6 +11,7 @@ import { CLOSE } from "../protocol/close_codes.ts";
 import { renderStatus, stamp } from "../protocol/render.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import { Admission, type AdmissionOptions } from "./admission.ts";
+import { Carriers } from "./carriers.ts";
 import { runCommand, type SessionCommand } from "./commands.ts";
 import { Connection, type ConnectionDeps, type IncomingRequest, NO_CLOSE_FRAME } from "./connection.ts";
 import { drainSessions } from "./draining.ts";
@@ -46,6 +47,8 @@ export interface AgentServerOptions {
 export class AgentServer {
   /** Receives notifications from other functions. */
   readonly notices: Notices;
+  /** Accepts sockets that carry several connections. */
+  readonly carriers: Carriers;
   readonly #options: AgentServerOptions;
   readonly #connectionDeps: ConnectionDeps;
   readonly #registry: SessionRegistry;
@@ -63,6 +66,12 @@ export class AgentServer {
     this.#options = options;
     this.#admission = new Admission(options.admission);
     this.#registry = new SessionRegistry(options.registry);
+    this.carriers = new Carriers({
+      admission: this.#admission,
+      lifetime: options.registry.session.lifetime,
+      ready: options.registry.ready,
+      onReleased: () => this.#onSocketGone(),
+    });
     this.notices = new Notices({
       registry: this.#registry,
       clock,
@@ -117,6 +126,7 @@ export class AgentServer {
   connect(socket: Socket, request: IncomingRequest): Connection {
     const { ids, lifetime } = this.#options.registry.session;
     const connection = new Connection(ids.uuid(), socket, request, this.#connectionDeps);
+    if (request.isCarried === true) return connection;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#admission.add(connection, resolve);
     lifetime.hold(promise);
@@ -134,6 +144,7 @@ export class AgentServer {
     const { connection: { clock, log }, drainTimeoutMs } = this.#options;
     log.write({ level: "info", event: "draining", reason, ...this.count() });
     for (const connection of this.#handshake.connections) this.#sendAway(connection);
+    this.carriers.drain();
     const { written } = await drainSessions([...this.#registry.values()], {
       clock,
       timeoutMs: drainTimeoutMs,
@@ -151,7 +162,7 @@ export class AgentServer {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onAllClosed = resolve;
     const cancelTimer = this.#options.connection.clock.after(CLOSE_TIMEOUT_MS, () => {
-      for (const connection of [...this.#admission.connections]) connection.lost(NO_CLOSE_FRAME);
+      for (const holder of [...this.#admission.holders]) holder.lost(NO_CLOSE_FRAME);
     });
     await promise;
     cancelTimer();
@@ -160,7 +171,7 @@ export class AgentServer {
   #onOpened(connection: Connection): void {
     if (this.#isDraining) return this.#sendAway(connection);
     try {
-      this.#admission.open(connection);
+      if (connection.request.isCarried !== true) this.#admission.open(connection);
     } catch (thrown) {
       return this.#handshake.refuse(connection, thrown);
     }
@@ -173,7 +184,9 @@ export class AgentServer {
     if (connection.isGone) return;
     connection.identity = identity;
     // Before there is a session: one that is refused leaves none behind.
-    if (identity.kind === "user") await this.#admission.enterUser(connection, identity.userId);
+    if (identity.kind === "user" && connection.request.isCarried !== true) {
+      await this.#admission.enterUser(connection, identity.userId);
+    }
     if (connection.isGone) return;
     await this.#registry.open(identity, connection.request.resume, {
       beforeCreate: () => this.#admission.chargeSession(connection),
@@ -286,6 +299,10 @@ export class AgentServer {
   #onReleased(connection: Connection): void {
     this.#handshake.forget(connection);
     this.#admission.release(connection);
+    this.#onSocketGone();
+  }
+
+  #onSocketGone(): void {
     if (this.#admission.size === 0) this.#onAllClosed?.();
   }
 }

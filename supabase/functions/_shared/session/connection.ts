@@ -37,6 +37,8 @@ export const NO_CLOSE_FRAME = 1006;
 export interface IncomingRequest extends ConnectRequest {
   /** The key of its limits until the user is known: see `guard/address.ts`. */
   address: string;
+  /** Whether its socket is a part of one that counts as the connection: see `carriers.ts`. */
+  isCarried?: boolean;
 }
 
 export interface ConnectionDeps {
@@ -100,6 +102,10 @@ export class Connection implements Reader {
 
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  get address(): string {
+    return this.request.address;
   }
 
   get wantsReasoning(): boolean {

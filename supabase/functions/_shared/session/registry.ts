@@ -123,7 +123,8 @@ export class SessionRegistry {
 
   /**
    * Resumes the requested session or opens a new one, and calls `enter` with it. The answer is the same for a session that is
-   * unknown, expired or someone else's. Rejects with `too_many_sessions`, `store_unavailable`, and with what the callbacks throw.
+   * unknown, expired or someone else's. Rejects with `too_many_sessions`, `store_unavailable`, `unknown_session` (only if it must exist),
+   * and with what the callbacks throw.
    */
   async open(
     identity: Identity,
@@ -131,6 +132,7 @@ export class SessionRegistry {
     { beforeCreate, enter }: Opening,
   ): Promise<void> {
     if (resume !== undefined && await this.#resume(identity, resume, enter)) return;
+    if (resume?.mustExist === true) throw new AgentError("unknown_session", "Cannot open: there is none");
     beforeCreate?.();
     await this.#create(identity, resume, enter);
   }
