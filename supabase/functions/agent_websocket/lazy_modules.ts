@@ -50,7 +50,9 @@ export function createReaders(): Readers {
 
 /** What speaks the AI SDK's dialect. */
 export function createAiSdk(deps: DoorDeps): OnDemand<OpenAiSdkSocket> {
-  return new OnDemand<OpenAiSdkSocket>(async () => (await import("../_shared/ai_sdk/open_socket.ts")).createDoors(deps));
+  return new OnDemand<OpenAiSdkSocket>(async () =>
+    (await import("../_shared/ai_sdk/open_socket.ts")).createDoors(deps)
+  );
 }
 
 export function createModel(config: Config, { clock, log }: { clock: Clock; log: Log }): LanguageModel {

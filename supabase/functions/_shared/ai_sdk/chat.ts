@@ -11,14 +11,13 @@ import type { Answer, EndFrame } from "./answer.ts";
 import { Answers, type Piece } from "./answers.ts";
 import { ChunkStream } from "./chunk_stream.ts";
 import type { Listeners } from "./listeners.ts";
-import { decodeQuery, type QueryFields, type Question } from "./question.ts";
+import type { Question } from "./question.ts";
 
 /** How soon another request must listen to an answer whose `resume` was aborted. React's StrictMode takes milliseconds. */
 const SUPERSEDE_MS = 250;
 /** An answer that ended no longer ago is sent to a `resume`: its page may have lost the connection before the end. */
 const RESUME_ENDED_MS = 600_000;
-/** Ids of the chat's own commands, unlike those of messages. */
-const STATUS_ID = "ai-sdk status";
+/** The id of the chat's own commands, unlike those of messages. */
 const CANCEL_ID = "ai-sdk cancel";
 /** The close code of a page that has gone. */
 const NORMAL_CLOSURE = 1000;
@@ -38,7 +37,6 @@ export interface ChatOptions {
   listeners: Listeners;
   /** Whether the page has no resume token, so that it must be told the new one. */
   tellsToken: boolean;
-  maxMessageBytes: number;
   /** Bytes that wait in the real socket. */
   bufferedAmount(): number;
   /** Sends a frame to the page. */
@@ -53,11 +51,8 @@ export class Chat implements Socket {
   readonly #pending = new Map<string, Pending>();
   /** Decide whether an aborted `resume` was a stop; with their timers. */
   readonly #abortChecks = new Map<() => void, CancelTimer>();
-  /**
-   * `replaying`: the newest events come. `asking`: which turns are open, as their questions may be older. `open`: that is known, and
-   * every `resume` can be answered.
-   */
-  #state: "opening" | "replaying" | "asking" | "open" | "closed" = "opening";
+  /** `replaying`: the newest events come. `open`: it is known which turns are open, so that a `resume` can be answered. */
+  #state: "opening" | "replaying" | "open" | "closed" = "opening";
   #whenOpen: (() => void)[] = [];
   /** The newest event of the log when the chat was opened. */
   #openedAt = 0;
@@ -83,16 +78,19 @@ export class Chat implements Socket {
     return this.#connection?.session === undefined ? undefined : this.#connection.quotaKeys;
   }
 
-  /** Begins with its connection. */
+  /** Begins with its connection, and asks what was to be asked. */
   open(connection: Connection): void {
     this.#connection = connection;
     connection.opened();
+    for (const { question } of this.#pending.values()) {
+      if (question !== undefined) connection.handOn(question.query);
+    }
   }
 
   /** Asks a question for a request. */
   ask(requestId: string, question: Question): void {
     this.#pending.set(requestId, { stream: this.#stream(requestId), question, answer: undefined });
-    this.#query(requestId, question.query);
+    this.#connection?.handOn(question.query);
   }
 
   /** Answers a request with the newest answer, if that is being written or has just been. */
@@ -181,7 +179,6 @@ export class Chat implements Socket {
   #takeStatus(frame: StatusFrame): void {
     const { code, in_reply_to: queryId, turn_id: turnId } = frame;
     if (frame.id !== undefined) return this.#takeNotice(frame);
-    if (code === "session_status") return this.#learnOpenTurns(frame.data ?? {});
     if (queryId === undefined || turnId === undefined) return;
     if (code === "cancelled") this.#takeEnd({ ...frame, code });
     if (code === "thinking" || code === "queued") this.#openAnswer(queryId, turnId);
@@ -202,19 +199,12 @@ export class Chat implements Socket {
     if (resumed === undefined || resumed.from_seq > resumed.to_seq) this.#seen(this.#openedAt);
   }
 
+  /** Once the newest event was replayed it is known which turns are open. Their questions may be older than the replay. */
   #seen(seq: number): void {
     if (this.#state !== "replaying" || seq < this.#openedAt) return;
-    this.#state = "asking";
-    this.#connection?.handOn({ type: "command", verb: "status", id: STATUS_ID, args: {} });
-  }
-
-  #learnOpenTurns({ running, queued }: Record<string, unknown>): void {
-    if (this.#state !== "asking") return;
-    const turns = [
-      running,
-      ...(Array.isArray(queued) ? queued : []),
-    ] as ({ id: string; turn_id: string } | null)[];
-    for (const turn of turns) if (turn !== null) this.#openAnswer(turn.id, turn.turn_id);
+    for (const { queryId, turnId } of this.#connection?.session?.openTurns ?? []) {
+      this.#openAnswer(queryId, turnId);
+    }
     this.#state = "open";
     for (const task of this.#whenOpen.splice(0)) task();
   }
@@ -268,12 +258,6 @@ export class Chat implements Socket {
     if (frame.id !== undefined && !isOld) this.#answers?.takeNotice(frame);
   }
 
-  #query(requestId: string, query: QueryFields): void {
-    const decoded = decodeQuery(query, this.#options.maxMessageBytes);
-    if ("problem" in decoded) return this.#fail(requestId, decoded.problem.code, decoded.problem.message);
-    this.#connection?.handOn(decoded.frame);
-  }
-
   /** The connection was refused, or a query. */
   #refused(frame: ErrorFrame): void {
     if (frame.in_reply_to === undefined) return void (this.#refusal = frame);
@@ -286,8 +270,8 @@ export class Chat implements Socket {
         this.#fail(requestId, frame.code, frame.content);
         continue;
       }
-      pending.question = { query: otherwise, otherwise: undefined };
-      this.#query(requestId, otherwise);
+      pending.question = { query: otherwise };
+      this.#connection?.handOn(otherwise);
     }
   }
 

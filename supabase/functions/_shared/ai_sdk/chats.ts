@@ -127,7 +127,6 @@ export class Chats {
       clock: deps.clock,
       listeners,
       tellsToken: request.resumeToken === undefined,
-      maxMessageBytes: deps.maxMessageBytes,
       bufferedAmount,
       send,
       onOpened: ({ resume_token: token }) => this.#learnToken(token),

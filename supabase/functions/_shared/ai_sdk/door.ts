@@ -172,7 +172,7 @@ export class Door implements Carrier {
     }
     if (request.type === "resume") return chats.resume(chatId, requestId);
     try {
-      chats.ask(chatId, requestId, questionOf(request));
+      chats.ask(chatId, requestId, questionOf(request, this.#deps.maxMessageBytes));
     } catch (thrown) {
       this.#fail(requestId, toAgentError(thrown));
     }

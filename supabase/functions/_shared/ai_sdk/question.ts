@@ -1,25 +1,16 @@
 /** From a `send` of the AI SDK to a query: only the last user message counts, because the log is the conversation. */
 
 import { AgentError } from "../errors.ts";
-import { decode, type Decoded } from "../protocol/decode.ts";
+import type { QueryFrame } from "../protocol/client_frames.ts";
+import { decode } from "../protocol/decode.ts";
 import { sizeOf, tooLarge } from "../session/frame_size.ts";
 import { isRecord, type SendRequest } from "./requests.ts";
 
-/** A query of ours as a client would send it. It is decoded like any other: the fields of `body` are not checked yet. */
-export interface QueryFields {
-  type: "query";
-  id: string;
-  content: string;
-  replaces?: string;
-  priority?: unknown;
-  policy?: unknown;
-  options?: unknown;
-}
-
+/** What a request asks. */
 export interface Question {
-  query: QueryFields;
+  query: QueryFrame & { id: string };
   /** What to ask if the log does not have the query that is replaced. */
-  otherwise: QueryFields | undefined;
+  otherwise?: QueryFrame & { id: string };
 }
 
 /** The longest id of a query. */
@@ -27,31 +18,28 @@ const MAX_ID_CHARS = 128;
 
 /**
  * A new message is a query with the message's id: the same message again is the same query. An edit and a regenerated answer are queries
- * with ids of their own, which replace the query of the message. Throws `invalid_frame` and `content_required`.
+ * with ids of their own, which replace the query of the message. Its text has at most `maxBytes`. Throws an {@linkcode AgentError}.
  */
-export function questionOf({ requestId, trigger, messageId, messages, body }: SendRequest): Question {
+export function questionOf(request: SendRequest, maxBytes: number): Question {
+  const { requestId, trigger, messageId, messages, body } = request;
   const message = lastUserMessage(messages);
+  const content = textOf(message);
   const { priority, policy, options } = body;
-  const asked = {
-    type: "query" as const,
-    content: textOf(message),
-    ...(priority !== undefined && { priority }),
-    ...(policy !== undefined && { policy }),
-    ...(options !== undefined && { options }),
-  };
+  const asked = { type: "query", content, priority, policy, options };
   const id = isQueryId(message.id) ? message.id : undefined;
-  const plain = { ...asked, id: id ?? requestId };
+  const plain = decodeQuery({ ...asked, id: id ?? requestId }, maxBytes);
   const isEdit = messageId !== undefined && messageId === id;
-  if (id === undefined || (trigger === "submit-message" && !isEdit)) {
-    return { query: plain, otherwise: undefined };
-  }
-  return { query: { ...asked, id: successorOf(id, requestId), replaces: id }, otherwise: plain };
+  if (id === undefined || (trigger === "submit-message" && !isEdit)) return { query: plain };
+  return { query: { ...plain, id: successorOf(id, requestId), replaces: id }, otherwise: plain };
 }
 
-/** Checks a query as if a client had sent it: the bounds of a question are the same. */
-export function decodeQuery(query: QueryFields, maxBytes: number): Decoded {
+/** Checks a query as if a client had sent it. */
+function decodeQuery(query: Record<string, unknown> & { id: string }, maxBytes: number): Question["query"] {
   const text = JSON.stringify(query);
-  return sizeOf(text, maxBytes) > maxBytes ? tooLarge(maxBytes) : decode(text);
+  const decoded = sizeOf(text, maxBytes) > maxBytes ? tooLarge(maxBytes) : decode(text);
+  if ("problem" in decoded) throw new AgentError(decoded.problem.code, decoded.problem.message);
+  if (decoded.frame.type !== "query") throw new TypeError("Cannot decode query: it is none");
+  return { ...decoded.frame, id: query.id };
 }
 
 /** The id of a query that takes the place of another: unlike any other, and short enough. */

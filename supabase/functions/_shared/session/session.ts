@@ -17,7 +17,7 @@ import type { WishResult } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
 import { openSession } from "./core/open.ts";
 import type { Question } from "./core/turn.ts";
-import { describeTurns } from "./describe.ts";
+import { describeTurns, openTurnsOf } from "./describe.ts";
 import { SessionDriver } from "./driver.ts";
 import type { DriverSink } from "./driver_deps.ts";
 import { FeedbackTaker } from "./feedback_taker.ts";
@@ -73,6 +73,10 @@ export class Session implements DriverSink {
 
   get lastSeq(): number {
     return this.#driver.state.log.lastSeq;
+  }
+
+  get openTurns(): ReturnType<typeof openTurnsOf> {
+    return openTurnsOf(this.#driver.state);
   }
 
   /** Whether this worker is running a turn, or writing its end to the log. */
