@@ -2,6 +2,7 @@
 
 import { parseArgs } from "node:util";
 import { activityFanOut } from "./scenarios/activity_fan_out.ts";
+import { bytesPerToken } from "./scenarios/bytes_per_token.ts";
 import { coldStart } from "./scenarios/cold_start.ts";
 import { batched, flood, light, paced } from "./scenarios/cpu_per_token.ts";
 import { durableCalls } from "./scenarios/durable_calls.ts";
@@ -21,6 +22,7 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   flood,
   pace,
   "first-delta": firstDelta,
+  "bytes": bytesPerToken,
   "idle": idleConnections,
   "cold-start": coldStart,
   notification,

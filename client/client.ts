@@ -21,6 +21,7 @@ import type {
 } from "./options.ts";
 import { type ClientPorts, withDefaults } from "./ports.ts";
 import type { Turn } from "./turn.ts";
+import type { AgentUIMessage } from "./ui_messages.ts";
 
 /** The only subprotocol that the server selects in its handshake response. */
 const SUBPROTOCOL = "agent-websocket.v1";
@@ -99,12 +100,14 @@ export class AgentClient {
     return { id, connectionId: connectionId ?? "", durable: durable ?? false, lastSeq, limits: limits ?? {} };
   }
 
-  /**
-   * The turns that this client knows, oldest first: its own turns, those of other tabs, and after a reload the turns
-   * that had no answer yet. The newest 500 are kept.
-   */
+  /** The turns that this client knows, oldest first: its own, other tabs', and after a reload those without an answer. At most 500. */
   get turns(): readonly Turn[] {
     return this.#exchange.turns;
+  }
+
+  /** The conversation in {@linkcode AgentClient.turns} as messages of the AI SDK. The same array until something changes. */
+  get messages(): AgentUIMessage[] {
+    return this.#exchange.messages;
   }
 
   /** Calls `listener` at each such event, until the returned function is called. */
@@ -143,9 +146,7 @@ export class AgentClient {
     const known = this.#exchange.get(id);
     if (known !== undefined) return known;
     const frame: SentQuery = { ...fields, type: "query", content: text, id };
-    if (this.#isClosed) {
-      return this.#exchange.refuse(frame, closed(CLOSED, frame));
-    }
+    if (this.#isClosed) return this.#exchange.refuse(frame, closed(CLOSED, frame));
     const turn = this.#exchange.ask(frame);
     void this.connect();
     return turn;
@@ -185,6 +186,7 @@ export class AgentClient {
     url.searchParams.set("stream", String(stream));
     if (reasoning) url.searchParams.set("reasoning", "true");
     url.searchParams.set("heartbeat", "true");
+    url.searchParams.set("deltas", "short");
     const protocols = [SUBPROTOCOL];
     if (token) protocols.push(`jwt-${token}`);
     if (this.#resume !== undefined) {
@@ -235,6 +237,7 @@ export class AgentClient {
     } else if (frame.type === "error") this.#events.emit("error", toError(frame));
     if (isNext) this.#save();
     if (!isNews) return;
+    this.#exchange.observe(frame);
     if (frame.type === "notification") this.#onNotification(frame);
     // A status that another function sent.
     else if (frame.type === "status" && frame.id !== undefined) this.#events.emit("notification", frame);

@@ -3,7 +3,9 @@
 import type { SentQuery } from "./cursor.ts";
 import { AgentClientError } from "./error.ts";
 import type { ServerFrame } from "./frames.ts";
+import { MessageList } from "./message_list.ts";
 import { type TurnFrame, TurnRecord, type TurnWatcher } from "./turn_record.ts";
+import type { AgentUIMessage } from "./ui_messages.ts";
 
 /** Turns kept. Above this number, the oldest ended turns are removed. */
 const MAX_TURNS = 500;
@@ -12,6 +14,7 @@ export class Conversation {
   readonly #watcher: TurnWatcher;
   /** In the order in which they were asked, as far as this client knows it. */
   #turns: TurnRecord[] = [];
+  readonly #messages = new MessageList();
 
   constructor(watcher: TurnWatcher) {
     this.#watcher = watcher;
@@ -19,6 +22,15 @@ export class Conversation {
 
   get turns(): readonly TurnRecord[] {
     return this.#turns;
+  }
+
+  get messages(): AgentUIMessage[] {
+    return this.#messages.of(this.#turns);
+  }
+
+  /** Handles an event of the session that may remove messages. */
+  observe(frame: ServerFrame): void {
+    this.#messages.take(frame, this.#turns);
   }
 
   /** This client's turns that have not ended. */

@@ -10,10 +10,13 @@ import type {
   QueryFrame as Query,
 } from "../supabase/functions/_shared/protocol/client_frames.ts";
 import type {
+  DeltaFrame as Delta,
   ErrorFrame as Failure,
   NotificationFrame as Notification,
+  ReasoningFrame as Reasoning,
   ResponseFrame as Response,
   ServerFrame as Any,
+  ShortFrame as Short,
   StatusFrame as Status,
 } from "../supabase/functions/_shared/protocol/server_frames.ts";
 import type { Verb as AnyVerb } from "../supabase/functions/_shared/protocol/verbs.ts";
@@ -26,6 +29,12 @@ export type ServerFrame = Any;
 export type NotificationFrame = Notification;
 /** The state of a query, or the result of a command. */
 export type StatusFrame = Status;
+/** A piece of the text of a running turn. */
+export type DeltaFrame = Delta;
+/** A piece of what the model thinks during a running turn. */
+export type ReasoningFrame = Reasoning;
+/** A delta or reasoning without the ids of its turn. Callers never get one. */
+export type ShortFrame = Short;
 /** A complete answer. */
 export type ResponseFrame = Response;
 /** A refusal or a failure. */

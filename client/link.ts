@@ -4,10 +4,11 @@
  */
 
 import { AgentClientError } from "./error.ts";
-import type { NotificationFrame, ServerFrame } from "./frames.ts";
+import type { NotificationFrame, ServerFrame, ShortFrame } from "./frames.ts";
 import type { Closing, TokenReason } from "./options.ts";
 import type { ClientPorts, SocketLike } from "./ports.ts";
 import { Backoff, type Reaction, reactionTo } from "./reconnecting.ts";
+import { ShortDeltas } from "./short_deltas.ts";
 
 /** The time limit for opening a connection, from fetching the token to the welcome. */
 const OPEN_TIMEOUT_MS = 15_000;
@@ -51,6 +52,7 @@ export class Link {
   /** The server asked for this wait. */
   #isAskedToWait = false;
   #hasHeartbeats = false;
+  #deltas = new ShortDeltas();
   readonly #wake = (): void => this.#onWake();
 
   constructor(options: LinkOptions) {
@@ -116,6 +118,7 @@ export class Link {
 
   #attach(socket: SocketLike): void {
     this.#socket = socket;
+    this.#deltas = new ShortDeltas();
     socket.onmessage = ({ data }: { data: unknown }): void => this.#onMessage(data);
     socket.onclose = ({ code, reason }: Closing): void => this.#lost({ code, reason });
     // A close event always follows.
@@ -123,12 +126,16 @@ export class Link {
   }
 
   #onMessage(data: unknown): void {
-    const { onError, onFrame } = this.#options;
-    const frame = parse(data);
-    if (frame === undefined) {
+    const { clock, onError, onFrame } = this.#options;
+    const received = parse(data);
+    if (received === undefined) {
       return onError(
         new AgentClientError("bad_frame", "Cannot read frame: no JSON object with a type"),
       );
+    }
+    const frame = this.#deltas.restore(received, clock.now());
+    if (frame === undefined) {
+      return onError(new AgentClientError("bad_frame", "Cannot read frame: no turn has its ref"));
     }
     this.#hasHeartbeats ||= frame.type === "heartbeat";
     this.#cancelWatch();
@@ -222,10 +229,10 @@ export class Link {
 
 const PROBE_ID = "agent-client-probe";
 
-function parse(data: unknown): ServerFrame | undefined {
+function parse(data: unknown): ServerFrame | ShortFrame | undefined {
   try {
     const frame: unknown = JSON.parse(data as string);
-    return (frame as Partial<ServerFrame> | null)?.type && frame as ServerFrame;
+    return (frame as Partial<ServerFrame> | null)?.type && frame as ServerFrame | ShortFrame;
   } catch {
     return undefined;
   }

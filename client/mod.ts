@@ -23,4 +23,11 @@ export type {
   TokenReason,
 } from "./options.ts";
 export type { Clock, CursorStorage, SocketConstructor, SocketLike, WakeSource } from "./ports.ts";
+export {
+  type AgentEventRow,
+  type AgentMessageMetadata,
+  type AgentUIMessage,
+  type AgentUIPart,
+  toUIMessages,
+} from "./ui_messages.ts";
 export type { Answer, Piece, Turn, TurnState } from "./turn.ts";

@@ -33,6 +33,8 @@ export class TurnRecord implements Turn {
   sends = 0;
   /** How often the query was sent again after an interruption. */
   repeats = 0;
+  /** How it ended; undefined if it has not, or has failed. */
+  answer: Answer | undefined;
   /** A stop was requested, and the server may not know yet. */
   isCancelled = false;
   readonly #watcher: TurnWatcher;
@@ -175,7 +177,8 @@ export class TurnRecord implements Turn {
     if (this.isSettled) return;
     const { turnId } = this;
     this.#text = answer.text;
-    this.#end.resolve(turnId === undefined ? answer : { ...answer, turnId });
+    this.answer = turnId === undefined ? answer : { ...answer, turnId };
+    this.#end.resolve(this.answer);
     this.#become(answer.outcome);
   }
 

@@ -23,7 +23,7 @@ export async function ask(socket: RawSocket, script: Script): Promise<Answer> {
   let lastAt = Infinity;
   let longestGapMs = 0;
   socket.onFrame = (payload) => {
-    if (isOfType(payload, "delta")) {
+    if (isDelta(payload)) {
       const now = performance.now();
       if (Number.isNaN(firstDeltaMs)) firstDeltaMs = now - startedAt;
       longestGapMs = Math.max(longestGapMs, now - lastAt);
@@ -60,6 +60,11 @@ export function check({ frames }: Pick<Answer, "frames">, script: Script): numbe
     return deltas;
   }
   throw invalid(`an answer did not come to its end: ${deltas} deltas of ${script.tokens} tokens`);
+}
+
+/** Whether a frame is a delta. It is not decoded. */
+export function isDelta(payload: Uint8Array): boolean {
+  return isOfType(payload, "delta");
 }
 
 function isOfType(payload: Uint8Array, type: "delta" | "response" | "error"): boolean {

@@ -21,7 +21,7 @@ await Deno.stdout.write(encoder.encode(`${server.addr.port}\n`));
 void Deno.stdin.readable.pipeTo(new WritableStream()).then(() => Deno.exit());
 
 /** One write in each interval, with an offset per stream: streams of real models are not in step either. */
-function paced({ tokens, perSecond, perWrite }: Script): ReadableStream<Uint8Array> {
+function paced({ tokens, perSecond, perWrite, word }: Script): ReadableStream<Uint8Array> {
   const intervalMs = 1000 * perWrite / perSecond;
   const startedAt = performance.now();
   let sent = 0;
@@ -35,7 +35,7 @@ function paced({ tokens, perSecond, perWrite }: Script): ReadableStream<Uint8Arr
       const write = (): void => {
         const until = Math.min(tokens, sent + perWrite);
         let text = "";
-        while (sent < until) text += tokenEvent(sent++);
+        while (sent < until) text += tokenEvent(sent++, word);
         controller.enqueue(encoder.encode(text));
         if (sent < tokens) return writeLater();
         controller.enqueue(encoder.encode(ending(tokens)));
@@ -50,19 +50,19 @@ function paced({ tokens, perSecond, perWrite }: Script): ReadableStream<Uint8Arr
   });
 }
 
-function flood({ tokens }: Script): ReadableStream<Uint8Array> {
+function flood({ tokens, word }: Script): ReadableStream<Uint8Array> {
   let sent = 0;
   return new ReadableStream({
     pull(controller): void {
-      if (sent < tokens) return controller.enqueue(encoder.encode(tokenEvent(sent++)));
+      if (sent < tokens) return controller.enqueue(encoder.encode(tokenEvent(sent++, word)));
       controller.enqueue(encoder.encode(ending(tokens)));
       controller.close();
     },
   });
 }
 
-function tokenEvent(index: number): string {
-  return event([choice({ role: "assistant", content: tokenAt(index) }, null)]);
+function tokenEvent(index: number, word?: string): string {
+  return event([choice({ role: "assistant", content: tokenAt(index, word) }, null)]);
 }
 
 function ending(tokens: number): string {

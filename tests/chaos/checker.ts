@@ -10,6 +10,7 @@ import type {
   RunRecord,
   TabRecord,
 } from "./records.ts";
+import { checkReplaced } from "./replaced.ts";
 import { answersTo, isBeginning } from "./script.ts";
 
 /** Error codes of a turn that may be sent without a fault of the model; the table counts them. */
@@ -48,11 +49,12 @@ function checkConversation(conversation: ConversationRecord, run: RunRecord): Fa
     ...(log === undefined ? [] : checkNumbers(log, say)),
     ...tabs.flatMap((tab, index) => compare(tab.name, seen[index]?.events ?? [], truth, say)),
     ...checkQueries(conversation, truth, run, say),
+    ...checkReplaced(conversation, truth, run, say),
     ...checkNotices(conversation, truth, say),
   ];
 }
 
-type Say = (kind: Fault["kind"], detail: string) => Fault;
+export type Say = (kind: Fault["kind"], detail: string) => Fault;
 
 function fault(kind: Fault["kind"], conversation: string, detail: string): Fault {
   return { kind, conversation, detail };

@@ -109,12 +109,15 @@ export class Conversation {
 
   #ask(number: number): void {
     const { name, random, world } = this.#options;
+    const replaces = random.chance(0.06) ? this.#anyLogged()?.record.id : undefined;
     const record = {
       id: `${name}.q${number}`,
       question: questionOf(name, number),
       sentAt: performance.now(),
+      ...(replaces !== undefined && { replaces }),
     };
     const fields = {
+      ...(replaces !== undefined && { replaces }),
       ...(random.chance(0.1) && { stream: false }),
       ...(random.chance(0.2) && { priority: random.pick(PRIORITIES) }),
       ...(random.chance(0.03) && { policy: random.pick(["interrupt", "latest", "queue"]) }),
@@ -143,6 +146,13 @@ export class Conversation {
     if (!random.chance(0.08) || this.session === undefined) return;
     const durable = await notify(world, { session_id: this.session.id, id, message: `notice ${id}` });
     if (durable) this.record.notices.push(id);
+  }
+
+  /** One of the newest questions that the log has, answered or not. */
+  #anyLogged(): Query | undefined {
+    const logged = [...this.queries.values()].filter(({ isAcknowledged }) => isAcknowledged).slice(-5);
+    const [first, ...others] = logged;
+    return first && this.#options.random.pick([first, ...others]);
   }
 
   #anyTab(): Tab {

@@ -8,6 +8,7 @@ import { serveThread } from "../../local/thread.ts";
 import { type ModelPlan, type ModelRates, piecesOf, planReply, replyFor } from "./model_plan.ts";
 import { emptyReport } from "./records.ts";
 import { findProblem, readPrompt } from "./model_prompt.ts";
+import { numberOf } from "./script.ts";
 
 export interface ModelSetup {
   seed: string;
@@ -31,6 +32,8 @@ export interface ModelReport {
 /** Times are in milliseconds since the epoch. */
 export interface ModelStream {
   question: string;
+  /** The numbers of the questions that came with it. */
+  after: number[];
   /** When the first character was sent. */
   firstAt?: number;
   /** When the connection was lost in the middle of the answer. */
@@ -56,13 +59,14 @@ function start({ seed, rates }: ModelSetup): Promise<number> {
       report.problems.push(problem);
       return refusal(400, problem);
     }
-    const { question, asked } = prompt;
+    const { question, asked, history } = prompt;
     if (asked.kind !== "answer") report.continuations[asked.kind]++;
     const attempt = report.requests[question] = (report.requests[question] ?? 0) + 1;
     const plan = planReply(seed, { question, attempt }, rates);
     if (plan.fault !== undefined) (report.faults[question] ??= []).push(plan.fault);
     const reply = replyFor(seed, { question, attempt, asked });
-    const seen: ModelStream = { question };
+    const after = history.flatMap(({ role, content }) => role === "user" ? [numberOf(content) ?? 0] : []);
+    const seen: ModelStream = { question, after };
     // A way to continue that is refused is followed by the next one at once.
     if (plan.fault !== undefined || !("status" in reply)) report.streams.push(seen);
     if (plan.fault === "status_429") return refusal(429, "slow down", { "retry-after": "0" });

@@ -18,6 +18,7 @@ export interface Frame {
   session_id?: string;
   resume_token?: string;
   durable?: boolean;
+  data?: Readonly<Record<string, unknown>>;
   resumed?: { recovered: boolean; from_seq: number; to_seq: number; reason?: string };
 }
 
@@ -41,6 +42,7 @@ export function readEvent(frame: Frame): SeenEvent | undefined {
     };
   }
   if (frame.id !== undefined) return { seq, kind: "notification", key: frame.id, text: content };
+  if (code === "rewound") return { seq, kind: "rewound", key: queryId, text: String(frame.data?.query_id) };
   if (code === "cleared") return { seq, kind: "cleared", key: "" };
   if (code === "cancelled") {
     return { seq, kind: "cancelled", key: queryId, text: frame.partial ?? "", ...isReplay };
@@ -57,11 +59,17 @@ export interface StoredEvent {
   content?: string;
   partial?: string;
   code?: string;
+  /** Of a query too; only that of a `rewound` event counts. */
+  replaces?: string;
 }
 
 export function readStored(seq: number, event: StoredEvent): DurableEvent {
-  const { kind, queryId, notificationId, content, partial, code } = event;
-  const text = kind === "error" || kind === "cancelled" ? partial ?? "" : content;
+  const { kind, queryId, notificationId, content, partial, code, replaces } = event;
+  const text = kind === "error" || kind === "cancelled"
+    ? partial ?? ""
+    : kind === "rewound"
+    ? replaces
+    : content;
   return {
     seq,
     kind,

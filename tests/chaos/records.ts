@@ -5,10 +5,13 @@ import type { ModelReport } from "./model_thread.ts";
 /** A durable event as a client or the log has it: the same event gives equal records. */
 export interface DurableEvent {
   seq: number;
-  kind: "query" | "response" | "error" | "cancelled" | "cleared" | "notification";
-  /** The id of the query or the notification, or "" for a clear. */
+  kind: "query" | "response" | "error" | "cancelled" | "cleared" | "notification" | "rewound";
+  /** The id of the query or the notification, or "" for a clear; for `rewound` the id of the new query. */
   key: string;
-  /** The answer, a partial answer, or a notification's text; for a query the question, if it is known. */
+  /**
+   * The answer, a partial answer, or a notification's text; for a query the question, if it is known; for `rewound` the id of the
+   * replaced query.
+   */
   text?: string;
   /** For an error. */
   code?: string;
@@ -44,6 +47,8 @@ export interface TabRecord {
 export interface QueryRecord {
   id: string;
   question: string;
+  /** The id of the query whose place it takes. */
+  replaces?: string;
   /** Measured with `performance.now()`. */
   sentAt: number;
   /** When the first tab saw its end. */

@@ -20,6 +20,12 @@ export function conversationOf(question: string): string | undefined {
   return /^\[([^\]]+)\] /.exec(question)?.[1];
 }
 
+/** The number of a question within its conversation. */
+export function numberOf(question: string): number | undefined {
+  const number = /^\[[^\]]+\] (\d+):/.exec(question)?.[1];
+  return number === undefined ? undefined : Number(number);
+}
+
 /** The answer to a question. Every word has its number, so that a lost or doubled word is visible. */
 export function answerTo(question: string): string {
   const random = new Random(question);

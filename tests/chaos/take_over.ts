@@ -12,7 +12,7 @@ const LOST_WITHIN_MS = 250;
  * the model failed. All times are in milliseconds since the epoch; `streams` are in the order in which they began.
  */
 export function takeOverTimes(
-  streams: readonly ModelStream[],
+  streams: readonly Omit<ModelStream, "after">[],
   killedAt: readonly number[],
   troubles: readonly Span[],
 ): number[] {

@@ -101,7 +101,7 @@ Deno.test("[DU6] a session of 30,000 events goes in slices; from the first one o
   assert.equal(await count("agent_events", sessionId), GIANT_EVENTS - 1000);
 
   assert.equal(await store.find(sessionId, claims, { tail: 1 }), undefined);
-  assert.deepEqual(await store.list(userId, { limit: 5 }), []);
+  assert.deepEqual(await store.list({ userId }, { limit: 5 }), []);
   assert.deepEqual(await store.heads([sessionId]), new Map());
   const gone = { code: "unknown_session" };
   await assert.rejects(store.read(sessionId, { afterSeq: 0, limit: 1 }), gone);

@@ -287,7 +287,7 @@ Deno.test("[LM6] expiry is what the store was told: 0 is never", async () => {
   await advanceDatabase(server, 2 * IDLE_MS);
   const forever = openStore(server, { idleTimeoutMs: 0 });
   assert.notEqual(await forever.find(sessionId, [{ kind: "user", userId }], { tail: 1 }), undefined);
-  assert.equal((await forever.list(userId, { limit: 2 })).length, 1);
+  assert.equal((await forever.list({ userId }, { limit: 2 })).length, 1);
   assert.equal((await forever.deliver(delivery({ kind: "user", userId }))).sessions.length, 1);
 });
 

@@ -92,7 +92,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       ["t-2", 0, ""],
     ]);
     assert.deepEqual((await store.find(ended, ann, { tail: 50 }))?.notes, ["shorter"]);
-    assert.equal((await store.list("ann", { limit: 5 })).length, 2);
+    assert.equal((await store.list({ userId: "ann" }, { limit: 5 })).length, 2);
     await old.rest(running);
 
     // The new worker takes over, and the old one sees its changes.

@@ -4,7 +4,7 @@
  * - `--seeds N` (default 5000): N fresh seeds; with `--from S` the seeds S, S + 1 …; with `--seconds N` as many as fit.
  * - `--seed S`: one seed. A failing plan is shrunk to the fewest events, and printed step by step.
  * - `--exhaustive`: every order of the small world; `--kills`, `--lost`, `--late`, `--stalls` set how many faults may
- *   happen.
+ *   happen; with `--replaces` the second query replaces the first.
  * - `--transcripts`: writes the results of the kept transcripts; the diff shows what has changed.
  *
  * The exit code is 1 if an invariant was broken.
@@ -34,6 +34,7 @@ const { values: flags } = parseArgs({
     lost: { type: "string", default: "0" },
     late: { type: "string", default: "1" },
     stalls: { type: "string", default: "0" },
+    replaces: { type: "boolean", default: false },
     transcripts: { type: "boolean", default: false },
   },
 });
@@ -100,9 +101,9 @@ function replay(plan: Plan): boolean {
 }
 
 function exhaust(): boolean {
-  const { kills, lost, late, stalls } = flags;
+  const { kills, lost, late, stalls, replaces } = flags;
   const budget = {
-    asks: [["q1"], ["q2"]],
+    asks: [[{ id: "q1" }], [replaces ? { id: "r1", replaces: "q1" } : { id: "q2" }]],
     kills: integer("kills", kills),
     lostAnswers: integer("lost", lost),
     lateLandings: integer("late", late),

@@ -25,7 +25,7 @@ Deno.test("two runs of one seed are the same", () => {
 });
 
 Deno.test("[DU1] [DU2] [QU2] [SQ2] every order of one query, one answer that is lost and one write that lands late", () => {
-  const start = smallWorld({ asks: [["q1"]], kills: 0, lostAnswers: 1, lateLandings: 1, stalls: 0 });
+  const start = smallWorld({ asks: [[{ id: "q1" }]], kills: 0, lostAnswers: 1, lateLandings: 1, stalls: 0 });
   const { violation, isComplete, states } = explore(start);
   assert.equal(violation, undefined, violation && `${violation.message}\n${violation.path.join("\n")}`);
   assert.ok(isComplete && states > 500, `${states} states`);
@@ -33,7 +33,7 @@ Deno.test("[DU1] [DU2] [QU2] [SQ2] every order of one query, one answer that is 
 
 Deno.test("[TO1] [TO4] [QU2] every order of one query and one kill", () => {
   const { violation, isComplete } = explore(
-    smallWorld({ asks: [["q1"]], kills: 1, lostAnswers: 0, lateLandings: 0, stalls: 1 }),
+    smallWorld({ asks: [[{ id: "q1" }]], kills: 1, lostAnswers: 0, lateLandings: 0, stalls: 1 }),
   );
   assert.equal(violation, undefined, violation && `${violation.message}\n${violation.path.join("\n")}`);
   assert.ok(isComplete);

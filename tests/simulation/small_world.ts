@@ -11,7 +11,7 @@ import { type Message, newWorld, SETTINGS, type World } from "./world_state.ts";
 
 export interface Budget {
   /** Queries still to be sent, by client. */
-  asks: string[][];
+  asks: SmallAsk[][];
   kills: number;
   /** Answers that may be lost: the write was executed, but it is in doubt for the worker. */
   lostAnswers: number;
@@ -19,6 +19,11 @@ export interface Budget {
   lateLandings: number;
   /** How often time may pass while messages are in transit: these messages are slow then. */
   stalls: number;
+}
+
+export interface SmallAsk {
+  id: string;
+  replaces?: string;
 }
 
 /** A message in transit. Reads are served as soon as they are sent, so they are never in transit. */
@@ -63,10 +68,10 @@ export function movesOf({ world, budget, pending }: SmallWorld): Move[] {
   const moves: Move[] = [];
   const add: Add = (name, at, make, isFault = false) => void moves.push({ name, at, isFault, make });
   pending.forEach((message, index) => addDeliveries(add, message, index, budget));
-  budget.asks.forEach(([id], n) => {
+  budget.asks.forEach(([next], n) => {
     const client = world.clients[n];
-    if (id !== undefined && client?.seat !== undefined) {
-      add(() => `${client.name} asks ${id}`, client.workerId, (small) => ask(small, n, id));
+    if (next !== undefined && client?.seat !== undefined) {
+      add(() => `${client.name} asks ${next.id}`, client.workerId, (small) => ask(small, n, next));
     }
   });
   for (const { id, wakeAt } of world.workers.values()) {
@@ -134,7 +139,7 @@ function arrive(small: SmallWorld, index: number): void {
   endCall(world, worker, message.call, true);
 }
 
-function ask({ world, budget }: SmallWorld, n: number, id: string): void {
+function ask({ world, budget }: SmallWorld, n: number, { id, replaces }: SmallAsk): void {
   budget.asks[n]?.shift();
   const client = world.clients[n];
   if (client === undefined) return;
@@ -150,6 +155,7 @@ function ask({ world, budget }: SmallWorld, n: number, id: string): void {
     feedback: [],
     stream: true,
     quotaKeys: [],
+    ...(replaces !== undefined && { replaces }),
   } as const;
   send(world, client, { kind: "ask", query, policy: "queue", refusal: undefined });
 }

@@ -16,11 +16,12 @@ import type { EventLog } from "../../supabase/functions/_shared/ports/event_log.
 import type { LanguageModel } from "../../supabase/functions/_shared/ports/model.ts";
 import type { UseLedger } from "../../supabase/functions/_shared/ports/quota.ts";
 import type { Ids, LogEntry, Socket } from "../../supabase/functions/_shared/ports/runtime.ts";
+import type { ConversationStore } from "../../supabase/functions/_shared/ports/conversation_store.ts";
 import type { SessionStore } from "../../supabase/functions/_shared/ports/session_store.ts";
 import type { AttemptLedger, GenerationReader } from "../../supabase/functions/_shared/ports/usage.ts";
 import { parseConnectRequest } from "../../supabase/functions/_shared/protocol/connect_request.ts";
 import { type Decode, decode } from "../../supabase/functions/_shared/protocol/decode.ts";
-import { type ServerFrame, serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
+import { anyServerFrame, type ServerFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
 import {
   AgentServer,
   type AgentServerOptions,
@@ -68,7 +69,7 @@ export interface AgentOptions {
   /** Makes the reporter of live activity. Default: none. */
   makeActivity?: (clock: ManualClock) => ActivityReporter;
   /** Default: a memory store. */
-  store?: SessionStore & EventLog;
+  store?: SessionStore & ConversationStore & EventLog;
   /** Can be shared between several workers. By default each has its own. */
   clock?: ManualClock;
   model?: ScriptedModel;
@@ -133,7 +134,7 @@ export class TestClient implements Socket {
   send(text: string): void {
     assert.equal(this.closed, undefined, "sent after close");
     const frame: unknown = JSON.parse(text);
-    const checked = serverFrame.safeParse(frame);
+    const checked = anyServerFrame.safeParse(frame);
     assert.ok(checked.success, `not in the schema: ${text}`);
     this.frames.push(frame as SeenFrame);
     this.bufferedAmount += this.stuffing * text.length;
@@ -218,7 +219,7 @@ export interface TestAgent {
   server: AgentServer;
   metrics: Metrics;
   memory: MemoryBudget;
-  store: SessionStore & EventLog;
+  store: SessionStore & ConversationStore & EventLog;
   logged: LogEntry[];
   /** Promises that keep the worker alive until they settle. */
   held: Promise<unknown>[];

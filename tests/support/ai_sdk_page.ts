@@ -12,7 +12,7 @@ import { PUBLISHABLE_KEY, type TestAgent } from "./agent_harness.ts";
 import { settle } from "./manual_clock.ts";
 
 /** A token as a page makes one. */
-export const PAGE_TOKEN = "page".repeat(8);
+export const PAGE_TOKEN = "page".padEnd(43, "-");
 
 /** A chunk of an answer: `type` and whatever else it has. */
 export type Chunk = { type: string; [field: string]: unknown };

@@ -1,6 +1,7 @@
 /** The stores of two workers on one database, with a way to move the database's time. */
 
 import type { EventLog } from "../../supabase/functions/_shared/ports/event_log.ts";
+import type { ConversationStore } from "../../supabase/functions/_shared/ports/conversation_store.ts";
 import type { SessionStore } from "../../supabase/functions/_shared/ports/session_store.ts";
 import {
   PostgresStore,
@@ -12,7 +13,7 @@ import type { StoreServer } from "./store_server.ts";
 export const LEASE_MS = 5000;
 export const IDLE_MS = 1_800_000;
 
-export type Store = SessionStore & EventLog;
+export type Store = SessionStore & ConversationStore & EventLog;
 
 export interface StoresUnderTest {
   /** Each is the store of one worker. */
@@ -49,6 +50,7 @@ export async function advanceDatabase({ sql }: StoreServer, ms: number): Promise
   const by = `interval '${ms} milliseconds'`;
   await sql(`update public.agent_sessions set lease_until = lease_until - ${by},
     last_active_at = last_active_at - ${by}, active_hour = date_trunc('hour', last_active_at - ${by}, 'UTC'),
+    last_message_at = last_message_at - ${by}, message_hour = date_trunc('hour', last_message_at - ${by}, 'UTC'),
     oldest_at = coalesce(oldest_at, created_at) - ${by}`);
   await sql(`update public.agent_calls set called_at = called_at - ${by}`);
   await sql(`update public.agent_notifications set created_at = created_at - ${by}`);

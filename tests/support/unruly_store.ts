@@ -9,6 +9,7 @@ import type {
   LogPage,
   LogRange,
   LogWrite,
+  VisiblePage,
 } from "../../supabase/functions/_shared/ports/event_log.ts";
 import type { Clock } from "../../supabase/functions/_shared/ports/runtime.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
@@ -69,8 +70,26 @@ export class UnrulyStore extends MemoryStore {
     return this.#reach(() => this.#inner.find(...args));
   }
 
+  override findByChat(
+    ...args: Parameters<MemoryStore["findByChat"]>
+  ): ReturnType<MemoryStore["findByChat"]> {
+    return this.#reach(() => this.#inner.findByChat(...args));
+  }
+
   override list(...args: Parameters<MemoryStore["list"]>): ReturnType<MemoryStore["list"]> {
     return this.#reach(() => this.#inner.list(...args));
+  }
+
+  override rename(...args: Parameters<MemoryStore["rename"]>): Promise<void> {
+    return this.#reach(() => this.#inner.rename(...args));
+  }
+
+  override suggestTitle(...args: Parameters<MemoryStore["suggestTitle"]>): Promise<void> {
+    return this.#reach(() => this.#inner.suggestTitle(...args));
+  }
+
+  override setArchived(...args: Parameters<MemoryStore["setArchived"]>): Promise<void> {
+    return this.#reach(() => this.#inner.setArchived(...args));
   }
 
   override remove(sessionId: string): Promise<void> {
@@ -83,6 +102,10 @@ export class UnrulyStore extends MemoryStore {
 
   override read(sessionId: string, range: LogRange): Promise<LogPage> {
     return this.#reach(() => this.#inner.read(sessionId, range));
+  }
+
+  override readVisible(...args: Parameters<MemoryStore["readVisible"]>): Promise<VisiblePage> {
+    return this.#reach(() => this.#inner.readVisible(...args));
   }
 
   override heads(sessionIds: readonly string[]): Promise<ReadonlyMap<string, number>> {

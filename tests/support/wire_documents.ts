@@ -19,7 +19,7 @@ import {
   feedbackFrame,
   queryFrame,
 } from "../../supabase/functions/_shared/protocol/client_frames.ts";
-import { serverFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
+import { serverFrame, shortFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
 import { type Verb, VERBS } from "../../supabase/functions/_shared/protocol/verbs.ts";
 import { VERSION } from "../../supabase/functions/_shared/version.ts";
 
@@ -44,12 +44,16 @@ const CLIENT_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType
   ["HumanFeedback", feedbackFrame.describe("Feedback on a turn: content, a verdict or a rating")],
 ]);
 
-const SERVER_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map(
-  serverFrame.options.map((frame) => {
+const SERVER_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
+  ...serverFrame.options.map((frame): [string, z.ZodType] => {
     const { value } = frame.shape.type;
     return [value === "query" ? "QueryShown" : capitalised(value), frame];
   }),
-);
+  ...shortFrame.options.map((frame): [string, z.ZodType] => [
+    `Short${capitalised(frame.shape.type.value)}`,
+    frame.describe("Sent to connections with deltas=short only"),
+  ]),
+]);
 
 /** Unknown type names are ignored, so the list may contain anything. */
 const activityTypes = z.array(z.union([z.enum(ACTIVITY_EVENT_TYPES), z.unknown()]));
@@ -195,6 +199,12 @@ export const CONNECT_QUERY = {
       type: "boolean",
       default: false,
       description: "Whether the client wants the reasoning of the model",
+    },
+    deltas: {
+      type: "string",
+      enum: ["full", "short"],
+      default: "full",
+      description: "The form of delta and reasoning frames",
     },
     heartbeat: { type: "boolean", default: false, description: "Whether the client wants heartbeat frames" },
     session_id: { type: "string", description: "The session to resume" },

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
+import { toUIMessages } from "../../client/ui_messages.ts";
 import { HandModel } from "../support/hand_model.ts";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { sectionOf } from "../support/section.ts";
@@ -166,7 +167,7 @@ Deno.test("[RS3] [CM1] [DU4] a session is its user's at every worker, and so are
     const exchange = await model.next();
     exchange.say("yours");
     exchange.finish();
-    await client.waitFor(terminal(id));
+    const { turn_id: turnId } = await client.waitFor(terminal(id));
     const verdicts = await Promise.all([
       connect(`${agentOf(stack)}?${client.resumeQuery(0)}`, as(bob)),
       connect(`${agentOf(stack)}?session_id=${crypto.randomUUID()}&last_seq=0`, as(bob)),
@@ -194,6 +195,15 @@ Deno.test("[RS3] [CM1] [DU4] a session is its user's at every worker, and so are
       const rows = await readRows(stack, token, String(client.welcome.session_id));
       assert.deepEqual(rows.map(({ content }) => content), expected);
     }
+    const supabase = createClient(stack.url, stack.keys.publishableKey, {
+      accessToken: () => stack.token({ alg: "HS256", claims: { sub: "ann" } }),
+    });
+    const { data: events } = await supabase.from("agent_events").select("event")
+      .eq("session_id", String(client.welcome.session_id)).order("seq");
+    assert.deepEqual(
+      toUIMessages(events ?? []).map(({ id, role, parts }) => [id, role, parts[0]?.text]),
+      [[id, "user", "mine"], [`answer-${turnId}`, "assistant", "yours"]],
+    );
     const history = (await client.command("history")).data as { messages: { content: string }[] };
     assert.deepEqual(history.messages.map(({ content }) => content), ["mine", "yours"]);
   }, { workers: 2 });

@@ -16,7 +16,7 @@ Deno.test("[CT1] [HS4] connects with the subprotocol, the token and the resume t
   assert.deepEqual(socket.protocols, ["agent-websocket.v1", "jwt-token1"]);
   assert.equal(
     socket.url.href,
-    "wss://project.supabase.co/functions/v1/agent_websocket?stream=true&heartbeat=true",
+    "wss://project.supabase.co/functions/v1/agent_websocket?stream=true&heartbeat=true&deltas=short",
   );
   client.query("Hello");
   socket.status("thinking", "q1", { seq: 1 });

@@ -43,10 +43,34 @@ const ARGS: Record<Verb, { good: object[]; wrong: [args: unknown, message: strin
       [{ stream: "yes" }, '"args.stream" must be true or false'],
     ],
   },
-  sessions: { good: [{}, { limit: 5 }], wrong: [[{ limit: -1 }, '"args.limit" must be from 1 to 200']] },
+  sessions: {
+    good: [{}, { limit: 5, before: "s" }, { search: "two words", archived: true }],
+    wrong: [
+      [{ limit: -1 }, '"args.limit" must be from 1 to 200'],
+      [{ search: "" }, '"args.search" must not be empty'],
+      [{ search: "x".repeat(201) }, '"args.search" must have at most 200 characters'],
+      [{ archived: "no" }, '"args.archived" must be true or false'],
+    ],
+  },
+  rename: {
+    good: [{ title: "New" }, { title: "New", session_id: "s" }],
+    wrong: [
+      [{}, '"args.title" must be a string'],
+      [{ title: " \0\n" }, '"args.title" must not be empty'],
+      [{ title: "x".repeat(201) }, '"args.title" must have at most 200 characters'],
+      [{ title: "x", id: "s" }, '"args" must not have "id", known: "title", "session_id"'],
+    ],
+  },
+  archive: {
+    good: [{}, { archived: false }, { archived: true, session_id: "s" }],
+    wrong: [
+      [{ archived: 1 }, '"args.archived" must be true or false'],
+      [{ session: "s" }, '"args" must not have "session", known: "archived", "session_id"'],
+    ],
+  },
   delete: {
-    good: [{}],
-    wrong: [[{ session_id: "s" }, '"args" must not have "session_id", known: none']],
+    good: [{}, { session_id: "s" }],
+    wrong: [[{ session: "s" }, '"args" must not have "session", known: "session_id"']],
   },
 };
 

@@ -82,14 +82,15 @@ Deno.test("[DU7] [RS3] ChosenStore: a session of the database is found by a work
 
 Deno.test("[DU7] [CM1] ChosenStore: the list has the sessions of both stores, each once, page by page", async () => {
   const { clock, database, store, create } = await open();
-  assert.deepEqual((await store.list("ann", { limit: 5 })).map(({ sessionId }) => sessionId), ["here"]);
+  const here = await store.list({ userId: "ann" }, { limit: 5 });
+  assert.deepEqual(here.map(({ record }) => record.sessionId), ["here"]);
   database.isMissing = false;
   clock.advance(60_000);
   await create("later");
   const pages: string[][] = [];
-  for (let page = await store.list("ann", { limit: 2 }); page.length > 0;) {
-    pages.push(page.map(({ sessionId }) => sessionId));
-    page = await store.list("ann", { limit: 2, before: page.at(-1)?.sessionId ?? "" });
+  for (let page = await store.list({ userId: "ann" }, { limit: 2 }); page.length > 0;) {
+    pages.push(page.map(({ record }) => record.sessionId));
+    page = await store.list({ userId: "ann" }, { limit: 2, before: page.at(-1)?.record.sessionId ?? "" });
   }
   assert.deepEqual(pages, [["here", "later"], ["there"]]);
 });

@@ -7,7 +7,7 @@ function growing(
   name: string,
   kind: DeltaSource["kind"] = "delta",
 ): DeltaSource & { text: string } {
-  return { kind, text: "", encode: (offset, content) => `${name}@${offset}:${content}` };
+  return { kind, ref: 1, text: "", encode: (_form, offset, content) => `${name}@${offset}:${content}` };
 }
 
 function behind(maxBufferedBytes = 1_000_000): {
@@ -37,7 +37,7 @@ function behind(maxBufferedBytes = 1_000_000): {
     say(source, text): void {
       const offset = source.text.length;
       source.text += text;
-      buffer.sendDelta(source, offset, source.encode(offset, text));
+      buffer.sendDelta(source, offset, source.encode("plain", offset, text));
     },
   };
 }

@@ -2,7 +2,13 @@
 
 import type { MemoryAccount } from "../guard/memory_budget.ts";
 import { textBytes } from "../guard/memory_budget.ts";
-import type { NotificationFrame, ServerFrame, StatusFrame } from "../protocol/server_frames.ts";
+import type {
+  DeltaFrame,
+  NotificationFrame,
+  ReasoningFrame,
+  ShortFrame,
+  StatusFrame,
+} from "../protocol/server_frames.ts";
 import { Answer, type EndFrame } from "./answer.ts";
 import type { ChatInfo, ChunkStream, Notice } from "./chunk_stream.ts";
 import type { Listeners } from "./listeners.ts";
@@ -11,20 +17,7 @@ import type { Listeners } from "./listeners.ts";
 const MAX_NOTICES = 20;
 
 /** A piece of the text or the reasoning. In its short form the number of its turn stands for the ids. */
-export type Piece =
-  | FullPiece<"delta">
-  | FullPiece<"reasoning">
-  | ShortPiece<"delta">
-  | ShortPiece<"reasoning">;
-
-type FullPiece<T> = Extract<ServerFrame, { type: T }> & { ref?: number };
-
-interface ShortPiece<T> {
-  type: T;
-  ref: number;
-  offset: number;
-  content: string;
-}
+export type Piece = DeltaFrame | ReasoningFrame | ShortFrame;
 
 export interface AnswersOptions {
   info: ChatInfo;

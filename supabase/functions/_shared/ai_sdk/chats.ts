@@ -139,6 +139,7 @@ export class Chats {
       token: request.token,
       stream: true,
       reasoning: true,
+      shortDeltas: true,
       heartbeat: false,
       resume: {
         sessionId: undefined,

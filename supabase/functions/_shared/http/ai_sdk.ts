@@ -7,11 +7,9 @@ import type { Socket } from "../ports/runtime.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import { AI_SDK_SUBPROTOCOL, type ConnectRequest } from "../protocol/connect_request.ts";
 import { sizeOf } from "../session/frame_size.ts";
+import { isResumeToken } from "../session/session_lookup.ts";
 import { problem } from "./problems.ts";
 import { readUpgrade, type SocketOwner, switchToWebSocket, type UpgradeDeps } from "./upgrade.ts";
-
-/** A page may make its own token. The server's have 43 characters: 256 random bits. */
-const MIN_TOKEN_CHARS = 32;
 
 /** What the owner of a socket needs to know of the upgrade. */
 export interface AiSdkRequest extends Pick<ConnectRequest, "token" | "resumeToken" | "origin"> {
@@ -41,8 +39,9 @@ export function connectAiSdk(
   const { token, origin } = asked;
   // `params` of the transport cannot leave out a parameter.
   const resumeToken = asked.resumeToken === "" ? undefined : asked.resumeToken;
-  if (resumeToken !== undefined && resumeToken.length < MIN_TOKEN_CHARS) {
-    const detail = `Cannot connect: "resume_token" must have at least ${MIN_TOKEN_CHARS} characters`;
+  if (resumeToken !== undefined && !isResumeToken(resumeToken)) {
+    const detail =
+      'Cannot connect: "resume_token" must have 43 characters of A to Z, a to z, 0 to 9, _ and -';
     return problem({ status: 400, code: "invalid_frame", detail });
   }
   const address = addressKey(request.headers, peer, deps.trustedProxies);

@@ -20,15 +20,9 @@ import type { Delivered, DeliveryRequest, NotificationStore } from "../ports/not
 import type { QuotaUsage, UseLedger, UseReport } from "../ports/quota.ts";
 import type { Clock, Ids } from "../ports/runtime.ts";
 import type { AttemptLedger, DailyBudget } from "../ports/usage.ts";
-import type {
-  ListOptions,
-  SessionOwner,
-  SessionRecord,
-  SessionStore,
-  StoredSession,
-} from "../ports/session_store.ts";
 import { GroupCommit, LOCKED, type Pending } from "./group_commit.ts";
 import { charsOf, toWriteJson } from "./log_write_json.ts";
+import { MAX_PAGE_BYTES, PostgresSessions, UUID } from "./postgres_sessions.ts";
 import { PostgresUsage } from "./postgres_usage.ts";
 import { type Pruned, pruneInSteps } from "./retention.ts";
 import {
@@ -43,8 +37,6 @@ import {
   toPage,
   toPruned,
   toQuotaUsages,
-  toStored,
-  toUserRecord,
   toVersion,
   toVisiblePage,
 } from "./store_answers.ts";
@@ -60,13 +52,10 @@ import {
 
 /** Which version of the migration's functions this speaks with. */
 const STORE_VERSION = 1;
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 const MAX_BATCH = 200;
 const MAX_BATCH_CHARS = 512 * 1024;
 const MAX_WAITING_CHARS = 16 * 1024 * 1024;
-/** Of the events of one page, as JSON. */
-const MAX_PAGE_BYTES = 1024 * 1024;
 
 export interface PostgresStoreOptions {
   /** The project's URL. */
@@ -79,7 +68,7 @@ export interface PostgresStoreOptions {
   workerId: string;
   /** How long a lease lasts that is not renewed, in milliseconds. */
   leaseMs: number;
-  /** Sessions expire this many milliseconds after their last write; 0: never. */
+  /** A notification to a user goes to the sessions that were used in this many milliseconds; 0: to all. */
   idleTimeoutMs: number;
   /** The bucket of {@linkcode UseLedger}. Default: 60 frames a minute, 20 at once. */
   rate?: { perMinute: number; burst: number };
@@ -101,7 +90,7 @@ export interface PostgresStoreOptions {
 type Answered = { answer: unknown; ageMs: number };
 
 /** supabase-js is loaded with the first call: it takes some 30 ms of a worker's CPU. */
-export class PostgresStore implements SessionStore, EventLog, UseLedger, NotificationStore {
+export class PostgresStore extends PostgresSessions implements EventLog, UseLedger, NotificationStore {
   /** The accounts of requests to the provider. */
   readonly usage: AttemptLedger;
   readonly #options: Required<Omit<PostgresStoreOptions, "load" | "random" | "budget">>;
@@ -122,9 +111,11 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
       load = () => import("@supabase/supabase-js"),
     } = options;
     const { supabaseUrl, secretKey, clock, workerId } = options;
+    const rpc = new StoreRpc({ supabaseUrl, secretKey, clock, attemptMs, random, load });
+    super({ rpc, workerId, withinMs: readWithinMs });
     this.#options = { ...options, rate, commitWithinMs, readWithinMs, attemptMs };
-    this.#rpc = new StoreRpc({ supabaseUrl, secretKey, clock, attemptMs, random, load });
-    this.usage = new PostgresUsage({ rpc: this.#rpc, clock, workerId, budget, withinMs: commitWithinMs });
+    this.#rpc = rpc;
+    this.usage = new PostgresUsage({ rpc, clock, workerId, budget, withinMs: commitWithinMs });
     this.#number = clock.now();
     this.#commits = new GroupCommit({
       clock,
@@ -149,61 +140,6 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
       if (cause instanceof RefusedCall && isMissingFunction(cause)) return "missing";
       throw storeUnavailable(error);
     }
-  }
-
-  async create({ sessionId, owner, chatId, createdAt }: SessionRecord): Promise<void> {
-    await this.#call("agent_create_session", {
-      p_session: sessionId,
-      p_user: owner.kind === "user" ? owner.userId : null,
-      p_token_hash: owner.kind === "anonymous" ? owner.tokenHash : null,
-      p_created_at: createdAt,
-      p_chat: chatId ?? null,
-    }, noError);
-  }
-
-  async find(
-    sessionId: string,
-    claims: readonly SessionOwner[],
-    { tail }: { tail: number },
-  ): Promise<StoredSession | undefined> {
-    if (!UUID.test(sessionId)) return undefined;
-    return await this.#call("agent_find_session", {
-      p_session: sessionId,
-      p_claims: toClaims(claims),
-      p_tail: tail,
-      p_max_bytes: MAX_PAGE_BYTES,
-      p_idle_ms: this.#options.idleTimeoutMs,
-      p_worker: this.#options.workerId,
-    }, (answer) => answer === null ? undefined : toStored(answer));
-  }
-
-  async findByChat(
-    chatId: string,
-    claims: readonly SessionOwner[],
-    { tail }: { tail: number },
-  ): Promise<StoredSession | undefined> {
-    return await this.#call("agent_find_chat", {
-      p_chat: chatId,
-      p_claims: toClaims(claims),
-      p_tail: tail,
-      p_max_bytes: MAX_PAGE_BYTES,
-      p_idle_ms: this.#options.idleTimeoutMs,
-      p_worker: this.#options.workerId,
-    }, (answer) => answer === null ? undefined : toStored(answer));
-  }
-
-  async list(userId: string, { limit, before }: ListOptions): Promise<readonly SessionRecord[]> {
-    if (before !== undefined && !UUID.test(before)) return [];
-    return await this.#call("agent_list_sessions", {
-      p_user: userId,
-      p_limit: limit,
-      p_before: before ?? null,
-      p_idle_ms: this.#options.idleTimeoutMs,
-    }, (answer) => items(answer).map((item) => toUserRecord(userId, item)));
-  }
-
-  async remove(sessionId: string): Promise<void> {
-    if (UUID.test(sessionId)) await this.#call("agent_remove_session", { p_session: sessionId }, noError);
   }
 
   async commit(sessionId: string, write: LogWrite): Promise<Committed> {
@@ -285,7 +221,7 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
         p_session: target.kind === "session" ? target.sessionId : null,
         p_user: target.kind === "user" ? target.userId : null,
         p_event: notification ?? null,
-        p_idle_ms: this.#options.idleTimeoutMs,
+        p_idle_ms: target.kind === "user" ? this.#options.idleTimeoutMs : 0,
       },
       toDelivered,
       this.#options.commitWithinMs,
@@ -328,10 +264,4 @@ export class PostgresStore implements SessionStore, EventLog, UseLedger, Notific
   ): Promise<T> {
     return await callStore(this.#rpc, { name, args, withinMs, use });
   }
-}
-
-function toClaims(claims: readonly SessionOwner[]): { user_id?: string; token_hash?: string }[] {
-  return claims.map((claim) =>
-    claim.kind === "user" ? { user_id: claim.userId } : { token_hash: claim.tokenHash }
-  );
 }

@@ -10,6 +10,7 @@ import type {
   OpenTurn,
   VisiblePage,
 } from "../ports/event_log.ts";
+import type { Conversation } from "../ports/conversation_store.ts";
 import type { QuotaUsage } from "../ports/quota.ts";
 import type { Reservation, UsageAnswer } from "../ports/usage.ts";
 import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
@@ -54,6 +55,7 @@ const REFUSALS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   unknown_turn: ["unknown_turn", 'Cannot record feedback: "turn_id" must name a turn of this session'],
   chat_exists: ["chat_exists", "Cannot create session: the chat has one"],
   lease_lost: ["lease_lost", "Cannot write: another worker has taken over"],
+  exists: ["internal", "Cannot create session: its id is taken"],
   busy: ["busy", "Cannot take query: an answer is being written"],
   forbidden: ["forbidden", "Cannot notify somebody else: a user may name only her own user_id"],
   id_conflict: ["id_conflict", 'Cannot send: its "id" was used for another notification'],
@@ -185,9 +187,16 @@ function toRecord(value: unknown): SessionRecord {
   };
 }
 
-export function toUserRecord(userId: string, value: unknown): SessionRecord {
-  const { session_id, created_at } = fields(value);
-  return { sessionId: text(session_id), owner: { kind: "user", userId }, createdAt: number(created_at) };
+export function toConversation(value: unknown): Conversation {
+  const { title, preview, last_activity, archived, running } = fields(value);
+  return {
+    record: toRecord(value),
+    title: text(title),
+    preview: text(preview),
+    lastActivity: number(last_activity),
+    isArchived: archived === true,
+    isRunning: running === true,
+  };
 }
 
 export function toHeads(value: unknown): Map<string, number> {

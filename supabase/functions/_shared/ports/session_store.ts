@@ -56,16 +56,6 @@ export interface SessionStore {
     claims: readonly SessionOwner[],
     options: { tail: number },
   ): Promise<StoredSession | undefined>;
-  /** The newest sessions of a user first. */
-  list(userId: string, options: ListOptions): Promise<readonly SessionRecord[]>;
   /** Deletes a session with its log. Deleting an unknown one does nothing. */
   remove(sessionId: string): Promise<void>;
-}
-
-/** Which page of a list. */
-export interface ListOptions {
-  /** At most this many. */
-  limit: number;
-  /** Only sessions created before this one in the order of the list: the last of the page before. */
-  before?: string;
 }

@@ -62,8 +62,8 @@ export function quoted(name: string): string {
 }
 
 /**
- * Arguments of a destructive verb. An unknown field is refused, because ignoring a misspelt `id` would destroy something other than
- * intended.
+ * Arguments of a verb with a target. An unknown field is refused, because ignoring a misspelt `id` would change or destroy something
+ * other than intended.
  */
 function strictArgs<Shape extends z.ZodRawShape>(shape: Shape): z.ZodObject<Shape, z.core.$strict> {
   const known = Object.keys(shape).map(quoted).join(", ") || "none";
@@ -94,8 +94,22 @@ export const COMMAND_ARGS = {
     { ...queryOptions.shape, stream: z.boolean("must be true or false").optional() },
     "must be an object",
   ),
-  sessions: z.object({ limit: pageSize.optional(), before: frameId.optional() }, "must be an object"),
-  delete: strictArgs({}),
+  sessions: z.object({
+    limit: pageSize.optional(),
+    before: frameId.optional(),
+    search: text().min(1, "must not be empty").max(200, "must have at most 200 characters").optional(),
+    archived: z.boolean("must be true or false").optional(),
+  }, "must be an object"),
+  rename: strictArgs({
+    title: text().max(200, "must have at most 200 characters")
+      .refine((title) => /[^\s\0]/.test(title), "must not be empty"),
+    session_id: frameId.optional(),
+  }),
+  archive: strictArgs({
+    archived: z.boolean("must be true or false").optional(),
+    session_id: frameId.optional(),
+  }),
+  delete: strictArgs({ session_id: frameId.optional() }),
 } as const satisfies Record<Verb, z.ZodType>;
 
 export type CommandArgs<V extends Verb> = z.infer<(typeof COMMAND_ARGS)[V]>;

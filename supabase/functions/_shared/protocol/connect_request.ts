@@ -31,6 +31,8 @@ export interface ConnectRequest {
   stream: boolean;
   /** Whether the client wants the reasoning of the model. */
   reasoning: boolean;
+  /** Whether the client wants deltas and reasoning in the short form. */
+  shortDeltas: boolean;
   /** Whether the client wants application heartbeats. */
   heartbeat: boolean;
   /** The session to resume or the conversation to open, if any. */
@@ -54,6 +56,7 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
     token: bearerOf(headers) ?? fromProtocol("jwt-") ?? query.get("jwt") ?? undefined,
     stream: parseFlag("stream", query.get("stream")),
     reasoning: parseFlag("reasoning", query.get("reasoning")),
+    shortDeltas: parseForm(query.get("deltas")) === "short",
     heartbeat: parseFlag("heartbeat", query.get("heartbeat")),
     resume: sessionId === undefined && chatId === undefined ? undefined : {
       sessionId,
@@ -94,6 +97,12 @@ function parseFlag(name: string, value: string | null): boolean {
   if (value === null || value === "false" || value === "0") return false;
   if (value === "true" || value === "1") return true;
   throw malformed(name, "true or false");
+}
+
+function parseForm(value: string | null): "full" | "short" {
+  if (value === null || value === "full") return "full";
+  if (value === "short") return "short";
+  throw malformed("deltas", "full or short");
 }
 
 function malformed(name: string, expected: string): AgentError {

@@ -12,6 +12,15 @@ const queryId = z.string().describe(
   "The id of the frame that this answers, or the id that the server generated for it",
 );
 const turnId = z.string().describe("The turn: one query with its answer");
+const ref = z.int().min(1).describe(
+  "With deltas=short: the number that the short frames of this turn have instead of its ids",
+);
+const textOffset = z.int().min(0).describe(
+  "UTF-16 index at which content starts: text = text.slice(0, offset) + content",
+);
+const reasoningOffset = z.int().min(0).describe(
+  "UTF-16 index at which content starts: reasoning = reasoning.slice(0, offset) + content",
+);
 
 /** The token counts of an answer. */
 export const usage = z.object({
@@ -85,9 +94,8 @@ export const deltaFrame = z.object({
   timestamp: stamp,
   turn_id: turnId,
   in_reply_to: queryId,
-  offset: z.int().min(0).describe(
-    "UTF-16 index at which content starts: text = text.slice(0, offset) + content",
-  ),
+  ref: ref.optional(),
+  offset: textOffset,
 });
 
 /** A piece of what the model thinks while it answers, for connections that asked for it. It is not part of the answer. */
@@ -97,9 +105,24 @@ export const reasoningFrame = z.object({
   timestamp: stamp,
   turn_id: turnId,
   in_reply_to: queryId,
-  offset: z.int().min(0).describe(
-    "UTF-16 index at which content starts: reasoning = reasoning.slice(0, offset) + content",
-  ),
+  ref: ref.optional(),
+  offset: reasoningOffset,
+});
+
+/** With `deltas=short`: a delta of a turn of which the connection was sent a delta or reasoning with its ids and this `ref`. */
+export const shortDeltaFrame = z.object({
+  type: z.literal("delta"),
+  ref,
+  offset: textOffset,
+  content: z.string(),
+});
+
+/** The same for reasoning. */
+export const shortReasoningFrame = z.object({
+  type: z.literal("reasoning"),
+  ref,
+  offset: reasoningOffset,
+  content: z.string(),
 });
 
 /** A whole answer; it ends a turn. */
@@ -157,7 +180,7 @@ export const heartbeatFrame = z.object({
   timestamp: stamp,
 });
 
-/** Any frame the server sends. */
+/** Any frame the server sends, except for the short ones. */
 export const serverFrame = z.discriminatedUnion("type", [
   notificationFrame,
   statusFrame,
@@ -169,8 +192,17 @@ export const serverFrame = z.discriminatedUnion("type", [
   heartbeatFrame,
 ]);
 
+/** A frame that only connections with `deltas=short` get. */
+export const shortFrame = z.discriminatedUnion("type", [shortDeltaFrame, shortReasoningFrame]);
+
+/** Anything the server sends. */
+export const anyServerFrame = z.union([serverFrame, shortFrame]);
+
 export type NotificationFrame = z.infer<typeof notificationFrame>;
 export type StatusFrame = z.infer<typeof statusFrame>;
+export type DeltaFrame = z.infer<typeof deltaFrame>;
+export type ReasoningFrame = z.infer<typeof reasoningFrame>;
 export type ResponseFrame = z.infer<typeof responseFrame>;
 export type ErrorFrame = z.infer<typeof errorFrame>;
 export type ServerFrame = z.infer<typeof serverFrame>;
+export type ShortFrame = z.infer<typeof shortFrame>;

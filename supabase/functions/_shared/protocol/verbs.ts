@@ -8,8 +8,10 @@ export const VERBS = {
   clear: "Hides the conversation so far from the model",
   cancel: "Stops the running answer, one query, or all queries: {id} or {all}",
   configure: "Sets defaults for this session's queries: {model, temperature, max_tokens, reasoning, stream}",
-  sessions: "Lists your sessions, newest first: {limit, before}",
-  delete: "Deletes this session and all its data",
+  sessions: "Lists your conversations, most recently active first: {limit, before, search, archived}",
+  rename: "Sets the title of a conversation: {title, session_id}",
+  archive: "Moves a conversation into the archive, or back: {archived, session_id}",
+  delete: "Deletes a conversation, by default this one, and all its data: {session_id}",
 } as const;
 
 export type Verb = keyof typeof VERBS;

@@ -8,19 +8,20 @@ import { checkRenewal, identify, type Identity, type IdentityPolicy } from "../g
 import type { Socket } from "../ports/runtime.ts";
 import type { ClientFrame, CommandFrame } from "../protocol/client_frames.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
-import { renderStatus, stamp } from "../protocol/render.ts";
+import { renderStatus } from "../protocol/render.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import { Admission, type AdmissionOptions } from "./admission.ts";
 import { Carriers } from "./carriers.ts";
 import { runCommand, type SessionCommand } from "./commands.ts";
-import { Connection, type ConnectionDeps, type IncomingRequest, NO_CLOSE_FRAME } from "./connection.ts";
-import { drainSessions } from "./draining.ts";
+import { Connection, type ConnectionDeps, NO_CLOSE_FRAME } from "./connection.ts";
+import { drainSessions, sendAway } from "./draining.ts";
 import { Handshake } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
-import { type OpenedSession, type RegistryOptions, SessionRegistry } from "./registry.ts";
+import type { IncomingRequest } from "./incoming_request.ts";
+import { SessionRegistry } from "./registry.ts";
+import type { OpenedSession, RegistryOptions } from "./registry_options.ts";
 import { Notices } from "./notices.ts";
 import { quotaKeysOf, userKey } from "./quota_keys.ts";
-import type { Reader } from "./reader.ts";
 import { HeadPoller } from "./head_poller.ts";
 import { howOpened, renderWelcome } from "./welcome.ts";
 import { TokenExpiry } from "./token_expiry.ts";
@@ -143,13 +144,12 @@ export class AgentServer {
     this.#isDraining = true;
     const { connection: { clock, log }, drainTimeoutMs } = this.#options;
     log.write({ level: "info", event: "draining", reason, ...this.count() });
-    for (const connection of this.#handshake.connections) this.#sendAway(connection);
+    for (const connection of this.#handshake.connections) sendAway(connection, clock);
     this.carriers.drain();
     const { written } = await drainSessions([...this.#registry.values()], {
       clock,
       timeoutMs: drainTimeoutMs,
       isDurable: this.#options.registry.isDurable,
-      sendAway: (connection) => this.#sendAway(connection),
     });
     this.#registry.stop();
     this.#headPoller.stop();
@@ -169,7 +169,7 @@ export class AgentServer {
   }
 
   #onOpened(connection: Connection): void {
-    if (this.#isDraining) return this.#sendAway(connection);
+    if (this.#isDraining) return sendAway(connection, this.#options.connection.clock);
     try {
       if (connection.request.isCarried !== true) this.#admission.open(connection);
     } catch (thrown) {
@@ -247,6 +247,7 @@ export class AgentServer {
       store: registry.store,
       eventLog: registry.session.eventLog,
       deleteSession: (session, onDeleted) => this.#registry.remove(session, onDeleted),
+      deleteOther: (sessionId, owner, onDeleted) => this.#registry.removeOther(sessionId, owner, onDeleted),
     });
   }
 
@@ -277,17 +278,6 @@ export class AgentServer {
     }
     const fields = frame.id === undefined ? {} : { in_reply_to: frame.id };
     connection.send(renderStatus("auth_ok", "Authenticated", clock.now(), fields));
-  }
-
-  #sendAway(connection: Reader): void {
-    connection.send({
-      type: "notification",
-      code: "reconnecting",
-      content: "This worker is being replaced: connect again",
-      timestamp: stamp(this.#options.connection.clock.now()),
-      data: { after_ms: 0 },
-    });
-    connection.close(CLOSE.workerReplaced);
   }
 
   #onDetached(connection: Connection): void {

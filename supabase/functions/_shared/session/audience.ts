@@ -10,7 +10,7 @@ import type { Effect } from "./core/effect.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
 import { liveConnections, type SessionState } from "./core/state.ts";
 import { thoughtsOf } from "./core/thoughts.ts";
-import { shownOf, type Turn } from "./core/turn.ts";
+import { shownOf } from "./core/turn.ts";
 import { inForce, type ModelSettings } from "./model_request.ts";
 import type { DeltaSource } from "./send_buffer.ts";
 import type { Reader } from "./reader.ts";
@@ -36,6 +36,8 @@ export class Audience {
   #sources: LazyMap<string, DeltaSource> = emptyMap();
   /** Turns whose reasoning was shown, by turn id, until they end. */
   #thoughts: LazyMap<string, DeltaSource> = emptyMap();
+  /** The newest `ref`: turns are numbered in the order in which their first text or reasoning is shown here. */
+  #lastRef = 0;
 
   constructor(options: AudienceOptions) {
     this.#options = options;
@@ -60,26 +62,47 @@ export class Audience {
     return events.at(-1)?.seq ?? 0;
   }
 
-  /** Shows a piece of a turn's text, encoded once. */
-  showText({ turnId, queryId, offset, content, to }: Of<"delta">): void {
-    const { state, clock } = this.#options;
-    const source = this.#sources.get(turnId) ??
-      (state.turns.get(queryId)?.query.turnId === turnId ? this.#sourceOf(turnId, queryId) : undefined);
-    // The turn has just ended and none of its text was shown before: there is no text to continue later.
-    if (source === undefined) {
-      const encoded = deltaEncoder(turnId, queryId)(offset, content, clock.now());
-      for (const reader of this.#named(to)) reader.sendText(encoded);
-      return;
-    }
-    const encoded = source.encode(offset, content);
-    for (const id of to) this.readers.get(id)?.sendDelta(source, offset, encoded);
+  /** Shows a piece of a turn's text. */
+  showText(effect: Of<"delta">): void {
+    const { turnId, queryId } = effect;
+    const known = this.#sources.get(turnId);
+    if (known !== undefined) return this.#sendPiece(known, effect, true);
+    // Otherwise the turn has just ended and none of its text was shown before: there is no text to continue later.
+    const isOpen = this.#options.state.turns.get(queryId)?.query.turnId === turnId;
+    this.#sendPiece(
+      isOpen ? this.#sourceOf(turnId, queryId) : this.#makeSource("delta", effect),
+      effect,
+      isOpen,
+    );
   }
 
-  /** Shows a piece of a turn's reasoning, encoded once. */
-  showReasoning({ turnId, queryId, offset, content, to }: Of<"reasoning">): void {
-    const source = this.#thoughts.get(turnId) ?? this.#thoughtsOf(turnId, queryId);
-    const encoded = source.encode(offset, content);
-    for (const id of to) this.readers.get(id)?.sendDelta(source, offset, encoded);
+  /** Shows a piece of a turn's reasoning. */
+  showReasoning(effect: Of<"reasoning">): void {
+    const { turnId, queryId } = effect;
+    this.#sendPiece(this.#thoughts.get(turnId) ?? this.#thoughtsOf(turnId, queryId), effect, true);
+  }
+
+  /** Sends a piece, encoded once in each form that a reader needs. `mayHold`: a reader that is behind may get it later. */
+  #sendPiece(
+    source: DeltaSource,
+    { offset, content, to }: Of<"delta" | "reasoning">,
+    mayHold: boolean,
+  ): void {
+    let plain: string | undefined;
+    let named: string | undefined;
+    let short: string | undefined;
+    for (const id of to) {
+      const reader = this.readers.get(id);
+      if (reader === undefined) continue;
+      const form = reader.formOf(source);
+      const encoded = form === "plain"
+        ? plain ??= source.encode(form, offset, content)
+        : form === "short"
+        ? short ??= source.encode(form, offset, content)
+        : named ??= source.encode(form, offset, content);
+      if (mayHold) reader.sendDelta(source, offset, encoded);
+      else reader.sendText(encoded);
+    }
   }
 
   /**
@@ -155,33 +178,33 @@ export class Audience {
   }
 
   #sourceOf(turnId: string, queryId: string): DeltaSource {
-    const known = this.#sources.get(turnId);
-    if (known !== undefined) return known;
-    const source = this.#makeSource("delta", shownOf, { turnId, queryId });
+    const source = this.#makeSource("delta", { turnId, queryId });
     this.#sources = withEntry(this.#sources, turnId, source);
     return source;
   }
 
   #thoughtsOf(turnId: string, queryId: string): DeltaSource {
-    const source = this.#makeSource("reasoning", thoughtsOf, { turnId, queryId });
+    const source = this.#makeSource("reasoning", { turnId, queryId });
     this.#thoughts = withEntry(this.#thoughts, turnId, source);
     return source;
   }
 
   #makeSource(
     kind: DeltaSource["kind"],
-    textOf: (turn: Turn) => string,
     { turnId, queryId }: { turnId: string; queryId: string },
   ): DeltaSource {
-    const { state: { turns }, clock } = this.#options;
-    const encode = deltaEncoder(turnId, queryId, kind);
+    const { state, clock } = this.#options;
+    const textOf = kind === "delta" ? shownOf : thoughtsOf;
+    const { ref } = this.#sources.get(turnId) ?? this.#thoughts.get(turnId) ?? { ref: ++this.#lastRef };
+    const encode = deltaEncoder({ turnId, queryId, ref }, kind);
     return {
       kind,
+      ref,
       get text() {
-        const turn = turns.get(queryId);
+        const turn = state.turns.get(queryId);
         return turn?.query.turnId === turnId ? textOf(turn) : "";
       },
-      encode: (offset, content) => encode(offset, content, clock.now()),
+      encode: (form, offset, content) => encode(form, offset, content, clock.now()),
     };
   }
 }

@@ -15,15 +15,15 @@ import type {
   VisibleRange,
 } from "../ports/event_log.ts";
 import type {
-  ListOptions,
-  SessionOwner,
-  SessionRecord,
-  SessionStore,
-  StoredSession,
-} from "../ports/session_store.ts";
+  Conversation,
+  ConversationRange,
+  ConversationsOf,
+  ConversationStore,
+} from "../ports/conversation_store.ts";
+import type { SessionOwner, SessionRecord, SessionStore, StoredSession } from "../ports/session_store.ts";
 import type { Probed, StoreChoice } from "../store_choice.ts";
 
-type Store = SessionStore & EventLog;
+type Store = SessionStore & ConversationStore & EventLog;
 
 export interface ChosenStoreOptions {
   choice: StoreChoice<Store & Probed>;
@@ -31,7 +31,7 @@ export interface ChosenStoreOptions {
   memory: Store & { has(sessionId: string): boolean };
 }
 
-export class ChosenStore implements SessionStore, EventLog {
+export class ChosenStore implements SessionStore, ConversationStore, EventLog {
   readonly #choice: ChosenStoreOptions["choice"];
   readonly #memory: ChosenStoreOptions["memory"];
 
@@ -70,15 +70,27 @@ export class ChosenStore implements SessionStore, EventLog {
   }
 
   /** Those in memory first: `before` names the last of a page in one store or the other. */
-  async list(userId: string, { limit, before }: ListOptions): Promise<readonly SessionRecord[]> {
+  async list(whose: ConversationsOf, range: ConversationRange): Promise<readonly Conversation[]> {
+    if ("sessionId" in whose) return await this.#storeOf(whose.sessionId).list(whose, range);
     const durable = await this.#choice.choose();
-    if (durable === undefined) return await this.#memory.list(userId, { limit, ...(before && { before }) });
-    if (before !== undefined && !this.#memory.has(before)) {
-      return await durable.list(userId, { limit, before });
-    }
-    const here = await this.#memory.list(userId, { limit, ...(before && { before }) });
-    if (here.length === limit) return here;
-    return [...here, ...await durable.list(userId, { limit: limit - here.length })];
+    if (durable === undefined) return await this.#memory.list(whose, range);
+    const { before, ...whole } = range;
+    if (before !== undefined && !this.#memory.has(before)) return await durable.list(whose, range);
+    const here = await this.#memory.list(whose, range);
+    if (here.length === range.limit) return here;
+    return [...here, ...await durable.list(whose, { ...whole, limit: range.limit - here.length })];
+  }
+
+  rename(sessionId: string, claims: readonly SessionOwner[], title: string): Promise<void> {
+    return this.#storeOf(sessionId).rename(sessionId, claims, title);
+  }
+
+  suggestTitle(sessionId: string, title: string): Promise<void> {
+    return this.#storeOf(sessionId).suggestTitle(sessionId, title);
+  }
+
+  setArchived(sessionId: string, claims: readonly SessionOwner[], isArchived: boolean): Promise<void> {
+    return this.#storeOf(sessionId).setArchived(sessionId, claims, isArchived);
   }
 
   remove(sessionId: string): Promise<void> {

@@ -3,14 +3,17 @@
  * where the store is out of reach the answer is an error, and nothing has changed.
  */
 
+import type { ConversationStore } from "../ports/conversation_store.ts";
 import type { EventLog } from "../ports/event_log.ts";
 import type { Clock } from "../ports/runtime.ts";
-import type { SessionRecord, SessionStore } from "../ports/session_store.ts";
+import type { SessionOwner } from "../ports/session_store.ts";
 import type { CommandFrame } from "../protocol/client_frames.ts";
-import { renderStatus, stamp } from "../protocol/render.ts";
+import { renderStatus } from "../protocol/render.ts";
 import { VERBS } from "../protocol/verbs.ts";
 import type { Connection } from "./connection.ts";
 import { readConversation } from "./conversation.ts";
+import { readConversations } from "./conversation_list.ts";
+import { cutText, MAX_TITLE_CHARS } from "./conversation_summary.ts";
 import type { Session } from "./session.ts";
 
 /** Rows of `history` and `sessions` where no limit is given. */
@@ -18,7 +21,7 @@ const DEFAULT_PAGE = 50;
 
 export interface CommandDeps {
   clock: Clock;
-  store: SessionStore;
+  store: ConversationStore;
   eventLog: EventLog;
   /** Whether a session outlives its worker. */
   isDurable: boolean;
@@ -27,6 +30,8 @@ export interface CommandDeps {
    * has changed then.
    */
   deleteSession(session: Session, onDeleted: () => void): Promise<void>;
+  /** The same for a session that need not be here. Rejects with `unknown_session` if `owner` has no such session. */
+  deleteOther(sessionId: string, owner: SessionOwner, onDeleted: () => void): Promise<void>;
 }
 
 /** A command of a connection that holds a session: all but `auth`, which is the handshake's. */
@@ -43,6 +48,7 @@ export async function runCommand(
       ...(data && { data }),
     }));
   };
+  const { sessionId, owner } = session.record;
   switch (frame.verb) {
     case "help":
       return answer("help", helpText(), { commands: Object.keys(VERBS) });
@@ -56,7 +62,7 @@ export async function runCommand(
       });
     case "history": {
       const { limit = DEFAULT_PAGE, before_seq: beforeSeq = session.lastSeq + 1 } = frame.args;
-      const page = await readConversation(session.record.sessionId, {
+      const page = await readConversation(sessionId, {
         eventLog: deps.eventLog,
         beforeSeq,
         limit,
@@ -74,41 +80,29 @@ export async function runCommand(
     case "configure":
       return await session.configure(connection, frame.args, frame.id);
     case "sessions": {
-      const page = await readSessions(session.record, deps.store, frame.args);
+      const { limit = DEFAULT_PAGE, ...args } = frame.args;
+      const page = await readConversations(session.record, deps.store, { ...args, limit });
       return answer("sessions", `${page.sessions.length} sessions`, page);
     }
-    case "delete":
-      return await deps.deleteSession(session, () => answer("deleted", "Session deleted"));
+    case "rename": {
+      const { session_id: id = sessionId } = frame.args;
+      const title = cutText(frame.args.title, MAX_TITLE_CHARS);
+      await deps.store.rename(id, [owner], title);
+      return answer("renamed", "Conversation renamed", { session_id: id, title });
+    }
+    case "archive": {
+      const { session_id: id = sessionId, archived = true } = frame.args;
+      await deps.store.setArchived(id, [owner], archived);
+      const content = archived ? "Conversation archived" : "Conversation taken out of the archive";
+      return answer("archived", content, { session_id: id, archived });
+    }
+    case "delete": {
+      const { session_id: id = sessionId } = frame.args;
+      const confirm = (): void => answer("deleted", "Session deleted", { session_id: id });
+      if (id === sessionId) return await deps.deleteSession(session, confirm);
+      return await deps.deleteOther(id, owner, confirm);
+    }
   }
-}
-
-interface SessionsPage extends Record<string, unknown> {
-  /** Newest first. */
-  sessions: { session_id: string; created_at: string; current: boolean }[];
-  /** Ask with this as `before` for the page after; left out where there is none. */
-  before?: string;
-}
-
-/** The sessions of whoever owns this one: of an anonymous owner no other is known. */
-async function readSessions(
-  current: SessionRecord,
-  store: SessionStore,
-  { limit = DEFAULT_PAGE, before }: { limit?: number | undefined; before?: string | undefined },
-): Promise<SessionsPage> {
-  const { owner } = current;
-  // One more than asked for: it tells whether there is another page.
-  const records = owner.kind === "user"
-    ? await store.list(owner.userId, { limit: limit + 1, ...(before !== undefined && { before }) })
-    : before === undefined
-    ? [current]
-    : [];
-  const sessions = records.slice(0, limit).map(({ sessionId, createdAt }) => ({
-    session_id: sessionId,
-    created_at: stamp(createdAt),
-    current: sessionId === current.sessionId,
-  }));
-  const last = sessions.at(-1);
-  return records.length > limit && last !== undefined ? { sessions, before: last.session_id } : { sessions };
 }
 
 function helpText(): string {

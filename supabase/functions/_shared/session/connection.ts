@@ -14,8 +14,8 @@ import type { OnDemand } from "../on_demand.ts";
 import type { CancelTimer, Clock, Log, Socket } from "../ports/runtime.ts";
 import type { ClientFrame } from "../protocol/client_frames.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
-import type { ConnectRequest } from "../protocol/connect_request.ts";
 import type { Decode, Decoded } from "../protocol/decode.ts";
+import type { DeltaForm } from "../protocol/delta_encoder.ts";
 import { renderError } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import { type ConnectionSignal, type ConnectionState, stepConnection } from "./connection_machine.ts";
@@ -24,6 +24,7 @@ import { FAR_OVER, sizeOf, tooLarge } from "./frame_size.ts";
 import { type DeltaSource, SendBuffer } from "./send_buffer.ts";
 import { addressQuotaKey } from "./quota_keys.ts";
 import { closeWhenQuiet } from "./quiet_close.ts";
+import type { IncomingRequest } from "./incoming_request.ts";
 import type { Reader } from "./reader.ts";
 import type { Session } from "./session.ts";
 import { maxWaitingBytes, readerOf, tooManyAtOnce } from "./waiting_frames.ts";
@@ -32,14 +33,6 @@ import { maxWaitingBytes, readerOf, tooManyAtOnce } from "./waiting_frames.ts";
 const CLOSE_TIMEOUT_MS = 5000;
 /** Close code for a peer that vanished without closing. */
 export const NO_CLOSE_FRAME = 1006;
-
-/** The client's handshake parameters and address. */
-export interface IncomingRequest extends ConnectRequest {
-  /** The key of its limits until the user is known: see `guard/address.ts`. */
-  address: string;
-  /** Whether its socket is a part of one that counts as the connection: see `carriers.ts`. */
-  isCarried?: boolean;
-}
 
 export interface ConnectionDeps {
   clock: Clock;
@@ -72,6 +65,7 @@ export class Connection implements Reader {
   quotaKeys: readonly string[];
   session: Session | undefined;
   wantsDeltas: boolean;
+  readonly wantsReasoning: boolean;
   readonly #deps: ConnectionDeps;
   readonly #socket: Socket;
   readonly #sendBuffer: SendBuffer;
@@ -86,6 +80,7 @@ export class Connection implements Reader {
     this.id = id;
     this.request = request;
     this.wantsDeltas = request.stream;
+    this.wantsReasoning = request.reasoning;
     this.quotaKeys = [`connection:${id}`, addressQuotaKey(request.address)];
     this.#deps = deps;
     this.#rate = new FrameRate(deps.clock, deps.rateLimiter);
@@ -96,6 +91,7 @@ export class Connection implements Reader {
       clock: deps.clock,
       memory: this.memory.part(),
       maxBufferedBytes: deps.maxBufferedBytes,
+      shortDeltas: request.shortDeltas,
       onOverflow: () => this.close(CLOSE.slowConsumer),
     });
   }
@@ -108,16 +104,10 @@ export class Connection implements Reader {
     return this.request.address;
   }
 
-  get wantsReasoning(): boolean {
-    return this.request.reasoning;
-  }
-
-  /** Bytes that wait in the send buffer. */
   get waitingBytes(): number {
     return this.#sendBuffer.waitingBytes;
   }
 
-  /** Whether nothing more can be sent. */
   get isGone(): boolean {
     return this.#state === "draining" || this.#state === "closed";
   }
@@ -222,17 +212,19 @@ export class Connection implements Reader {
     this.send(renderError(error, this.#deps.clock.now(), inReplyTo));
   }
 
+  formOf(source: DeltaSource): DeltaForm {
+    return this.#sendBuffer.formOf(source);
+  }
+
   sendDelta(source: DeltaSource, offset: number, encoded: string): void {
     if (!this.#sendBuffer.sendDelta(source, offset, encoded)) return;
     this.#deps.metrics.count(source.kind === "delta" ? "deltas_sent_total" : "reasoning_sent_total");
   }
 
-  /** A turn has ended: what was held back of it is dropped. */
   dropHeldDeltas(source: DeltaSource): void {
     this.#sendBuffer.dropHeld(source);
   }
 
-  /** Resolves when the reader has caught up; undefined if it already has. */
   drained(): Promise<void> | undefined {
     return this.#sendBuffer.drained();
   }

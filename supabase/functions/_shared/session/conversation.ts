@@ -1,4 +1,4 @@
-/** The conversation as people read it: questions and answers off the log, newest page first. */
+/** The conversation as people read it: the questions and answers of the log that are not superseded, newest page first. */
 
 import type { EventLog } from "../ports/event_log.ts";
 import type { LogEvent } from "../protocol/log_event.ts";
@@ -36,19 +36,19 @@ export async function readConversation(
   range: ConversationRange,
 ): Promise<ConversationPage> {
   const { eventLog, beforeSeq, limit } = range;
-  const afterSeq = Math.max(0, beforeSeq - 1 - limit);
-  const { events, oldestSeq } = await eventLog.read(sessionId, { afterSeq, limit });
+  const { events, isFirst } = await eventLog.readVisible(sessionId, { beforeSeq, limit });
   const messages: ConversationMessage[] = [];
   let chars = 0;
   let reached = beforeSeq;
-  for (const event of events.filter(({ seq }) => seq < beforeSeq).reverse()) {
+  for (const event of events.toReversed()) {
     const message = toMessage(event);
     chars += message?.content.length ?? 0;
     if (chars > MAX_PAGE_CHARS && messages.length > 0) break;
     reached = event.seq;
     if (message !== undefined) messages.unshift(message);
   }
-  return reached > oldestSeq && reached < beforeSeq ? { messages, before_seq: reached } : { messages };
+  const hasEarlier = !isFirst || reached > (events[0]?.seq ?? beforeSeq);
+  return hasEarlier && reached < beforeSeq ? { messages, before_seq: reached } : { messages };
 }
 
 function toMessage(event: LogEvent): ConversationMessage | undefined {

@@ -10,17 +10,15 @@ import {
 } from "../guard/memory_budget.ts";
 import type {
   Committed,
-  CommittedByHolder,
   Feedback,
   Lease,
   LogPage,
   LogRange,
   LogWrite,
-  OpenTurn,
-  StopRequest,
   VisiblePage,
   VisibleRange,
 } from "../ports/event_log.ts";
+import type { Conversation } from "../ports/conversation_store.ts";
 import type { Clock } from "../ports/runtime.ts";
 import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
@@ -32,6 +30,8 @@ import {
   type QueryEvent,
   type RewoundEvent,
 } from "../protocol/log_event.ts";
+import { ConversationSummary } from "./conversation_summary.ts";
+import { MemoryTurns } from "./memory_turns.ts";
 
 /** Comments of `modify` feedback that are kept for the next query; the oldest go past it. */
 const MAX_NOTES = 50;
@@ -51,14 +51,12 @@ export class MemorySession {
   readonly #kept: KeptEntries;
   /** Of comments and ids of feedback. */
   readonly #keptNotes: MemoryAccount;
+  readonly #summary: ConversationSummary;
+  readonly #keptSummary: MemoryAccount;
   readonly #events: LogEvent[] = [];
   /** By what makes an event the same as another. */
   readonly #byKey = new Map<string, LogEvent>();
-  readonly #openTurns = new Map<string, OpenTurn>();
-  /** Checkpoints of the current run, by turn id. */
-  readonly #pieces = new Map<string, number>();
-  /** The epoch of the last start of each open turn. */
-  readonly #startedIn = new Map<string, number>();
+  readonly #turns = new MemoryTurns();
   /** Text held by the events. */
   #chars = 0;
   #lastSeq = 0;
@@ -76,6 +74,8 @@ export class MemorySession {
     this.#memory = options.memory.account(0);
     this.#kept = new KeptEntries(this.#memory, OVERHEAD_BYTES.event);
     this.#keptNotes = this.#memory.part();
+    this.#summary = new ConversationSummary(options.clock.now());
+    this.#keptSummary = this.#memory.part();
   }
 
   /** It is no more: gives back what it kept. */
@@ -87,6 +87,31 @@ export class MemorySession {
     return this.#lastSeq;
   }
 
+  get conversation(): Conversation {
+    const { title, preview, lastActivity, isArchived } = this.#summary;
+    return {
+      record: this.record,
+      title,
+      preview,
+      lastActivity,
+      isArchived,
+      isRunning: this.#turns.size > 0,
+    };
+  }
+
+  matches(search: string): boolean {
+    return this.#summary.matches(search);
+  }
+
+  setTitle(title: string, by: "model" | "user"): void {
+    this.#summary.setTitle(title, by);
+    this.#keptSummary.set(textBytes(this.#summary.chars));
+  }
+
+  setArchived(isArchived: boolean): void {
+    this.#summary.isArchived = isArchived;
+  }
+
   describe(tail: number, workerId: string): StoredSession {
     return {
       record: this.record,
@@ -96,7 +121,7 @@ export class MemorySession {
         lastSeq: this.#lastSeq,
         lease: this.#leaseAs(workerId),
       },
-      openTurns: [...this.#openTurns.values()],
+      openTurns: this.#turns.open,
       defaults: this.#defaults,
       notes: [...this.#notes],
     };
@@ -146,11 +171,12 @@ export class MemorySession {
     }
     const isHolder = isClaimed || epoch !== undefined;
     if (isHolder) this.#leaseUntil = this.#options.clock.now() + this.#options.leaseMs;
-    const inherited = [...this.#openTurns.values()];
-    const stopMatched = stop === undefined ? [] : this.#stop(stop);
+    const inherited = this.#turns.open;
+    this.#summary.touch(this.#options.clock.now());
+    const stopMatched = stop === undefined ? [] : this.#turns.stop(stop);
     const logged = events.flatMap((event) => this.#appendAll(event));
-    if (checkpoint !== undefined) this.#keep(checkpoint);
-    if (startedTurnId !== undefined && isHolder) this.#start(startedTurnId);
+    if (checkpoint !== undefined) this.#turns.keep(checkpoint);
+    if (startedTurnId !== undefined && isHolder) this.#turns.start(startedTurnId, this.#epoch);
     if (wish === "release" && isHolder) this.#runner = undefined;
     const committed = { events: logged, lastSeq: this.#lastSeq, stopMatched };
     const { holder, ...rest } = this.#leaseAs(workerId);
@@ -158,7 +184,7 @@ export class MemorySession {
     return {
       ...committed,
       lease: { ...rest, holder },
-      stopped: this.#stopped(),
+      stopped: this.#turns.stopped,
       ...(isClaimed && { openTurns: inherited }),
     };
   }
@@ -212,23 +238,17 @@ export class MemorySession {
     this.#byKey.set(key, logged);
     this.#events.push(logged);
     this.#chars += charsOf(logged);
+    this.#summary.add(logged);
+    this.#keptSummary.set(textBytes(this.#summary.chars));
     this.#kept.add(charsOf(logged));
     if (logged.kind === "configured") {
       this.#defaults = { ...this.#defaults, ...logged.options };
     } else if (logged.kind === "query") {
       this.#notes = [];
       this.#countNotes();
-      this.#openTurns.set(logged.turnId, {
-        query: logged,
-        starts: 0,
-        startsWithoutText: 0,
-        partial: "",
-        stopped: undefined,
-      });
+      this.#turns.add(logged);
     } else if (isTerminal(logged)) {
-      this.#openTurns.delete(logged.turnId);
-      this.#pieces.delete(logged.turnId);
-      this.#startedIn.delete(logged.turnId);
+      this.#turns.end(logged.turnId);
     }
     this.#trim();
     return logged;
@@ -237,51 +257,6 @@ export class MemorySession {
   #countNotes(): void {
     const texts = this.#notes.reduce((sum, note) => sum + textBytes(note.length), 0);
     this.#keptNotes.set(texts + OVERHEAD_BYTES.message * (this.#notes.length + (this.#feedback?.size ?? 0)));
-  }
-
-  #start(turnId: string): void {
-    // A worker that does not know whether its start was written writes it again, under the same epoch.
-    const isAgain = this.#startedIn.get(turnId) === this.#epoch;
-    this.#startedIn.set(turnId, this.#epoch);
-    this.#change(turnId, ({ starts, startsWithoutText }) => ({
-      starts: starts + 1,
-      startsWithoutText: startsWithoutText + (isAgain ? 0 : 1),
-    }));
-    this.#pieces.delete(turnId);
-  }
-
-  /** One that is there already, or that comes before the one it follows, changes nothing. */
-  #keep({ turnId, number, text }: NonNullable<LogWrite["checkpoint"]>): void {
-    if (!this.#openTurns.has(turnId) || number !== (this.#pieces.get(turnId) ?? 0) + 1) return;
-    this.#pieces.set(turnId, number);
-    this.#change(turnId, ({ partial }) => ({
-      partial: number === 1 ? text : partial + text,
-      startsWithoutText: 0,
-    }));
-  }
-
-  #stop({ which, reason }: StopRequest): readonly string[] {
-    const matched: string[] = [];
-    for (const [turnId, { query, starts }] of this.#openTurns) {
-      const isMeant = typeof which === "object"
-        ? which.queryId === query.queryId
-        : which === "all" || (which === "running") === (starts > 0);
-      if (!isMeant) continue;
-      this.#change(turnId, ({ stopped }) => ({ stopped: stopped ?? reason }));
-      matched.push(query.queryId);
-    }
-    return matched;
-  }
-
-  #stopped(): CommittedByHolder["stopped"] {
-    return Array.from(this.#openTurns.values()).flatMap(({ query: { queryId }, stopped }) =>
-      stopped === undefined ? [] : [{ queryId, reason: stopped }]
-    );
-  }
-
-  #change(turnId: string, changed: (turn: OpenTurn) => Partial<OpenTurn>): void {
-    const turn = this.#openTurns.get(turnId);
-    if (turn !== undefined) this.#openTurns.set(turnId, { ...turn, ...changed(turn) });
   }
 
   /** The newest event stays, however large. */

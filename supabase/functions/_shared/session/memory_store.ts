@@ -18,12 +18,12 @@ import type {
 } from "../ports/event_log.ts";
 import type { Clock } from "../ports/runtime.ts";
 import type {
-  ListOptions,
-  SessionOwner,
-  SessionRecord,
-  SessionStore,
-  StoredSession,
-} from "../ports/session_store.ts";
+  Conversation,
+  ConversationRange,
+  ConversationsOf,
+  ConversationStore,
+} from "../ports/conversation_store.ts";
+import type { SessionOwner, SessionRecord, SessionStore, StoredSession } from "../ports/session_store.ts";
 import { MemorySession } from "./memory_session.ts";
 
 /** UTF-16 units of text that one session's log may hold; the oldest events go past it, as they do past `maxEvents`. */
@@ -41,7 +41,7 @@ export interface MemoryStoreOptions {
   memory?: MemoryBudget;
 }
 
-export class MemoryStore implements SessionStore, EventLog {
+export class MemoryStore implements SessionStore, ConversationStore, EventLog {
   readonly #options: Required<MemoryStoreOptions>;
   readonly #workerId: string;
   readonly #sessions: Map<string, MemorySession>;
@@ -68,10 +68,13 @@ export class MemoryStore implements SessionStore, EventLog {
   }
 
   create(record: SessionRecord): Promise<void> {
-    if (record.chatId !== undefined && this.#ofChat(record.chatId, record.owner) !== undefined) {
+    const { sessionId, chatId, owner } = record;
+    const known = chatId === undefined ? undefined : this.#ofChat(chatId, owner);
+    if (known !== undefined && known.record.sessionId !== sessionId) {
       return Promise.reject(new AgentError("chat_exists", "Cannot create session: the chat has one"));
     }
-    this.#sessions.set(record.sessionId, new MemorySession(record, this.#options));
+    if (known !== undefined) return Promise.resolve();
+    this.#sessions.set(sessionId, new MemorySession(record, this.#options));
     return Promise.resolve();
   }
 
@@ -81,9 +84,8 @@ export class MemoryStore implements SessionStore, EventLog {
     { tail }: { tail: number },
   ): Promise<StoredSession | undefined> {
     const session = this.#sessions.get(sessionId);
-    const isOwner = session !== undefined &&
-      claims.some((claim) => isSameOwner(claim, session.record.owner));
-    return Promise.resolve(isOwner ? session.describe(tail, this.#workerId) : undefined);
+    const isFound = session !== undefined && isOwner(session, claims);
+    return Promise.resolve(isFound ? session.describe(tail, this.#workerId) : undefined);
   }
 
   findByChat(
@@ -98,14 +100,35 @@ export class MemoryStore implements SessionStore, EventLog {
     return Promise.resolve(undefined);
   }
 
-  list(userId: string, { limit, before }: ListOptions): Promise<readonly SessionRecord[]> {
-    const records: SessionRecord[] = [];
-    for (const { record } of this.#sessions.values()) {
-      if (record.owner.kind === "user" && record.owner.userId === userId) records.push(record);
+  list(
+    whose: ConversationsOf,
+    { limit, before, isArchived = false, search }: ConversationRange,
+  ): Promise<readonly Conversation[]> {
+    const isWanted = ({ record: { owner, sessionId } }: MemorySession): boolean =>
+      "sessionId" in whose ? sessionId === whose.sessionId : isSameOwner(owner, { kind: "user", ...whose });
+    const named = before === undefined ? undefined : this.#sessions.get(before);
+    if (before !== undefined && (named === undefined || !isWanted(named))) return Promise.resolve([]);
+    const last = named?.conversation;
+    const found: Conversation[] = [];
+    for (const session of this.#sessions.values()) {
+      const { conversation } = session;
+      if (!isWanted(session) || conversation.isArchived !== isArchived) continue;
+      if (last !== undefined && byActivity(last, conversation) >= 0) continue;
+      if (search === undefined || session.matches(search)) found.push(conversation);
     }
-    records.sort((a, b) => b.createdAt - a.createdAt || (b.sessionId > a.sessionId ? 1 : -1));
-    const start = before === undefined ? 0 : records.findIndex((record) => record.sessionId === before) + 1;
-    return Promise.resolve(records.slice(start, start + limit));
+    return Promise.resolve(found.sort(byActivity).slice(0, limit));
+  }
+
+  rename(sessionId: string, claims: readonly SessionOwner[], title: string): Promise<void> {
+    return this.#within(sessionId, (session) => session.setTitle(title, "user"), claims);
+  }
+
+  suggestTitle(sessionId: string, title: string): Promise<void> {
+    return this.#within(sessionId, (session) => session.setTitle(title, "model"));
+  }
+
+  setArchived(sessionId: string, claims: readonly SessionOwner[], isArchived: boolean): Promise<void> {
+    return this.#within(sessionId, (session) => session.setArchived(isArchived), claims);
   }
 
   remove(sessionId: string): Promise<void> {
@@ -146,10 +169,14 @@ export class MemoryStore implements SessionStore, EventLog {
     return undefined;
   }
 
-  /** What goes wrong rejects, as it would where the session is far away. */
-  #within<T>(sessionId: string, work: (session: MemorySession) => T): Promise<T> {
+  /** What goes wrong rejects, as it would where the session is far away. Without `claims` it may be anyone's. */
+  #within<T>(
+    sessionId: string,
+    work: (session: MemorySession) => T,
+    claims?: readonly SessionOwner[],
+  ): Promise<T> {
     const session = this.#sessions.get(sessionId);
-    if (session === undefined) {
+    if (session === undefined || claims !== undefined && !isOwner(session, claims)) {
       return Promise.reject(new AgentError("unknown_session", "Cannot reach the session: it has ended"));
     }
     try {
@@ -158,6 +185,16 @@ export class MemoryStore implements SessionStore, EventLog {
       return Promise.reject(error);
     }
   }
+}
+
+/** The most recently active first. */
+function byActivity(a: Conversation, b: Conversation): number {
+  const [idA, idB] = [a.record.sessionId, b.record.sessionId];
+  return b.lastActivity - a.lastActivity || (idA < idB ? 1 : idA > idB ? -1 : 0);
+}
+
+function isOwner({ record }: MemorySession, claims: readonly SessionOwner[]): boolean {
+  return claims.some((claim) => isSameOwner(claim, record.owner));
 }
 
 /** Hashes are compared whole: what an early end would tell is nothing about the token itself. */

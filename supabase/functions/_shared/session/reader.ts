@@ -2,6 +2,7 @@
 
 import type { AgentError } from "../errors.ts";
 import type { Closing } from "../protocol/close_codes.ts";
+import type { DeltaForm } from "../protocol/delta_encoder.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { DeltaSource } from "./send_buffer.ts";
 
@@ -19,8 +20,11 @@ export interface Reader {
   /** Sends a frame that is encoded already. */
   sendText(text: string): void;
   sendError(error: AgentError, inReplyTo?: string): void;
-  /** Sends a piece of a turn's text or reasoning, or holds it back while the reader is behind. */
+  /** The form in which it is sent the next piece of a turn's text or reasoning. */
+  formOf(source: DeltaSource): DeltaForm;
+  /** Sends a piece of a turn's text or reasoning, encoded in that form, or holds it back while the reader is behind. */
   sendDelta(source: DeltaSource, offset: number, encoded: string): void;
+  /** A turn has ended: what was held back of it is dropped. */
   dropHeldDeltas(source: DeltaSource): void;
   /** Settles when the reader has caught up with what it was sent; undefined where it has. */
   drained(): Promise<void> | undefined;

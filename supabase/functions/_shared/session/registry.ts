@@ -1,82 +1,27 @@
 /** The sessions of this worker: opened, resumed, removed, bounded in number and in what they keep. */
 
 import { AgentError } from "../errors.ts";
-import { sha256Hex } from "../guard/digest.ts";
 import type { Identity } from "../guard/identity.ts";
-import type { SessionOwner, SessionRecord, SessionStore, StoredSession } from "../ports/session_store.ts";
-import { CLOSE, type Closing } from "../protocol/close_codes.ts";
-import type { ConnectRequest } from "../protocol/connect_request.ts";
+import type { SessionOwner, SessionRecord, StoredSession } from "../ports/session_store.ts";
+import type { ResumeRequest } from "../protocol/connect_request.ts";
 import type { CoreSettings } from "./core/state.ts";
+import { DELETED, type Ending, EXPIRED } from "./ending.ts";
 import { announceExpiry, IdleSweep } from "./idle_sweep.ts";
 import { relieveMemory } from "./memory_relief.ts";
+import type { EnterSession, Opening, RegistryOptions } from "./registry_options.ts";
 import { Removals } from "./removals.ts";
-import { judgeResume, newSession, type Resumed, UNKNOWN_SESSION } from "./resume.ts";
+import { judgeResume, newSession, unknownSession } from "./resume.ts";
 import { type Lack, type Place, Room } from "./room.ts";
 import { Session } from "./session.ts";
-import type { SessionDeps } from "./session_options.ts";
+import { findRequested, newRecord } from "./session_lookup.ts";
 
 /** Events of a tail that are no messages: notifications, clearings. */
 const SPARE_TAIL = 50;
-
-export interface RegistryOptions {
-  store: SessionStore;
-  /** Whether sessions outlive the worker: then a session that is dropped from memory is still in the store. */
-  isDurable(sessionId: string): boolean;
-  /** Settles when that is known. */
-  ready?(): Promise<void>;
-  /** Deletes expired sessions from the store: at each sweep, while there are durable sessions. */
-  prune?(): Promise<unknown>;
-  session: SessionDeps;
-  /** Milliseconds without a message after which a session ends; 0 for never. */
-  idleTimeoutMs: number;
-  /** How often idle sessions are looked for. */
-  sweepIntervalMs: number;
-  /** Sessions kept in memory; 0 for any number. */
-  maxSessions: number;
-  /** Called when this worker holds a session, and when it no longer does. */
-  onOpened?(sessionId: string): void;
-  onClosed?(sessionId: string): void;
-}
-
-export interface OpenedSession {
-  session: Session;
-  /** The resume token of an anonymous session. */
-  resumeToken: string | undefined;
-  /** Undefined if no resume was requested. */
-  resumed: Resumed | undefined;
-}
-
-/** Receives the opened session, synchronously, so that it cannot be removed in between. */
-type EnterSession = (opened: OpenedSession) => void;
-
-export interface Opening {
-  /** Called before a new session is created; throws to refuse it. */
-  beforeCreate?(): void;
-  enter: EnterSession;
-}
-
-type Resume = NonNullable<ConnectRequest["resume"]>;
+/** Times that a chat is looked for and made, while others make and delete it. */
+const MAX_ATTEMPTS = 5;
 
 /** Ids of the sessions that were removed while one was looked for. */
 type Search = Set<string>;
-
-/** How a session ends at this worker: the error for its queries, and the close code of its connections. */
-interface Ending {
-  refusal: string;
-  retryable: boolean;
-  closing: Closing;
-}
-
-const DELETED: Ending = {
-  refusal: "Cannot take query: the session was deleted",
-  retryable: false,
-  closing: CLOSE.sessionDeleted,
-};
-const EXPIRED: Ending = {
-  refusal: "Cannot take query: the session has expired",
-  retryable: true,
-  closing: CLOSE.sessionTimeout,
-};
 
 export class SessionRegistry {
   readonly #options: RegistryOptions;
@@ -128,13 +73,28 @@ export class SessionRegistry {
    */
   async open(
     identity: Identity,
-    resume: Resume | undefined,
+    resume: ResumeRequest | undefined,
     { beforeCreate, enter }: Opening,
   ): Promise<void> {
-    if (resume !== undefined && await this.#resume(identity, resume, enter)) return;
-    if (resume?.mustExist === true) throw new AgentError("unknown_session", "Cannot open: there is none");
-    beforeCreate?.();
-    await this.#create(identity, resume, enter);
+    let isCharged = false;
+    for (let attempt = 1;; attempt++) {
+      if (resume !== undefined && await this.#resume(identity, resume, enter)) return;
+      if (resume?.mustExist === true) {
+        throw new AgentError("unknown_session", "Cannot open the chat: there is none of this id");
+      }
+      if (!isCharged) beforeCreate?.();
+      isCharged = true;
+      try {
+        return await this.#create(identity, resume, enter);
+      } catch (error) {
+        // Another connection has made the chat's session meanwhile, at this worker or another.
+        if (!isChatTaken(error)) throw error;
+        if (attempt === MAX_ATTEMPTS) {
+          const words = "Cannot open the chat: it is being created and deleted";
+          throw new AgentError("store_unavailable", words, { retryable: true, cause: error });
+        }
+      }
+    }
   }
 
   /**
@@ -143,6 +103,21 @@ export class SessionRegistry {
    */
   remove(session: Session, onRemoved: () => void): Promise<void> {
     return this.#remove(session, DELETED, onRemoved);
+  }
+
+  /**
+   * The same for a session that this worker need not hold. Rejects with `unknown_session` if `owner` has no such session, and then
+   * does not call `onRemoved`.
+   */
+  async removeOther(sessionId: string, owner: SessionOwner, onRemoved: () => void): Promise<void> {
+    const stored = await this.#options.store.find(sessionId, [owner], { tail: 0 });
+    if (stored === undefined) {
+      throw new AgentError("unknown_session", "Cannot delete session: there is none with this id");
+    }
+    const held = this.#sessions.get(sessionId);
+    if (held !== undefined) return await this.remove(held, onRemoved);
+    await this.#takeOut(stored.record, DELETED);
+    onRemoved();
   }
 
   /** The store has no such session any more: it was deleted here, at another worker or in the store. */
@@ -156,12 +131,11 @@ export class SessionRegistry {
   }
 
   #remove(session: Session, ending: Ending, onRemoved: () => void): Promise<void> {
-    return this.#removals.start(session, () => this.#takeOut(session, ending), onRemoved);
+    return this.#removals.start(session, () => this.#takeOut(session.record, ending), onRemoved);
   }
 
-  async #takeOut(session: Session, ending: Ending): Promise<void> {
+  async #takeOut(record: SessionRecord, ending: Ending): Promise<void> {
     const { store, session: { activity, call } } = this.#options;
-    const { record } = session;
     const forget = (): Promise<void> => store.remove(record.sessionId);
     await activity.timed(record, { operation: "delete", sector: "session" }, forget);
     this.#endRemoved(record.sessionId, ending);
@@ -189,11 +163,13 @@ export class SessionRegistry {
   }
 
   /** Returns whether the session was found and entered. */
-  async #resume(identity: Identity, resume: Resume, enter: EnterSession): Promise<boolean> {
+  async #resume(identity: Identity, resume: ResumeRequest, enter: EnterSession): Promise<boolean> {
     const search: Search = new Set();
     this.#searches.add(search);
     try {
-      const stored = await this.#find(identity, resume);
+      const { store, session: { settings } } = this.#options;
+      const tail = 2 * settings.maxHistory + SPARE_TAIL;
+      const stored = await findRequested(store, identity, { ...resume, tail });
       if (stored === undefined) return false;
       const resumeToken = stored.record.owner.kind === "anonymous" ? resume.token : undefined;
       const resumed = judgeResume(stored.tail, resume.lastSeq);
@@ -201,21 +177,6 @@ export class SessionRegistry {
     } finally {
       this.#searches.delete(search);
     }
-  }
-
-  async #find(identity: Identity, resume: Resume): Promise<StoredSession | undefined> {
-    const claims: SessionOwner[] = [];
-    if (identity.kind === "user") claims.push({ kind: "user", userId: identity.userId });
-    // Hashed whether or not the session exists, so that the time taken reveals nothing.
-    if (resume.token !== undefined) {
-      claims.push({ kind: "anonymous", tokenHash: await sha256Hex(resume.token) });
-    }
-    const { store, session: { settings } } = this.#options;
-    const tail = 2 * settings.maxHistory + SPARE_TAIL;
-    const { sessionId, chatId } = resume;
-    const named = sessionId === undefined ? undefined : await store.find(sessionId, claims, { tail });
-    if (named !== undefined || chatId === undefined) return named;
-    return await store.findByChat(chatId, claims, { tail });
   }
 
   /**
@@ -248,26 +209,18 @@ export class SessionRegistry {
     return false;
   }
 
-  async #create(identity: Identity, resume: Resume | undefined, enter: EnterSession): Promise<void> {
+  async #create(
+    identity: Identity,
+    resume: ResumeRequest | undefined,
+    enter: EnterSession,
+  ): Promise<void> {
     const { store, session: deps } = this.#options;
-    const resumed = resume?.sessionId === undefined ? undefined : UNKNOWN_SESSION;
-    const chatId = resume?.chatId;
     await this.#room.reserve(async (place) => {
-      const token = chatId === undefined ? undefined : resume?.token;
-      const resumeToken = identity.kind === "anonymous" ? token ?? deps.ids.secret() : undefined;
-      const owner: SessionOwner = identity.kind === "user"
-        ? { kind: "user", userId: identity.userId }
-        : { kind: "anonymous", tokenHash: await sha256Hex(resumeToken ?? "") };
-      const record: SessionRecord = {
-        sessionId: deps.ids.uuid(),
-        owner,
-        createdAt: deps.clock.now(),
-        ...(chatId !== undefined && { chatId }),
-      };
+      const { record, resumeToken } = await newRecord(identity, resume, deps);
       await store.create(record);
       const session = this.#hold(newSession(record), place);
       deps.activity.session(record, "created");
-      enter({ session, resumeToken, resumed });
+      enter({ session, resumeToken, resumed: unknownSession(resume) });
     });
   }
 
@@ -308,4 +261,8 @@ export class SessionRegistry {
     this.#end(session, EXPIRED);
     return Promise.resolve();
   }
+}
+
+function isChatTaken(error: unknown): boolean {
+  return error instanceof AgentError && error.code === "chat_exists";
 }

@@ -2,18 +2,25 @@
 
 import type { LogPage } from "../ports/event_log.ts";
 import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
+import type { ResumeRequest } from "../protocol/connect_request.ts";
 import type { NotificationFrame } from "../protocol/server_frames.ts";
 
 /** How a resume went; `events from_seq … to_seq` are what is replayed. */
 export type Resumed = NonNullable<NotificationFrame["resumed"]>;
 
 /** For a session that is unknown, has expired or is someone else's. */
-export const UNKNOWN_SESSION: Resumed = {
+const UNKNOWN_SESSION: Resumed = {
   recovered: false,
   from_seq: 1,
   to_seq: 0,
   reason: "unknown_session",
 };
+
+/** What a client that gets a new session is told. A new chat is no failed resume, unless the client has seen some of it. */
+export function unknownSession(resume: ResumeRequest | undefined): Resumed | undefined {
+  const wantedMore = resume !== undefined && (resume.sessionId !== undefined || resume.lastSeq > 0);
+  return wantedMore ? UNKNOWN_SESSION : undefined;
+}
 
 /**
  * What a client that has seen everything up to `lastSeq` is told about the events after it. A negative `lastSeq` is for as many of the

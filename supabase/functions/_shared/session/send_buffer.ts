@@ -8,6 +8,7 @@
 
 import { type MemoryAccount, MemoryBudget } from "../guard/memory_budget.ts";
 import type { CancelTimer, Clock, Socket } from "../ports/runtime.ts";
+import type { DeltaForm } from "../protocol/delta_encoder.ts";
 
 /** While more than this waits in the socket, deltas are held. */
 export const LOW_WATER_BYTES = 16_384;
@@ -21,8 +22,10 @@ const LAST_LOOK_MS = 500;
 /** A turn's text or reasoning so far, and the encoding of a piece of it. */
 export interface DeltaSource {
   readonly kind: "delta" | "reasoning";
+  /** The turn's number: the same for its text and its reasoning, and for no other turn. */
+  readonly ref: number;
   readonly text: string;
-  encode(offset: number, content: string): string;
+  encode(form: DeltaForm, offset: number, content: string): string;
 }
 
 interface HeldDelta {
@@ -35,6 +38,8 @@ export interface SendBufferOptions {
   clock: Clock;
   /** Bytes that may wait for the reader, in the socket and held back together. */
   maxBufferedBytes: number;
+  /** Whether the client takes deltas in the short form. Default: false. */
+  shortDeltas?: boolean;
   /** Counts what waits in the socket, while that is more than {@linkcode LOW_WATER_BYTES}. */
   memory?: MemoryAccount;
   /** Called once when that is exceeded. Nothing is sent from then on. */
@@ -48,6 +53,8 @@ export class SendBuffer {
   #isCounted = false;
   #heldText: HeldDelta | undefined;
   #heldReasoning: HeldDelta | undefined;
+  /** The turn that the newest delta or reasoning frame was about. The next one about it may be short. */
+  #named = 0;
   #waiters: (() => void)[] = [];
   #cancelLook: CancelTimer | undefined;
   #isClosed = false;
@@ -74,6 +81,12 @@ export class SendBuffer {
     if (this.#isCounted) this.#lookLater(FIRST_LOOK_MS);
   }
 
+  /** The form in which {@linkcode SendBuffer.sendDelta} expects the next piece. */
+  formOf({ ref }: DeltaSource): DeltaForm {
+    if (this.#options.shortDeltas !== true) return "plain";
+    return ref === this.#named ? "short" : "named";
+  }
+
   /**
    * Sends a piece of a turn's text or reasoning, `encoded` already, or holds it back while the reader is behind.
    * Answers whether a frame went out.
@@ -82,6 +95,7 @@ export class SendBuffer {
     if (this.#isClosed) return false;
     const waiting = this.#socket.bufferedAmount;
     if (!this.#isHolding && waiting <= LOW_WATER_BYTES) {
+      this.#named = source.ref;
       this.#socket.send(encoded);
       return true;
     }
@@ -159,7 +173,9 @@ export class SendBuffer {
   }
 
   #sendHeld({ source, offset }: HeldDelta): void {
-    this.#socket.send(source.encode(offset, source.text.slice(offset)));
+    const encoded = source.encode(this.formOf(source), offset, source.text.slice(offset));
+    this.#named = source.ref;
+    this.#socket.send(encoded);
   }
 
   #release(): void {

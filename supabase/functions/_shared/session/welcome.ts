@@ -2,7 +2,7 @@
 
 import { stamp } from "../protocol/render.ts";
 import type { NotificationFrame } from "../protocol/server_frames.ts";
-import type { OpenedSession } from "./registry.ts";
+import type { OpenedSession } from "./registry_options.ts";
 
 export interface WelcomeOptions {
   /** Milliseconds since the epoch. */

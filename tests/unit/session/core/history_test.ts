@@ -43,7 +43,7 @@ Deno.test("[QU11] history: bounded, alternating, beginning with a user's message
     const history = emptyHistory(maxMessages);
     for (const event of log) {
       foldHistory(history, event);
-      assert.ok(history.messages.length <= maxMessages);
+      assert.ok(2 * history.exchanges.length <= maxMessages);
       const messages = promptFor(history, { content: "now", feedback: [] });
       assert.ok(messages.length <= maxMessages);
       messages.forEach(({ role }, index) => assert.equal(role, index % 2 === 0 ? "user" : "assistant"));
@@ -79,11 +79,11 @@ Deno.test("[MD7] history: no thoughts of an answer, however it ended; an answer 
     query("e", "five"),
     response("e", "Write <think> in your prompt"),
   ];
-  const { messages } = fold(
+  const { exchanges } = fold(
     events.map((event, index): LogEvent => ({ ...event, seq: index + 1, at: 0 })),
     50,
   );
-  assert.deepEqual(messages.map(({ content }) => content), [
+  assert.deepEqual(exchanges.flatMap(({ question, answer }) => [question, answer]), [
     "one",
     "42",
     "two",
