@@ -90,9 +90,10 @@ export class AiSdkPage implements Socket {
   }
 
   request(fields: Record<string, unknown>): string {
-    const { requestId = `r${++this.#requests}` } = fields;
+    const { type, requestId = `r${++this.#requests}`, ...rest } = fields;
     this.#live.add(String(requestId));
-    this.say({ ...fields, requestId });
+    // In this order the transport writes them.
+    this.say({ type, requestId, ...rest });
     return String(requestId);
   }
 
