@@ -14,27 +14,35 @@ async function ended(page: AiSdkPage, request: string): Promise<void> {
 Deno.test("[AS1] a token decides who it is before anything is answered; without one, AUTH_MODE does", async () => {
   const agent = startAgent();
   agent.verifier.admit("ann's", "ann", agent.clock.now() + 60_000);
-  const outcomes: [query: string, mode: "required" | "optional", closed: number | undefined][] = [
+  const unauthorized = /^unauthorized: /;
+  const outcomes: [query: string, mode: "required" | "optional", error: RegExp | undefined][] = [
     ["jwt=ann's", "required", undefined],
-    ["", "required", 4001],
-    ["jwt=sb_publishable_test", "required", 4001],
-    ["jwt=wrong", "optional", 4001],
-    ["jwt=", "optional", 4001],
+    ["", "required", unauthorized],
+    ["jwt=sb_publishable_test", "required", unauthorized],
+    ["jwt=wrong", "optional", unauthorized],
+    ["jwt=", "optional", unauthorized],
     ["", "optional", undefined],
   ];
-  for (const [query, mode, closed] of outcomes) {
+  for (const [query, mode, error] of outcomes) {
     const page = await openPage(agent, query, { mode });
-    await settle();
-    assert.equal(page.closed?.code, closed, `${query} under ${mode}`);
-    assert.deepEqual(page.frames, []);
+    assert.deepEqual([page.closed, page.frames], [undefined, []], "nothing before a request");
+    const request = page.resume("none");
+    await ended(page, request);
+    if (error === undefined) assert.deepEqual(page.types(request), ["no-active"], `${query} under ${mode}`);
+    else assert.match(page.errorOf(request) ?? "", error, `${query} under ${mode}`);
+    assert.equal(page.closed?.code, error === undefined ? undefined : 4001);
     page.vanish();
   }
+  const silent = await openPage(agent, "jwt=wrong");
+  agent.clock.advance(5000);
+  assert.deepEqual(silent.closed, { code: 4001, reason: "Unauthorized" });
   // It is one deadline, and what comes meanwhile waits.
   agent.verifier.gate = new Promise(() => {});
   const page = await openPage(agent, "jwt=ann's");
   const asked = page.ask("Hi");
   agent.clock.advance(5000);
-  assert.deepEqual([page.closed?.code, page.of(asked)], [1013, []]);
+  assert.deepEqual(page.closed, { code: 1013, reason: "Try again later" });
+  assert.match(page.errorOf(asked) ?? "", /^store_unavailable: .* within 5000 ms$/);
 });
 
 Deno.test("[AS1] [AS13] when the token expires the page is sent away, and its answer goes on", async () => {
@@ -134,11 +142,14 @@ Deno.test("[AS12] a socket is one connection, whatever it carries, also for its 
   for (const request of asked) await ended(page, request);
   assert.equal(agent.server.count().connections, 1);
   const second = await openPage(agent, "jwt=ann's");
+  const refused = second.ask("Hi");
+  assert.match(second.errorOf(refused) ?? "", /^too_many_connections: .*this user has all they may have/);
   assert.deepEqual(second.closed, { code: 1013, reason: "Too many connections" });
   second.vanish();
   const anonymous = await openPage(agent, "");
   assert.equal(anonymous.closed, undefined);
   const third = await openPage(agent, "");
+  third.resume();
   assert.equal(third.closed?.code, 1013);
   for (const one of [page, anonymous, third]) one.vanish();
   assert.deepEqual(agent.server.count().connections, 0);

@@ -36,6 +36,7 @@ type Data = string | ArrayBuffer;
 
 type State =
   | { name: "opening"; early: Data[]; cancelDeadline: CancelTimer }
+  | { name: "refused"; error: AgentError; cancelDeadline: CancelTimer }
   | { name: "ready"; chats: Chats; quotaKeys: readonly string[] }
   | { name: "leaving"; cancelTimeout: CancelTimer }
   | { name: "new" | "gone" };
@@ -82,6 +83,7 @@ export class Door implements Carrier {
     const { metrics, clock, maxFrameBytes } = this.#deps;
     this.#heardAt = clock.now();
     const state = this.#state;
+    if (state.name === "refused") return this.#tellRefusal(state.error, data);
     if (state.name !== "opening" && state.name !== "ready") return;
     metrics.count("frames_received_total");
     const bytes = sizeOf(data, maxFrameBytes);
@@ -138,10 +140,24 @@ export class Door implements Carrier {
     for (const data of state.early) this.received(data);
   }
 
+  /** The page must be told why, and only the answer to a request can say so: the transport sends one as soon as it is connected. */
   #refuse(thrown: unknown): void {
     const error = toAgentError(thrown);
-    if (this.#state.name !== "opening") return;
-    this.#deps.log.write({ level: "info", event: "connection_refused", error });
+    const state = this.#state;
+    if (state.name !== "opening") return;
+    const { clock, log, authTimeoutMs } = this.#deps;
+    log.write({ level: "info", event: "connection_refused", error });
+    const cancelDeadline = clock.after(authTimeoutMs, () => this.#close(closingFor(error)));
+    this.#settle({ name: "refused", error, cancelDeadline });
+    for (const data of state.early) this.received(data);
+  }
+
+  #tellRefusal(error: AgentError, data: Data): void {
+    const decoded = sizeOf(data, this.#deps.maxFrameBytes) > SMALL_BYTES ? undefined : decodeRequest(data);
+    const requestId = decoded !== undefined && "request" in decoded
+      ? decoded.request.requestId
+      : requestIdOf(data);
+    if (requestId !== undefined) this.#fail(requestId, error);
     this.#close(closingFor(error));
   }
 
@@ -192,7 +208,7 @@ export class Door implements Carrier {
 
   /** As the send buffer of a connection does: a frame that is larger than the cap may go alone. */
   #send(text: string): void {
-    if (this.#state.name !== "ready") return;
+    if (this.#state.name !== "ready" && this.#state.name !== "refused") return;
     const waiting = this.#port.bufferedAmount;
     if (waiting > 0 && waiting + text.length > this.#deps.maxBufferedBytes) {
       return this.#close(CLOSE.slowConsumer);
@@ -221,7 +237,8 @@ export class Door implements Carrier {
     if (state.name === "opening") {
       state.cancelDeadline();
       this.#waiting.clear();
-    } else if (state.name === "ready") state.chats.leave();
+    } else if (state.name === "refused") state.cancelDeadline();
+    else if (state.name === "ready") state.chats.leave();
     else if (state.name === "leaving") state.cancelTimeout();
   }
 }
