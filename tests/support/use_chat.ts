@@ -1,7 +1,7 @@
 /** The real `useChat` of `@ai-sdk/react` in the real React, on a page of jsdom. A test file has globals of its own. */
 
 import type { UseChatHelpers, UseChatOptions } from "@ai-sdk/react";
-import type { UIMessage } from "ai";
+import { type UIMessage, WebSocketChatTransport } from "ai";
 import { JSDOM } from "jsdom";
 
 const dom = new JSDOM("<!doctype html>", { url: "http://localhost/" });
@@ -22,6 +22,22 @@ export interface ChatPage {
   unmount(): void;
 }
 
+/**
+ * What an example passes to the hook: its code is run as a component would run it. Imports are left out, and `scope` has what else
+ * the code names. `chat` in the code is the `chat` of the page that is rendered with the options.
+ */
+export function optionsOf(
+  code: string,
+  scope: Readonly<Record<string, unknown>>,
+): UseChatOptions<UIMessage> & { onRendered(page: ChatPage): void } {
+  const body = code.replaceAll(/^import .*$/gm, "").replace(/const chat = useChat\(/, "return useChat(");
+  let page: ChatPage | undefined;
+  const chat = new Proxy({}, { get: (_, name) => Reflect.get(page?.chat ?? {}, name) });
+  const all = { ...scope, chat, WebSocketChatTransport, useChat: (options: unknown) => options };
+  const options = new Function(...Object.keys(all), body)(...Object.values(all));
+  return { ...options, onRendered: (rendered) => void (page = rendered) };
+}
+
 /** Renders a component that uses the hook. In StrictMode React mounts it twice. */
 export function renderChat(options: UseChatOptions<UIMessage>, { strict = false } = {}): ChatPage {
   let chat: UseChatHelpers<UIMessage> | undefined;
@@ -33,7 +49,7 @@ export function renderChat(options: UseChatOptions<UIMessage>, { strict = false 
       chat.messages.map((message) => createElement("p", { key: message.id }, textOf(message))),
     );
   };
-  const div: Element = dom.window.document.createElement("div");
+  const div = dom.window.document.createElement("div");
   const root = createRoot(div);
   const page = createElement(Page);
   flushSync(() => root.render(strict ? createElement(StrictMode, null, page) : page));

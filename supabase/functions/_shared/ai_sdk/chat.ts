@@ -3,18 +3,17 @@
  * the answers to the page's requests.
  */
 
-import type { CancelTimer, Clock, Socket } from "../ports/runtime.ts";
+import type { Clock, Socket } from "../ports/runtime.ts";
 import type { Closing } from "../protocol/close_codes.ts";
 import type { ErrorFrame, NotificationFrame, ServerFrame, StatusFrame } from "../protocol/server_frames.ts";
 import type { Connection } from "../session/connection.ts";
+import { AbortChecks } from "./abort_checks.ts";
 import type { Answer, EndFrame } from "./answer.ts";
 import { Answers, type Piece } from "./answers.ts";
 import { ChunkStream } from "./chunk_stream.ts";
 import type { Listeners } from "./listeners.ts";
 import type { Question } from "./question.ts";
 
-/** How soon another request must listen to an answer whose `resume` was aborted. React's StrictMode takes milliseconds. */
-const SUPERSEDE_MS = 250;
 /** An answer that ended no longer ago is sent to a `resume`: its page may have lost the connection before the end. */
 const RESUME_ENDED_MS = 600_000;
 /** The id of the chat's own commands, unlike those of messages. */
@@ -49,8 +48,7 @@ export interface ChatOptions {
 export class Chat implements Socket {
   readonly #options: ChatOptions;
   readonly #pending = new Map<string, Pending>();
-  /** Decide whether an aborted `resume` was a stop; with their timers. */
-  readonly #abortChecks = new Map<() => void, CancelTimer>();
+  readonly #abortChecks: AbortChecks;
   /** `replaying`: the newest events come. `open`: it is known which turns are open, so that a `resume` can be answered. */
   #state: "opening" | "replaying" | "open" | "closed" = "opening";
   #whenOpen: (() => void)[] = [];
@@ -62,6 +60,7 @@ export class Chat implements Socket {
 
   constructor(options: ChatOptions) {
     this.#options = options;
+    this.#abortChecks = new AbortChecks(options.clock);
   }
 
   /** Whether no request waits for it. */
@@ -71,11 +70,6 @@ export class Chat implements Socket {
 
   has(requestId: string): boolean {
     return this.#pending.has(requestId);
-  }
-
-  /** What its frames are counted under. */
-  get quotaKeys(): readonly string[] | undefined {
-    return this.#connection?.session === undefined ? undefined : this.#connection.quotaKeys;
   }
 
   /** Begins with its connection, and asks what was to be asked. */
@@ -113,11 +107,10 @@ export class Chat implements Socket {
     const { stream, question, answer } = pending;
     answer?.leave(stream);
     if (question !== undefined) return this.#cancel(question.query.id);
-    const check = (): void => {
-      this.#abortChecks.delete(check);
-      this.#cancelUnheard(answer ?? this.#answers?.newest);
-    };
-    this.#abortChecks.set(check, this.#options.clock.after(SUPERSEDE_MS, () => this.#onceOpen(check)));
+    this.#abortChecks.add(
+      () => this.#cancelUnheard(answer ?? this.#answers?.newest),
+      (decide) => this.#onceOpen(decide),
+    );
   }
 
   /** The requests without an answer, with their questions. They are the caller's from now on. */
@@ -132,8 +125,7 @@ export class Chat implements Socket {
   leave(): void {
     if (this.#state === "closed") return;
     this.takePending();
-    // The page has not come back for what it aborted.
-    for (const check of [...this.#abortChecks.keys()]) if (this.#state === "open") check();
+    if (this.#state === "open") this.#abortChecks.decideNow();
     this.#end();
     this.#connection?.lost(NORMAL_CLOSURE);
   }
@@ -301,7 +293,6 @@ export class Chat implements Socket {
   #end(): void {
     this.#state = "closed";
     this.#whenOpen = [];
-    for (const cancelTimer of this.#abortChecks.values()) cancelTimer();
     this.#abortChecks.clear();
     this.#answers?.drop();
   }
