@@ -3,12 +3,14 @@
  * it.
  */
 
-import { type Cursor, loadCursor, ownerOf, saveCursor, type SentQuery } from "./cursor.ts";
+import { ownerOf, type SentQuery } from "./cursor.ts";
 import { type Deferred, deferred } from "./deferred.ts";
 import { Emitter, type Unsubscribe } from "./emitter.ts";
+import { endpointOf, withParameters } from "./endpoint.ts";
 import { AgentClientError, toError, type UnsentQuery } from "./error.ts";
 import { closed, Exchange } from "./exchange.ts";
 import type { Commands, Feedback, NotificationFrame, ServerFrame, StatusFrame } from "./frames.ts";
+import { KeptSession } from "./kept_session.ts";
 import { Link } from "./link.ts";
 import type {
   AgentClientOptions,
@@ -20,7 +22,9 @@ import type {
   TokenReason,
 } from "./options.ts";
 import { type ClientPorts, withDefaults } from "./ports.ts";
+import { Tokens } from "./tokens.ts";
 import type { Turn } from "./turn.ts";
+import type { TurnRecord } from "./turn_record.ts";
 import type { AgentUIMessage } from "./ui_messages.ts";
 
 /** The only subprotocol that the server selects in its handshake response. */
@@ -31,19 +35,17 @@ const REPEATABLE: readonly string[] = ["help", "ping", "status", "history", "con
 const CLOSED = "Cannot send: the client is closed";
 
 export class AgentClient {
-  readonly #url: URL;
+  readonly #endpoint: string;
   readonly #options: AgentClientOptions;
   readonly #ports: ClientPorts;
   readonly #events = new Emitter<ClientEvents>();
   readonly #link: Link;
   readonly #exchange: Exchange;
-  /** The cursor for resume: the newest event up to which no event is missing. */
-  #lastSeq: number;
-  /** What the client needs to find its session again. */
-  #resume: Pick<Cursor, "sessionId" | "resumeToken" | "owner"> | undefined;
+  readonly #tokens: Tokens;
+  readonly #session: KeptSession;
+  readonly #chats = new Map<string, AgentClient>();
   /** The user of the connection that is being opened. */
   #owner = "";
-  #welcome: NotificationFrame | undefined;
   #attempts = 0;
   /** The queries that the last close returned. */
   #unsent: UnsentQuery[] = [];
@@ -53,26 +55,29 @@ export class AgentClient {
 
   /** `url` is the function's URL: `https://<ref>.supabase.co/functions/v1/agent_websocket`, or the same with `wss:`. */
   constructor(url: string | URL, options: AgentClientOptions = {}) {
-    this.#url = new URL(url);
-    this.#url.protocol = this.#url.protocol.replace("http", "ws");
+    this.#endpoint = endpointOf(url);
     this.#options = options;
     const ports = this.#ports = withDefaults(options);
+    this.#tokens = new Tokens(options.getToken?.bind(options), ports.clock);
     this.#link = new Link({
       ...ports,
       hasTokens: options.getToken !== undefined,
+      isNeeded: () => this.#exchange.isWaiting,
       dial: (why) => this.#dial(why),
       onWelcome: (frame) => this.#onWelcome(frame),
       onFrame: (frame) => this.#onFrame(frame),
       onLost: (lost) => this.#onLost(lost),
-      onStop: (closing) => this.#onStop(closing),
+      onStop: (closing, isIdle) => this.#onStop(closing, isIdle),
       onError: (error) => this.#events.emit("error", error),
     });
     this.#exchange = new Exchange({
       ports,
       maxQueued: options.maxQueued ?? 100,
       repeatInterrupted: options.repeatInterrupted ?? true,
+      isCaughtUp: () => this.#session.isCaughtUp,
       connection: () => this.#link.connection,
       send: (frame) => this.#link.send(frame),
+      save: () => this.#save(),
       onTurn: (turn) => {
         if (turn.state !== "running") this.#save();
         this.#events.emit("turn", turn);
@@ -80,24 +85,22 @@ export class AgentClient {
       onEnd: () => this.#link.succeed(),
       onError: (error) => this.#events.emit("error", error),
     });
-    const cursor = this.#resume = loadCursor(options.storage, this.#key);
-    this.#lastSeq = cursor?.lastSeq ?? 0;
-    for (const frame of cursor?.pending ?? []) this.#exchange.ask(frame);
+    const { chatId, storage, storageKey = "agent-websocket" } = options;
+    this.#session = new KeptSession(storage, chatId === undefined ? storageKey : `${storageKey}:${chatId}`);
+    this.#exchange.restore(this.#session.stored);
+    if (this.#exchange.isWaiting) this.#save();
   }
 
   get status(): ClientStatus {
     const { state } = this.#link;
     if (state === "live") return "open";
-    if (state === "stopped") return this.#isClosed || this.#welcome ? "closed" : "idle";
+    if (state === "stopped") return this.#isClosed ? "closed" : "idle";
     return this.#attempts > 0 ? "reconnecting" : "connecting";
   }
 
   /** The session; undefined before the first welcome. */
   get session(): SessionInfo | undefined {
-    const { session_id: id, connection_id: connectionId, durable, limits } = this.#welcome ?? {};
-    if (id === undefined) return undefined;
-    const lastSeq = this.#lastSeq;
-    return { id, connectionId: connectionId ?? "", durable: durable ?? false, lastSeq, limits: limits ?? {} };
+    return this.#session.info;
   }
 
   /** The turns that this client knows, oldest first: its own, other tabs', and after a reload those without an answer. At most 500. */
@@ -133,11 +136,34 @@ export class AgentClient {
    * it. With `forget`, the next connection begins a new session instead (after a sign-out, or for a new chat).
    */
   close({ forget = false }: { forget?: boolean } = {}): UnsentQuery[] {
+    for (const chat of this.#chats.values()) chat.close({ forget });
+    this.#chats.clear();
     this.#isClosed = true;
     this.#unsent = [];
     this.#link.stop({ code: 1000, reason: "Closed by the client" });
     if (forget) this.#forget();
     return this.#unsent;
+  }
+
+  /**
+   * The client of the conversation with this id, with the same options and a connection of its own. The same id gives the
+   * same client, until this client is closed: that closes its chats too.
+   */
+  chat(id: string): AgentClient {
+    const known = this.#chats.get(id);
+    if (known !== undefined) return known;
+    const chat = new AgentClient(this.#endpoint, { ...this.#options, chatId: id });
+    this.#chats.set(id, chat);
+    return chat;
+  }
+
+  /**
+   * The app is in the foreground again, or the network is back: reconnects at once, or checks the connection and replaces
+   * it within 2 s if it is dead. Browsers do this by themselves. Call it where there is no `window`, as in React Native.
+   */
+  wake(): void {
+    this.#link.wake();
+    for (const chat of this.#chats.values()) chat.wake();
   }
 
   /** Sends a query. Connects if the client is not connected yet, or if the session had timed out. */
@@ -167,68 +193,46 @@ export class AgentClient {
     return this.#request(frame, true);
   }
 
-  get #key(): string {
-    return this.#options.storageKey ?? "agent-websocket";
-  }
-
   #request(frame: { id: string }, isRepeatable: boolean): Promise<StatusFrame> {
     if (!this.#isClosed) void this.connect();
     return this.#isClosed ? Promise.reject(closed(CLOSED)) : this.#exchange.request(frame, isRepeatable);
   }
 
   async #dial(why: TokenReason): Promise<{ url: string; protocols: string[] }> {
-    const token = await this.#token(why);
+    const token = await this.#tokens.get(why);
     this.#owner = ownerOf(token);
     // Never send the previous user's queries in the name of the new user.
-    if (this.#resume?.owner && this.#resume.owner !== this.#owner) this.#forget();
-    const url = new URL(this.#url);
-    const { stream = true, reasoning, replay } = this.#options;
-    url.searchParams.set("stream", String(stream));
-    if (reasoning) url.searchParams.set("reasoning", "true");
-    url.searchParams.set("heartbeat", "true");
-    url.searchParams.set("deltas", "short");
-    const protocols = [SUBPROTOCOL];
-    if (token) protocols.push(`jwt-${token}`);
-    if (this.#resume !== undefined) {
-      const isFirst = this.#welcome === undefined && replay === "all";
-      url.searchParams.set("session_id", this.#resume.sessionId);
-      url.searchParams.set("last_seq", String(isFirst ? 0 : this.#lastSeq));
-      if (this.#resume.resumeToken) protocols.push(`resume-${this.#resume.resumeToken}`);
+    if (this.#session.isOfAnother(this.#owner)) {
+      // What this page has asked before its first connection is the new user's own.
+      this.#forget(this.session === undefined ? this.#exchange.restored : undefined);
     }
-    return { url: url.href, protocols };
-  }
-
-  async #token(why: TokenReason): Promise<string | undefined> {
-    try {
-      return await this.#options.getToken?.(why) || undefined;
-    } catch (cause) {
-      throw new AgentClientError("token_failed", "Cannot get a token", { cause, retryable: true });
-    }
+    const { stream = true, reasoning, replay = "missed", chatId } = this.#options;
+    const { parameters, protocols } = this.#session.toResume(replay);
+    const url = withParameters(this.#endpoint, {
+      stream: String(stream),
+      ...(reasoning && { reasoning: "true" }),
+      heartbeat: "true",
+      deltas: "short",
+      ...(chatId !== undefined && { chat_id: chatId }),
+      ...parameters,
+    });
+    return { url, protocols: [SUBPROTOCOL, ...(token ? [`jwt-${token}`] : []), ...protocols] };
   }
 
   #onWelcome(frame: NotificationFrame): void {
-    const { session_id: sessionId = "", resume_token: token, resumed } = frame;
-    const isFresh = resumed === undefined || resumed.reason === "unknown_session";
-    const resumeToken = token ?? (isFresh ? undefined : this.#resume?.resumeToken);
-    this.#lastSeq = isFresh ? 0 : resumed.from_seq - 1;
-    this.#resume = { sessionId, owner: this.#owner, ...(resumeToken !== undefined && { resumeToken }) };
-    const name = this.#welcome === undefined ? "open" : "reconnected";
-    this.#welcome = frame;
+    const name = this.#session.welcomed(frame, this.#owner);
     this.#attempts = 0;
     this.#exchange.connected(frame);
     this.#save();
     this.#opening?.resolve(undefined);
     this.#opening = undefined;
     const { session } = this;
-    if (session !== undefined) this.#events.emit(name, { session, resumed });
+    if (session !== undefined) this.#events.emit(name, { session, resumed: frame.resumed });
   }
 
   #onFrame(frame: ServerFrame): void {
     const seq = "seq" in frame ? frame.seq : undefined;
-    // Other numbers belong to events that were already seen, or to the answer to a query that was sent twice. That
-    // answer can arrive before the replay.
-    const isNext = seq === this.#lastSeq + 1;
-    if (isNext) this.#lastSeq++;
+    const isNext = seq !== undefined && this.#session.received(seq);
     const isNews = seq === undefined || isNext;
     const id = frame.type === "query" ? frame.id : "in_reply_to" in frame ? frame.in_reply_to : undefined;
     // An event that was already seen carries no news, except for a query that was sent again.
@@ -252,7 +256,7 @@ export class AgentClient {
   async #renewToken(): Promise<void> {
     if (this.#options.getToken === undefined) return;
     try {
-      const token = await this.#token("expiring");
+      const token = await this.#tokens.get("expiring");
       const frame = { type: "command", content: "auth", id: this.#ports.createId(), args: { token } };
       if (token && this.#link.connection > 0) await this.#exchange.request(frame, false);
     } catch (error) {
@@ -267,13 +271,13 @@ export class AgentClient {
     this.#events.emit("reconnecting", lost);
   }
 
-  #onStop(closing: Closing): void {
-    const isTimeout = closing.code === 1000 && !this.#isClosed;
-    this.#isClosed = !isTimeout;
+  #onStop(closing: Closing, isIdle: boolean): void {
+    this.#isClosed = !isIdle;
     this.#attempts = 0;
+    this.#tokens.stop();
     const words = `The connection was closed with ${closing.code} ${closing.reason}`;
     const { unsent, taken } = this.#exchange.abandon(words);
-    if (isTimeout || closing.code === 4003 || closing.code === 4009) this.#resume = undefined;
+    if (closing.code === 4003 || closing.code === 4009) this.#session.forget();
     // The session may still answer the queries that it accepted.
     this.#save(taken);
     this.#unsent = unsent;
@@ -283,17 +287,13 @@ export class AgentClient {
   }
 
   /** The next connection begins a new session. */
-  #forget(): void {
-    this.#exchange.abandon("The session was left");
-    this.#resume = undefined;
-    this.#lastSeq = 0;
+  #forget(turns?: readonly TurnRecord[]): void {
+    this.#exchange.abandon("The session was left", turns);
+    this.#session.forget();
     this.#save();
   }
 
   #save(pending = this.#exchange.questions): void {
-    const { storage } = this.#options;
-    if (storage === undefined) return;
-    const cursor = this.#resume && { ...this.#resume, lastSeq: this.#lastSeq, pending };
-    saveCursor(storage, this.#key, cursor);
+    this.#session.save(pending, this.#exchange.cancelled);
   }
 }

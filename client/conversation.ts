@@ -14,6 +14,8 @@ export class Conversation {
   readonly #watcher: TurnWatcher;
   /** In the order in which they were asked, as far as this client knows it. */
   #turns: TurnRecord[] = [];
+  /** The turns that were replaced, by id, with the `seq` of their first event. The oldest are forgotten. */
+  readonly #superseded = new Map<string, number>();
   readonly #messages = new MessageList();
 
   constructor(watcher: TurnWatcher) {
@@ -43,6 +45,11 @@ export class Conversation {
     return this.pending.flatMap(({ frame }) => frame ?? []);
   }
 
+  /** The ids of those that the user has stopped. */
+  get cancelled(): string[] {
+    return this.pending.filter(({ isCancelled }) => isCancelled).map(({ id }) => id);
+  }
+
   get(id: string): TurnRecord | undefined {
     return this.#turns.find((turn) => turn.id === id);
   }
@@ -52,6 +59,7 @@ export class Conversation {
    */
   add(id: string, query?: SentQuery): TurnRecord {
     const turn = new TurnRecord(id, query, this.#watcher);
+    this.#superseded.delete(id);
     this.#turns.push(turn);
     const oldest = this.#turns.findIndex(({ isSettled }) => isSettled);
     if (this.#turns.length > MAX_TURNS && oldest >= 0) this.#turns.splice(oldest, 1);
@@ -61,7 +69,7 @@ export class Conversation {
 
   /** Applies a frame to the turn of the query with this id. Returns the turn if the frame ends it. */
   apply(id: string, frame: ServerFrame): TurnRecord | undefined {
-    if (!isAboutTurn(frame)) return undefined;
+    if (!isAboutTurn(frame) || this.#superseded.has(id)) return undefined;
     const turn = this.get(id) ?? this.add(id);
     const place = "seq" in frame && frame.seq || Infinity;
     if (place < turn.place) {
@@ -72,6 +80,40 @@ export class Conversation {
     turn.turnId ??= frame.turn_id;
     turn.take(frame);
     return turn.isSettled ? turn : undefined;
+  }
+
+  /**
+   * The turns from the query with this id on, as far as they are known: those that a query which replaces it replaces. A
+   * query that was asked again has several ids and, after a reload, several turns; the first counts.
+   */
+  branchFrom(id: string): TurnRecord[] {
+    const first = firstIdOf(id);
+    const at = this.#turns.findIndex((turn) => turn.id === id || turn.id === first || turn.firstId === first);
+    return at < 0 ? [] : this.#turns.slice(at);
+  }
+
+  /** Removes turns that a query has replaced. */
+  remove(turns: readonly TurnRecord[]): void {
+    this.#turns = this.#turns.filter((turn) => !turns.includes(turn));
+    for (const turn of turns) {
+      for (const id of [turn.firstId, turn.id]) this.#superseded.set(id, turn.place);
+      turn.supersede();
+    }
+    for (const id of this.#superseded.keys()) {
+      if (this.#superseded.size <= MAX_TURNS) break;
+      this.#superseded.delete(id);
+    }
+  }
+
+  /**
+   * The event with this `seq` says that the query with this id, and all that came between them, was replaced. `fromSeq` is the
+   * place of that query.
+   */
+  rewind(id: string, seq: number, fromSeq: number | undefined): void {
+    const [replaced] = this.branchFrom(id);
+    // A query that this client has never seen is older than all that it has seen. Turns of an earlier session have place 0.
+    const from = Math.max(1, fromSeq ?? replaced?.place ?? this.#superseded.get(id) ?? 1);
+    this.remove(this.#turns.filter((turn) => turn === replaced || (turn.place >= from && turn.place <= seq)));
   }
 
   /** The session is gone: other clients' turns get no more events, and this client's turns restart. */
@@ -93,6 +135,24 @@ export class Conversation {
   forgetOthers(): void {
     this.#turns = this.#turns.filter(({ isMine, isSettled }) => isMine || isSettled);
   }
+}
+
+/** The longest id that the server takes. */
+const MAX_ID = 128;
+const AGAIN = /~again(\d+)$/;
+
+/**
+ * The id under which an interrupted query is asked again. It follows from the id before: if two tabs ask again, that is
+ * one query.
+ */
+export function nextIdOf(id: string): string {
+  const times = Number(AGAIN.exec(id)?.[1] ?? 0);
+  return `${firstIdOf(id).slice(0, MAX_ID - 10)}~again${times + 1}`;
+}
+
+/** The id under which a query was first asked. */
+function firstIdOf(id: string): string {
+  return id.replace(AGAIN, "");
 }
 
 /** Frames of unknown types belong to no turn. */

@@ -3,7 +3,7 @@
  * connections.
  */
 
-import { Conversation } from "./conversation.ts";
+import { Conversation, nextIdOf } from "./conversation.ts";
 import type { SentQuery } from "./cursor.ts";
 import { AgentClientError, toError, type UnsentQuery } from "./error.ts";
 import type { ErrorFrame, NotificationFrame, ServerFrame, StatusFrame } from "./frames.ts";
@@ -14,6 +14,8 @@ import { TurnRecord } from "./turn_record.ts";
 
 /** The delay before a temporarily refused `cancel` is sent again, if the server gives no delay. */
 const CANCEL_AGAIN_MS = 1000;
+/** The server does not have the query that is to be replaced. */
+const UNKNOWN_QUERY: string = "unknown_query";
 /** How often the client asks again for an interrupted answer. */
 const MAX_REPEATS = 3;
 
@@ -23,6 +25,10 @@ export interface ExchangeOptions extends Wire {
   maxQueued: number;
   /** Whether to send a query again if the end of a worker interrupted it. */
   repeatInterrupted: boolean;
+  /** Whether the replay of the current connection is complete. */
+  isCaughtUp(): boolean;
+  /** Keeps the queries and the stops for a reload. */
+  save(): void;
   onTurn(turn: TurnRecord): void;
   /** A turn has ended. */
   onEnd(): void;
@@ -48,9 +54,29 @@ export class Exchange extends Conversation {
       const words = `Cannot ask: ${waiting} queries are waiting to be sent`;
       return this.refuse(frame, new AgentClientError("too_many_queued", words, { retryable: true }));
     }
-    const turn = this.add(frame.id, frame);
+    const turn = this.add(frame.id, this.#placed(frame));
     this.#sender.flush();
     return turn;
+  }
+
+  /** Takes over the unanswered queries of an earlier page. The server may have them. */
+  restore({ pending, cancelled }: { pending: readonly SentQuery[]; cancelled: readonly string[] }): void {
+    for (const frame of pending) {
+      if (this.get(frame.id) !== undefined) continue;
+      const turn = this.add(frame.id, frame);
+      turn.isRestored = true;
+      turn.isCancelled = cancelled.includes(frame.id);
+    }
+  }
+
+  /** Whether something waits to be sent or answered. */
+  get isWaiting(): boolean {
+    return this.pending.length > 0 || this.#requests.isWaiting;
+  }
+
+  /** This client's turns of an earlier page that have not ended. */
+  get restored(): readonly TurnRecord[] {
+    return this.pending.filter(({ isRestored }) => isRestored);
   }
 
   /** A turn that failed before it began. It is not part of the conversation. */
@@ -60,13 +86,42 @@ export class Exchange extends Conversation {
     return turn;
   }
 
+  /**
+   * The query as the server understands it: replaced queries that it has never seen are removed here, and the first that
+   * it has is named instead.
+   */
+  #placed({ replaces, ...frame }: SentQuery): SentQuery {
+    if (replaces === undefined) return frame;
+    const branch = this.branchFrom(replaces);
+    const unseen = branch.filter((turn) => this.#isUnseen(turn));
+    const seen = branch.find((turn) => !unseen.includes(turn));
+    const [oldest] = unseen.filter((turn) => turn === branch[0]);
+    this.remove(unseen);
+    // What an unseen query was to replace is still to be replaced.
+    const target = branch.length === 0 ? replaces : oldest?.frame?.replaces ?? seen?.firstId;
+    return target === undefined ? frame : { ...frame, replaces: target };
+  }
+
+  /** Whether the session at the server certainly does not have this turn: not sent, refused, or of an earlier session. */
+  #isUnseen(turn: TurnRecord): boolean {
+    if (turn.place === 0) return true;
+    return turn.place === Infinity && turn.isMine && (turn.isSettled || this.#isUnsent(turn));
+  }
+
+  #isUnsent(turn: TurnRecord): boolean {
+    return turn.isMine && turn.sends === 0 && !turn.isRestored;
+  }
+
   request(frame: { id: string }, isRepeatable: boolean): Promise<StatusFrame> {
     return this.#requests.send(frame, isRepeatable);
   }
 
   /** A connection is ready: sends everything that the server may not have. */
   connected({ resumed, limits = {} }: NotificationFrame): void {
-    if (resumed === undefined || resumed.reason === "unknown_session") this.lost();
+    const isGone = resumed?.reason === "unknown_session";
+    // The new session has nothing that could be replaced.
+    if (isGone) { for (const turn of this.pending) turn.replaceNothing(); }
+    if (isGone || resumed === undefined) this.lost();
     else if (!resumed.recovered) {
       this.forgetOthers();
       // The missing events may include the ends of these turns. Sending the queries again shows it.
@@ -83,12 +138,13 @@ export class Exchange extends Conversation {
   }
 
   /**
-   * Fails everything without an answer. Returns the queries that the server never accepted, and those that it accepted.
+   * Fails everything without an answer: all turns, or these. Returns the queries that the server never accepted, and those
+   * that it accepted.
    */
-  abandon(words: string): { unsent: UnsentQuery[]; taken: SentQuery[] } {
+  abandon(words: string, turns = this.pending): { unsent: UnsentQuery[]; taken: SentQuery[] } {
     const unsent: UnsentQuery[] = [];
     const taken: SentQuery[] = [];
-    for (const turn of this.pending) {
+    for (const turn of turns) {
       const { frame, isTaken } = turn;
       if (frame === undefined) continue;
       if (isTaken) taken.push(frame);
@@ -105,6 +161,11 @@ export class Exchange extends Conversation {
   take(id: string, frame: ServerFrame, isDurable: boolean): void {
     if (frame.type === "error" && this.#takeError(id, frame, isDurable)) return;
     if (frame.type === "status" && this.#requests.settle(id, frame)) return;
+    if (frame.type === "status" && frame.code === "rewound") {
+      const { query_id: replaced, from_seq: from } = frame.data ?? {};
+      this.rewind(String(replaced), frame.seq ?? Infinity, typeof from === "number" ? from : undefined);
+      return this.#sender.flush();
+    }
     const ended = this.apply(id, frame);
     const turn = this.get(id);
     // Only an event with a place in the log is certain to survive the worker.
@@ -127,7 +188,7 @@ export class Exchange extends Conversation {
       if (turn.repeats >= MAX_REPEATS) return false;
       // A query that was only waiting has cost nothing.
       if (turn.state === "running") turn.repeats++;
-      turn.restart(this.#options.ports.createId());
+      turn.restart(nextIdOf(turn.id));
       this.#sender.flush();
     } else if (turn === undefined) {
       if (!this.#requests.settle(id, toError(frame))) this.#options.onError(toError(frame));
@@ -138,6 +199,11 @@ export class Exchange extends Conversation {
         turn.sends--;
       }
       this.#sender.pause(retryAfterMs);
+    } else if (code === UNKNOWN_QUERY && turn.frame?.replaces !== undefined) {
+      // The log has nothing to replace, for example because it is no longer kept.
+      turn.replaceNothing();
+      turn.sentOn = 0;
+      this.#sender.flush();
       // With `shutting_down` the worker is ending: the next connection goes to another worker.
     } else if (code !== "shutting_down") {
       turn.fail(toError(frame));
@@ -147,19 +213,22 @@ export class Exchange extends Conversation {
   }
 
   #cancel(turn: TurnRecord): void {
-    if (turn.isMine && turn.sends === 0) this.#cancelled(turn);
-    else this.#sendCancel(turn);
+    if (this.#isUnsent(turn)) return this.#cancelled(turn);
+    this.#options.save();
+    this.#sendCancel(turn);
   }
 
   /** Sends the cancel to the server. Without a connection, it is sent after the next welcome. */
   #sendCancel(turn: TurnRecord): void {
-    const { ports: { createId, clock }, connection } = this.#options;
+    const { ports: { createId, clock }, connection, isCaughtUp } = this.#options;
     if (turn.isSettled || connection() === 0) return;
     const frame = { type: "command", content: "cancel", id: createId(), args: { id: turn.id } };
     this.#requests.send(frame, false).then(({ code }) => {
       // If the server has never seen the query, it was lost on the way. Any other turn has ended, and the log will show
-      // how.
-      if (code === "nothing_to_cancel" && turn.isMine && !turn.isTaken) this.#cancelled(turn);
+      // how: perhaps in the replay that is still to come.
+      if (code !== "nothing_to_cancel" || !turn.isMine || turn.isTaken) return;
+      if (isCaughtUp()) this.#cancelled(turn);
+      else clock.after(CANCEL_AGAIN_MS, () => this.#sendCancel(turn));
     }, ({ retryable, retryAfterMs = CANCEL_AGAIN_MS }: AgentClientError) => {
       if (retryable) clock.after(retryAfterMs, () => this.#sendCancel(turn));
     });

@@ -16,19 +16,15 @@ interface Made {
 }
 
 export class MessageList {
-  /** Turns that a `clear` or a later question has removed from the conversation. */
+  /** Turns that a `clear` has removed from the conversation. */
   readonly #hidden = new WeakSet<TurnRecord>();
   readonly #made = new WeakMap<TurnRecord, Made>();
   #list: AgentUIMessage[] = [];
 
   /** Handles an event of the session: hides the turns that it removes from the conversation. */
   take(frame: ServerFrame, turns: readonly TurnRecord[]): void {
-    if (frame.type !== "status" || frame.seq === undefined) return;
-    const { code, seq, data } = frame;
-    if (code !== "cleared" && code !== "rewound") return;
-    const replaced = turns.find(({ id }) => id === data?.query_id)?.place ?? Number(data?.from_seq ?? 1);
-    const from = code === "cleared" ? 0 : replaced;
-    for (const turn of turns) if (turn.place >= from && turn.place < seq) this.#hidden.add(turn);
+    if (frame.type !== "status" || frame.code !== "cleared") return;
+    for (const turn of turns) if (turn.place < (frame.seq ?? 0)) this.#hidden.add(turn);
   }
 
   /** The messages of the turns. The list is a new one only if a message has changed. */

@@ -20,7 +20,8 @@ export type TokenReason = "connect" | "rejected" | "expiring";
 export interface AgentClientOptions extends Partial<ClientPorts> {
   /**
    * Returns the user's token. The client asks for it at every connection, before it expires, and after one was refused.
-   * Without a token, the connection is anonymous. If this throws, the client tries to connect again later.
+   * Without a token, the connection is anonymous. If this throws, takes more than 10 s, or returns nothing after a token
+   * was refused, the client emits an `error` with code `token_failed` and tries again later.
    */
   getToken?(why: TokenReason): string | null | undefined | Promise<string | null | undefined>;
   /** Whether answers are streamed in pieces as they are written. Default: true. */
@@ -29,8 +30,13 @@ export interface AgentClientOptions extends Partial<ClientPorts> {
   reasoning?: boolean;
   /** Where to keep the cursor, so that a reloaded page continues: for example `sessionStorage`. Default: not kept. */
   storage?: CursorStorage;
-  /** The storage key of the cursor. Default: `agent-websocket`. */
+  /** The storage key of the cursor; with `chatId`, the beginning of the key. Default: `agent-websocket`. */
   storageKey?: string;
+  /**
+   * Your own id of the conversation, up to 128 characters: a user's conversation of that id is opened, or created.
+   * Default: none, and the server makes up a session.
+   */
+  chatId?: string;
   /** With `all`, the first connection replays the whole session, so that `turns` is complete. Default: `missed`. */
   replay?: "missed" | "all";
   /** How many queries may wait until the server accepts them; one more fails. Default: 100. */
@@ -72,11 +78,14 @@ export interface ClientEvents {
   message: ServerFrame;
   /** A notice from the server, or a message from another function. */
   notification: NotificationFrame | StatusFrame;
-  /** A turn is new, or its state, text or reasoning has changed. */
+  /** A turn is new, its state, text or reasoning has changed, or it was replaced (`isSuperseded`). */
   turn: Turn;
   /** The connection was lost; the next attempt comes in `delayMs`. */
   reconnecting: Closing & { attempt: number; delayMs: number };
-  /** The client has stopped and does not reconnect. `unsent` contains the queries that the server never accepted. */
+  /**
+   * The client has stopped and does not reconnect by itself. `unsent` contains the queries that the server never accepted.
+   * After 1000 `Session timeout` the status is `idle`: the next query continues the session.
+   */
   close: Closing & { unsent: UnsentQuery[] };
   /** An error that belongs to no turn and no command. */
   error: AgentClientError;
@@ -84,7 +93,13 @@ export interface ClientEvents {
 
 export type ClientStatus = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 
-/** The fields of a query besides its text. `id` is optional: the caller's own id. */
+/** The fields of a query besides its text. */
 export interface AskOptions extends QueryFields {
+  /** The caller's own id, unique in the session. Default: a new one. */
   id?: string;
+  /**
+   * The id of an earlier query that this one replaces, after an edit or to get another answer: that query and all that
+   * came after it leave the conversation, also at the model. Default: none.
+   */
+  replaces?: string;
 }

@@ -21,13 +21,18 @@ export interface SocketLike {
 /** Creates sockets: `globalThis.WebSocket`, or the class of the package `ws`. */
 export type SocketConstructor = new (url: string, protocols: string[]) => SocketLike;
 
-/**
- * Fires `online` when the network is back and `pageshow` when a page is shown again: a browser's window. In other
- * runtimes these events never fire.
- */
-export interface WakeSource {
+/** A source of events. */
+export interface Listenable {
   addEventListener?(type: string, listener: () => void): void;
   removeEventListener?(type: string, listener: () => void): void;
+}
+
+/**
+ * Says that the network is back or that the page is shown again: a browser's window with its document. In other runtimes
+ * these events never fire; there, call `client.wake()`.
+ */
+export interface WakeSource extends Listenable {
+  document?: Listenable & { readonly visibilityState?: string };
 }
 
 /** Where the cursor is kept. `sessionStorage` has this shape. */
@@ -48,7 +53,7 @@ export interface ClientPorts {
   wake: WakeSource;
 }
 
-const systemClock: Clock = {
+export const systemClock: Clock = {
   now: Date.now,
   after(delayMs, task): () => void {
     const timer = setTimeout(task, delayMs);
@@ -73,7 +78,13 @@ export function withDefaults(given: Partial<ClientPorts>): ClientPorts {
   );
 }
 
-/** Not `randomUUID`: browsers have it only on secure (TLS) pages. */
+/**
+ * Not `randomUUID`: browsers have it only on secure (TLS) pages. React Native has no `crypto` at all; `Math.random` is
+ * enough there, because an id has to be unique and not secret.
+ */
 function randomId(): string {
-  return Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-");
+  const parts = new Uint32Array(4);
+  if (globalThis.crypto === undefined) { for (const at of parts.keys()) parts[at] = Math.random() * 2 ** 32; }
+  else crypto.getRandomValues(parts);
+  return Array.from(parts, (part) => part.toString(36)).join("-");
 }

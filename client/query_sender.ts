@@ -64,8 +64,9 @@ export class QuerySender {
       const { frame, isTaken, sentOn, isCancelled } = turn;
       // For a cancelled turn, the answer to `cancel` shows whether the server has the query.
       if (frame === undefined || isTaken || sentOn === connection || isCancelled) continue;
-      // A policy other than `queue` must not wait.
-      if (room <= 0 && (frame.policy ?? "queue") === "queue") continue;
+      // A policy other than `queue` must not wait, nor must a query that ends others.
+      const mayWait = (frame.policy ?? "queue") === "queue" && frame.replaces === undefined;
+      if (room <= 0 && mayWait) continue;
       if (this.#refuse(turn)) continue;
       room--;
       turn.sentOn = connection;
@@ -79,10 +80,20 @@ export class QuerySender {
     const { max_message_bytes: maxBytes = Infinity } = this.#limits;
     if (turn.sends >= MAX_SENDS) {
       turn.fail(new AgentClientError("undeliverable", `Cannot deliver query: sent ${MAX_SENDS} times`));
-    } else if (new TextEncoder().encode(JSON.stringify(turn.frame)).length > (maxBytes || Infinity)) {
+    } else if (utf8Bytes(JSON.stringify(turn.frame)) > (maxBytes || Infinity)) {
       // The server does not parse a frame that is too large, so its refusal could not name the query.
       turn.fail(new AgentClientError("message_too_large", `Cannot send query: more than ${maxBytes} bytes`));
     }
     return turn.isSettled;
   }
+}
+
+/** The length in UTF-8. Older versions of React Native have no `TextEncoder`. */
+function utf8Bytes(text: string): number {
+  let bytes = 0;
+  for (const character of text) {
+    const code = character.codePointAt(0) ?? 0;
+    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+  }
+  return bytes;
 }

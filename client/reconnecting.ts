@@ -1,12 +1,19 @@
 /** When to reconnect: the reaction to each close code, and the delay. */
 
+import type { Closing } from "./options.ts";
 import type { Clock } from "./ports.ts";
 
-/** What to do after a close: stop; reconnect at once, soon, or much later; or reconnect with a new token. */
-export type Reaction = "stop" | "at_once" | "soon" | "later" | "new_token";
+/**
+ * What to do after a close: stop; stay idle until there is something to send; reconnect at once, soon, or much later; or
+ * reconnect with a new token.
+ */
+export type Reaction = "stop" | "idle" | "at_once" | "soon" | "later" | "new_token";
+
+/** The reason of the server's 1000, which ends the connection of a session that was not used. */
+const SESSION_TIMEOUT = "Session timeout";
 
 const REACTIONS: Readonly<Record<number, Reaction>> = {
-  1000: "stop",
+  1000: "at_once",
   1001: "at_once",
   1008: "stop",
   1009: "stop",
@@ -19,9 +26,11 @@ const REACTIONS: Readonly<Record<number, Reaction>> = {
 };
 
 /**
- * The client's reaction from the table in docs/PROTOCOL.md, "Closing". Codes outside the table are network failures.
+ * The client's reaction from the table in docs/PROTOCOL.md, "Closing". Codes outside the table are network failures. A 1000
+ * is the server's own only after its notice `session_timeout`: proxies close cleanly too.
  */
-export function reactionTo(code: number): Reaction {
+export function reactionTo({ code, reason }: Closing, wasNotified = false): Reaction {
+  if (code === 1000 && reason === SESSION_TIMEOUT && wasNotified) return "idle";
   return REACTIONS[code] ?? "soon";
 }
 

@@ -25,6 +25,10 @@ export class Requests {
     this.#wire = wire;
   }
 
+  get isWaiting(): boolean {
+    return this.#all.size > 0;
+  }
+
   /**
    * Sends a request now, or with the next connection. Rejects with the server's error, with `closed`, or with
    * `connection_lost` if the connection was lost before the answer and the request must not be repeated.

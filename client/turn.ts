@@ -31,7 +31,7 @@ export interface Answer {
 /** A piece of a turn's text, or of its reasoning: `whole = whole.slice(0, offset) + text`. */
 export interface Piece {
   type: "text" | "reasoning";
-  /** Where it belongs, in UTF-16 units. It follows the piece of its type before it, unless reasoning starts again at 0. */
+  /** Where it belongs, in UTF-16 units. It follows the piece of its type before it, unless the type starts again at 0. */
   offset: number;
   text: string;
 }
@@ -56,6 +56,8 @@ export interface Turn extends AsyncIterable<string> {
   /** Whether this client asked it, including before a reload. */
   readonly isMine: boolean;
   readonly state: TurnState;
+  /** Whether a later query has replaced it (`replaces`). Then it is no longer in the client's `turns`. */
+  readonly isSuperseded: boolean;
   /** While it is queued: its place in the queue, from 1. */
   readonly position: number | undefined;
   /** The answer so far: always correct, also after a reconnect. */
@@ -72,7 +74,10 @@ export interface Turn extends AsyncIterable<string> {
    * it.
    */
   readonly final: Promise<Answer>;
-  /** The text in pieces, as iterating the turn gives them, and with them the reasoning. */
+  /**
+   * The text and the reasoning in pieces. Unlike iterating the turn, this does not fail if the answer is restarted with
+   * other text: the next piece of text has offset 0 and replaces what was yielded.
+   */
   pieces(): AsyncIterable<Piece>;
   /** The whole text so far, after each change. A slow reader gets only the newest. Ends when the turn ends. */
   snapshots(): AsyncIterable<string>;

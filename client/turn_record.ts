@@ -19,6 +19,8 @@ export interface TurnWatcher {
 /** A turn from the inside: the client writes, callers read. */
 export class TurnRecord implements Turn {
   id: string;
+  /** The id under which the session first had the query. */
+  firstId: string;
   turnId: string | undefined;
   question: string | undefined;
   position: number | undefined;
@@ -31,12 +33,15 @@ export class TurnRecord implements Turn {
   /** The connection that it was last sent on; 0 for none. */
   sentOn = 0;
   sends = 0;
+  /** The query comes from the storage, so an earlier page may have sent it. */
+  isRestored = false;
   /** How often the query was sent again after an interruption. */
   repeats = 0;
   /** How it ended; undefined if it has not, or has failed. */
   answer: Answer | undefined;
   /** A stop was requested, and the server may not know yet. */
   isCancelled = false;
+  isSuperseded = false;
   readonly #watcher: TurnWatcher;
   readonly #end = deferred<Answer>();
   readonly final: Promise<Answer> = this.#end.promise;
@@ -47,7 +52,7 @@ export class TurnRecord implements Turn {
   #waiters: (() => void)[] = [];
 
   constructor(id: string, frame: SentQuery | undefined, watcher: TurnWatcher) {
-    this.id = id;
+    this.id = this.firstId = id;
     this.frame = frame;
     this.question = frame?.content;
     this.#watcher = watcher;
@@ -84,7 +89,18 @@ export class TurnRecord implements Turn {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<string, void, undefined> {
-    for await (const { type, text } of this.pieces()) if (type === "text") yield text;
+    let isFirst = true;
+    for await (const { type, offset, text } of this.pieces()) {
+      if (type !== "text") continue;
+      if (offset === 0 && !isFirst) {
+        throw new AgentClientError(
+          "text_restarted",
+          "Cannot continue: the answer was restarted with other text",
+        );
+      }
+      isFirst = false;
+      yield text;
+    }
   }
 
   async *pieces(): AsyncGenerator<Piece, void, undefined> {
@@ -95,18 +111,13 @@ export class TurnRecord implements Turn {
         const offset = reasoning.startsWith(thought) ? thought.length : 0;
         thought = reasoning;
         if (reasoning !== "") yield { type: "reasoning", offset, text: reasoning.slice(offset) };
-      } else if (text !== seen) {
+      } else if (text !== seen || (this.#state === "completed" && text !== given)) {
         seen = text;
-        if (text.startsWith(given)) {
-          const offset = given.length;
-          given = text;
-          if (text.length > offset) yield { type: "text", offset, text: text.slice(offset) };
-          // The text is shorter, but still a prefix of what was yielded: it may grow past it. After the end it cannot.
-        } else if (
-          !given.startsWith(text) || (this.#state === "completed" && !this.#text.startsWith(given))
-        ) {
-          throw new AgentClientError("text_restarted", "Cannot go on: the answer was begun anew");
-        }
+        // Text that is shorter, but still a prefix of what was yielded, may grow past it. After the end it cannot.
+        if (text === given || (this.#state !== "completed" && given.startsWith(text))) continue;
+        const offset = text.startsWith(given) ? given.length : 0;
+        given = text;
+        yield { type: "text", offset, text: text.slice(offset) };
       } else if (this.#isAtEnd()) return;
       else await this.#changed();
     }
@@ -164,13 +175,30 @@ export class TurnRecord implements Turn {
 
   /** The query is asked again, under this id. The answer so far is discarded. */
   restart(id = this.id): void {
+    if (id === this.id) this.firstId = id;
+    else this.replaceNothing();
     this.id = id;
+    this.turnId = undefined;
     this.frame = this.frame && { ...this.frame, id };
     this.isTaken = false;
     this.sentOn = 0;
     this.place = Infinity;
     this.#text = this.#reasoning = "";
     this.#become("waiting");
+  }
+
+  /** What the query was to replace is replaced already, or gone. */
+  replaceNothing(): void {
+    if (this.frame === undefined) return;
+    const { replaces: _, ...frame } = this.frame;
+    this.frame = frame;
+  }
+
+  /** A later query has replaced this one or an earlier one. */
+  supersede(): void {
+    this.isSuperseded = true;
+    if (this.isSettled) this.#watcher.onChange(this);
+    else this.finish({ text: this.#text, outcome: "cancelled", finishReason: "superseded" });
   }
 
   finish(answer: Omit<Answer, "turnId">): void {

@@ -127,7 +127,11 @@ async function start(): Promise<void> {
         connectionView.closed(closing);
         if (closing.code === 4001) accountView.ask("This stack takes only users: sign in, or sign up.");
       },
-      error: (error) => notices.toast(error.message, "Something went wrong"),
+      error: (error) => {
+        // The client goes on asking for a token.
+        if (error.code === "token_failed" && keeper.email === undefined) accountView.ask(error.message);
+        else notices.toast(error.message, "Something went wrong");
+      },
     });
     draw();
   }

@@ -13,7 +13,8 @@ export class Wire {
   /** For the client's option `WebSocket`. */
   readonly Socket: SocketConstructor;
   /**
-   * For the client's option `wake`: fires when the browser reports that the network is back, and when a cut is over.
+   * For the client's option `wake`: fires when the browser reports that the network is back or the page is shown again,
+   * and when a cut is over.
    */
   readonly wake = new EventTarget();
   readonly #open = new Set<WireSocket>();
@@ -23,6 +24,9 @@ export class Wire {
     for (const type of ["online", "pageshow"]) {
       addEventListener(type, () => this.wake.dispatchEvent(new Event(type)));
     }
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState === "visible") this.wake.dispatchEvent(new Event("pageshow"));
+    });
     const open = this.#open;
     const isDown = (): boolean => this.#downUntil > Date.now();
     this.Socket = class extends WireSocket {

@@ -64,7 +64,8 @@ export class TerminalChat {
     client.on("close", ({ code, reason }) => {
       if (this.#isOver) return;
       this.#note(`closed: ${code} ${reason}`);
-      this.#quit(1);
+      // An idle client continues the session with the next question.
+      if (client.status !== "idle") this.#quit(1);
     });
   }
 
@@ -108,7 +109,8 @@ export class TerminalChat {
     try {
       for await (const { type, offset, text } of turn.pieces()) {
         if (type !== shown) write(SWITCH[type][shown ?? "nothing"]);
-        else if (type === "reasoning" && offset === 0) write("\n");
+        // It begins again.
+        else if (offset === 0) write("\n");
         shown = type;
         write(text);
       }

@@ -119,7 +119,7 @@ function manifest(): Record<string, unknown> {
     sideEffects: false,
     exports: { ".": entry("mod"), "./ai-sdk": entry("ai_sdk"), "./package.json": "./package.json" },
     engines: { node: ">=20" },
-    peerDependencies: { ai: ">=7.0.0 <8" },
+    peerDependencies: { ai: ">=7.0.70 <8" },
     peerDependenciesMeta: { ai: { optional: true } },
   };
 }

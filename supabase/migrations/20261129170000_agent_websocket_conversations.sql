@@ -14,7 +14,7 @@ alter table public.agent_sessions add column if not exists archived boolean not 
 -- Null for sessions without a message since this migration: then it is last_active_at.
 alter table public.agent_sessions add column if not exists last_message_at timestamptz;
 alter table public.agent_sessions add column if not exists message_hour timestamptz;
--- What `rewound` events have superseded, as ranges of seq. Rewound events in these ranges are visible all the same.
+-- What `rewound` events have superseded: the turns whose questions have a seq in these ranges. Events of other kinds are visible.
 alter table public.agent_sessions add column if not exists superseded int8multirange not null default '{}';
 
 create unique index if not exists agent_sessions_by_chat on public.agent_sessions (user_id, chat_id)
@@ -519,10 +519,13 @@ create or replace function public.agent_visible_page(
 ) returns jsonb language sql stable set search_path = '' as $$
   with newest as (
     -- One more than asked for: it tells whether there is another page.
-    select seq, event from public.agent_events
-    where session_id = p_session.session_id and seq < p_before
-      and (kind = 'rewound' or not (seq <@ p_session.superseded))
-    order by seq desc limit p_limit + 1
+    select e.seq, e.event from public.agent_events e
+    where e.session_id = p_session.session_id and e.seq < p_before
+      and (p_session.superseded = '{}' or e.kind not in ('query', 'response', 'cancelled', 'error') or not coalesce((
+        select t.query_seq <@ p_session.superseded from public.agent_turns t
+        where t.session_id = e.session_id and t.turn_id = e.turn_id
+      ), false))
+    order by e.seq desc limit p_limit + 1
   ), sized as (
     select seq, event, row_number() over (order by seq desc) as place,
       sum(octet_length(event::text)) over (order by seq desc) as bytes

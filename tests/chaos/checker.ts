@@ -51,6 +51,7 @@ function checkConversation(conversation: ConversationRecord, run: RunRecord): Fa
     ...checkQueries(conversation, truth, run, say),
     ...checkReplaced(conversation, truth, run, say),
     ...checkNotices(conversation, truth, say),
+    ...(log === undefined ? [] : checkTitle(conversation, log, say)),
   ];
 }
 
@@ -192,6 +193,11 @@ function judgeEnd(
     kind: "unexplained",
     detail: `it failed with ${code}, and the model did: ${faultsMet.join(", ") || "nothing"}`,
   };
+}
+
+function checkTitle({ titles, isRenamed }: ConversationRecord, { title }: LoggedSession, say: Say): Fault[] {
+  if (title === undefined) return isRenamed ? [say("lost", `the title, of ${titles.join(", ")}`)] : [];
+  return titles.includes(title) ? [] : [say("foreign", `the title "${title}", which nobody gave it`)];
 }
 
 function checkNotices({ notices }: ConversationRecord, truth: readonly DurableEvent[], say: Say): Fault[] {

@@ -25,11 +25,15 @@ interface Session {
   durable: boolean;
 }
 
+/** Longer than sessions may be idle (`SESSION_TIMEOUT` in world.ts). */
+const IDLE_MS = 9000;
 const PRIORITIES = ["high", "normal", "low"] as const;
 
 export class Conversation {
   readonly record: ConversationRecord;
   readonly queries = new Map<string, Query>();
+  /** The app's own id of the conversation, if it has one. */
+  readonly chatId: string | undefined;
   session: Session | undefined;
   readonly #options: ConversationOptions;
   readonly #tabs: Tab[] = [];
@@ -37,22 +41,34 @@ export class Conversation {
 
   constructor(options: ConversationOptions) {
     this.#options = options;
-    this.record = { name: options.name, sessionId: "", tabs: [], queries: [], notices: [] };
+    this.record = {
+      name: options.name,
+      sessionId: "",
+      tabs: [],
+      queries: [],
+      notices: [],
+      titles: [],
+      isRenamed: false,
+    };
+    this.chatId = options.random.chance(0.5) ? options.name : undefined;
   }
 
   /** Runs the whole conversation. Resolves when everything in it has ended, or has exceeded its time limit. */
   async live(): Promise<ConversationRecord> {
-    const { world, random, questions } = this.#options;
+    const { world, random, questions, token } = this.#options;
     const running = [this.#open()];
+    // Both tabs make the conversation, and only one of them does.
+    if (this.chatId !== undefined && token !== undefined && random.chance(0.4)) running.push(this.#open());
     if (await until(() => this.session !== undefined, world.boundMs)) {
-      if (random.chance(0.4)) running.push(this.#open());
+      if (running.length === 1 && random.chance(0.4)) running.push(this.#open());
       for (let asked = 0; asked < questions && !this.#isGivenUp;) {
         const burst = Math.min(questions - asked, random.chance(0.8) ? 1 : random.int(2, 4));
         for (let one = 0; one < burst; one++) this.#ask(++asked);
         await this.#doSomethingElse();
         // Sometimes the next question does not wait for the answer.
         if (!random.chance(0.1) && !await until(() => this.#isAnswered(), world.boundMs)) this.giveUp();
-        await new Promise((resolve) => setTimeout(resolve, random.magnitude(1, world.pauseMs)));
+        const pauseMs = random.chance(0.004) ? IDLE_MS : random.magnitude(1, world.pauseMs);
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
       }
       await until(() => this.#isSettled(), world.boundMs);
     }
@@ -143,9 +159,15 @@ export class Conversation {
     const id = `${name}.n${this.record.notices.length + random.int(1000, 9_999_999)}`;
     if (random.chance(0.03)) this.#anyTab().say({ type: "command", content: "clear", id: `${id}.clear` });
     if (random.chance(0.05)) this.#anyTab().say({ type: "command", content: "history", id: `${id}.history` });
+    if (random.chance(0.03)) this.#rename(`title ${id}`);
     if (!random.chance(0.08) || this.session === undefined) return;
     const durable = await notify(world, { session_id: this.session.id, id, message: `notice ${id}` });
     if (durable) this.record.notices.push(id);
+  }
+
+  #rename(title: string): void {
+    this.record.titles.push(title);
+    this.#anyTab().say({ type: "command", content: "rename", id: title, args: { title } });
   }
 
   /** One of the newest questions that the log has, answered or not. */

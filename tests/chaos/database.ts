@@ -17,6 +17,13 @@ export async function readLogs(url: string): Promise<Map<string, LoggedSession>>
     ) {
       logs.set(row.id, { lastSeq: row.seq, events: [], openTurns: [], takeOvers: 0 });
     }
+    for (
+      const { id, title } of await sql<{ id: string; title: string }[]>`
+      select session_id::text as id, title from public.agent_conversations where titled_by = 'user'`
+    ) {
+      const log = logs.get(id);
+      if (log !== undefined) log.title = title;
+    }
     const ended = new Set<string>();
     const takeOvers = new Map<string, Map<string, number>>();
     for (

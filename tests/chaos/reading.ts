@@ -13,6 +13,8 @@ export interface Frame {
   partial?: string;
   replay?: true;
   offset?: number;
+  /** The number that short deltas have instead of the query's id. */
+  ref?: number;
   retryable?: boolean;
   retry_after_ms?: number;
   session_id?: string;

@@ -64,6 +64,10 @@ export interface ConversationRecord {
   queries: QueryRecord[];
   /** Ids of the notifications that were accepted with `durable: true`. */
   notices: string[];
+  /** The titles that it was given, whether or not that was confirmed. */
+  titles: string[];
+  /** Whether one of them was confirmed. */
+  isRenamed: boolean;
 }
 
 /** A client tried to resume a session of another user. */
@@ -81,6 +85,8 @@ export interface LoggedSession {
   events: DurableEvent[];
   /** Turns without an end. */
   openTurns: string[];
+  /** The title that its user has given it. */
+  title?: string;
   /** How often turns were begun beyond the first time. */
   takeOvers: number;
   /** The same per query, for each query where it is not 0. */

@@ -25,6 +25,8 @@ export interface TabOptions {
 const UNEXPECTED_CLOSES = [1000, 1002, 1003, 1007, 1008, 1009, 1011, 4001, 4003, 4009];
 /** How often a query is sent again although it was acknowledged. */
 const NEEDLESS_RESEND = 0.15;
+/** How often a connection asks for short deltas. */
+const SHORT_DELTAS = 0.5;
 const MAX_DELAY_MS = 1000;
 const MIN_RETRY_MS = 150;
 
@@ -39,11 +41,15 @@ export class Tab {
   readonly #options: TabOptions;
   readonly #queries: Query[] = [];
   readonly #texts = new Map<string, { assembly: TextAssembly; visit: Visit }>();
+  /** The queries of short deltas, by their `ref` on this connection. */
+  readonly #refs = new Map<number, string>();
   readonly #stop = new AbortController();
   #send: ((text: string) => void) | undefined;
   #visit: Visit | undefined;
   #lostAt: number | undefined;
   #catchingUp: { toSeq: number; since: number } | undefined;
+  /** The server has said that it closes the connection because the session is not in use. */
+  #isIdle = false;
 
   constructor(options: TabOptions) {
     this.#options = options;
@@ -61,7 +67,8 @@ export class Tab {
       this.#visit = this.#send = this.#catchingUp = undefined;
       if (this.#stop.signal.aborted) return;
       count(tally.closes, String(code));
-      if (UNEXPECTED_CLOSES.includes(code)) {
+      if (code === 1000 && this.#isIdle) tally.expiries++;
+      else if (UNEXPECTED_CLOSES.includes(code)) {
         this.fault("unexplained", `the connection was closed with ${code}`);
       }
       if (wasWelcome) this.#lostAt = performance.now();
@@ -93,11 +100,15 @@ export class Tab {
   }
 
   #connect(startedAt: number): Promise<Ended> {
-    const { origin, token, conversation: { session } } = this.#options;
+    const { origin, token, random, conversation: { session, chatId } } = this.#options;
+    this.#isIdle = false;
     const query = new URLSearchParams({ stream: "true", heartbeat: "true" });
+    if (this.#options.random.chance(SHORT_DELTAS)) query.set("deltas", "short");
     const protocols = ["agent-websocket.v1", ...(token === undefined ? [] : [`jwt-${token}`])];
+    if (chatId !== undefined) query.set("chat_id", chatId);
     if (session !== undefined) {
-      query.set("session_id", session.id);
+      // The chat id alone finds the conversation as well.
+      if (chatId === undefined || random.chance(0.5)) query.set("session_id", session.id);
       query.set("last_seq", String(this.cursor));
       if (session.resumeToken !== undefined) protocols.push(`resume-${session.resumeToken}`);
     }
@@ -124,6 +135,8 @@ export class Tab {
     }
     if (frame.type === "delta") return this.#takeDelta(frame, visit);
     if (frame.code === "reconnecting") tally.rotations++;
+    if (frame.code === "session_timeout") this.#isIdle = true;
+    if (frame.code === "renamed") conversation.record.isRenamed = true;
     const event = readEvent(frame);
     if (event === undefined) return;
     const { cursor } = this;
@@ -150,6 +163,7 @@ export class Tab {
       resent: new Set(),
     };
     this.record.visits.push(visit);
+    this.#refs.clear();
     this.#visit = visit;
     this.#send = send;
     if (isFirst) conversation.begin({ id: sessionId, resumeToken, durable: frame.durable === true });
@@ -200,7 +214,10 @@ export class Tab {
     }, Math.max(afterMs, MIN_RETRY_MS));
   }
 
-  #takeDelta({ in_reply_to: id = "", offset = 0, content }: Frame, visit: Visit): void {
+  #takeDelta({ in_reply_to: named, ref = 0, offset = 0, content }: Frame, visit: Visit): void {
+    const id = named ?? this.#refs.get(ref);
+    if (id === undefined) return this.fault("foreign", `a delta of ${ref}, which no frame has named here`);
+    this.#refs.set(ref, id);
     if (this.ended.has(id)) return this.#takeLate(`${id}: deltas after the end, first at ${offset}`, visit);
     let text = this.#texts.get(id);
     if (text === undefined) {

@@ -33,6 +33,7 @@ export function table({ record, tally, faults, seconds, isInterrupted }: ChaosRe
     ["workers killed", tally.kills.length],
     ["workers stopped for a while", tally.stalls.length],
     ["goodbyes of workers", tally.rotations],
+    ["idle sessions closed, and gone on with", tally.expiries],
     ["connections cut / frozen", `${tally.cuts} / ${tally.freezes}`],
     ["database disturbed", tally.outages.length],
     ["relay cut", tally.relayTroubles],

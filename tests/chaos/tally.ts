@@ -16,6 +16,8 @@ export class Tally {
   resumes = 0;
   /** Workers that shut down gracefully. */
   rotations = 0;
+  /** Connections that ended because their session was not in use. */
+  expiries = 0;
   notices = 0;
   /** Answers whose deltas, all of one connection, were shorter than the response: allowed, but should be rare. */
   shortTexts = 0;

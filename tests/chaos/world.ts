@@ -45,6 +45,9 @@ const ENV = {
   STALL_TIMEOUT_MS: "1500",
   TURN_LEASE_MS: "3000",
   DRAIN_TIMEOUT_MS: "1000",
+  // In minutes: six seconds.
+  SESSION_TIMEOUT: "0.1",
+  CLEANUP_INTERVAL_MS: "1000",
   // Until the model refuses one.
   PREFILL_MODELS: "*",
 };

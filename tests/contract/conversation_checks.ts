@@ -123,12 +123,12 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
     assert.deepEqual(await visible(6, 2), [[2, 5], false]);
     assert.deepEqual(await visible(5, 2), [[1, 2], true]);
     assert.deepEqual(await visible(1, 2), [[], true]);
-    // From a question that was superseded before: from its place on. Rewound events stay.
+    // From a question that was superseded before: from its place on. Rewound events stay, and what is of no turn.
     await bob.commit(sessionId, { events: [replacing("4", "2"), cancelled("4")] });
-    assert.deepEqual(await visible(100, 100), [[1, 2, 5, 9, 10, 11], true]);
+    assert.deepEqual(await visible(100, 100), [[1, 2, 5, 8, 9, 10, 11], true]);
     await bob.commit(sessionId, { events: [replacing("5", "1")] });
-    assert.deepEqual(await visible(100, 100), [[5, 9, 12, 13], true]);
-    assert.deepEqual(await visible(13, 100), [[5, 9, 12], true]);
+    assert.deepEqual(await visible(100, 100), [[5, 8, 9, 12, 13], true]);
+    assert.deepEqual(await visible(13, 100), [[5, 8, 9, 12], true]);
     const found = await ann.find(sessionId, [owner], { tail: 2 });
     assert.deepEqual([seqs(found?.tail.events ?? []), found?.tail.oldestSeq, found?.tail.lastSeq], [
       [12, 13],
@@ -137,6 +137,7 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
     ]);
     assert.deepEqual(seqs((await ann.find(sessionId, [owner], { tail: 50 }))?.tail.events ?? []), [
       5,
+      8,
       9,
       12,
       13,
@@ -146,6 +147,17 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
     for (const id of [crypto.randomUUID(), "never"]) {
       await assert.rejects(ann.readVisible(id, { beforeSeq: 1, limit: 1 }), { code: "unknown_session" });
     }
+  });
+
+  Deno.test(`[RW1] ${name}: what is superseded goes by the question: an older turn's end stays, a later end goes with its turn`, async () => {
+    const { ann } = make();
+    const { sessionId } = await open(ann);
+    await ann.commit(sessionId, {
+      events: [query("low"), query("1"), response("1"), query("2"), response("low")],
+    });
+    await ann.commit(sessionId, { events: [replacing("3", "1"), cancelled("2"), response("3")] });
+    const { events, isFirst } = await ann.readVisible(sessionId, { beforeSeq: 100, limit: 100 });
+    assert.deepEqual([seqs(events), isFirst], [[1, 5, 6, 7, 9], true]);
   });
 
   Deno.test(`[RW3] ${name}: any order of questions and replacements shows what no later replacement covers`, async () => {
@@ -166,11 +178,8 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
               ? 0
               : log.findIndex(({ id, kind }) => kind === "query" && id === `${replaces}`);
             events.push({ ...query(`${n}`), ...(replaces !== null && { replaces: `${replaces}` }) });
+            if (from < 0) continue;
             if (isAnswered) events.push(response(`${n}`));
-            if (from < 0) {
-              if (isAnswered) visible.push(log.push({ id: `${n}`, kind: "response" }));
-              continue;
-            }
             if (replaces !== null) {
               visible = visible.filter((seq) => seq <= from || log[seq - 1]?.kind === "rewound");
               visible.push(log.push({ id: `${n}`, kind: "rewound" }));
@@ -328,7 +337,7 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
   });
 
   Deno.test(`[CV4] ${name}: an archived conversation is in the other list, until it gets a new question`, async () => {
-    const { ann, bob } = make();
+    const { ann, bob, advance } = make();
     const owner = user();
     const [first, second] = [await open(ann, owner), await open(ann, owner)];
     await ann.commit(first.sessionId, { events: [query("1", "Old")] });
@@ -350,6 +359,7 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
     assert.deepEqual(await both(), [["New"], ["Old"]]);
     await bob.setArchived(second.sessionId, [owner], true);
     await bob.setArchived(second.sessionId, [owner], false);
+    await advance(1000);
     await ann.commit(first.sessionId, { events: [query("2")] });
     assert.deepEqual(await both(), [["Old", "New"], []]);
   });

@@ -13,6 +13,7 @@ const NOBODY = "00000000-0000-4000-8000-00000000000c";
 
 const OF_USERS = [
   "agent_sessions",
+  "agent_conversations",
   "agent_events",
   "agent_turns",
   "agent_turn_pieces",
@@ -77,6 +78,8 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       await service(
         `select public.agent_notify('${crypto.randomUUID()}', 'n', '', null, '${ANN}', null, '${pushed}', 0)`,
       );
+      await service(`select public.agent_set_title('${ANN}', '[{"user_id":"ann"}]', 'A title', 'user')`);
+      await service("select public.agent_list_conversations('ann', null, 5, null, false, 'title')");
       await service("select public.agent_prune(interval '1 day')");
       await service("select public.agent_upkeep(1)");
 
@@ -110,6 +113,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
         }
         await refused(role, "select public.agent_store_version()");
         await refused(role, "select public.agent_heads('[]')");
+        await refused(role, "select public.agent_list_conversations('ann', null, 5, null, false, null)");
         await refused(role, "select public.agent_prune(interval '0')");
         await refused(role, "select public.agent_upkeep(1)");
         await refused(role, "select public.agent_account_usage('w', 2, '[]', '[]', '[]', '[]', 0, 0)");

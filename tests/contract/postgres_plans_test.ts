@@ -42,19 +42,38 @@ const FILL = `
     'model' || n % 5, 10, case when n % 3 = 0 then 0.1 end, n % 3 <> 0,
     case when n % 997 = 0 then 'open' else 'completed' end, now() - n * interval '30 seconds'
   from generate_series(1, 60000) n;
-  update public.agent_sessions set user_id = 'busy' where session_id = '${SESSION}';
+  update public.agent_sessions set user_id = 'busy', chat_id = 'chat' where session_id = '${SESSION}';
+  update public.agent_sessions set last_query_seq = 1 where user_id = 'user8';
+  insert into public.agent_conversations (session_id, title, titled_by, preview, title_words, words, asked_chars)
+  select session_id, 'Title', 'question', 'Preview', 'title', 'asked words', 5 from public.agent_sessions
+  where user_id <> 'user8';
 `;
 
 /** Every call that the store makes. */
 const CALLS: Readonly<Record<string, string>> = {
-  find: `public.agent_find_session('${SESSION}', '[{"user_id":"busy"}]', 5, 1000000, 0, 'w')`,
-  list: "public.agent_list_sessions('user7', 5, null, 1800000)",
-  "the next page": "public.agent_list_sessions('user7', 5, '00000000-0000-4000-8000-000000000007', 0)",
+  find: `public.agent_find_conversation('${SESSION}', null, '[{"user_id":"busy"}]', 5, 1000000, 'w')`,
+  "find a chat":
+    `public.agent_find_conversation(null, 'chat', '[{"user_id":"busy"},{"token_hash":"x"}]', 5, 1000000, 'w')`,
+  "list conversations": "public.agent_list_conversations('user7', null, 5, null, false, null)",
+  "the next conversations":
+    "public.agent_list_conversations('user7', null, 5, '00000000-0000-4000-8000-000000000007', false, null)",
+  "search conversations": "public.agent_list_conversations('user8', null, 5, null, false, 'no such')",
+  "one conversation": `public.agent_list_conversations(null, '${SESSION}', 5, null, false, 'no such')`,
+  "read what is visible": `public.agent_read_visible('${SESSION}', 9, 5, 1000000)`,
+  rename: `public.agent_set_title('${SESSION}', '[{"user_id":"busy"}]', 'New', 'user')`,
+  archive: `public.agent_archive_session('${SESSION}', '[{"user_id":"busy"}]', false)`,
+  "find by the version before":
+    `public.agent_find_session('${SESSION}', '[{"user_id":"busy"}]', 5, 1000000, 0, 'w')`,
+  "list by the version before": "public.agent_list_sessions('user7', 5, null, 1800000)",
+  "the next page by the version before":
+    "public.agent_list_sessions('user7', 5, '00000000-0000-4000-8000-000000000007', 0)",
   read: `public.agent_read('${SESSION}', 3, 5, 1000000, 'w')`,
   heads: `public.agent_heads('["${SESSION}","00000000-0000-4000-8000-000000000778"]')`,
   commit: `public.agent_commit('w1', 5, 5000, '[{"session":"${SESSION}","lease":"claim","started":"t-9",
     "stop":{"which":"all","reason":"cancelled"},"checkpoint":{"turn":"t-1","number":1,"text":"x"},"events":[
-      {"kind":"query","queryId":"9","turnId":"t-9"},{"kind":"response","queryId":"9","turnId":"t-9"}]}]')`,
+      {"kind":"query","queryId":"9","turnId":"t-9","content":"?"},
+      {"kind":"response","queryId":"9","turnId":"t-9","content":"!"},
+      {"kind":"query","queryId":"20","turnId":"t-20","content":"?","replaces":"9"}]}]')`,
   feedback: `public.agent_record_feedback(gen_random_uuid(), '${SESSION}', 'f', 't-1', null, null, '')`,
   "notify a session":
     `public.agent_notify(gen_random_uuid(), 'a', '', 'busy', '${SESSION}', null, '{"kind":"notification","notificationId":"a"}', 0)`,
@@ -72,7 +91,8 @@ const CALLS: Readonly<Record<string, string>> = {
       "model":"model1","prompt_tokens":1,"max_tokens":100},
       {"id":"00000000-0000-4000-8000-000000009996","session_id":"00000000-0000-4000-8000-000000000005","turn_id":"t-2",
       "quota_key":"address:5","model":"model2","prompt_tokens":1,"max_tokens":100}]', 100000, 10)`,
-  create: "public.agent_create_session(gen_random_uuid(), 'new', null, 1)",
+  create: "public.agent_create_conversation(gen_random_uuid(), 'new', null, 'chat', 1)",
+  "create again": `public.agent_create_conversation('${SESSION}', 'new', null, 'chat', 1)`,
   remove: "public.agent_remove_session('00000000-0000-4000-8000-000000000779')",
   prune: "public.agent_prune(interval '13 days 20 hours')",
   "prune sessions that live on":
@@ -91,6 +111,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       for (
         const table of [
           "sessions",
+          "conversations",
           "events",
           "turns",
           "turn_pieces",
@@ -125,7 +146,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       const rows = await sql.unsafe(
         `select seq from public.agent_events where session_id = '${SESSION}' order by seq`,
       );
-      assert.equal(rows.length, 13);
+      assert.equal(rows.length, 15);
       assert.equal(
         (await sql.unsafe("select session_id from public.agent_sessions where user_id = 'busy'")).length,
         1,

@@ -45,10 +45,10 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     const store = openStore(server);
     const first = await open(server);
     const second = await open(server, first.userId);
-    const expired = await open(server, first.userId);
+    const idle = await open(server, first.userId);
     const other = await open(server);
     await server.sql(`update public.agent_sessions set last_active_at = last_active_at - interval '1 day'
-      where session_id = '${expired.sessionId}'`);
+      where session_id = '${idle.sessionId}'`);
     await store.commit(second.sessionId, { events: [query("1")] });
 
     const { sessionId } = first;
@@ -67,7 +67,10 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
     const nobody = await store.deliver(delivery({ kind: "user", userId: "carl" }));
     assert.deepEqual(nobody, { sessions: [], repeated: false });
     assert.deepEqual(await store.deliver(delivery({ kind: "nobody" })), { sessions: [], repeated: false });
-    for (const unknown of [expired.sessionId, crypto.randomUUID(), "never"]) {
+    // Not in use, but it can be named.
+    const named = await store.deliver(delivery({ kind: "session", sessionId: idle.sessionId }));
+    assert.deepEqual(named.sessions, [{ sessionId: idle.sessionId, seq: 1 }]);
+    for (const unknown of [crypto.randomUUID(), "never"]) {
       const missing = delivery({ kind: "session", sessionId: unknown });
       await assert.rejects(() => store.deliver(missing), { code: "unknown_session" });
       // It was not sent, so its id can be used again.
@@ -281,14 +284,17 @@ for (const name of ["PGlite", "PostgreSQL 15"]) {
   });
 }
 
-Deno.test("[LM6] expiry is what the store was told: 0 is never", async () => {
+Deno.test("[LM6] a session that is not used is there until it is pruned; only a user's notifications do not go there", async () => {
   const server = serverOf("PostgreSQL 15");
   const { sessionId, userId } = await open(server);
   await advanceDatabase(server, 2 * IDLE_MS);
+  const store = openStore(server);
+  assert.notEqual(await store.find(sessionId, [{ kind: "user", userId }], { tail: 1 }), undefined);
+  assert.equal((await store.list({ userId }, { limit: 2 })).length, 1);
+  assert.equal((await store.deliver(delivery({ kind: "user", userId }))).sessions.length, 0);
   const forever = openStore(server, { idleTimeoutMs: 0 });
-  assert.notEqual(await forever.find(sessionId, [{ kind: "user", userId }], { tail: 1 }), undefined);
-  assert.equal((await forever.list({ userId }, { limit: 2 })).length, 1);
   assert.equal((await forever.deliver(delivery({ kind: "user", userId }))).sessions.length, 1);
+  assert.equal((await store.deliver(delivery({ kind: "session", sessionId }))).sessions.length, 1);
 });
 
 Deno.test("[RS3] PostgreSQL 15: a guessed id, a wrong token and another's session take the time of one that never was", async () => {

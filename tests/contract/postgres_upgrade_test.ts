@@ -1,7 +1,7 @@
 /** A database of the previous version, with data in it, to which the newer migrations are applied in place. */
 
 import assert from "node:assert/strict";
-import { notification, query, response } from "../support/log_events.ts";
+import { cancelled, notification, query, response } from "../support/log_events.ts";
 import type { PostgresRelease } from "../support/postgres_server.ts";
 import { readMigrations, startPostgresStore, type StoreServer } from "../support/store_server.ts";
 import { advanceDatabase, LEASE_MS, openStore } from "../support/stores_under_test.ts";
@@ -71,7 +71,8 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
     const [running, ended] = [crypto.randomUUID(), crypto.randomUUID()];
     await old.create(running, "ann");
     await old.create(ended, "ann");
-    await old.commit(ended, { events: [query("1"), response("1")] });
+    await old.commit(ended, { events: [query("1", "How do trains\nwork?"), response("1", "On rails.")] });
+    await old.commit(ended, { events: [query("2", "And boats?"), cancelled("2")] });
     await old.feedback(ended, "t-1");
     // A running turn with checkpoints, and a queued query.
     await old.commit(running, { lease: "claim", events: [query("1"), query("2")], started: "t-1" });
@@ -92,7 +93,31 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
       ["t-2", 0, ""],
     ]);
     assert.deepEqual((await store.find(ended, ann, { tail: 50 }))?.notes, ["shorter"]);
-    assert.equal((await store.list({ userId: "ann" }, { limit: 5 })).length, 2);
+    // What a list shows is made from what the log has, also by a search, and by what is written first.
+    const shown = async (search?: string): Promise<unknown> =>
+      (await store.list({ userId: "ann" }, { limit: 5, ...(search !== undefined && { search }) }))
+        .map(({ record, title, preview, isRunning }) => [record.sessionId, title, preview, isRunning]);
+    const trains = [ended, "How do trains work?", "And boats?", false];
+    assert.deepEqual(await shown("boats train"), [trains]);
+    assert.deepEqual(await shown(), [[running, "?", "?", true], trains]);
+    const written = crypto.randomUUID();
+    await old.create(written, "ann");
+    await old.commit(written, { events: [query("1", "A new one")] });
+    assert.deepEqual(await shown("new"), [[written, "A new one", "A new one", true]]);
+    await store.rename(ended, ann, "Travels");
+    await store.setArchived(ended, ann, true);
+    assert.deepEqual(await shown("boats"), []);
+    const replaced = { ...query("3", "And planes?"), replaces: "2" };
+    const { events: rewound } = await store.commit(ended, {
+      events: [replaced, response("3", "In the air.")],
+    });
+    assert.deepEqual(rewound.map(({ seq, kind }) => [seq, kind]), [[5, "rewound"], [6, "query"], [
+      7,
+      "response",
+    ]]);
+    assert.deepEqual(await shown("boats"), [[ended, "Travels", "In the air.", false]]);
+    const visible = await store.readVisible(ended, { beforeSeq: 100, limit: 9 });
+    assert.deepEqual(visible.events.map(({ seq }) => seq), [1, 2, 5, 6, 7]);
     await old.rest(running);
 
     // The new worker takes over, and the old one sees its changes.
@@ -138,7 +163,7 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
 
     // The retention also deletes data from before the migrations.
     await advanceDatabase(server, 31 * 86_400_000);
-    assert.equal((await store.prune(30)).sessions, 2);
+    assert.equal((await store.prune(30)).sessions, 3);
     const left = await server.sql(`select (select count(*) from public.agent_events)::int as events,
       (select count(*) from public.agent_turns)::int as turns, (select count(*) from public.agent_feedback)::int as feedback`);
     assert.deepEqual(left, [{ events: 0, turns: 0, feedback: 0 }]);

@@ -53,6 +53,14 @@ export class ManualClock implements Clock {
     this.#now = end;
   }
 
+  /** Moves the clock by `ms`, which may be negative, and no timer runs meanwhile: the machine sleeps, or the clock is set. */
+  sleep(ms: number): void {
+    this.#now += ms;
+    const timers = [...this.#timers];
+    this.#timers.clear();
+    for (const { dueAt, task } of timers) this.#timers.add({ dueAt: dueAt + ms, task });
+  }
+
   #next(): Timer | undefined {
     let next: Timer | undefined;
     for (const timer of this.#timers) {

@@ -22,6 +22,8 @@ export class ScriptedSocket implements SocketLike {
   readonly url: URL;
   readonly protocols: readonly string[];
   readonly sent: SentFrame[] = [];
+  /** Whether `ping` is answered at once. */
+  answersPings = false;
   /** The code with which the client closed it. */
   closedWith: number | undefined;
 
@@ -31,7 +33,9 @@ export class ScriptedSocket implements SocketLike {
   }
 
   send(text: string): void {
-    this.sent.push(JSON.parse(text));
+    const frame: SentFrame = JSON.parse(text);
+    this.sent.push(frame);
+    if (this.answersPings && frame.content === "ping") this.status("pong", frame.id);
   }
 
   close(code?: number): void {
@@ -88,6 +92,15 @@ export class ScriptedSocket implements SocketLike {
     this.say({ type: "error", content: code, timestamp: "", code, retryable: false, ...fields });
   }
 
+  notice(code: string): void {
+    this.say({ type: "notification", content: code, timestamp: "", code });
+  }
+
+  /** The query `id` has replaced the query `replaced`, and all that came after it. */
+  rewound(id: string, replaced: string, seq: number): void {
+    this.status("rewound", id, { seq, data: { query_id: replaced } });
+  }
+
   /** Closes the connection. */
   end(code: number, reason = ""): void {
     this.onclose?.({ code, reason });
@@ -118,13 +131,30 @@ export class MemoryStorage implements CursorStorage {
   }
 }
 
+/** A browser's window with a document. */
+export class TestWindow extends EventTarget {
+  readonly document: EventTarget & { visibilityState: string } = Object.assign(new EventTarget(), {
+    visibilityState: "visible",
+  });
+
+  fire(type: string): void {
+    this.dispatchEvent(new Event(type));
+  }
+
+  /** Shows or hides the page. */
+  become(visibilityState: "visible" | "hidden"): void {
+    this.document.visibilityState = visibilityState;
+    this.document.dispatchEvent(new Event("visibilitychange"));
+  }
+}
+
 export interface TestClient {
   client: AgentClient;
   clock: ManualClock;
   sockets: ScriptedSocket[];
   /** The client's events, oldest first. */
   events: { [Name in keyof ClientEvents]: ClientEvents[Name][] };
-  wake: EventTarget;
+  wake: TestWindow;
   /** The newest socket, once it is open. Waits for the token, and moves the clock to the next attempt. */
   socket(): Promise<ScriptedSocket>;
   /** Connects and receives a welcome. */
@@ -135,7 +165,7 @@ export interface TestClient {
 export function scriptedClient(options: AgentClientOptions & { jitter?: number } = {}): TestClient {
   const { jitter = 0.5, ...given } = options;
   const clock = new ManualClock();
-  const wake = new EventTarget();
+  const wake = new TestWindow();
   const sockets: ScriptedSocket[] = [];
   let ids = 0;
   const client = new AgentClient("https://project.supabase.co/functions/v1/agent_websocket", {

@@ -1,35 +1,14 @@
 /** The AI SDK's own chat (which `useChat` wraps) over the transport, against the real stack. */
 
 import assert from "node:assert/strict";
-import { AbstractChat, type ChatInit, type ChatState, type ChatStatus, type UIMessage } from "ai";
+import type { UIMessage } from "ai";
 import { AgentChatTransport } from "../../client/ai_sdk.ts";
 import { AgentClient } from "../../client/client.ts";
 import type { AgentClientError } from "../../client/error.ts";
 import { HandModel } from "../support/hand_model.ts";
 import { eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
+import { Chat, textOf } from "../support/plain_chat.ts";
 import { MemoryStorage } from "../support/scripted_sockets.ts";
-
-/** The state class of `@ai-sdk/react`, without React. */
-class PlainState implements ChatState<UIMessage> {
-  status: ChatStatus = "ready";
-  error: Error | undefined;
-  messages: UIMessage[];
-  constructor(messages: UIMessage[] = []) {
-    this.messages = messages;
-  }
-  pushMessage = (message: UIMessage): void => void (this.messages = [...this.messages, message]);
-  popMessage = (): void => void (this.messages = this.messages.slice(0, -1));
-  replaceMessage = (index: number, message: UIMessage): void => {
-    this.messages = this.messages.with(index, structuredClone(message));
-  };
-  snapshot = <T>(thing: T): T => structuredClone(thing);
-}
-
-class Chat extends AbstractChat<UIMessage> {
-  constructor({ messages, ...init }: ChatInit<UIMessage>) {
-    super({ ...init, state: new PlainState(messages) });
-  }
-}
 
 interface Page {
   client: AgentClient;
@@ -60,10 +39,6 @@ async function withChat(
       for (const { client } of pages) client.close();
     }
   });
-}
-
-function textOf(message: UIMessage | undefined): string {
-  return (message?.parts ?? []).map((part) => part.type === "text" ? part.text : "").join("");
 }
 
 Deno.test("[DL2] the AI SDK's chat shows an answer as it is written, with what the server tells of it", async () => {

@@ -61,6 +61,8 @@ function judge(
       tabs: [asker, watcher],
       queries: [{ id: "q1", question: QUESTION, sentAt: 0, endedAt }],
       notices: ["n1"],
+      titles: [],
+      isRenamed: false,
     }],
     attacks: [],
     model: emptyReport(),
@@ -222,7 +224,15 @@ Deno.test("checker: what a client found on the spot is told too", () => {
   const found: Fault = { kind: "mismatched", conversation: "c1.s1", detail: "t1: a delta after a hole" };
   const tab = { name: "t1", visits: [visit(0, ASKED)], faults: [found] };
   const faults = check({
-    conversations: [{ name: "c1.s1", sessionId: "s1", tabs: [tab], queries: [], notices: [] }],
+    conversations: [{
+      name: "c1.s1",
+      sessionId: "s1",
+      tabs: [tab],
+      queries: [],
+      notices: [],
+      titles: [],
+      isRenamed: false,
+    }],
     attacks: [],
     model: emptyReport(),
     stalls: [],

@@ -26,6 +26,8 @@ function record(
       tabs: [],
       queries: [isOpen ? QUERY : { ...QUERY, endedAt: 200 }],
       notices: [],
+      titles: [],
+      isRenamed: false,
     }],
     model: {
       ...emptyReport(),

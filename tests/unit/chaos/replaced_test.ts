@@ -15,7 +15,15 @@ const log: DurableEvent[] = [
 
 function faults(truth: readonly DurableEvent[], after: readonly number[]): string[] {
   const model = { ...emptyReport(), streams: [{ question: two.question, after: [...after] }] };
-  const conversation = { name: "c", sessionId: "s", tabs: [], queries: [one, two], notices: [] };
+  const conversation = {
+    name: "c",
+    sessionId: "s",
+    tabs: [],
+    queries: [one, two],
+    notices: [],
+    titles: [],
+    isRenamed: false,
+  };
   return checkReplaced(
     conversation,
     truth,

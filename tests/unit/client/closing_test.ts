@@ -25,7 +25,9 @@ Deno.test("[CT8] [AU8] a token that ends on a connection that stood for long: a 
   const { client, clock, welcomed, socket: next } = scriptedClient({ getToken: () => "token" });
   let socket = await welcomed();
   for (let hour = 0; hour < 3; hour++) {
+    socket.answersPings = true;
     clock.advance(3_600_000);
+    assert.equal(client.status, "open");
     socket.end(4001, "Token expired");
     socket = await next();
     socket.welcome({ resumed: WHOLE });
@@ -92,13 +94,74 @@ Deno.test("[CT11] a client that was closed may connect again, to its session or,
   assert.deepEqual([events.open.length, events.reconnected.length], [1, 2]);
 });
 
-Deno.test("[CT11] [LM6] a session that timed out ends the connection; the next query begins a fresh one", async () => {
-  const { client, welcomed, socket: next } = scriptedClient();
-  (await welcomed()).end(1000, "Session timeout");
-  assert.equal(client.status, "closed");
-  const turn = client.query("I am back");
-  const socket = await next();
-  assert.equal(socket.url.searchParams.get("session_id"), null);
-  socket.welcome({ session_id: "s2" });
-  assert.deepEqual(socket.asked, [turn.id]);
+for (const recovered of [true, false]) {
+  const then = recovered ? "goes on in it" : "begins a new one if it is gone, and says so";
+  Deno.test(`[CT6] [LM6] a session that was not used ends the connection; the next query ${then}`, async () => {
+    const { client, clock, events, sockets, wake, welcomed, socket: next } = scriptedClient();
+    const socket = await welcomed({ resume_token: "secret" });
+    const first = client.query("Hello");
+    socket.response(first.id, 1, "Hi");
+    socket.notice("session_timeout");
+    socket.end(1000, "Session timeout");
+    assert.equal(client.status, "idle");
+    assert.deepEqual(events.close, [{ code: 1000, reason: "Session timeout", unsent: [] }]);
+    assert.deepEqual([clock.pending, events.reconnecting.length], [0, 0]);
+    wake.fire("online");
+    await settle();
+    assert.equal(sockets.length, 1, "nobody waits for an answer");
+
+    const turn = client.query("I am back");
+    const again = await next();
+    assert.equal(again.url.searchParams.get("session_id"), "s1");
+    assert.equal(again.url.searchParams.get("last_seq"), "1");
+    assert.ok(again.protocols.includes("resume-secret"));
+    again.welcome(
+      recovered ? { resumed: { recovered, from_seq: 2, to_seq: 1 } } : {
+        session_id: "s2",
+        resumed: { recovered, from_seq: 1, to_seq: 0, reason: "unknown_session" },
+      },
+    );
+    assert.deepEqual(again.asked, [turn.id]);
+    assert.equal(events.reconnected[0]?.resumed?.recovered, recovered);
+    assert.deepEqual(client.turns.map(({ question }) => question), ["Hello", "I am back"]);
+    client.close();
+  });
+}
+
+Deno.test("[CT6] a query that crosses the close of an idle session is sent again at once", async () => {
+  const { client, events, welcomed, socket: next } = scriptedClient();
+  const socket = await welcomed();
+  socket.notice("session_timeout");
+  const turn = client.query("Still there?");
+  socket.end(1000, "Session timeout");
+  assert.deepEqual([events.close.length, events.reconnecting[0]?.delayMs], [0, 0]);
+  const again = await next();
+  again.welcome({ resumed: WHOLE });
+  assert.deepEqual(again.asked, [turn.id]);
 });
+
+for (
+  const [what, notice, reason] of [
+    ["of a proxy, without a reason", undefined, ""],
+    ["of a proxy, with a reason", undefined, "bye"],
+    ["with our reason, but without the notice", undefined, "Session timeout"],
+    ["after another notice", "reconnecting", "Session timeout"],
+    ["after the notice, with another reason", "session_timeout", "bye"],
+  ] as const
+) {
+  Deno.test(`[CT6] a 1000 ${what} is a lost connection: the answer goes on in the same session`, async () => {
+    const { client, events, welcomed, socket: next } = scriptedClient();
+    const socket = await welcomed();
+    const turn = client.query("A story");
+    socket.status("thinking", turn.id, { seq: 1 });
+    socket.delta(turn.id, 0, "Once ");
+    if (notice !== undefined) socket.notice(notice);
+    socket.end(1000, reason);
+    assert.deepEqual([client.status, events.close.length], ["reconnecting", 0]);
+    const again = await next();
+    assert.equal(again.url.searchParams.get("session_id"), "s1");
+    again.welcome({ resumed: { recovered: true, from_seq: 2, to_seq: 1 } });
+    again.response(turn.id, 2, "Once upon a time");
+    assert.equal((await turn.final).text, "Once upon a time");
+  });
+}

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { settle } from "../../support/manual_clock.ts";
 import { MemoryStorage, scriptedClient } from "../../support/scripted_sockets.ts";
 
 const KEY = "agent-websocket";
@@ -89,9 +90,10 @@ Deno.test("[CT17] another user does not inherit the session, nor the questions",
   before.client.query("Anna's secret");
   const after = scriptedClient({ storage, getToken: () => tokenOf("ben") });
   const [inherited] = after.client.turns;
+  const own = after.client.query("Ben's question", { id: "b1" });
   const socket = await after.welcomed({ session_id: "s2" });
   assert.equal(socket.url.searchParams.get("session_id"), null);
-  assert.deepEqual(socket.asked, []);
+  assert.deepEqual(socket.asked, [own.id]);
   await assert.rejects(inherited?.final ?? Promise.resolve(), { code: "closed" });
 
   const same = scriptedClient({ storage, getToken: () => tokenOf("ben") });
@@ -124,6 +126,61 @@ Deno.test("[CT17] a query that was cancelled before it was sent is not asked aft
   (await welcomed()).end(1006);
   client.query("never mind").cancel();
   assert.deepEqual(scriptedClient({ storage }).client.turns, []);
+});
+
+const RUNNING = { recovered: true, from_seq: 2, to_seq: 1 };
+
+/** A page that was left while its question was being answered, and its storage. */
+async function left(): Promise<{ storage: MemoryStorage; id: string }> {
+  const storage = new MemoryStorage();
+  const { client, welcomed } = scriptedClient({ storage });
+  const socket = await welcomed();
+  const { id } = client.query("A story", { id: "story" });
+  socket.status("thinking", id, { seq: 1 });
+  return { storage, id };
+}
+
+Deno.test("[CT13] stop right after a reload, before the welcome: the server is told, and the answer ends as it says", async () => {
+  const { storage, id } = await left();
+  const { client, welcomed } = scriptedClient({ storage });
+  const [turn] = client.turns;
+  turn?.cancel();
+  assert.equal(turn?.state, "waiting");
+  const socket = await welcomed({ resumed: RUNNING });
+  assert.deepEqual(socket.sent.map(({ content, args }) => [content, args]), [["cancel", { id }]]);
+  socket.status("cancelled", id, { seq: 2, partial: "Once ", reason: "cancelled" });
+  assert.deepEqual([turn?.state, turn?.text], ["cancelled", "Once "]);
+});
+
+Deno.test("[CT13] a stop that was not sent before the page was left again is sent by the next page", async () => {
+  const { storage, id } = await left();
+  scriptedClient({ storage }).client.turns[0]?.cancel();
+  scriptedClient({ storage });
+  const { welcomed } = scriptedClient({ storage });
+  const socket = await welcomed({ resumed: RUNNING });
+  assert.deepEqual(socket.sent.map(({ content, args }) => [content, args]), [["cancel", { id }]]);
+});
+
+Deno.test("[CT13] after a reload, there may be nothing to cancel: the replay says how the answer ended, or it was never asked", async () => {
+  for (const isAnswered of [true, false]) {
+    const { storage, id } = await left();
+    const { client, clock, welcomed } = scriptedClient({ storage });
+    const [turn] = client.turns;
+    turn?.cancel();
+    const socket = await welcomed({ resumed: { recovered: true, from_seq: 2, to_seq: isAnswered ? 2 : 1 } });
+    socket.status("nothing_to_cancel", String(socket.sent[0]?.id));
+    await settle();
+    if (isAnswered) {
+      assert.equal(turn?.state, "waiting", "the replay is not complete");
+      socket.response(id, 2, "Once upon a time");
+    }
+    clock.advance(1000);
+    assert.deepEqual(
+      [turn?.state, turn?.text],
+      isAnswered ? ["completed", "Once upon a time"] : ["cancelled", ""],
+    );
+    client.close();
+  }
 });
 
 Deno.test("[CT17] storage that is full, forbidden or full of nonsense is no reason to fail", async () => {

@@ -42,6 +42,32 @@ Deno.test("TerminalChat shows an answer as it comes, and the next one after it",
   assert.deepEqual(server.sent.map(({ content }) => content), ["one", "two"]);
 });
 
+Deno.test("TerminalChat shows an answer that begins again on a line of its own", async () => {
+  const { chat, server, screen } = await terminal();
+  const asked = chat.line("one");
+  server.delta("q1", 0, "There was");
+  await settle();
+  server.delta("q1", 0, "Once ");
+  await settle();
+  server.response("q1", 1, "Once upon a time");
+  await asked;
+  assert.equal(screen(), "There was\nOnce upon a time\n");
+});
+
+Deno.test("TerminalChat stays when the session was not used for a while", async () => {
+  const { chat, server, socket, screen, codes } = await terminal();
+  server.notice("session_timeout");
+  server.end(1000, "Session timeout");
+  assert.equal(screen(), "[closed: 1000 Session timeout]\n");
+  const asked = chat.line("one");
+  const again = await socket();
+  again.welcome({ resumed: { recovered: true, from_seq: 1, to_seq: 0 } });
+  again.response("q1", 1, "An answer");
+  await asked;
+  assert.match(screen(), /An answer\n$/);
+  assert.deepEqual(codes, []);
+});
+
 Deno.test("TerminalChat shows reasoning dimmed, on lines of its own", async () => {
   const { chat, server, screen } = await terminal();
   const asked = chat.line("one");

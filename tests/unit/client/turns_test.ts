@@ -180,6 +180,31 @@ Deno.test("[CT12] an answer begun anew goes on where it is the same, and says so
   assert.equal((await other.final).text, "Once upon a time");
 });
 
+Deno.test("[CT12] [CT3] pieces replace the text of an answer that begins again, also by a text that is shorter", async () => {
+  for (
+    const [text, expected] of [
+      ["Once there was", [[0, "Once upon"], [0, "Once there was"]]],
+      ["Once", [[0, "Once upon"], [0, "Once"]]],
+      ["Once upon a time", [[0, "Once upon"], [9, " a time"]]],
+    ] as const
+  ) {
+    const { client, welcomed } = scriptedClient();
+    const socket = await welcomed();
+    const turn = client.query("A story");
+    const read = Array.fromAsync(turn.pieces());
+    const iterated = pieces(turn).then((all) => all.join(""), ({ code }: AgentClientError) => code);
+    socket.delta(turn.id, 0, "Once upon");
+    await settle();
+    socket.delta(turn.id, 0, "On");
+    await settle();
+    socket.delta(turn.id, 2, text.slice(2));
+    await settle();
+    socket.response(turn.id, 2, text);
+    assert.deepEqual((await read).map(({ offset, text }) => [offset, text]), expected);
+    assert.equal(await iterated, expected[1][0] === 0 ? "text_restarted" : text);
+  }
+});
+
 Deno.test("[RS7] [QU1] turns of another tab are seen as they come, and after a reload with their text so far", async () => {
   const { client, welcomed } = scriptedClient();
   const socket = await welcomed();

@@ -113,7 +113,7 @@ Deno.test("[FR11] an unknown verb is told the known ones", () => {
     assert.deepEqual(refusal({ type: "command", content, id: "c1" }), {
       code: "unknown_command",
       message: 'Cannot run command: "content" must be one of ' +
-        "help, ping, auth, status, history, clear, cancel, configure, sessions, delete",
+        "help, ping, auth, status, history, clear, cancel, configure, sessions, rename, archive, delete",
       inReplyTo: "c1",
     });
   }

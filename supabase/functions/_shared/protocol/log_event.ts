@@ -57,8 +57,9 @@ export interface QueryEvent extends OfQuery {
 }
 
 /**
- * What came from a query on is superseded: the events with `fromSeq <= seq < ` this event's `seq` are hidden from the model and
- * from `history`. The log keeps them. The store appends it, directly before the query that `replaces`.
+ * A query and the later ones are superseded: the turns whose queries have `fromSeq <= seq < ` this event's `seq`. They are hidden from the
+ * model and from `history`, with their ends, which may come later. The log keeps them. The store appends it, directly before the query
+ * that `replaces`.
  */
 export interface RewoundEvent extends OfQuery {
   kind: "rewound";

@@ -135,18 +135,27 @@ export class MemorySession {
     return { events, oldestSeq, lastSeq: this.#lastSeq, lease: this.#leaseAs(workerId) };
   }
 
-  /** From the newest event back: a `rewound` event comes before what it supersedes. */
   readVisible({ beforeSeq, limit }: VisibleRange): VisiblePage {
+    const superseded = this.#supersededTurns();
     const events: LogEvent[] = [];
-    let fromSeq = Infinity;
     for (const event of this.#events.toReversed()) {
-      const isVisible = event.seq < fromSeq || event.kind === "rewound";
-      if (event.kind === "rewound") fromSeq = Math.min(fromSeq, event.fromSeq);
-      if (!isVisible || event.seq >= beforeSeq) continue;
+      const isOfTurn = event.kind === "query" || isTerminal(event);
+      if (event.seq >= beforeSeq || isOfTurn && superseded.has(event.turnId)) continue;
       if (events.length === limit) return { events: events.reverse(), isFirst: false };
       events.push(event);
     }
     return { events: events.reverse(), isFirst: true };
+  }
+
+  /** From the newest event back: a `rewound` event comes before what it supersedes. */
+  #supersededTurns(): ReadonlySet<string> {
+    const superseded = new Set<string>();
+    let fromSeq = Infinity;
+    for (const event of this.#events.toReversed()) {
+      if (event.kind === "rewound") fromSeq = Math.min(fromSeq, event.fromSeq);
+      else if (event.kind === "query" && event.seq >= fromSeq) superseded.add(event.turnId);
+    }
+    return superseded;
   }
 
   get #oldestSeq(): number {
