@@ -141,6 +141,7 @@ Deno.test("[AS12] a socket is one connection, whatever it carries, also for its 
   for (const call of agent.model.calls) call.finish("Hello");
   for (const request of asked) await ended(page, request);
   assert.equal(agent.server.count().connections, 1);
+  assert.equal(agent.metrics.render([]).match(/^agent_websocket_frames_received_total (\d+)$/m)?.[1], "3");
   const second = await openPage(agent, "jwt=ann's");
   const refused = second.ask("Hi");
   assert.match(second.errorOf(refused) ?? "", /^too_many_connections: .*this user has all they may have/);

@@ -61,6 +61,7 @@ Deno.test("[AS12] a frame that is none of them closes the socket with 1008, and 
     [{ ...SEND, requestId: "\ud800" }, /"requestId"/],
     [{ ...SEND, type: "query" }, /"type" must be send, resume or abort/],
     [{ ...SEND, id: 7 }, /"id" must be/],
+    [{ ...SEND, id: "a\0b" }, /"id" must be/],
     [{ type: "resume", requestId: "r1" }, /"id" must be/],
     [{ ...SEND, trigger: "sent" }, /"trigger" must be submit-message or regenerate-message/],
     [{ ...SEND, messageId: 7 }, /"messageId" must be a string/],

@@ -194,9 +194,55 @@ Deno.test("[AS10] a stop right before the page is left is a stop, and leaving it
   const again = await openPage(agent);
   const resumed = again.resume();
   await until(() => again.text(resumed) === "Once ");
-  again.abort(resumed);
+  // A newer request that listens when the socket is lost: the page was not left by its user.
+  const older = again.resume();
+  again.abort(older);
   again.vanish();
+  agent.clock.advance(1000);
+  await settle();
+  assert.ok(agent.model.last.open);
+  const last = await openPage(agent);
+  const stopped = last.resume();
+  await until(() => last.text(stopped) === "Once ");
+  last.abort(stopped);
+  last.vanish();
   await until(() => agent.model.last.aborted);
+});
+
+Deno.test("[AS9] an answer whose question is older than what is replayed is resumed, and is older than newer ones", async () => {
+  const agent = startAgent();
+  const page = await openPage(agent);
+  page.ask("one", { id: "q1" });
+  await until(() => agent.model.calls.length === 1);
+  const sessionId = agent.logged.find(({ event }) => event === "connection_ready")?.session_id;
+  const notify = async (from: number, to: number): Promise<void> => {
+    for (let n = from; n < to; n++) {
+      await agent.server.notices.toSession(String(sessionId), {
+        kind: "notification",
+        type: "notification",
+        notificationId: `n${n}`,
+        content: "x",
+      });
+    }
+    await settle();
+  };
+  await notify(0, 30);
+  const second = await openPage(agent);
+  const first = second.resume();
+  await until(() => second.types(first).includes("start"));
+  second.vanish();
+  page.ask("two", { id: "q2" });
+  await settle();
+  page.vanish();
+  const third = await openPage(agent);
+  const newest = third.resume();
+  await until(() => third.types(newest).includes("start"));
+  agent.model.last.finish("first");
+  await until(() => agent.model.calls.length === 2);
+  agent.model.last.finish("second");
+  await until(() => third.types(newest).includes("end"));
+  assert.equal(third.text(newest), "second");
+  assert.ok(!third.types(newest).includes("data-notification"), "what was there before the page is no news");
 });
 
 Deno.test("[AS9] [AS13] a killed worker's answer goes on at another one, where the page resumes it", async () => {

@@ -14,7 +14,8 @@ export interface AnswerOptions {
   turnId: string;
   info: ChatInfo;
   listeners: Listeners;
-  memory: MemoryAccount;
+  /** Of all answers of the conversation. */
+  memory: Pick<MemoryAccount, "add">;
 }
 
 export type EndFrame = ResponseFrame | ErrorFrame | (StatusFrame & { code: "cancelled" });
@@ -27,7 +28,7 @@ export class Answer implements AnswerSoFar {
   readonly notices: Notice[] = [];
   readonly #options: AnswerOptions;
   readonly #streams = new Set<ChunkStream>();
-  #countAt = COUNTED_CHARS;
+  #countedChars = 0;
 
   constructor(options: AnswerOptions) {
     this.queryId = options.queryId;
@@ -98,13 +99,13 @@ export class Answer implements AnswerSoFar {
         else stream.abort(frame.reason);
       }
     }
-    this.#options.memory.close();
+    this.#countAs(0);
   }
 
   /** Nothing more is known of it here: its requests are told elsewhere. */
   drop(): void {
     for (const stream of [...this.#streams]) this.leave(stream);
-    this.#options.memory.close();
+    this.#countAs(0);
   }
 
   #complete(text: string): void {
@@ -133,9 +134,12 @@ export class Answer implements AnswerSoFar {
 
   #count(): void {
     const chars = this.text.length + this.reasoning.length;
-    if (chars < this.#countAt) return;
-    this.#countAt = chars + COUNTED_CHARS;
-    this.#options.memory.set(textBytes(chars));
+    if (chars >= this.#countedChars + COUNTED_CHARS) this.#countAs(chars);
+  }
+
+  #countAs(chars: number): void {
+    this.#options.memory.add(textBytes(chars) - textBytes(this.#countedChars));
+    this.#countedChars = chars;
   }
 }
 

@@ -28,8 +28,9 @@ export interface AnswersOptions {
 
 export class Answers {
   readonly #options: AnswersOptions;
+  readonly #texts: MemoryAccount;
   readonly #kept: MemoryAccount;
-  /** By query id, in the order in which the turns became known. */
+  /** By query id, oldest first. */
   readonly #open = new Map<string, Answer>();
   readonly #byRef = new Map<number, Answer>();
   /** The end of the newest turn, and the requests that it was sent to. */
@@ -38,6 +39,7 @@ export class Answers {
 
   constructor(options: AnswersOptions) {
     this.#options = options;
+    this.#texts = options.memory.part();
     this.#kept = options.memory.part();
   }
 
@@ -59,6 +61,15 @@ export class Answers {
     this.#open.set(queryId, answer);
     this.#keepEnd(undefined);
     return answer;
+  }
+
+  /** All turns without an end, oldest first. */
+  order(turns: readonly { queryId: string; turnId: string }[]): void {
+    for (const { queryId, turnId } of turns) {
+      const answer = this.open(queryId, turnId);
+      this.#open.delete(queryId);
+      this.#open.set(queryId, answer);
+    }
   }
 
   /** Shows a request the answer, and what waited for an answer. */
@@ -130,8 +141,8 @@ export class Answers {
   }
 
   #make(queryId: string, turnId: string): Answer {
-    const { info, listeners, memory } = this.#options;
-    return new Answer({ queryId, turnId, info, listeners, memory: memory.part() });
+    const { info, listeners } = this.#options;
+    return new Answer({ queryId, turnId, info, listeners, memory: this.#texts });
   }
 
   #keepEnd(end: { frame: EndFrame; sentTo: Set<string> } | undefined): void {

@@ -124,8 +124,9 @@ export class Chat implements Socket {
   /** Leaves the conversation: the page has gone, or has too many. The answers go on. */
   leave(): void {
     if (this.#state === "closed") return;
-    this.takePending();
+    // While the page's other requests still listen.
     if (this.#state === "open") this.#abortChecks.decideNow();
+    this.takePending();
     this.#end();
     this.#connection?.lost(NORMAL_CLOSURE);
   }
@@ -194,9 +195,7 @@ export class Chat implements Socket {
   /** Once the newest event was replayed it is known which turns are open. Their questions may be older than the replay. */
   #seen(seq: number): void {
     if (this.#state !== "replaying" || seq < this.#openedAt) return;
-    for (const { queryId, turnId } of this.#connection?.session?.openTurns ?? []) {
-      this.#openAnswer(queryId, turnId);
-    }
+    this.#answers?.order(this.#connection?.session?.openTurns ?? []);
     this.#state = "open";
     for (const task of this.#whenOpen.splice(0)) task();
   }

@@ -114,10 +114,8 @@ export class Chats {
   ): void {
     const { deps, listeners, request, bufferedAmount, send } = this.#options;
     if (this.#isDraining) {
-      return this.#stream(requestId).fail(
-        "shutting_down",
-        "Cannot take request: this worker is being replaced",
-      );
+      this.#stream(requestId).fail("shutting_down", "Cannot take request: this worker is being replaced");
+      return this.#askWaiting();
     }
     if (!this.#makeRoom()) {
       const words = `Cannot open conversation: ${MAX_CHATS} of this socket wait for answers`;

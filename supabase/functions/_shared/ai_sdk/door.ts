@@ -136,8 +136,11 @@ export class Door implements Carrier {
     const quotaKeys = identity.kind === "user"
       ? [userKey(identity.userId)]
       : [`connection:${this.#deps.ids.uuid()}`, addressQuotaKey(this.address)];
-    this.#settle({ name: "ready", chats, quotaKeys });
-    for (const data of state.early) this.received(data);
+    const ready: State & { name: "ready" } = { name: "ready", chats, quotaKeys };
+    this.#settle(ready);
+    for (const data of state.early) {
+      if (this.#state === ready) this.#take(ready, data, sizeOf(data, this.#deps.maxFrameBytes));
+    }
   }
 
   /** The page must be told why, and only the answer to a request can say so: the transport sends one as soon as it is connected. */

@@ -42,7 +42,8 @@ export function decodeRequest(data: string | ArrayBuffer): { request: AiSdkReque
   if (!isId(requestId)) return wrong(`"requestId" must be ${ID}`);
   if (type === "abort") return { request: { type, requestId } };
   if (type !== "send" && type !== "resume") return wrong('"type" must be send, resume or abort');
-  if (!isId(chatId)) return wrong(`"id" must be ${ID}`);
+  // The database has no text with NUL in it.
+  if (!isId(chatId) || chatId.includes("\0")) return wrong(`"id" must be ${ID}`);
   return type === "resume" ? { request: { type, requestId, chatId } } : decodeSend(value, requestId, chatId);
 }
 
