@@ -62,7 +62,7 @@ create or replace function public.agent_split(p_text text) returns text[]
   language sql immutable set search_path = '' as $$
   select coalesce(array_agg(left(word, 64) order by place), '{}')
   from regexp_split_to_table(
-    lower(p_text), '[\s\u0001-/:-@\[-`{-\u00BF\u2000-\u206F\u3000-\u303F\uE0FF\uFF00-\uFF0F]+'
+    lower(p_text), '[\s!-/:-@\[-`{-\u00BF\u2000-\u206F\u3000-\u303F\uE0FF\uFF00-\uFF0F]+'
   ) with ordinality as words (word, place)
   where word <> ''
 $$;

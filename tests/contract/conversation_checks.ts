@@ -12,9 +12,14 @@ function user(): SessionOwner & { kind: "user" } {
   return { kind: "user", userId: crypto.randomUUID() };
 }
 
-async function open(store: Store, owner: SessionOwner = user(), chatId?: string): Promise<SessionRecord> {
+async function open(store: Store, owner?: SessionOwner, chatId?: string): Promise<SessionRecord> {
   const sessionId = crypto.randomUUID();
-  const record = { sessionId, owner, ...(chatId !== undefined && { chatId }), createdAt: 1_735_689_600_123 };
+  const record = {
+    sessionId,
+    owner: owner ?? user(),
+    ...(chatId !== undefined && { chatId }),
+    createdAt: 1_735_689_600_123,
+  };
   await store.create(record);
   return record;
 }
@@ -230,14 +235,12 @@ export function checkConversations(name: string, make: () => StoresUnderTest): v
     assert.deepEqual(all[4]?.record, records[3]);
     assert.ok((all[0]?.lastActivity ?? 0) - (all[1]?.lastActivity ?? 0) >= 7_200_000);
     const paged: unknown[] = [];
-    for (let before: string | undefined;;) {
-      const page = await ann.list({ userId: owner.userId }, {
-        limit: 3,
-        ...(before !== undefined && { before }),
-      });
-      if (page.length === 0) break;
+    for (let page = await ann.list({ userId: owner.userId }, { limit: 3 }); page.length > 0;) {
       paged.push(...page);
-      before = page.at(-1)?.record.sessionId;
+      page = await ann.list({ userId: owner.userId }, {
+        limit: 3,
+        before: page.at(-1)?.record.sessionId ?? "",
+      });
     }
     assert.deepEqual(paged, all);
     assert.deepEqual(await ann.list({ userId: "nobody" }, { limit: 3 }), []);

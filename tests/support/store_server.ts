@@ -57,6 +57,14 @@ async function startServer(
     throw error;
   });
   const url = `http://127.0.0.1:${port}`;
+  // The first call makes the REST API read the database's schema, which takes seconds on a busy machine. Calls of a store have deadlines.
+  const headers = { apikey: secretKey, "content-type": "application/json" };
+  const first = await fetch(`${url}/rest/v1/rpc/agent_store_version`, {
+    method: "POST",
+    headers,
+    body: "{}",
+  });
+  await first.body?.cancel();
   return {
     url,
     secretKey,

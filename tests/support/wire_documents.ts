@@ -208,6 +208,12 @@ export const CONNECT_QUERY = {
     },
     heartbeat: { type: "boolean", default: false, description: "Whether the client wants heartbeat frames" },
     session_id: { type: "string", description: "The session to resume" },
+    chat_id: {
+      type: "string",
+      minLength: 1,
+      maxLength: 128,
+      description: "The app's own id of a conversation, which is opened or created",
+    },
     last_seq: {
       type: "integer",
       minimum: 0,

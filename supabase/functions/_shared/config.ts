@@ -119,6 +119,7 @@ export const environment = {
   MAX_CONNECTIONS_PER_ADDRESS: otherwise(100, whole(0)),
   ANONYMOUS_SESSIONS_PER_HOUR: otherwise(300, whole(0)),
   MAX_MESSAGE_BYTES: otherwise(65_536, whole(1)),
+  MAX_AI_SDK_MESSAGE_BYTES: otherwise(1_048_576, whole(1)),
   MAX_BUFFERED_BYTES: otherwise(1_048_576, whole(1)),
   RATE_LIMIT_PER_MINUTE: otherwise(60, whole(0)),
   RATE_LIMIT_BURST: otherwise(20, whole(1)),

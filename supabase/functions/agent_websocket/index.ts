@@ -33,7 +33,7 @@ import { StoreChoice } from "../_shared/store_choice.ts";
 import { AttemptAccounts } from "../_shared/usage/attempt_accounts.ts";
 import { MemoryLedger } from "../_shared/usage/memory_ledger.ts";
 import { LiveActivity } from "./live_activity.ts";
-import { createGenerationReader, createModel, createReaders } from "./lazy_modules.ts";
+import { createAiSdk, createGenerationReader, createModel, createReaders } from "./lazy_modules.ts";
 import { budgetOf, createDurable, createIdentityPolicy, createRelay, type RuntimeDeps } from "./project.ts";
 
 Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject()), jsonLog()), jsonLog));
@@ -185,6 +185,21 @@ function compose(config: Config, log: Log): Handler {
   });
   return createRoutes({
     server,
+    aiSdk: createAiSdk({
+      ...deps,
+      metrics,
+      memory,
+      waiting,
+      rateLimiter: limiter,
+      identity,
+      server,
+      maxFrameBytes: config.MAX_AI_SDK_MESSAGE_BYTES,
+      maxMessageBytes: config.MAX_MESSAGE_BYTES,
+      maxBufferedBytes: config.MAX_BUFFERED_BYTES,
+      authTimeoutMs: config.AUTH_TIMEOUT_MS,
+      idleTimeoutMs: config.sessionTimeoutMs,
+    }),
+    maxAiSdkFrameBytes: config.MAX_AI_SDK_MESSAGE_BYTES,
     hub: () => live.hub(),
     countWatchers: () => live.countWatchers(),
     activityPath: config.ACTIVITY_PATH,

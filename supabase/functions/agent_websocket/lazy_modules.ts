@@ -4,7 +4,9 @@
  * (docs/decisions/0031).
  */
 
+import type { DoorDeps } from "../_shared/ai_sdk/door_deps.ts";
 import type { Config } from "../_shared/config.ts";
+import type { OpenAiSdkSocket } from "../_shared/http/ai_sdk.ts";
 import type { RelayReaders } from "../_shared/notify/inbox.ts";
 import { OnDemand } from "../_shared/on_demand.ts";
 import { dialectOf } from "../_shared/model_dialect.ts";
@@ -44,6 +46,13 @@ export function createReaders(): Readers {
       return { readSessionCall, readRelayedNotification };
     }, { maxWaiting: MAX_UNREAD_MESSAGES }),
   };
+}
+
+/** What speaks the AI SDK's dialect. */
+export function createAiSdk(deps: DoorDeps): OnDemand<OpenAiSdkSocket> {
+  return new OnDemand<OpenAiSdkSocket>(async () =>
+    (await import("../_shared/ai_sdk/open_socket.ts")).createDoors(deps)
+  );
 }
 
 export function createModel(config: Config, { clock, log }: { clock: Clock; log: Log }): LanguageModel {

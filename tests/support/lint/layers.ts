@@ -25,6 +25,7 @@ export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
   ["usage", 1],
   ["session", 2],
   ["notify", 2],
+  ["ai_sdk", 3],
   ["http", 3],
   ["openrouter", "side"],
   ["platform", "side"],

@@ -5,15 +5,16 @@ import type { MemoryBudget } from "../guard/memory_budget.ts";
 import type { Metrics } from "../metrics.ts";
 import type { RelayStatus } from "../ports/relay.ts";
 import type { Clock } from "../ports/runtime.ts";
-import { bearerOf } from "../protocol/connect_request.ts";
+import { AI_SDK_PATH, bearerOf } from "../protocol/connect_request.ts";
 import { VERSION } from "../version.ts";
+import { type AiSdkDeps, connectAiSdk } from "./ai_sdk.ts";
 import { expectedWebSocket, problem } from "./problems.ts";
 import type { Handler } from "./on_first_request.ts";
 import type { AgentServer } from "../session/agent_server.ts";
 import { readUpgrade, switchToWebSocket } from "./upgrade.ts";
 import { watch, type WatchDeps } from "./watch.ts";
 
-export interface RouteDeps extends WatchDeps {
+export interface RouteDeps extends WatchDeps, AiSdkDeps {
   server: AgentServer;
   clock: Clock;
   /** How often a peer is pinged; 0 for never. */
@@ -35,6 +36,7 @@ export function createRoutes(deps: RouteDeps): Handler {
     // The platform calls with `/agent_websocket/…`, a gateway in front of it perhaps with more before that.
     const [, path = ""] = /^(?:.*?\/agent_websocket)?(\/.*)?$/.exec(url.pathname) ?? [];
     if (path === "" || path === "/") return connect(request, { url, peer }, deps);
+    if (path === AI_SDK_PATH) return connectAiSdk(request, { url, peer }, deps);
     if (path === deps.activityPath) return watch(request, { url, peer }, deps);
     if (request.method === "GET" && path === "/health") return health(deps, startedAt);
     if (request.method === "GET" && path === "/metrics") return await metrics(request, deps, startedAt);
@@ -52,7 +54,6 @@ function connect(
   const address = addressKey(request.headers, peer, deps.trustedProxies);
   return switchToWebSocket(request, {
     deps,
-    offersSubprotocol: asked.offersSubprotocol,
     pingIntervalMs: deps.heartbeatIntervalMs,
     own: (port) => deps.server.connect(port, { ...asked, address }),
   });

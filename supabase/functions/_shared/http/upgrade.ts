@@ -68,8 +68,8 @@ export function readUpgrade(request: Request, url: URL, deps: UpgradeDeps): Conn
 
 export interface SwitchOptions {
   deps: UpgradeDeps;
-  /** Whether {@linkcode SUBPROTOCOL} was offered. */
-  offersSubprotocol: boolean;
+  /** Selected if it was offered. Default: {@linkcode SUBPROTOCOL}. */
+  subprotocol?: string;
   /** How often a peer is pinged; 0 for never. */
   pingIntervalMs: number;
   /** Makes the owner of the socket. Called only if there is one. */
@@ -78,13 +78,13 @@ export interface SwitchOptions {
 
 /** Makes the switch. Deno may fire `close` twice, and with code 0; what it says in `error` it says in `close` again. */
 export function switchToWebSocket(request: Request, options: SwitchOptions): Response {
-  const { deps, offersSubprotocol, pingIntervalMs, own } = options;
+  const { deps, subprotocol = SUBPROTOCOL, pingIntervalMs, own } = options;
   let upgraded: Upgraded;
   try {
     respellSubprotocols(request);
     upgraded = deps.upgradeWebSocket(request, {
       idleTimeout: Math.ceil(2 * pingIntervalMs / 1000),
-      ...(offersSubprotocol && { protocol: SUBPROTOCOL }),
+      ...(offeredSubprotocols(request.headers).includes(subprotocol) && { protocol: subprotocol }),
     });
   } catch {
     const detail = "Cannot upgrade: the headers are not those of a WebSocket handshake";

@@ -4,7 +4,7 @@ import type { Watcher } from "../activity/activity_client.ts";
 import { AgentError } from "../errors.ts";
 import { addressKey, type AddressPolicy, type PeerInfo } from "../guard/address.ts";
 import type { IdentityPolicy } from "../guard/identity.ts";
-import type { IncomingRequest } from "../session/connection.ts";
+import type { IncomingRequest } from "../session/incoming_request.ts";
 import { readUpgrade, switchToWebSocket, type UpgradeDeps } from "./upgrade.ts";
 import { WatcherSocket, type WatcherSocketDeps } from "./watcher_socket.ts";
 
@@ -31,7 +31,6 @@ export function watch(
   const apiKey = request.headers.get("apikey") ?? undefined;
   return switchToWebSocket(request, {
     deps,
-    offersSubprotocol: asked.offersSubprotocol,
     pingIntervalMs: deps.activityPingIntervalMs,
     own: (port) =>
       new WatcherSocket(port, {

@@ -2,8 +2,11 @@
 
 import { AgentError } from "../errors.ts";
 
-/** The only subprotocol that the server selects. A browser that offers subprotocols requires that one is selected. */
+/** The subprotocol that the server selects. A browser that offers subprotocols requires that one is selected. */
 export const SUBPROTOCOL = "agent-websocket.v1";
+/** The path of the AI SDK's dialect, after the function's own path, and the subprotocol that the server selects there. */
+export const AI_SDK_PATH = "/ai-sdk";
+export const AI_SDK_SUBPROTOCOL = "ai-sdk.v1";
 /** The header in which a client offers subprotocols: a list, some of whose elements carry a token. */
 export const SUBPROTOCOL_HEADER = "sec-websocket-protocol";
 
@@ -12,10 +15,12 @@ export interface ResumeRequest {
   sessionId: string | undefined;
   /** The app's own name for the conversation, 1 to 128 characters. It is made if the owner has none of this name. */
   chatId: string | undefined;
-  /** The newest `seq` that the client has; 0 for none. */
+  /** The newest `seq` that the client has; 0 for none. Negative (never from the wire): it wants so many of the newest events. */
   lastSeq: number;
   /** The resume token of an anonymous session. */
   token: string | undefined;
+  /** Refuses with `unknown_session` instead of making a session. Never from the wire. */
+  mustExist?: boolean;
 }
 
 /** The parameters of one upgrade, validated. */
@@ -32,9 +37,9 @@ export interface ConnectRequest {
   heartbeat: boolean;
   /** The session to resume or the conversation to open, if any. */
   resume: ResumeRequest | undefined;
+  /** The resume token, whether or not a session is named. */
+  resumeToken: string | undefined;
   origin: string | undefined;
-  /** Whether {@linkcode SUBPROTOCOL} was offered. */
-  offersSubprotocol: boolean;
 }
 
 /** Throws `invalid_frame` for an invalid parameter, naming it and what was expected. */
@@ -43,6 +48,7 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
   const offered = offeredSubprotocols(headers);
   const fromProtocol = (prefix: string): string | undefined =>
     offered.find((name) => name.startsWith(prefix))?.slice(prefix.length);
+  const resumeToken = fromProtocol("resume-") ?? query.get("resume_token") ?? undefined;
   const sessionId = query.get("session_id") ?? undefined;
   const chatId = parseChatId(query.get("chat_id"));
   const lastSeq = parseCursor(query.get("last_seq"));
@@ -56,10 +62,10 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
       sessionId,
       chatId,
       lastSeq,
-      token: fromProtocol("resume-") ?? query.get("resume_token") ?? undefined,
+      token: resumeToken,
     },
+    resumeToken,
     origin: headers.get("origin") ?? undefined,
-    offersSubprotocol: offered.includes(SUBPROTOCOL),
   };
 }
 

@@ -29,6 +29,14 @@ export interface AdmissionOptions {
   memory: Pick<MemoryBudget, "admit">;
 }
 
+/** A socket that takes places. */
+export interface Holder {
+  /** The key of its limits until the user is known. */
+  readonly address: string;
+  /** The socket is gone. */
+  lost(code: number): void;
+}
+
 interface Held {
   /** To be called when the socket is gone. */
   onGone(): void;
@@ -38,14 +46,14 @@ interface Held {
 
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #held = new Map<Connection, Held>();
+  readonly #held = new Map<Holder, Held>();
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
   }
 
-  /** Every connection whose socket is not gone. */
-  get connections(): Iterable<Connection> {
+  /** Every socket that is not gone. */
+  get holders(): Iterable<Holder> {
     return this.#held.keys();
   }
 
@@ -54,33 +62,33 @@ export class Admission {
   }
 
   /** A socket is coming up. */
-  add(connection: Connection, onGone: () => void): void {
-    this.#held.set(connection, { onGone, address: undefined, user: undefined });
+  add(holder: Holder, onGone: () => void): void {
+    this.#held.set(holder, { onGone, address: undefined, user: undefined });
   }
 
   /** It is open. Throws `too_many_connections`. */
-  open(connection: Connection): void {
+  open(holder: Holder): void {
     const { maxConnections, maxConnectionsPerAddress, addresses, memory } = this.#options;
     if (maxConnections > 0 && this.#held.size > maxConnections) {
       throw tooManyConnections("this worker holds all it can");
     }
     if (!memory.admit(0)) throw tooManyConnections("this worker has no memory left");
-    const slot = addresses.take(connection.request.address, maxConnectionsPerAddress);
+    const slot = addresses.take(holder.address, maxConnectionsPerAddress);
     if (slot === undefined) throw tooManyConnections("this address has all it may have");
-    this.#keep(connection, "address", slot);
+    this.#keep(holder, "address", slot);
   }
 
   /** It is a user's, and no longer its address's. Rejects with `too_many_connections`, `store_unavailable`. */
-  async enterUser(connection: Connection, userId: string): Promise<void> {
+  async enterUser(holder: Holder, userId: string): Promise<void> {
     const { use, maxConnectionsPerUser } = this.#options;
     const slot = await use.connect(userKey(userId), maxConnectionsPerUser);
     if (slot === undefined) throw tooManyConnections("this user has all they may have");
-    this.#keep(connection, "user", slot);
-    this.#held.get(connection)?.address?.release();
+    this.#keep(holder, "user", slot);
+    this.#held.get(holder)?.address?.release();
   }
 
   /** A new session is made for it: one of an anonymous caller counts. Throws `too_many_sessions`. */
-  chargeSession({ identity, request: { address } }: Connection): void {
+  chargeSession({ identity, address }: Connection): void {
     if (identity?.kind !== "anonymous") return;
     const verdict = this.#options.newSessions.take([addressQuotaKey(address)]);
     if (verdict.allowed) return;
@@ -99,18 +107,18 @@ export class Admission {
   }
 
   /** Its socket is gone. */
-  release(connection: Connection): void {
-    const held = this.#held.get(connection);
+  release(holder: Holder): void {
+    const held = this.#held.get(holder);
     if (held === undefined) return;
-    this.#held.delete(connection);
+    this.#held.delete(holder);
     held.address?.release();
     held.user?.release();
     held.onGone();
   }
 
-  /** Keeps a slot with its connection; where that has gone meanwhile it is given back. */
-  #keep(connection: Connection, kind: "address" | "user", slot: Slot): void {
-    const held = this.#held.get(connection);
+  /** Keeps a slot with its socket; where that has gone meanwhile it is given back. */
+  #keep(holder: Holder, kind: "address" | "user", slot: Slot): void {
+    const held = this.#held.get(holder);
     if (held === undefined) slot.release();
     else held[kind] = slot;
   }

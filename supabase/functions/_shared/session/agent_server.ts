@@ -8,19 +8,20 @@ import { checkRenewal, identify, type Identity, type IdentityPolicy } from "../g
 import type { Socket } from "../ports/runtime.ts";
 import type { ClientFrame, CommandFrame } from "../protocol/client_frames.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
-import { renderStatus, stamp } from "../protocol/render.ts";
+import { renderStatus } from "../protocol/render.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import { Admission, type AdmissionOptions } from "./admission.ts";
+import { Carriers } from "./carriers.ts";
 import { runCommand, type SessionCommand } from "./commands.ts";
-import { Connection, type ConnectionDeps, type IncomingRequest, NO_CLOSE_FRAME } from "./connection.ts";
-import { drainSessions } from "./draining.ts";
+import { Connection, type ConnectionDeps, NO_CLOSE_FRAME } from "./connection.ts";
+import { drainSessions, sendAway } from "./draining.ts";
 import { Handshake } from "./handshake.ts";
 import { Heartbeats } from "./heartbeats.ts";
+import type { IncomingRequest } from "./incoming_request.ts";
 import { SessionRegistry } from "./registry.ts";
 import type { OpenedSession, RegistryOptions } from "./registry_options.ts";
 import { Notices } from "./notices.ts";
 import { quotaKeysOf, userKey } from "./quota_keys.ts";
-import type { Reader } from "./reader.ts";
 import { HeadPoller } from "./head_poller.ts";
 import { howOpened, renderWelcome } from "./welcome.ts";
 import { TokenExpiry } from "./token_expiry.ts";
@@ -47,6 +48,8 @@ export interface AgentServerOptions {
 export class AgentServer {
   /** Receives notifications from other functions. */
   readonly notices: Notices;
+  /** Accepts sockets that carry several connections. */
+  readonly carriers: Carriers;
   readonly #options: AgentServerOptions;
   readonly #connectionDeps: ConnectionDeps;
   readonly #registry: SessionRegistry;
@@ -64,6 +67,12 @@ export class AgentServer {
     this.#options = options;
     this.#admission = new Admission(options.admission);
     this.#registry = new SessionRegistry(options.registry);
+    this.carriers = new Carriers({
+      admission: this.#admission,
+      lifetime: options.registry.session.lifetime,
+      ready: options.registry.ready,
+      onReleased: () => this.#onSocketGone(),
+    });
     this.notices = new Notices({
       registry: this.#registry,
       clock,
@@ -118,6 +127,7 @@ export class AgentServer {
   connect(socket: Socket, request: IncomingRequest): Connection {
     const { ids, lifetime } = this.#options.registry.session;
     const connection = new Connection(ids.uuid(), socket, request, this.#connectionDeps);
+    if (request.isCarried === true) return connection;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#admission.add(connection, resolve);
     lifetime.hold(promise);
@@ -134,12 +144,12 @@ export class AgentServer {
     this.#isDraining = true;
     const { connection: { clock, log }, drainTimeoutMs } = this.#options;
     log.write({ level: "info", event: "draining", reason, ...this.count() });
-    for (const connection of this.#handshake.connections) this.#sendAway(connection);
+    for (const connection of this.#handshake.connections) sendAway(connection, clock);
+    this.carriers.drain();
     const { written } = await drainSessions([...this.#registry.values()], {
       clock,
       timeoutMs: drainTimeoutMs,
       isDurable: this.#options.registry.isDurable,
-      sendAway: (connection) => this.#sendAway(connection),
     });
     this.#registry.stop();
     this.#headPoller.stop();
@@ -152,16 +162,16 @@ export class AgentServer {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#onAllClosed = resolve;
     const cancelTimer = this.#options.connection.clock.after(CLOSE_TIMEOUT_MS, () => {
-      for (const connection of [...this.#admission.connections]) connection.lost(NO_CLOSE_FRAME);
+      for (const holder of [...this.#admission.holders]) holder.lost(NO_CLOSE_FRAME);
     });
     await promise;
     cancelTimer();
   }
 
   #onOpened(connection: Connection): void {
-    if (this.#isDraining) return this.#sendAway(connection);
+    if (this.#isDraining) return sendAway(connection, this.#options.connection.clock);
     try {
-      this.#admission.open(connection);
+      if (connection.request.isCarried !== true) this.#admission.open(connection);
     } catch (thrown) {
       return this.#handshake.refuse(connection, thrown);
     }
@@ -174,7 +184,9 @@ export class AgentServer {
     if (connection.isGone) return;
     connection.identity = identity;
     // Before there is a session: one that is refused leaves none behind.
-    if (identity.kind === "user") await this.#admission.enterUser(connection, identity.userId);
+    if (identity.kind === "user" && connection.request.isCarried !== true) {
+      await this.#admission.enterUser(connection, identity.userId);
+    }
     if (connection.isGone) return;
     await this.#registry.open(identity, connection.request.resume, {
       beforeCreate: () => this.#admission.chargeSession(connection),
@@ -268,17 +280,6 @@ export class AgentServer {
     connection.send(renderStatus("auth_ok", "Authenticated", clock.now(), fields));
   }
 
-  #sendAway(connection: Reader): void {
-    connection.send({
-      type: "notification",
-      code: "reconnecting",
-      content: "This worker is being replaced: connect again",
-      timestamp: stamp(this.#options.connection.clock.now()),
-      data: { after_ms: 0 },
-    });
-    connection.close(CLOSE.workerReplaced);
-  }
-
   #onDetached(connection: Connection): void {
     connection.session?.detach(connection);
     this.#tokenExpiry.forget(connection);
@@ -288,6 +289,10 @@ export class AgentServer {
   #onReleased(connection: Connection): void {
     this.#handshake.forget(connection);
     this.#admission.release(connection);
+    this.#onSocketGone();
+  }
+
+  #onSocketGone(): void {
     if (this.#admission.size === 0) this.#onAllClosed?.();
   }
 }

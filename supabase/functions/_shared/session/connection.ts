@@ -14,7 +14,6 @@ import type { OnDemand } from "../on_demand.ts";
 import type { CancelTimer, Clock, Log, Socket } from "../ports/runtime.ts";
 import type { ClientFrame } from "../protocol/client_frames.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
-import type { ConnectRequest } from "../protocol/connect_request.ts";
 import type { Decode, Decoded } from "../protocol/decode.ts";
 import type { DeltaForm } from "../protocol/delta_encoder.ts";
 import { renderError } from "../protocol/render.ts";
@@ -25,6 +24,7 @@ import { FAR_OVER, sizeOf, tooLarge } from "./frame_size.ts";
 import { type DeltaSource, SendBuffer } from "./send_buffer.ts";
 import { addressQuotaKey } from "./quota_keys.ts";
 import { closeWhenQuiet } from "./quiet_close.ts";
+import type { IncomingRequest } from "./incoming_request.ts";
 import type { Reader } from "./reader.ts";
 import type { Session } from "./session.ts";
 import { maxWaitingBytes, readerOf, tooManyAtOnce } from "./waiting_frames.ts";
@@ -33,12 +33,6 @@ import { maxWaitingBytes, readerOf, tooManyAtOnce } from "./waiting_frames.ts";
 const CLOSE_TIMEOUT_MS = 5000;
 /** Close code for a peer that vanished without closing. */
 export const NO_CLOSE_FRAME = 1006;
-
-/** The client's handshake parameters and address. */
-export interface IncomingRequest extends ConnectRequest {
-  /** The key of its limits until the user is known: see `guard/address.ts`. */
-  address: string;
-}
 
 export interface ConnectionDeps {
   clock: Clock;
@@ -104,6 +98,10 @@ export class Connection implements Reader {
 
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  get address(): string {
+    return this.request.address;
   }
 
   get waitingBytes(): number {

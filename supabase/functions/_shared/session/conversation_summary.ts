@@ -9,7 +9,7 @@ const MAX_PREVIEW_CHARS = 200;
 /** Of the questions of a session, those that a search looks at, in UTF-16 units. */
 const MAX_ASKED_CHARS = 8192;
 /** What stands between words. PostgreSQL's function `agent_split` has the same characters. */
-const BETWEEN_WORDS = /[\s\u0001-/:-@[-`{-\u00bf\u2000-\u206f\u3000-\u303f\ue0ff\uff00-\uff0f]+/u;
+const BETWEEN_WORDS = /[\s!-/:-@[-`{-\u00bf\u2000-\u206f\u3000-\u303f\ue0ff\uff00-\uff0f]+/u;
 
 export class ConversationSummary {
   title = "";

@@ -1,4 +1,4 @@
-/** What `command` `status` tells of a session's turns. */
+/** What is told of a session's turns: by the command `status`, and to a dialect that resumes the newest. */
 
 import { position } from "./core/queue.ts";
 import type { SessionState } from "./core/state.ts";
@@ -14,6 +14,13 @@ export function describeTurns(state: SessionState): Record<string, unknown> {
     running: running === undefined ? null : idsOf(running),
     queued: waiting.map(({ turn }, index) => ({ ...idsOf(turn), position: index + 1 })),
   };
+}
+
+/** Turns whose question is in the log and whose end is not, oldest first. */
+export function openTurnsOf(state: SessionState): readonly { queryId: string; turnId: string }[] {
+  const logged = [...state.turns.values()].filter(({ seq }) => seq !== undefined);
+  logged.sort((a, b) => (a.seq ?? 0) - (b.seq ?? 0));
+  return logged.map(({ query: { queryId, turnId } }) => ({ queryId, turnId }));
 }
 
 function idsOf({ query: { queryId, turnId } }: Turn): { id: string; turn_id: string } {

@@ -2,6 +2,8 @@
 
 import { AgentError } from "../errors.ts";
 import type { Clock } from "../ports/runtime.ts";
+import { CLOSE } from "../protocol/close_codes.ts";
+import { stamp } from "../protocol/render.ts";
 import { settledWithin } from "../settled_within.ts";
 import type { Reader } from "./reader.ts";
 import type { Session } from "./session.ts";
@@ -16,8 +18,6 @@ export interface DrainingOptions extends Pick<DrainOptions, "timeoutMs"> {
   clock: Clock;
   /** Whether another worker can go on with a session: else its turns end `interrupted`. */
   isDurable(sessionId: string): boolean;
-  /** Tells a client to connect elsewhere, and closes. */
-  sendAway(connection: Reader): void;
 }
 
 /**
@@ -27,14 +27,14 @@ export interface DrainingOptions extends Pick<DrainOptions, "timeoutMs"> {
  */
 export async function drainSessions(
   sessions: readonly Session[],
-  { clock, sendAway, timeoutMs, isDurable }: DrainingOptions,
+  { clock, timeoutMs, isDurable }: DrainingOptions,
 ): Promise<{ written: Promise<unknown> }> {
   const refusal = new AgentError("shutting_down", "Cannot take query: this worker is being replaced", {
     retryable: true,
     retryAfterMs: 0,
   });
   const release = (session: Session): void => {
-    for (const connection of session.connections) sendAway(connection);
+    for (const connection of session.connections) sendAway(connection, clock);
   };
   const ends = sessions.map((session) => {
     const leave = isDurable(session.record.sessionId) ? "hand_over" : "interrupt";
@@ -54,4 +54,16 @@ export async function drainSessions(
   await Promise.all(ends.map(({ released }) => released));
   const written = Promise.all(ends.map(({ written }) => written));
   return { written: settledWithin(clock, LAST_WRITES_MS, written) };
+}
+
+/** Tells a client to connect elsewhere, and closes. */
+export function sendAway(connection: Reader, clock: Clock): void {
+  connection.send({
+    type: "notification",
+    code: "reconnecting",
+    content: "This worker is being replaced: connect again",
+    timestamp: stamp(clock.now()),
+    data: { after_ms: 0 },
+  });
+  connection.close(CLOSE.workerReplaced);
 }

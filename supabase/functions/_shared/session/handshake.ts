@@ -137,7 +137,8 @@ export class Handshake {
   }
 }
 
-function closingFor({ code }: AgentError): Closing {
+/** How a connection is closed that cannot be had. */
+export function closingFor({ code }: AgentError): Closing {
   if (code === "unauthorized") return CLOSE.unauthorized;
   return code === "too_many_connections" ? CLOSE.tooManyConnections : CLOSE.tryAgainLater;
 }

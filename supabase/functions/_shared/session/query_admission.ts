@@ -4,7 +4,9 @@ import { AgentError } from "../errors.ts";
 import { bytesOfQuery, type MemoryBudget } from "../guard/memory_budget.ts";
 import type { QueryFrame, QueryOptions } from "../protocol/client_frames.ts";
 import type { AttemptAccounts } from "../usage/attempt_accounts.ts";
+import type { Question } from "./core/turn.ts";
 import { expectedTokens } from "./model_request.ts";
+import type { Reader } from "./reader.ts";
 
 export interface OptionLimits {
   allowedModels: readonly string[];
@@ -33,6 +35,28 @@ export function checkQuery(
   if (retryAfterMs === undefined) return;
   const words = "Cannot take query: the day's budget is used up";
   throw new AgentError("budget_exceeded", words, { retryable: true, retryAfterMs });
+}
+
+/** The question that a reader asks with a query. */
+export function askedQuestion(
+  { content, options = {}, priority = "normal", stream, replaces }: QueryFrame,
+  { id: connectionId, quotaKeys }: Reader,
+  { queryId, turnId, first }: Pick<Question, "queryId" | "turnId" | "first">,
+): Question {
+  return {
+    kind: "query",
+    queryId,
+    turnId,
+    content,
+    options,
+    priority,
+    first,
+    connectionId,
+    feedback: [],
+    stream,
+    quotaKeys,
+    ...(replaces !== undefined && { replaces }),
+  };
 }
 
 /** Throws `option_not_allowed`, naming what is allowed. */

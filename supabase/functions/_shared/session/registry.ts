@@ -68,7 +68,8 @@ export class SessionRegistry {
 
   /**
    * Resumes the requested session or opens a new one, and calls `enter` with it. The answer is the same for a session that is
-   * unknown, expired or someone else's. Rejects with `too_many_sessions`, `store_unavailable`, and with what the callbacks throw.
+   * unknown, expired or someone else's. Rejects with `too_many_sessions`, `store_unavailable`, `unknown_session` (only if it must exist),
+   * and with what the callbacks throw.
    */
   async open(
     identity: Identity,
@@ -78,6 +79,9 @@ export class SessionRegistry {
     let isCharged = false;
     for (let attempt = 1;; attempt++) {
       if (resume !== undefined && await this.#resume(identity, resume, enter)) return;
+      if (resume?.mustExist === true) {
+        throw new AgentError("unknown_session", "Cannot open the chat: there is none of this id");
+      }
       if (!isCharged) beforeCreate?.();
       isCharged = true;
       try {

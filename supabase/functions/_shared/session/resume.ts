@@ -22,8 +22,14 @@ export function unknownSession(resume: ResumeRequest | undefined): Resumed | und
   return wantedMore ? UNKNOWN_SESSION : undefined;
 }
 
-/** What a client that has seen everything up to `lastSeq` is told about the events after it. */
+/**
+ * What a client that has seen everything up to `lastSeq` is told about the events after it. A negative `lastSeq` is for as many of the
+ * newest events.
+ */
 export function judgeResume({ oldestSeq, lastSeq: newest }: LogPage, lastSeq: number): Resumed {
+  if (lastSeq < 0) {
+    return { recovered: true, from_seq: Math.max(oldestSeq, newest + lastSeq + 1), to_seq: newest };
+  }
   if (lastSeq > newest) {
     return { recovered: false, from_seq: oldestSeq, to_seq: newest, reason: "cursor_ahead" };
   }

@@ -16,12 +16,11 @@ import type { SessionCall } from "../protocol/session_call.ts";
 import type { WishResult } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
 import { openSession } from "./core/open.ts";
-import type { Question } from "./core/turn.ts";
-import { describeTurns } from "./describe.ts";
+import { describeTurns, openTurnsOf } from "./describe.ts";
 import { SessionDriver } from "./driver.ts";
 import type { DriverSink } from "./driver_deps.ts";
 import { FeedbackTaker } from "./feedback_taker.ts";
-import { checkOptions, checkQuery } from "./query_admission.ts";
+import { askedQuestion, checkOptions, checkQuery } from "./query_admission.ts";
 import type { Reader } from "./reader.ts";
 import { toError } from "./refusals.ts";
 import type { DrainOptions, SessionDeps, SessionOptions } from "./session_options.ts";
@@ -73,6 +72,11 @@ export class Session implements DriverSink {
 
   get lastSeq(): number {
     return this.#driver.state.log.lastSeq;
+  }
+
+  /** Turns of the log without an end, oldest first. */
+  get openTurns(): ReturnType<typeof openTurnsOf> {
+    return openTurnsOf(this.#driver.state);
   }
 
   /** Whether this worker is running a turn, or writing its end to the log. */
@@ -146,20 +150,8 @@ export class Session implements DriverSink {
       checkQuery(frame, reader.quotaKeys, this.#deps);
     }
     const policy = frame.policy ?? settings.queuePolicy;
-    const query: Question = {
-      kind: "query",
-      queryId,
-      turnId: ids.uuid(),
-      content: frame.content,
-      options: frame.options ?? {},
-      priority: frame.priority ?? "normal",
-      first: policy === "interrupt",
-      connectionId: reader.id,
-      feedback: [],
-      stream: frame.stream,
-      quotaKeys: reader.quotaKeys,
-      ...(frame.replaces !== undefined && { replaces: frame.replaces }),
-    };
+    const turnId = ids.uuid();
+    const query = askedQuestion(frame, reader, { queryId, turnId, first: policy === "interrupt" });
     if (!isKnown) activity.reasoning(this.record, { query, text: "" }, "queued");
     this.#driver.take({ kind: "ask", query, policy, refusal: undefined });
   }

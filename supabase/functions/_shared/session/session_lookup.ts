@@ -9,6 +9,11 @@ import type { ResumeRequest } from "../protocol/connect_request.ts";
 /** How the server's resume tokens look: 256 bits. A client's own word, which others may guess, never owns a session. */
 const TOKEN = /^[\w-]{43}$/;
 
+/** Whether a token may own sessions. */
+export function isResumeToken(token: string): boolean {
+  return TOKEN.test(token);
+}
+
 /** The session that the client asks for: by its id, or else by its chat id. Rejects as the store does. */
 export async function findRequested(
   store: SessionStore,
@@ -34,7 +39,7 @@ export async function newRecord(
   { ids, clock }: { ids: Ids; clock: Clock },
 ): Promise<{ record: SessionRecord; resumeToken: string | undefined }> {
   const chatId = resume?.chatId;
-  const given = chatId !== undefined && TOKEN.test(resume?.token ?? "") ? resume?.token : undefined;
+  const given = chatId !== undefined && isResumeToken(resume?.token ?? "") ? resume?.token : undefined;
   const resumeToken = identity.kind === "anonymous" ? given ?? ids.secret() : undefined;
   const owner: SessionOwner = identity.kind === "user"
     ? { kind: "user", userId: identity.userId }

@@ -144,6 +144,7 @@ Deno.test("one-way-street: from each room, exactly the rooms below it", () => {
     session: sorted("activity", "guard", "usage"),
     notify: sorted("activity", "guard", "usage"),
     http: sorted("activity", "guard", "usage", "session", "notify"),
+    ai_sdk: sorted("activity", "guard", "usage", "session", "notify"),
     openrouter: sorted(),
     platform: sorted(),
   });
