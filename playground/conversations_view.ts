@@ -17,6 +17,8 @@ const REFRESH_MS = 250;
 export interface ConversationsViewOptions {
   chat: Chat;
   isSignedIn(): boolean;
+  /** The agent has forgotten the conversation so far. */
+  onCleared(): void;
   onError(error: unknown): void;
 }
 
@@ -227,7 +229,7 @@ export class ConversationsView {
   async #clearMemory(): Promise<void> {
     try {
       await this.#options.chat.client.command("clear");
-      setText(find("conversations-note", HTMLElement), "The agent has forgotten the conversation so far.");
+      this.#options.onCleared();
     } catch (error) {
       this.#options.onError(error);
     }

@@ -71,6 +71,7 @@ async function start(): Promise<void> {
   const conversations = new ConversationsView({
     chat,
     isSignedIn: () => keeper.email !== undefined,
+    onCleared: () => notices.toast("The agent has forgotten the conversation so far.", "Memory cleared"),
     onError: (error) =>
       notices.toast(error instanceof Error ? error.message : String(error), "It did not work"),
   });

@@ -111,6 +111,11 @@ Deno.test("chat: an answer is judged by thumbs, and a wish is put before the mod
     await page.until(await page.ask("And now?"), "completed");
     const said = model.exchanges.at(-1)?.messages.map(({ content }) => content).join("\n") ?? "";
     assert.match(said, /Speak like a lighthouse keeper/);
+
+    await page.page.getByRole("button", { name: "Clear memory" }).click();
+    await page.page.locator(".toast", { hasText: "The agent has forgotten" }).waitFor();
+    await page.until(await page.ask("What did I say?"), "completed");
+    assert.doesNotMatch(JSON.stringify(model.exchanges.at(-1)?.messages), /Judge this/);
   });
 });
 
