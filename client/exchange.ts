@@ -93,12 +93,11 @@ export class Exchange extends Conversation {
   #placed({ replaces, ...frame }: SentQuery): SentQuery {
     if (replaces === undefined) return frame;
     const branch = this.branchFrom(replaces);
-    const unseen = branch.filter((turn) => this.#isUnseen(turn));
-    const seen = branch.find((turn) => !unseen.includes(turn));
-    const [oldest] = unseen.filter((turn) => turn === branch[0]);
-    this.remove(unseen);
+    const seen = branch.find((turn) => !this.#isUnseen(turn));
     // What an unseen query was to replace is still to be replaced.
-    const target = branch.length === 0 ? replaces : oldest?.frame?.replaces ?? seen?.firstId;
+    const aim = seen === branch[0] ? undefined : branch[0]?.frame?.replaces;
+    this.remove(branch.filter((turn) => this.#isUnseen(turn)));
+    const target = branch.length === 0 ? replaces : aim ?? seen?.firstId;
     return target === undefined ? frame : { ...frame, replaces: target };
   }
 

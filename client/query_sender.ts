@@ -88,12 +88,7 @@ export class QuerySender {
   }
 }
 
-/** The length in UTF-8. Older versions of React Native have no `TextEncoder`. */
-function utf8Bytes(text: string): number {
-  let bytes = 0;
-  for (const character of text) {
-    const code = character.codePointAt(0) ?? 0;
-    bytes += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
-  }
-  return bytes;
+/** The length of JSON in UTF-8. Older versions of React Native have no `TextEncoder`. */
+function utf8Bytes(json: string): number {
+  return encodeURIComponent(json).replace(/%../g, ".").length;
 }
