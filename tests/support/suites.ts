@@ -17,7 +17,7 @@ const TRUSTED = ["-A"];
 /** In the order in which they start: the slowest first, so that no long file starts when everything else is done. */
 export const SUITES: readonly Suite[] = [
   { name: "chaos", folder: "tests/chaos", flags: TRUSTED, filesPerRun: 1, timeoutMinutes: 5 },
-  { name: "browser", folder: "tests/browser", flags: TRUSTED, filesPerRun: 4, timeoutMinutes: 5 },
+  { name: "browser", folder: "tests/browser", flags: TRUSTED, filesPerRun: 4, timeoutMinutes: 10 },
   { name: "wire", folder: "tests/wire", flags: TRUSTED, filesPerRun: 4, timeoutMinutes: 10 },
   { name: "contract", folder: "tests/contract", flags: TRUSTED, filesPerRun: 5, timeoutMinutes: 5 },
   // No permissions at all: a module with ambient I/O fails here.
