@@ -8,6 +8,7 @@
 // deno-lint-ignore-file no-console -- a command-line tool
 
 import { parseArgs } from "node:util";
+import { ChildCpu } from "./support/child_cpu.ts";
 import { countTests } from "./support/junit.ts";
 import { inLanes } from "./support/lanes.ts";
 import { filesUnder, urlOf } from "./support/source_files.ts";
@@ -17,8 +18,8 @@ import { runsOf, select, type Selection, SUITES } from "./support/suites.ts";
 /** What a job came to. */
 interface Outcome {
   name: string;
-  /** How long it took; undefined for what was not run. */
-  seconds?: number;
+  /** How long it took, and its CPU time where that is known; undefined for what was not run. */
+  took?: { seconds: number; cpuSeconds: number | undefined };
   passed: number;
   failed: number;
   complaints: readonly string[];
@@ -27,6 +28,7 @@ interface Outcome {
 }
 
 const stopped = new AbortController();
+const childCpu = new ChildCpu();
 const total = { passed: 0, failed: 0 };
 /** What failed, to be listed at the end: the output above may be long. */
 const failures: string[] = [];
@@ -59,11 +61,13 @@ try {
   report({ name: "tests/run.ts", passed: 0, failed: 1, complaints: [String(error)], output: "" });
 }
 for (const failure of failures) console.log(`FAILED ${failure}`);
+const cpuSeconds = childCpu.total();
+if (cpuSeconds !== undefined) console.log(`\n${Math.round(cpuSeconds)} s of CPU in all`);
 console.log(`${total.passed} passed, ${total.failed} failed`);
 Deno.exit(total.failed === 0 ? 0 : 1);
 
-function report({ name, seconds, passed, failed, complaints, output }: Outcome): void {
-  console.log(`\n--- ${name}${seconds === undefined ? "" : ` (${seconds} s)`}\n${output}`);
+function report({ name, took, passed, failed, complaints, output }: Outcome): void {
+  console.log(`\n--- ${name}${took === undefined ? "" : ` (${describe(took)})`}\n${output}`);
   total.passed += passed;
   total.failed += failed;
   if (failed > 0) failures.push(`${name}: ${failed}`, ...complaints.map((one) => `  ${one}`));
@@ -72,7 +76,13 @@ function report({ name, seconds, passed, failed, complaints, output }: Outcome):
 async function timed(job: () => Promise<Outcome>): Promise<Outcome> {
   const startedAt = performance.now();
   const outcome = await job();
-  return { ...outcome, seconds: Math.round((performance.now() - startedAt) / 1000) };
+  const seconds = (performance.now() - startedAt) / 1000;
+  return { ...outcome, took: { seconds, cpuSeconds: childCpu.sinceLast() } };
+}
+
+function describe({ seconds, cpuSeconds }: { seconds: number; cpuSeconds: number | undefined }): string {
+  const cpu = cpuSeconds === undefined ? "" : `, CPU ${cpuSeconds.toFixed(1)} s`;
+  return `${Math.round(seconds)} s${cpu}`;
 }
 
 /** A folder that is not there is as bad as an empty one: it has no tests. */

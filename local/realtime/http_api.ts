@@ -41,10 +41,14 @@ export async function answerHttp(
   } catch {
     return Response.json("Bad Request", { status: 400 });
   }
-  return await publish(request, decoded, context);
+  return await publish(request, { decoded, isBatch: single === null }, context);
 }
 
-async function publish(request: Request, decoded: Decoded, context: Context): Promise<Response> {
+async function publish(
+  request: Request,
+  { decoded, isBatch }: { decoded: Decoded; isBatch: boolean },
+  context: Context,
+): Promise<Response> {
   const { hub, tokens, policy } = context;
   const key = keyOfRequest(request, tokens);
   const verdict = key === undefined ? undefined : await tokens.verify(key);
@@ -59,9 +63,9 @@ async function publish(request: Request, decoded: Decoded, context: Context): Pr
     return Response.json({ message: "Unauthorized" }, { status: 401, headers });
   }
   if ("errors" in decoded) return Response.json({ errors: decoded.errors }, { status: 422, headers });
-  if (!hub.admits()) {
-    return Response.json({ message: "You have exceeded your rate limit" }, { status: 429, headers });
-  }
+  // The route for one message only looks at the rate (realtime, single_broadcast.ex).
+  const refusal = hub.refusalOf(isBatch ? decoded.messages.length : 0);
+  if (refusal !== undefined) return Response.json({ message: refusal }, { status: 429, headers });
   for (const { room, broadcast } of decoded.messages) {
     // As in Realtime, a caller without permission to write gets no error.
     if (room.private && !policy({ topic: room.topic, claims: verdict.claims, action: "write" })) continue;

@@ -26,6 +26,9 @@ export const TOPIC_PREFIX = "realtime:";
  */
 const UNDER_WAY_MS = 1000;
 const TOO_MANY = "Too many messages per second";
+/** The answers to posts (realtime, batch_broadcast.ex). The second one is for a post that would pass the limit by itself. */
+const RATE_EXCEEDED = "You have exceeded your rate limit";
+const BATCH_TOO_LARGE = "Too many messages to broadcast, please reduce the batch size";
 
 interface Members {
   readonly members: Set<Member>;
@@ -84,20 +87,24 @@ export class Hub {
   }
 
   /**
-   * Whether a post is accepted, which means that the event rate is within the limit. Otherwise every room with messages
-   * in transit is shut out.
+   * Why a post of so many messages is refused; undefined if it is accepted. If the event rate is over the limit, every room
+   * with messages in transit is shut out.
    */
-  admits(): boolean {
-    const exceededAt = this.#rate.exceededAt;
+  refusalOf(messages: number): string | undefined {
+    const { exceededAt, perSecond, limit } = this.#rate;
     if (exceededAt !== undefined && exceededAt !== this.#exceededAt) {
       for (const { members, busyAt } of [...this.#rooms.values()]) {
         if (busyAt >= exceededAt - UNDER_WAY_MS) this.#shutOut(members);
       }
     }
     this.#exceededAt = exceededAt;
-    const isAdmitted = exceededAt === undefined && !this.#isOverloaded;
-    if (!isAdmitted) this.#refused++;
-    return isAdmitted;
+    const refusal = exceededAt !== undefined || this.#isOverloaded
+      ? RATE_EXCEEDED
+      : limit > 0 && messages + perSecond > limit
+      ? BATCH_TOO_LARGE
+      : undefined;
+    if (refusal !== undefined) this.#refused++;
+    return refusal;
   }
 
   /**

@@ -10,14 +10,14 @@ import type {
 } from "../../supabase/functions/_shared/ports/usage.ts";
 import { MemoryLedger } from "../../supabase/functions/_shared/usage/memory_ledger.ts";
 import { ManualClock } from "../support/manual_clock.ts";
-import { startPglite, startPostgresStore, type StoreServer } from "../support/store_server.ts";
+import { startPostgresStore, type StoreServer } from "../support/store_server.ts";
 import { advanceDatabase, openStore } from "../support/stores_under_test.ts";
 
 const DAY_MS = 86_400_000;
 const servers: StoreServer[] = [];
 
 Deno.test.beforeAll(async () => {
-  servers.push(...await Promise.all([startPglite(), startPostgresStore("15")]));
+  servers.push(...await Promise.all([startPostgresStore("15"), startPostgresStore("18")]));
 });
 Deno.test.afterAll(async () => {
   for (const server of servers) await server[Symbol.asyncDispose]();
@@ -48,8 +48,8 @@ const IMPLEMENTATIONS: Readonly<Record<string, (budget: DailyBudget) => LedgersU
       advance: (ms) => Promise.resolve(clock.advance(ms)),
     };
   },
-  "PostgresUsage on PGlite": (budget) => onServer(0, budget),
-  "PostgresUsage on PostgreSQL 15": (budget) => onServer(1, budget),
+  "PostgresUsage on PostgreSQL 15": (budget) => onServer(0, budget),
+  "PostgresUsage on PostgreSQL 18": (budget) => onServer(1, budget),
 };
 
 /** A request of a user that no other test uses. */

@@ -113,7 +113,8 @@ for (const release of ["15", "18"] satisfies PostgresRelease[]) {
     const sql = postgres(server.url, { max: 1, onnotice: ({ message = "" }) => void plans.push(message) });
     try {
       for (const migration of await readMigrations()) await sql.unsafe(migration);
-      await sql.unsafe(FILL);
+      // Without a check of each row's references: they are right, and checking them would take a third of the time.
+      await sql.unsafe(`set session_replication_role = replica; ${FILL}; reset session_replication_role`);
       for (
         const table of [
           "sessions",

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { DeliveryRequest } from "../../supabase/functions/_shared/ports/notifications.ts";
 import { failure, notification, query, response } from "../support/log_events.ts";
-import { startPglite, startPostgresStore, type StoreServer } from "../support/store_server.ts";
+import { startPostgresStore, type StoreServer } from "../support/store_server.ts";
 import { advanceDatabase, IDLE_MS, LEASE_MS, openStore } from "../support/stores_under_test.ts";
 
 const HOUR_MS = 3_600_000;
@@ -12,8 +12,8 @@ const NO_USE = { frames: 0, framesSince: 0, connections: 0 };
 const servers = new Map<string, StoreServer>();
 
 Deno.test.beforeAll(async () => {
-  const [pglite, postgres] = await Promise.all([startPglite(), startPostgresStore("15")]);
-  servers.set("PGlite", pglite).set("PostgreSQL 15", postgres);
+  const [oldest, newest] = await Promise.all([startPostgresStore("15"), startPostgresStore("18")]);
+  servers.set("PostgreSQL 15", oldest).set("PostgreSQL 18", newest);
 });
 Deno.test.afterAll(async () => {
   for (const server of servers.values()) await server[Symbol.asyncDispose]();
@@ -39,7 +39,7 @@ function delivery(target: DeliveryRequest["target"], more: Partial<DeliveryReque
   return { id, fingerprint: "f", caller: undefined, target, notification: kept, ...more };
 }
 
-for (const name of ["PGlite", "PostgreSQL 15"]) {
+for (const name of ["PostgreSQL 15", "PostgreSQL 18"]) {
   Deno.test(`[NT2] [NT3] ${name}: a notification is in the log of the session, or of each session of the user`, async () => {
     const server = serverOf(name);
     const store = openStore(server);

@@ -105,31 +105,30 @@ Deno.test("a legacy service role key serves as well; a publishable key joins and
   }
 });
 
-Deno.test("a broadcast arrives alike whether it came as text or as bytes", async () => {
+Deno.test("messages of one moment share a request and arrive as text, one alone arrives as bytes: alike", async () => {
   await using listening = await openListening();
-  const { server, tested, heard } = listening;
-  const headers = { "apikey": server.keys.secretKey, "content-type": "application/json" };
-  // Text, as the older of the two HTTP routes sends it.
-  const sent = await fetch(`${server.url}/realtime/v1/api/broadcast`, {
-    method: "POST",
-    headers,
-    body: JSON.stringify({ messages: [{ topic: "t", private: true, ...message(1) }] }),
-  });
-  assert.equal(sent.status, 202);
-  await sent.body?.cancel();
-  await until(() => heard.heard.length === 1);
-  await tested.relay.publish("t", message(2));
-  await until(() => heard.heard.length === 2);
+  const { server, tested: { relay }, heard } = listening;
+  const other = listener();
+  relay.subscribe("u", other);
+  await joined(relay);
+  server.requests.length = 0;
+  await Promise.all([relay.publish("t", message(1)), relay.publish("u", message(2))]);
+  await relay.publish("t", message(3));
+  assert.deepEqual(server.requests, [
+    "POST /realtime/v1/api/broadcast",
+    "POST /realtime/v1/api/broadcast/t/events/e",
+  ]);
   // A public topic with the same name is a different topic.
   const publicly = await fetch(`${server.url}/realtime/v1/api/broadcast/t/events/e`, {
     method: "POST",
-    headers,
-    body: JSON.stringify({ n: 3 }),
+    headers: { "apikey": server.keys.secretKey, "content-type": "application/json" },
+    body: JSON.stringify({ n: 4 }),
   });
+  assert.equal(publicly.status, 202);
   await publicly.body?.cancel();
-  await tested.relay.publish("t", message(4));
-  await until(() => heard.heard.length === 3);
-  assert.deepEqual(heard.heard, [message(1), message(2), message(4)]);
+  await relay.publish("t", message(5));
+  await until(() => heard.heard.length === 3 && other.heard.length === 1);
+  assert.deepEqual([heard.heard, other.heard], [[message(1), message(3), message(5)], [message(2)]]);
 });
 
 Deno.test("it can be closed at any moment, and nothing is left behind", async () => {
@@ -153,12 +152,12 @@ Deno.test("it can be closed at any moment, and nothing is left behind", async ()
   }
 });
 
-Deno.test("supabase-js is loaded by what needs it first, and not before", async () => {
+Deno.test("supabase-js is loaded for the first topic, not for a message", async () => {
   await using server = await openTestRealtime();
-  await using silent = openFor(server);
-  assert.deepEqual([silent.relay.status, silent.loads], ["idle", 0]);
-  await assert.rejects(silent.relay.publish("t", { event: "e", payload: "no object" }));
-  assert.equal(silent.loads, 0);
-  await silent.relay.publish("t", message(1));
-  assert.equal(silent.loads, 1);
+  await using tested = openFor(server);
+  await tested.relay.publish("t", message(1));
+  assert.equal(tested.loads, 0);
+  tested.relay.subscribe("t", listener());
+  await joined(tested.relay);
+  assert.equal(tested.loads, 1);
 });

@@ -96,6 +96,17 @@ Deno.test("channels that the server closes are joined again: too many messages",
   assert.deepEqual(taken, { isRefused: false, rate: { limit: 1, perSecond: 0 } });
 });
 
+Deno.test("[RL4] near the limit, messages of one moment are refused together and taken one by one", async () => {
+  await using listening = await openListening({ limits: { eventsPerSecond: 2 } });
+  const { server, tested, heard } = listening;
+  const sent = [1, 2, 3].map((n) => tested.relay.publish("t", message(n)));
+  await Promise.all(sent);
+  await until(() => heard.heard.length === 3);
+  assert.deepEqual(new Set(heard.heard), new Set([1, 2, 3].map(message)));
+  assert.equal(server.realtime.stats().refused, 1);
+  assert.deepEqual(tested.pressures.map(({ isRefused }) => isRefused), [false, false, false, false]);
+});
+
 Deno.test("channels that the server closes are joined again: a token has expired", async () => {
   await using server = await openTestRealtime();
   const secret = new TextEncoder().encode(server.keys.jwtSecret);

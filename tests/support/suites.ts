@@ -18,8 +18,8 @@ const TRUSTED = ["-A"];
 export const SUITES: readonly Suite[] = [
   { name: "chaos", folder: "tests/chaos", flags: TRUSTED, filesPerRun: 1, timeoutMinutes: 5 },
   { name: "browser", folder: "tests/browser", flags: TRUSTED, filesPerRun: 4, timeoutMinutes: 10 },
-  { name: "wire", folder: "tests/wire", flags: TRUSTED, filesPerRun: 4, timeoutMinutes: 10 },
-  { name: "contract", folder: "tests/contract", flags: TRUSTED, filesPerRun: 5, timeoutMinutes: 5 },
+  { name: "wire", folder: "tests/wire", flags: TRUSTED, filesPerRun: 6, timeoutMinutes: 15 },
+  { name: "contract", folder: "tests/contract", flags: TRUSTED, filesPerRun: 7, timeoutMinutes: 10 },
   // No permissions at all: a module with ambient I/O fails here.
   { name: "unit", folder: "tests/unit", flags: [], filesPerRun: 60, timeoutMinutes: 5 },
   {

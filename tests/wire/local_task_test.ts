@@ -97,6 +97,19 @@ async function startTalking(url: string): Promise<{ idle: AgentClient; busy: Age
   return { idle, busy };
 }
 
+/** Asserts that the stack says what it runs, with which keys, and how to talk to it. */
+async function assertWelcome({ stdout }: DevTask, url: string): Promise<void> {
+  const welcome = stdout.join("\n");
+  assert.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);
+  assert.match(welcome, /model +the local mock/);
+  assert.match(welcome, /AUTH_MODE +optional/);
+  assert.match(welcome, /sb_publishable_local_development/);
+  await eventually(
+    "the line for wscat",
+    () => stdout.some((line) => line.includes(`wscat -c "${url.replace("http", "ws")}/functions/v1/`)),
+  );
+}
+
 /** Asserts that the stopped stack leaves no process after five seconds, and that both clients were notified. */
 async function assertEnd(
   task: DevTask,
@@ -143,6 +156,7 @@ for (const { by, target, signal, store } of ENDINGS) {
   Deno.test(`[CL1] [CL3] deno task dev, started by ${by}: ${signal} to ${target} tells everyone and ends everything (${store})`, async () => {
     await using task = new DevTask(store === "memory" ? { DATABASE_URL: "none" } : {}, commandOf(by));
     const url = await task.ready();
+    await assertWelcome(task, url);
     const all = await task.processes();
     assert.ok(all.length >= (by === "npx" ? 5 : 3), `deno task, the stack, a worker: ${all}`);
     const { idle, busy } = await startTalking(url);
@@ -192,20 +206,6 @@ for (const by of ["npx", "deno task"] as const) {
     await eventually("the end of every process", async () => (await task.processes()).length === 0, 5000);
   });
 }
-
-Deno.test("deno task dev: says what it runs, with which keys, and how to talk to it", async () => {
-  await using task = new DevTask({});
-  const url = await task.ready();
-  const welcome = task.stdout.join("\n");
-  assert.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);
-  assert.match(welcome, /model +the local mock/);
-  assert.match(welcome, /AUTH_MODE +optional/);
-  assert.match(welcome, /sb_publishable_local_development/);
-  await eventually(
-    "the line for wscat",
-    () => task.stdout.some((line) => line.includes(`wscat -c "${url.replace("http", "ws")}/functions/v1/`)),
-  );
-});
 
 Deno.test("deno task dev: workers end by themselves when the stack is killed", async () => {
   await using task = new DevTask({ DATABASE_URL: "none" });

@@ -6,11 +6,11 @@
 import assert from "node:assert/strict";
 import { type AgentProcess, withAgent } from "../support/agent_process.ts";
 import { AgentClient, connect } from "../support/agent_client.ts";
-import { startPglite, type StoreServer } from "../support/store_server.ts";
+import { startPostgresStore, type StoreServer } from "../support/store_server.ts";
 
 let server: StoreServer;
 Deno.test.beforeAll(async () => {
-  server = await startPglite();
+  server = await startPostgresStore();
 });
 Deno.test.afterAll(async () => await server[Symbol.asyncDispose]());
 

@@ -244,6 +244,31 @@ Deno.test("messages come in the order in which they came, however long checking 
   await relay.close();
 });
 
+Deno.test("messages of one moment go on in one moment, however long each signature takes", async () => {
+  const wire = new InProcessRelay();
+  const clock = new ManualClock();
+  const moments: string[][] = [];
+  let moment: string[] | undefined;
+  const publish = wire.publish.bind(wire);
+  wire.publish = (topic, sent) => {
+    if (moment === undefined) {
+      moments.push(moment = []);
+      queueMicrotask(() => moment = undefined);
+    }
+    moment.push(topic);
+    return publish(topic, sent);
+  };
+  const relay = signer(wire, [KEY], { clock, log: new RecordingLog() });
+  const sizes = [100_000, 10, 200_000, 1];
+  const published = sizes.map((size, n) =>
+    relay.publish(`${n}`, { event: "e", payload: { text: "x".repeat(size) } })
+  );
+  const refused = assert.rejects(relay.publish("u", { event: "e", payload: [1] }), { name: "TypeError" });
+  // Closing waits for all of them.
+  await Promise.all([...published, refused, relay.close()]);
+  assert.deepEqual(moments, [["0", "1", "2", "3"]]);
+});
+
 Deno.test("[RL6] many messages that go together have one signature, and fit whatever characters they have", async () => {
   const { wire, relay, heard, clock, log, seen, dropped } = setUp();
   const batching = new BatchingRelay({ relay, clock, log });

@@ -32,6 +32,8 @@ export class SigningRelay implements Relay {
   readonly #options: SigningRelayOptions;
   readonly #topics = new Map<string, Topic>();
   readonly #signing = new Set<Promise<unknown>>();
+  /** The signatures that were begun in this moment, until it is over. */
+  #moment: { signatures: Promise<unknown>[]; allSigned: Promise<unknown> } | undefined;
   readonly #dropped = new Map<SealProblem, number>();
   #cancelLine: CancelTimer | undefined;
   #isClosed = false;
@@ -57,10 +59,12 @@ export class SigningRelay implements Relay {
 
   async publish(topic: string, { event, payload }: RelayMessage): Promise<void> {
     const { relay, seal, clock } = this.#options;
-    const signing = seal.seal(topic, { event, body: encodeRelayPayload(payload) }, clock.now());
-    const sent = signing.then((sealed) => relay.publish(topic, { event, payload: sealed }));
+    const signed = this.#withItsMoment(
+      seal.seal(topic, { event, body: encodeRelayPayload(payload) }, clock.now()),
+    );
+    const sent = signed.then((sealed) => relay.publish(topic, { event, payload: sealed }));
     // The relay below does not know of a message that is still being signed, so `close` waits for it here.
-    const settled = signing.then(() => {}, () => {}).then(() => void this.#signing.delete(settled));
+    const settled = signed.then(() => {}, () => {}).then(() => void this.#signing.delete(settled));
     this.#signing.add(settled);
     await sent;
   }
@@ -71,6 +75,23 @@ export class SigningRelay implements Relay {
     this.#topics.clear();
     await Promise.all(this.#signing);
     await this.#options.relay.close();
+  }
+
+  /** Some signatures take longer. What was published together goes on together, so that the transport can send it so. */
+  async #withItsMoment<T>(signature: Promise<T>): Promise<T> {
+    this.#moment ??= this.#beginMoment();
+    this.#moment.signatures.push(signature);
+    await this.#moment.allSigned;
+    return await signature;
+  }
+
+  #beginMoment(): { signatures: Promise<unknown>[]; allSigned: Promise<unknown> } {
+    const signatures: Promise<unknown>[] = [];
+    const allSigned = Promise.resolve().then(() => {
+      this.#moment = undefined;
+      return Promise.allSettled(signatures);
+    });
+    return { signatures, allSigned };
   }
 
   #join(name: string): Topic {

@@ -59,7 +59,7 @@ export interface RealtimeRelayOptions {
 
 /**
  * One connection, made when the first topic is wanted and ended with the last; private channels; messages are sent over
- * HTTP. supabase-js is loaded for the first of either: it takes some 30 ms of a worker's CPU.
+ * HTTP. supabase-js is loaded for the connection: it takes some 30 ms of a worker's CPU.
  */
 export function createRealtimeRelay(options: RealtimeRelayOptions): Relay {
   const { supabaseUrl, secretKey, clock, log, random = Math.random, lingerMs = 5000 } = options;
@@ -70,7 +70,6 @@ export function createRealtimeRelay(options: RealtimeRelayOptions): Relay {
     supabaseUrl,
     secretKey,
     clock,
-    load,
     timeoutMs: publishTimeoutMs,
     onPressure,
   });

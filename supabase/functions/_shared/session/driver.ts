@@ -51,6 +51,8 @@ export class SessionDriver {
   #waiting: SessionEvent[] | undefined;
   #isStepping = false;
   #timer: { at: number; cancel: CancelTimer } | undefined;
+  /** The last event was text, and the timer counts it in: more text does not change when the session wakes. */
+  #isTimerSetForText = false;
   /** The error of the last store call that failed. */
   #failure: AgentError | undefined;
   /** The query whose end this worker writes, if there may be a title to make of it. */
@@ -77,14 +79,17 @@ export class SessionDriver {
     if (this.#isStepping) return void (this.#waiting ??= []).push(event);
     this.#isStepping = true;
     this.#step(event);
+    let isText = event.kind === "text";
     for (let next = this.#waiting?.shift(); next !== undefined; next = this.#waiting?.shift()) {
       this.#step(next);
+      isText = false;
     }
     this.#isStepping = false;
     if (event.kind === "reasoning") this.#countReasoning(event.text.length);
     // The memory for the text was counted when its model call began.
     else if (event.kind !== "text") this.#sink.onChanged(this.#asking);
-    if (event.kind !== "text" || this.state.settings.checkpointMs !== Infinity) this.#setTimer();
+    if (!isText || !this.#isTimerSetForText) this.#setTimer();
+    this.#isTimerSetForText = isText;
   }
 
   /** Reports the memory for reasoning in steps: measuring the session for each piece would cost more than the piece. */
