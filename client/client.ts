@@ -79,7 +79,7 @@ export class AgentClient extends CommandSender {
       send: (frame) => this.#link.send(frame),
       save: () => this.#save(),
       onTurn: (turn) => {
-        if (turn.state !== "running") this.#save();
+        if (turn.isMine && turn.state !== "running") this.#save();
         this.#events.emit("turn", turn);
       },
       onEnd: () => this.#link.succeed(),
@@ -225,7 +225,8 @@ export class AgentClient extends CommandSender {
     if (id !== undefined) {
       if (isNews || this.#exchange.get(id) !== undefined) this.#exchange.take(id, frame, seq !== undefined);
     } else if (frame.type === "error") this.#events.emit("error", toError(frame));
-    if (isNext) this.#save();
+    // Not with each event of a replay: writing to a browser's storage takes longer than all else that is done with it.
+    if (isNext && this.#session.isCaughtUp) this.#save();
     if (!isNews) return;
     this.#exchange.observe(frame);
     if (frame.type === "notification") this.#onNotification(frame);

@@ -12,6 +12,7 @@ const TYPES: Readonly<Record<string, string>> = {
   "index.html": "text/html; charset=utf-8",
   "page.css": "text/css; charset=utf-8",
   "chat.css": "text/css; charset=utf-8",
+  "conversations.css": "text/css; charset=utf-8",
   "activity.css": "text/css; charset=utf-8",
   "favicon.svg": "image/svg+xml",
 };

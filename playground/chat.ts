@@ -9,8 +9,8 @@ export interface ChatOptions extends Pick<AgentClientOptions, "WebSocket" | "wak
   url: string;
   /** Whether connecting makes sense: a stack that accepts only signed-in users refuses others after seconds. */
   isWelcome(): boolean;
-  /** Called with a new client, before it connects. */
-  onClient(client: AgentClient): void;
+  /** Called with a new client, before it connects, and with the id of the session that it resumes. */
+  onClient(client: AgentClient, sessionId: string | undefined): void;
 }
 
 export class Chat {
@@ -48,16 +48,23 @@ export class Chat {
     this.start();
   }
 
-  /** Switches to another session of the same user. */
-  open(sessionId: string): void {
+  /** Switches to another session of the same user, or to an anonymous one with its resume token. */
+  open(sessionId: string, resumeToken?: string): void {
     const owner = loadCursor(sessionStorage, STORAGE_KEY)?.owner ?? "";
     this.#client?.close({ forget: true });
-    saveCursor(sessionStorage, STORAGE_KEY, { sessionId, owner, lastSeq: 0, pending: [] });
+    saveCursor(sessionStorage, STORAGE_KEY, {
+      sessionId,
+      ...(resumeToken !== undefined && { resumeToken }),
+      owner,
+      lastSeq: 0,
+      pending: [],
+    });
     this.start();
   }
 
   #create(): AgentClient {
     const { url, WebSocket, wake, getToken, onClient } = this.#options;
+    const stored = loadCursor(sessionStorage, STORAGE_KEY);
     const client = new AgentClient(url, {
       ...(WebSocket && { WebSocket }),
       ...(wake && { wake }),
@@ -68,7 +75,7 @@ export class Chat {
       // After a reload, the page shows the whole conversation.
       replay: "all",
     });
-    onClient(client);
+    onClient(client, stored?.sessionId);
     return client;
   }
 }

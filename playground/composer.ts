@@ -51,6 +51,13 @@ export class Composer {
     this.#question.focus();
   }
 
+  /** Asks a question in the place of an earlier one. What was typed for the next question stays. */
+  replace({ id }: Turn, question: string): void {
+    if (!this.#mayAsk()) return;
+    this.#client().query(question, { replaces: id });
+    this.#question.focus();
+  }
+
   /** Undefined for a question that was asked elsewhere. */
   laneOf(turn: Turn): Priority | undefined {
     return this.#lanes.get(turn);

@@ -29,7 +29,6 @@ export class ConnectionView {
     const words = session &&
       `${session.id.slice(0, 8)}, ${session.durable ? "durable" : "in memory"}, seq ${session.lastSeq}`;
     setText(find("connection-session", HTMLElement), words ?? "");
-    setText(find("session-chip", HTMLElement), session?.id.slice(0, 8) ?? "");
   }
 
   /** The user switched to another session. */
@@ -67,6 +66,12 @@ export class ConnectionView {
     this.#lostAt = Date.now();
     const what = code === 1012 ? "The worker is being replaced" : `The connection was lost (${code})`;
     this.#say("warn", `${what}. Reconnecting…`);
+  }
+
+  /** The server has closed the connection because it was not used. */
+  paused(isDurable: boolean): void {
+    const next = isDurable ? "continues this conversation" : "begins a new one";
+    this.#say("warn", `Paused: the conversation was not used for a while. Your next question ${next}.`);
   }
 
   closed({ code, reason }: Closing): void {

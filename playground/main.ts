@@ -9,11 +9,11 @@ import { Chat, listen } from "./chat.ts";
 import { ChatView } from "./chat_view.ts";
 import { Composer } from "./composer.ts";
 import { ConnectionView } from "./connection_view.ts";
+import { ConversationsView } from "./conversations_view.ts";
 import { coalesced, find } from "./dom.ts";
 import { NoticesView } from "./notices_view.ts";
 import { QueueView } from "./queue_view.ts";
 import { RateView } from "./rate_view.ts";
-import { SessionsView } from "./sessions_view.ts";
 import { StackView } from "./stack_view.ts";
 import { startTheme } from "./theme.ts";
 import { Wire } from "./wire.ts";
@@ -43,6 +43,7 @@ async function start(): Promise<void> {
   const keeper = new AccountKeeper(info.publishableKey, () => {
     accountView.draw();
     activity.account(keeper.email !== undefined);
+    conversations.clear();
     chat.begin();
   });
   /** If this is false, the page shows what to do. */
@@ -61,14 +62,15 @@ async function start(): Promise<void> {
     onClient: follow,
   });
   const composer = new Composer(() => chat.client, isWelcome);
-  const chatView = new ChatView(SUGGESTIONS, (question) => composer.ask(question));
+  const chatView = new ChatView({
+    suggestions: SUGGESTIONS,
+    ask: (question) => composer.ask(question),
+    replace: (turn, question) => composer.replace(turn, question),
+  });
   const queue = new QueueView(() => chat.client, composer);
-  const sessions = new SessionsView({
-    client: () => chat.client,
+  const conversations = new ConversationsView({
+    chat,
     isSignedIn: () => keeper.email !== undefined,
-    resumeToken: () => chat.resumeToken,
-    open: (sessionId) => chat.open(sessionId),
-    begin: () => chat.begin(),
     onError: (error) =>
       notices.toast(error instanceof Error ? error.message : String(error), "It did not work"),
   });
@@ -80,27 +82,28 @@ async function start(): Promise<void> {
   });
 
   /** Shows the events of a client's session. */
-  function follow(client: AgentClient): void {
+  function follow(client: AgentClient, sessionId: string | undefined): void {
     /** Events up to this number existed before the page was loaded. */
     let historyUpTo = 0;
     const isHistory = (seq: number | undefined): boolean => seq !== undefined && seq <= historyUpTo;
     connectionView.reset();
     notices.reset();
-    chatView.reset(client);
+    chatView.reset(client, sessionId === undefined);
+    conversations.reset(sessionId);
     listen(client, {
       open: (opened) => {
         historyUpTo = opened.resumed?.to_seq ?? 0;
         chatView.historyUpTo(historyUpTo);
         connectionView.opened(opened, true);
         stackView.session(opened.session.id);
-        void sessions.draw();
+        conversations.opened(opened.session.id, opened.resumed?.reason === "unknown_session");
         draw();
       },
       reconnected: (opened) => {
         chatView.back();
         connectionView.opened(opened, false);
         stackView.session(opened.session.id);
-        void sessions.draw();
+        conversations.opened(opened.session.id, opened.resumed?.reason === "unknown_session");
         draw();
       },
       message: () => {
@@ -112,6 +115,7 @@ async function start(): Promise<void> {
       },
       turn: (turn) => {
         chatView.turn(turn);
+        conversations.turn(turn);
         rate.turn(turn, !turn.isMine && isHistory(client.session?.lastSeq));
         draw();
       },
@@ -124,6 +128,7 @@ async function start(): Promise<void> {
         draw();
         // Closed by this page: another session follows.
         if (client !== chat.client || closing.reason === "Closed by the client") return;
+        if (client.status === "idle") return connectionView.paused(client.session?.durable ?? false);
         connectionView.closed(closing);
         if (closing.code === 4001) accountView.ask("This stack takes only users: sign in, or sign up.");
       },

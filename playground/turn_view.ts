@@ -2,9 +2,10 @@
 
 import type { AgentClientError, Answer, Feedback, Turn } from "../client/mod.ts";
 import { announce } from "./announcer.ts";
-import { button, coalesced, el, setText } from "./dom.ts";
+import { button, el, setText } from "./dom.ts";
 import { FeedbackView } from "./feedback_view.ts";
 import { MarkdownView } from "./markdown_view.ts";
+import { QuestionView } from "./question_view.ts";
 import { ReasoningView } from "./reasoning_view.ts";
 import { Seam } from "./seam.ts";
 
@@ -25,14 +26,16 @@ export interface TurnViewOptions {
   /** It was asked and answered before this page was loaded: do not announce it. */
   isHistory: boolean;
   feedback(feedback: Feedback): Promise<unknown>;
-  /** The element has grown. */
-  onDraw(): void;
+  /** Asks another question, or the same once more, in the place of this one. */
+  replace(question: string): void;
+  /** It has ended, and has to be drawn. */
+  onChange(): void;
 }
 
 export class TurnView {
   readonly element: HTMLElement;
   readonly #options: TurnViewOptions;
-  readonly #question = el("div", { class: "question" });
+  readonly #question: QuestionView;
   readonly #chip = el("span", { class: "chip" });
   readonly #reasoning = new ReasoningView();
   readonly #text = new MarkdownView();
@@ -41,8 +44,8 @@ export class TurnView {
   readonly #figures = el("span", { class: "muted" });
   readonly #feedback: FeedbackView;
   readonly #cancel: HTMLButtonElement;
+  readonly #regenerate: HTMLButtonElement;
   readonly #since = performance.now();
-  readonly #draw = coalesced(() => this.#drawNow());
   #seam: Seam | undefined;
 
   constructor(options: TurnViewOptions) {
@@ -51,11 +54,17 @@ export class TurnView {
     this.#feedback = new FeedbackView((given) =>
       options.feedback({ ...given, ...(turn.turnId !== undefined && { turn_id: turn.turnId }) })
     );
+    this.#question = new QuestionView(options.replace);
+    this.#regenerate = button(
+      "Regenerate",
+      { class: "small-button" },
+      () => options.replace(turn.question ?? ""),
+    );
     this.#cancel = button("Cancel", { class: "small-button" }, () => turn.cancel());
     this.element = el(
       "article",
       { class: "turn", "aria-label": "Question and answer" },
-      this.#question,
+      this.#question.element,
       el(
         "div",
         { class: "answer" },
@@ -64,7 +73,14 @@ export class TurnView {
         this.#text.element,
         this.#seams,
         this.#problem,
-        el("div", { class: "answer-foot" }, this.#feedback.element, this.#cancel, this.#figures),
+        el(
+          "div",
+          { class: "answer-foot" },
+          this.#regenerate,
+          this.#feedback.element,
+          this.#cancel,
+          this.#figures,
+        ),
         this.#feedback.form,
       ),
     );
@@ -72,14 +88,13 @@ export class TurnView {
     this.update();
   }
 
-  /** The turn has changed. */
+  /** The turn has changed. {@linkcode TurnView.draw} shows it. */
   update(): void {
     const { turn, isHistory } = this.#options;
     if (turn.text !== "" && this.element.dataset.firstWordMs === undefined && !isHistory) {
       this.element.dataset.firstWordMs = String(Math.round(performance.now() - this.#since));
     }
     this.#seam?.textHas(turn.text.length);
-    this.#draw();
   }
 
   /** The connection was lost while the answer is being written. */
@@ -94,25 +109,23 @@ export class TurnView {
     this.#seam?.mend();
   }
 
-  #drawNow(): void {
-    const { turn, isFromElsewhere, onDraw } = this.#options;
+  draw(): void {
+    const { turn, isFromElsewhere } = this.#options;
     const { state, text, question } = turn;
     const [words, tone] = STATES[state];
     const isOpen = state === "waiting" || state === "queued" || state === "running";
     this.element.dataset.state = state;
     this.element.setAttribute("aria-busy", String(isOpen));
-    this.#question.replaceChildren(
-      question ?? "…",
-      ...(isFromElsewhere ? [el("span", { class: "muted" }, "from another tab")] : []),
-    );
+    this.#question.show(question, isFromElsewhere);
     setText(this.#chip, words);
     this.#chip.dataset.tone = tone;
     this.#reasoning.show(turn.reasoning, isOpen && text === "");
     this.#text.show(text);
     this.#cancel.hidden = !isOpen;
     this.#cancel.setAttribute("aria-label", `Cancel: ${question ?? "this answer"}`);
+    this.#regenerate.hidden = isOpen || question === undefined;
+    this.#regenerate.setAttribute("aria-label", `Regenerate the answer: ${question ?? ""}`);
     this.#feedback.element.hidden = isOpen || turn.turnId === undefined;
-    onDraw();
   }
 
   #ended({ text, outcome, finishReason, usage, model }: Answer): void {
@@ -124,13 +137,15 @@ export class TurnView {
       firstWordMs !== undefined && `first word ${firstWordMs} ms`,
     ];
     setText(this.#figures, figures.filter(Boolean).join(" · "));
-    if (!this.#options.isHistory) announce(outcome === "completed" ? `Answer: ${text}` : "Answer cancelled");
-    this.#draw();
+    if (!this.#options.isHistory && !this.#options.turn.isSuperseded) {
+      announce(outcome === "completed" ? `Answer: ${text}` : "Answer cancelled");
+    }
+    this.#options.onChange();
   }
 
   #failed({ code, message }: AgentClientError): void {
     setText(this.#problem, `${message} (${code})`);
     if (!this.#options.isHistory) announce(message);
-    this.#draw();
+    this.#options.onChange();
   }
 }

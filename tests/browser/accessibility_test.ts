@@ -21,7 +21,7 @@ async function findings({ page }: PlaygroundPage): Promise<string[]> {
   );
 }
 
-Deno.test("accessibility: axe has nothing serious to say, in light and dark, wide and narrow, idle, busy and cut", async () => {
+Deno.test("accessibility: axe has nothing serious to say, in light and dark, wide and narrow, idle, busy, cut, searched and edited", async () => {
   await using model = new HandModel();
   await withPlayground({ model: { baseUrl: model.baseUrl } }, async ({ page }) => {
     const { page: tab } = page;
@@ -39,6 +39,7 @@ Deno.test("accessibility: axe has nothing serious to say, in light and dark, wid
     await page.says(page.textOf(stopped), /Something/);
     await page.question.press("Escape");
     await page.until(stopped, "cancelled");
+    await done.getByRole("button", { name: "Edit: What can you do?" }).click();
     const failing = await page.ask("Fail");
     const broken = await model.next();
     broken.say("It breaks");
@@ -47,6 +48,8 @@ Deno.test("accessibility: axe has nothing serious to say, in light and dark, wid
     await page.until(failing, "failed");
     const running = await page.ask("Tell me a long story");
     const story = await model.next();
+    story.think("A story needs a beginning.");
+    await running.getByText("Thinking…").click();
     story.say("Once upon a time ");
     await page.until(running, "running");
     await page.until(await page.ask("Then this"), "queued");
@@ -55,12 +58,22 @@ Deno.test("accessibility: axe has nothing serious to say, in light and dark, wid
     await page.is("open");
     await page.says(page.verdict, /^Resumed/);
 
+    await tab.getByRole("button", { name: "Actions:" }).click();
+    await tab.getByLabel("Search conversations").fill("what");
+    await page.says(tab.locator("#conversations-note"), "1 found.");
+    const panel = tab.locator("#conversations-panel");
+
     for (const colorScheme of ["light", "dark"] as const) {
       for (const [size, width] of [["wide", 1440], ["medium", 1000], ["narrow", 390]] as const) {
         await tab.emulateMedia({ colorScheme, reducedMotion: "reduce" });
         await tab.setViewportSize({ width, height: 900 });
+        // Where there is room for it, the list is open.
+        await panel.and(tab.locator(size === "wide" ? "[open]" : ":not([open])")).waitFor();
+        await page.screenshot(`${colorScheme}-${size}-conversation`);
+        if (size !== "wide") await panel.locator("summary").click();
         await page.screenshot(`${colorScheme}-${size}`);
         assert.deepEqual(await findings(page), [], `${colorScheme}, ${size}`);
+        if (size !== "wide") await panel.locator("summary").click();
       }
     }
     // A stopping stack waits for running turns.

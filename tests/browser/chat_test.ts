@@ -13,15 +13,17 @@ Deno.test("chat: an answer is shown as it is written, and stopped by button or E
     const reasoning = first.locator("details");
     assert.equal(await reasoning.isVisible(), false);
     writing.think("Is <b>one</b> a");
-    const summary = first.getByText("Thinking…");
-    await summary.waitFor();
-    assert.equal(await first.getByText("Is <b>one</b> a").isVisible(), false, "it is folded");
-    await summary.click();
-    assert.equal(await first.getByText("Is <b>one</b> a").isVisible(), true);
+    const thoughts = first.getByText("Is <b>one</b> a");
+    await first.getByText("Thinking…").waitFor();
+    assert.equal(await thoughts.isVisible(), true, "it is open while the model thinks");
     writing.think(" number?");
     await page.says(reasoning.locator("p"), "Is <b>one</b> a number?");
     writing.say("Half an ");
-    await page.says(reasoning.locator("summary"), "Reasoning");
+    const summary = reasoning.locator("summary");
+    await page.says(summary, "Reasoning");
+    assert.equal(await thoughts.isVisible(), false, "it is folded when the answer begins");
+    await summary.click();
+    assert.equal(await thoughts.isVisible(), true);
     await page.says(page.textOf(first), /^Half an $/);
     assert.equal(await first.getAttribute("aria-busy"), "true");
     writing.say("answer");
@@ -33,8 +35,15 @@ Deno.test("chat: an answer is shown as it is written, and stopped by button or E
     assert.equal(await first.getAttribute("aria-busy"), "false");
 
     const second = await page.ask("Two");
-    (await model.next()).say("Also ");
+    const also = await model.next();
+    also.think("Two is more");
+    const touched = second.getByText("Thinking…");
+    await touched.click();
+    assert.equal(await second.getByText("Two is more").isVisible(), false);
+    await touched.click();
+    also.say("Also ");
     await page.says(page.textOf(second), /Also/);
+    assert.equal(await second.getByText("Two is more").isVisible(), true, "it stays as the reader has it");
     await page.question.press("Escape");
     await page.until(second, "cancelled");
 
@@ -152,7 +161,8 @@ Deno.test("chat: everything is within reach of the keyboard", async () => {
         "pause",
         "events",
         "email",
-        "new-session",
+        "new-conversation",
+        "search",
         "cut",
         "theme",
       ]

@@ -26,7 +26,7 @@ Deno.test("local playground: the page and its parts come from the stack alone, u
       /https?:\/\/|<style|style=|\son\w+=|<script(?! type="module" src="\/playground\/)/,
     );
     const parts = [...html.matchAll(/(?:href|src)="(\/playground\/[^"]+)"/g)].map(([, path = ""]) => path);
-    assert.equal(parts.length, 5);
+    assert.equal(parts.length, 6);
     for (const path of parts) {
       const [part, text] = await get(stack, path);
       assert.equal(part.status, 200, path);

@@ -201,3 +201,22 @@ Deno.test("[CT17] storage that is full, forbidden or full of nonsense is no reas
   socket.response(turn.id, 1, "Hi");
   assert.equal((await turn.final).text, "Hi");
 });
+
+Deno.test("[CT17] a replay is stored when it is complete, and not with each of its events", async () => {
+  const storage = new MemoryStorage();
+  const { client, welcomed } = scriptedClient({ storage, replay: "all" });
+  const socket = await welcomed({ resumed: { recovered: true, from_seq: 1, to_seq: 100 } });
+  let writes = 0;
+  const setItem = storage.setItem.bind(storage);
+  storage.setItem = (key, value): void => {
+    writes++;
+    setItem(key, value);
+  };
+  for (let seq = 1; seq <= 100; seq += 2) {
+    socket.say({ type: "query", content: "?", timestamp: "", seq, id: `q${seq}`, turn_id: `t-q${seq}` });
+    socket.response(`q${seq}`, seq + 1, "!");
+  }
+  assert.equal(client.turns.length, 50);
+  assert.equal(writes, 1);
+  assert.equal(JSON.parse(storage.getItem(KEY) ?? "{}").lastSeq, 100);
+});
