@@ -12,6 +12,8 @@ import { answerChunks } from "./answer_chunks.ts";
 import type { AgentClient } from "./client.ts";
 import type { AskOptions } from "./options.ts";
 import type { QueryFields } from "./frames.ts";
+import { IdleConnections } from "./idle_connections.ts";
+import { isOpen, openTurnOf } from "./open_turn.ts";
 import { type Clock, systemClock } from "./ports.ts";
 import type { Turn } from "./turn.ts";
 
@@ -32,11 +34,11 @@ const SUPERSEDED_WITHIN_MS = 250;
 const MOUNTING_MS = 500;
 /** The longest id of a message that becomes the id of a query. The server takes 128 characters. */
 const MAX_ID = 100;
-const UNENDED: readonly string[] = ["waiting", "queued", "running"];
-
 /**
  * With a client, the transport is for one chat, whatever its id is. With a function that gives the client of a chat id, it
- * is for all of them: `new AgentChatTransport((id) => client.chat(id))` with `useChat({ id, transport })`.
+ * is for all of them: `new AgentChatTransport((id) => client.chat(id))` with `useChat({ id, transport })`. Then the transport
+ * also opens and closes connections: it closes those of chats in which nothing is asked, except for the three that were used
+ * last.
  *
  * The server keeps the conversation, so only the text of the last user message is sent. The query has the id of that
  * message. To regenerate an answer, or to edit a message, the client sends a query that replaces the earlier one. `stop()`
@@ -56,12 +58,19 @@ export class AgentChatTransport<Message extends UIMessage = UIMessage> implement
   readonly #clock: Clock;
   /** How often each turn was resumed. */
   readonly #resumes = new WeakMap<Turn, number>();
+  /** The newest question of each chat that was asked here. */
+  readonly #asked = new WeakMap<AgentClient, Turn>();
+  /** Undefined if the transport is for one client. */
+  readonly #connections: IdleConnections | undefined;
 
   constructor(
     client: AgentClient | ((chatId: string) => AgentClient),
     { clock = systemClock }: AgentChatTransportOptions = {},
   ) {
-    this.#clientOf = typeof client === "function" ? client : (): AgentClient => client;
+    if (typeof client === "function") {
+      const connections = this.#connections = new IdleConnections();
+      this.#clientOf = (chatId): AgentClient => connections.use(client(chatId));
+    } else this.#clientOf = (): AgentClient => client;
     this.#clock = clock;
   }
 
@@ -78,17 +87,24 @@ export class AgentChatTransport<Message extends UIMessage = UIMessage> implement
       ...(policy && { policy }),
       ...(options && { options }),
     });
+    this.#asked.set(client, turn);
     const cancel = (): void => turn.cancel();
     if (abortSignal?.aborted) cancel();
     abortSignal?.addEventListener("abort", cancel, { once: true });
     return Promise.resolve(toStream(turn, client));
   };
 
-  /** Resumes the running answer. After a reload, that is the answer that was unfinished when the user left the page. */
-  readonly reconnectToStream: ChatTransport<Message>["reconnectToStream"] = ({ chatId, abortSignal }) => {
+  /**
+   * Resumes the running answer. After a reload, that is the answer that was unfinished when the user left the page. If the
+   * transport is for several chats, it may have been asked for in another tab or on another device.
+   */
+  readonly reconnectToStream: ChatTransport<Message>["reconnectToStream"] = async (
+    { chatId, abortSignal },
+  ) => {
+    if (abortSignal?.aborted) return null;
     const client = this.#clientOf(chatId);
-    const turn = client.turns.findLast(({ state }) => UNENDED.includes(state));
-    if (turn === undefined || abortSignal?.aborted) return Promise.resolve(null);
+    const turn = openTurnOf(client) ?? await this.#runningAtServer(client, abortSignal);
+    if (turn === undefined || abortSignal?.aborted) return null;
     this.#resumes.set(turn, this.#resumesOf(turn) + 1);
     const resumedAt = this.#clock.now();
     // The AI SDK aborts a resume when the user stops, and also when another resume takes its place.
@@ -100,12 +116,45 @@ export class AgentChatTransport<Message extends UIMessage = UIMessage> implement
       });
     }, { once: true });
     void client.connect();
-    return Promise.resolve(toStream(turn, client));
+    return toStream(turn, client);
   };
+
+  /** The running answer that only the server knows of. Undefined at once if the transport is for one client. */
+  async #runningAtServer(client: AgentClient, signal: AbortSignal | undefined): Promise<Turn | undefined> {
+    const connections = this.#connections;
+    if (connections === undefined) return undefined;
+    const aborted = new Promise<void>((resolve) => signal?.addEventListener("abort", () => resolve()));
+    const found = caughtUp(client).catch((why) => {
+      // Its chat is no longer shown.
+      if (!connections.hasClosed(client)) throw why;
+    });
+    await Promise.race([found, aborted]);
+    const asked = this.#asked.get(client);
+    if (asked === undefined || !isOpen(asked)) return openTurnOf(client);
+    // The user did not wait for the connection. The AI SDK takes "nothing to resume" as the end of that answer too.
+    await Promise.race([asked.final.catch(() => {}), aborted]);
+    return undefined;
+  }
 
   #resumesOf(turn: Turn): number {
     return this.#resumes.get(turn) ?? 0;
   }
+}
+
+/** Connects, and resolves when the client has received what it had missed, or is closed. */
+async function caughtUp(client: AgentClient): Promise<void> {
+  await client.connect();
+  await new Promise<void>((resolve) => {
+    const look = (): void => {
+      if (client.session?.isCaughtUp === false && client.status !== "closed") return;
+      stopMessages();
+      stopClose();
+      resolve();
+    };
+    const stopMessages = client.on("message", look);
+    const stopClose = client.on("close", look);
+    look();
+  });
 }
 
 /**
@@ -120,7 +169,7 @@ function placeOf(
 ): Pick<AskOptions, "id" | "replaces"> {
   if (messageId === "" || messageId.length > MAX_ID) return {};
   const asked = turns.findLast(({ id }) => id === messageId || id.startsWith(`${messageId}~`));
-  const isEnded = asked !== undefined && !UNENDED.includes(asked.state);
+  const isEnded = asked !== undefined && !isOpen(asked);
   if (!isAnother && !isEnded) return { id: asked?.id ?? messageId };
   const random = Math.floor(Math.random() * 2 ** 40).toString(36);
   return { id: `${messageId}~${random}`, replaces: asked?.id ?? messageId };

@@ -29,8 +29,14 @@ export class KeptSession {
   get info(): SessionInfo | undefined {
     const { session_id: id, connection_id: connectionId, durable, limits } = this.#welcome ?? {};
     if (id === undefined) return undefined;
-    const lastSeq = this.#lastSeq;
-    return { id, connectionId: connectionId ?? "", durable: durable ?? false, lastSeq, limits: limits ?? {} };
+    return {
+      id,
+      connectionId: connectionId ?? "",
+      durable: durable ?? false,
+      lastSeq: this.#lastSeq,
+      isCaughtUp: this.isCaughtUp,
+      limits: limits ?? {},
+    };
   }
 
   /** Whether the replay of the current connection is complete. */

@@ -53,6 +53,8 @@ export interface SessionInfo {
   durable: boolean;
   /** The newest event up to which no event is missing. */
   lastSeq: number;
+  /** Whether everything has been received that was missed before the newest connection. */
+  isCaughtUp: boolean;
   /** The server's limits, such as `max_message_bytes`. */
   limits: Readonly<Record<string, number>>;
 }

@@ -30,6 +30,8 @@ async function start(setup: LiteSetup): Promise<number> {
       throw new Error(`supabase/migrations/${name} cannot be applied: ${why}`, { cause });
     }
   }
+  // With the first request of a user, Lite grants its roles their rights. On PostgreSQL, two such requests at once fail.
+  await connection.withContext({ auth: { uid: null, role: "anon" } }, () => Promise.resolve());
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     (request) => request.method === "OPTIONS" ? preflight(request) : answer(app, request),

@@ -19,6 +19,7 @@ const KNOWN = [
   "deno.json",
   "deno.lock",
   "docs",
+  "examples",
   "local",
   "playground",
   "supabase",
@@ -45,7 +46,7 @@ Deno.test("the root has nothing but what is known: no notes, no leftovers", () =
 
 Deno.test("every link of a document to a file of the project leads somewhere", () => {
   const documents = [
-    ...["README.md", "CONTRIBUTING.md", "CHANGELOG.md"],
+    ...["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/react/README.md"],
     ...["docs", "local", "tests", "bench", "client"].flatMap((folder) => filesUnder(folder, ".md")),
   ];
   const linked = documents.flatMap((file) =>
@@ -74,4 +75,10 @@ Deno.test("every picture is shown by a document", () => {
   const documents = ["README.md", ...filesUnder("docs", ".md")].map(read).join("\n");
   const pictures = filesUnder("docs/images", "").map((path) => path.slice("docs/".length));
   assert.deepEqual(pictures.filter((path) => !documents.includes(path)), []);
+});
+
+Deno.test("the React example is short enough to be read", () => {
+  const lines = [".ts", ".tsx"].flatMap((suffix) => filesUnder("examples/react/src", suffix))
+    .flatMap((file) => read(file).trimEnd().split("\n"));
+  assert.ok(lines.length > 100 && lines.length <= 200, `${lines.length} lines`);
 });

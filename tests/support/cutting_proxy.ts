@@ -1,12 +1,12 @@
-/** A TCP proxy that cuts every connection after a number of bytes, at any point in the stream. */
+/** A TCP proxy that cuts every connection after a number of bytes, at any point in the stream, or when it is told to. */
 
 import { close, writeAll } from "../../local/relay.ts";
 
 export interface CuttingProxyOptions {
   /** The loopback port to forward to. */
   port: number;
-  /** The number of bytes, in both directions together, after which the next connection is cut. */
-  bytes(): number;
+  /** The number of bytes, in both directions together, after which the next connection is cut. Default: it is not. */
+  bytes?(): number;
 }
 
 export class CuttingProxy implements AsyncDisposable {
@@ -15,6 +15,7 @@ export class CuttingProxy implements AsyncDisposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #open = new Set<Promise<void>>();
   #ended = new AbortController();
+  #silenced = new AbortController();
 
   constructor(options: CuttingProxyOptions) {
     this.#options = options;
@@ -32,6 +33,12 @@ export class CuttingProxy implements AsyncDisposable {
     this.#ended = new AbortController();
   }
 
+  /** Makes every open connection dead without a sign: it stays open, and what is sent on it is lost. */
+  silenceAll(): void {
+    this.#silenced.abort();
+    this.#silenced = new AbortController();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
     this.#ended.abort();
@@ -47,13 +54,14 @@ export class CuttingProxy implements AsyncDisposable {
   }
 
   async #join(client: Deno.TcpConn): Promise<void> {
-    let left = this.#options.bytes();
+    let left = this.#options.bytes?.() ?? Infinity;
     const server = await Deno.connect({ hostname: "127.0.0.1", port: this.#options.port });
     const cut = (): void => {
       close(client);
       close(server);
     };
     const { signal } = this.#ended;
+    const { signal: silenced } = this.#silenced;
     signal.addEventListener("abort", cut);
     const pump = async (from: Deno.TcpConn, to: Deno.TcpConn): Promise<void> => {
       const buffer = new Uint8Array(4096);
@@ -62,7 +70,7 @@ export class CuttingProxy implements AsyncDisposable {
         if (read === null) return;
         const passed = buffer.subarray(0, Math.min(read, left));
         left -= passed.length;
-        await writeAll(to, passed);
+        if (!silenced.aborted) await writeAll(to, passed);
         if (left > 0) continue;
         this.cuts++;
         return;

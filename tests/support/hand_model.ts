@@ -95,10 +95,10 @@ export class HandModel implements AsyncDisposable {
     return `http://127.0.0.1:${this.#server.addr.port}/api/v1`;
   }
 
-  /** The next request that was not returned before. */
-  async next(): Promise<Exchange> {
+  /** The next request that was not returned before. Fails if it does not come in time. */
+  async next({ withinMs }: { withinMs?: number } = {}): Promise<Exchange> {
     const index = this.#taken++;
-    return await eventually("a request to the model", () => this.exchanges[index]);
+    return await eventually("a request to the model", () => this.exchanges[index], withinMs);
   }
 
   /** Waits until every answer has ended or was aborted. The function must be stopped first. */

@@ -10,15 +10,17 @@ import { read, urlOf } from "./source_files.ts";
 
 export interface Run {
   cwd: string | URL;
+  /** Added to the environment variables for Node and npm. */
+  env?: Readonly<Record<string, string>>;
 }
 
 /** Runs a command and returns its output. If the command fails, throws an error with the whole output. */
-export async function run(command: string, args: readonly string[], { cwd }: Run): Promise<string> {
+export async function run(command: string, args: readonly string[], { cwd, env }: Run): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(command, {
     args: [...args],
     cwd,
     clearEnv: true,
-    env: nodeEnv(),
+    env: { ...nodeEnv(), ...env },
     stdin: "null",
   }).output();
   const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));

@@ -6,6 +6,8 @@ import { filesUnder, foldersIn, read } from "./source_files.ts";
 const PLATFORM_DENO = "deno@2.1.4";
 /** Type-checked separately, so that its browser types are not visible in the rest of the code. */
 const PAGE = "playground";
+/** Type-checked by their test, with the packages that they install. */
+const EXAMPLES = "examples";
 const DOCUMENTED = ["supabase/functions/_shared/ports", "supabase/functions/_shared/protocol"];
 
 /** How long the session core is simulated, with new seeds in each run. The output names the seeds, and those that fail. */
@@ -75,11 +77,11 @@ export function checkTypesOf(files: readonly string[]): Check {
   return { name: "types", command: Deno.execPath(), args: ["check", "--quiet", "--frozen", ...files] };
 }
 
-/** The project's folders with code, except the page's. */
+/** The project's folders with code, except those that are checked separately. */
 function codeFolders(): string[] {
   const { exclude }: { exclude: string[] } = JSON.parse(read("deno.json"));
   return foldersIn("").filter((folder) =>
-    folder !== PAGE && !folder.startsWith(".") && !exclude.includes(folder) &&
+    folder !== PAGE && folder !== EXAMPLES && !folder.startsWith(".") && !exclude.includes(folder) &&
     filesUnder(folder, ".ts").length > 0
   );
 }

@@ -265,6 +265,96 @@ Deno.test("[CT20] AgentChatTransport: one transport for all chats, each with its
   ]]);
   assert.deepEqual(client.turns, []);
   assert.notEqual(await transport.reconnectToStream({ chatId: "a" }), null);
-  assert.equal(await transport.reconnectToStream({ chatId: "c" }), null);
+  client.close();
+});
+
+interface Resuming extends TestClient {
+  server: ScriptedSocket;
+  transport: AgentChatTransport;
+  /** What the resume came to; undefined while it waits. */
+  found(): "nothing" | "an answer" | undefined;
+  abort(): void;
+}
+
+/** A chat in which this page has asked nothing is resumed. Its session has two events. */
+async function resuming(): Promise<Resuming> {
+  const test = scriptedClient();
+  const transport = new AgentChatTransport((id) => test.client.chat(id));
+  const controller = new AbortController();
+  let found: "nothing" | "an answer" | undefined;
+  void transport.reconnectToStream({ chatId: "c", abortSignal: controller.signal })
+    .then((stream) => void (found = stream === null ? "nothing" : "an answer"));
+  const server = await test.socket();
+  server.welcome({ resumed: { from_seq: 1, to_seq: 2, recovered: true } });
+  return { ...test, server, transport, found: () => found, abort: () => controller.abort() };
+}
+
+Deno.test("[CT22] AgentChatTransport: a resume finds an answer that only the server knows of, once all that was missed is there", async () => {
+  const { client, server, found } = await resuming();
+  const query = { type: "query", content: "Why?", timestamp: "" };
+  server.say({ ...query, id: "x", turn_id: "t-x", seq: 1 });
+  await settle();
+  assert.equal(found(), undefined);
+  server.say({ ...query, id: "y", turn_id: "t-y", seq: 2 });
+  await settle();
+  assert.equal(found(), "an answer");
+  client.close();
+});
+
+Deno.test("[CT22] AgentChatTransport: a resume finds nothing if every answer has ended, or if it is aborted", async () => {
+  const ended = await resuming();
+  ended.server.say({ type: "query", content: "Why?", timestamp: "", id: "x", turn_id: "t-x", seq: 1 });
+  ended.server.response("x", 2, "Because.");
+  await settle();
+  assert.equal(ended.found(), "nothing");
+  ended.client.close();
+
+  const aborted = await resuming();
+  aborted.abort();
+  await settle();
+  assert.equal(aborted.found(), "nothing");
+  aborted.client.close();
+});
+
+Deno.test("[CT22] AgentChatTransport: a resume does not end the question that is asked meanwhile", async () => {
+  const { client, server, transport, found } = await resuming();
+  await transport.sendMessages(request({ id: "m" }));
+  server.say({ type: "query", content: "Why?", timestamp: "", id: "x", turn_id: "t-x", seq: 1 });
+  server.response("x", 2, "Because.");
+  await settle();
+  // The AI SDK takes "nothing" as the end of what the chat was doing.
+  assert.equal(found(), undefined);
+  server.response("m", 3, "Because.");
+  await settle();
+  assert.equal(found(), "nothing");
+  client.close();
+});
+
+Deno.test("[CT22] AgentChatTransport: of the chats in which nothing is asked, the three that were used last are connected", async () => {
+  const { client, sockets, socket } = scriptedClient();
+  const transport = new AgentChatTransport((id) => client.chat(id));
+  const opened = new Map<string, ScriptedSocket>();
+  const open = async (chatId: string): Promise<void> => {
+    const resumed = transport.reconnectToStream({ chatId });
+    const server = await socket();
+    server.welcome();
+    assert.equal(await resumed, null);
+    opened.set(chatId, server);
+  };
+  const closed = (): string[] =>
+    Array.from(opened).filter(([, { closedWith }]) => closedWith !== undefined).map(([id]) => id);
+  await open("asking");
+  client.chat("asking").query("Why?", { id: "w" });
+  for (const id of ["a", "b", "c"]) await open(id);
+  assert.deepEqual(closed(), []);
+  await open("d");
+  assert.deepEqual(closed(), ["a"]);
+  // Used again, it is connected again, and asks.
+  const count = sockets.length;
+  await transport.sendMessages(request({ chatId: "a", id: "m" }));
+  assert.deepEqual(closed(), ["a", "b"]);
+  const server = await socket();
+  server.welcome();
+  assert.deepEqual([sockets.length, server.asked], [count + 1, ["m"]]);
   client.close();
 });
