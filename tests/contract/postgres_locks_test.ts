@@ -6,8 +6,9 @@ import { notification, query } from "../support/log_events.ts";
 import { startPostgresStore, type StoreServer } from "../support/store_server.ts";
 import { openStore } from "../support/stores_under_test.ts";
 
-/** Enough for a commit while another row is locked, and far less than it takes to wait for a locked row. */
-const SOON_MS = 2000;
+/** Enough for commits while another row is locked, on a busy machine, and far less than a store waits that is held up. */
+const SOON_MS = 20_000;
+const PATIENT = { attemptMs: 60_000, commitWithinMs: 120_000 };
 
 let server: StoreServer;
 Deno.test.beforeAll(async () => {
@@ -38,7 +39,7 @@ async function whileLocked(text: string, work: () => Promise<void>): Promise<voi
 
 for (const table of ["agent_sessions", "agent_turns"]) {
   Deno.test(`[DU5] [SQ1] a row of ${table} that is locked holds up its own session's writes, in their order, and no other's`, async () => {
-    const store = openStore(server);
+    const store = openStore(server, PATIENT);
     const [held, ...others] = await Promise.all([1, 2, 3].map(() => openSession(store)));
     assert.ok(held !== undefined);
     await store.commit(held, { events: [query("1")], lease: "claim", startedTurnId: "t-1" });

@@ -160,7 +160,8 @@ for (const name of ["PostgreSQL 15", "PostgreSQL 18"]) {
   });
 
   Deno.test(`[LM1] [LM11] ${name}: frames are booked with the time at which they were taken`, async () => {
-    const rate = { perMinute: 60, burst: 20 };
+    // One frame in ten seconds: the time that a call takes does not show.
+    const rate = { perMinute: 6, burst: 20 };
     const [ann, bob] = [openStore(serverOf(name), { rate }), openStore(serverOf(name), { rate })];
     const key = `user:${crypto.randomUUID()}`;
     const left = async (store: typeof ann, frames: number, agoMs: number): Promise<number> => {
@@ -168,11 +169,11 @@ for (const name of ["PostgreSQL 15", "PostgreSQL 18"]) {
       const { framesLeft = NaN } = (await store.report([report])).get(key) ?? {};
       return Math.round(framesLeft * 2) / 2;
     };
-    assert.equal(await left(ann, 20, 3000), 3, "refilled since they were taken");
+    assert.equal(await left(ann, 20, 30_000), 3, "refilled since they were taken");
     assert.equal(await left(bob, 0, 0), 3, "a report without use changes nothing");
-    assert.equal(await left(bob, 5, 2000), -2, "frames used before the last report");
+    assert.equal(await left(bob, 5, 20_000), -2, "frames used before the last report");
     assert.equal(await left(ann, 0, 0), -2);
-    assert.ok(await left(ann, 1, -5000) <= -2.5, "a clock that is ahead gains no frames");
+    assert.ok(await left(ann, 1, -50_000) <= -2.5, "a clock that is ahead gains no frames");
   });
 
   Deno.test(`[LM1] ${name}: a worker of the version before reports without ages and days`, async () => {
@@ -325,9 +326,10 @@ Deno.test("[RS3] PostgreSQL 15: a guessed id, a wrong token and another's sessio
       took.get(name)?.push(performance.now() - from);
     }
   }
-  const median = (name: string): number => took.get(name)?.toSorted((a, b) => a - b)[40] ?? NaN;
+  // A quick one of each: half of them may have waited for the processor on a busy machine.
+  const quick = (name: string): number => took.get(name)?.toSorted((a, b) => a - b)[8] ?? NaN;
   for (const name of ["another's", "a wrong token"]) {
-    const ratio = median(name) / median("never was");
+    const ratio = quick(name) / quick("never was");
     assert.ok(ratio > 0.6 && ratio < 1.6, `${name}: ${ratio} × the time of a session that never existed`);
   }
 });

@@ -130,7 +130,7 @@ export class AgentClient implements AsyncDisposable {
    */
   waitFor(
     predicate: (frame: SeenFrame) => boolean,
-    { withinMs = 10_000, from = 0 } = {},
+    { withinMs = 30_000, from = 0 } = {},
   ): Promise<SeenFrame> {
     const { promise, resolve, reject } = Promise.withResolvers<SeenFrame>();
     const end = (): void => {
@@ -165,7 +165,7 @@ export class AgentClient implements AsyncDisposable {
   }
 
   /** Waits for the socket to close and returns its close code and reason. */
-  async end({ withinMs = 10_000 } = {}): Promise<Ended> {
+  async end({ withinMs = 30_000 } = {}): Promise<Ended> {
     const { promise, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => reject(new Error(`Not closed within ${withinMs} ms`)), withinMs);
     try {

@@ -92,13 +92,13 @@ export function bareEnv(): Record<string, string> {
 }
 
 /**
- * Polls until `check` returns a value, and returns that value. Fails after `withinMs` milliseconds with `what` in the
- * message.
+ * Polls until `check` returns a value, and returns that value. Fails after `withinMs` milliseconds, by default enough for a
+ * machine that is busy with other things, with `what` in the message.
  */
 export async function eventually<T>(
   what: string,
   check: () => T | undefined | false | Promise<T | undefined | false>,
-  withinMs = 5000,
+  withinMs = 30_000,
 ): Promise<T> {
   const deadline = performance.now() + withinMs;
   while (performance.now() < deadline) {

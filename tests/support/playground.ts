@@ -9,7 +9,7 @@ import { urlOf } from "./source_files.ts";
 /** Folder for screenshots; CI keeps it. */
 export const SCREENSHOTS = urlOf(".ci/tmp/screenshots/");
 /** Limit for anything on the page, on a busy machine. */
-export const PATIENCE_MS = 20_000;
+export const PATIENCE_MS = 60_000;
 
 export interface PlaygroundOptions extends TestStackOptions {
   context?: BrowserContextOptions;

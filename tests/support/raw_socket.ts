@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 
 /** Limit for the wait for an answer. */
-const ANSWER_TIMEOUT_MS = 5000;
+const ANSWER_TIMEOUT_MS = 30_000;
 
 export interface RawAnswer {
   status: number;

@@ -67,9 +67,9 @@ export async function openTestRealtime(options: Partial<RealtimeOptions> = {}): 
   };
 }
 
-/** Polls until `isSo` is true; rejects after ten seconds. It polls because these conditions emit no event. */
+/** Polls until `isSo` is true; rejects after thirty seconds. It polls because these conditions emit no event. */
 export async function until(isSo: () => boolean): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 30_000;
   while (!isSo()) {
     if (Date.now() > deadline) throw new Error(`Waited in vain: ${isSo}`);
     await new Promise((resolve) => setTimeout(resolve, 2));

@@ -26,7 +26,7 @@ export class WireClient {
   }
 
   /** Removes and returns the oldest message that matches. Waits for one if there is none. */
-  async next(matching: RegExp = /^/, withinMs = 5000): Promise<string> {
+  async next(matching: RegExp = /^/, withinMs = 30_000): Promise<string> {
     const found = await eventually(`a message like ${matching} (got ${this.messages.length} others)`, () => {
       const index = this.messages.findIndex((message) => matching.test(message));
       return index < 0 ? undefined : { index };
@@ -36,7 +36,7 @@ export class WireClient {
   }
 
   /** Waits for the close, and returns its code and reason. */
-  async end(withinMs = 5000): Promise<{ code: number; reason: string }> {
+  async end(withinMs = 30_000): Promise<{ code: number; reason: string }> {
     return await eventually("the socket's close", () => this.closed, withinMs);
   }
 

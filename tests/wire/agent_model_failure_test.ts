@@ -91,7 +91,7 @@ Deno.test("[MD2] a short Retry-After is waited for, as seconds and as a date; th
     const before = performance.now();
     assert.equal((await client.answer("In a second")).content, "A good answer");
     const tookMs = performance.now() - before;
-    assert.ok(tookMs >= 1000 && tookMs < 5000, `${tookMs} ms`);
+    assert.ok(tookMs >= 1000 && tookMs < 20_000, `${tookMs} ms`);
     assert.equal(model.requests.length, 2);
     assert.equal((await client.answer("At a time")).content, "A good answer");
     assert.ok(Date.now() >= Date.parse(inTwoSeconds));

@@ -71,7 +71,7 @@ Deno.test("[CL1] SIGTERM: an answer that takes too long ends interrupted, with w
     await sentAway(client);
     assert.equal((await agent.ended).code, 0);
     const tookMs = performance.now() - before;
-    assert.ok(tookMs >= 300 && tookMs < 3000, `${tookMs} ms`);
+    assert.ok(tookMs >= 300 && tookMs < 20_000, `${tookMs} ms`);
     await eventually("the end of the request to the model", () => exchange.abortedAt);
   });
 });
