@@ -158,7 +158,7 @@ const CHECKS: Record<string, (check: Check) => Promise<void>> = {
     const edited = await answer(model, "Blue it is");
     await page.shows(page.answers, ["In which colour?", "Blue it is"]);
     await page.is("ready");
-    await page.page.reload();
+    await page.reload();
     await page.shows(page.questions, ["A boat", "Blue"]);
     await page.shows(page.answers, ["In which colour?", "Blue it is"]);
     await page.click("Regenerate");

@@ -115,6 +115,10 @@ export function serveExample(
   });
 }
 
+const SDK_PATH = "/agent_websocket/ai-sdk";
+/** A frame that ends the answer to a request. */
+const IS_END = /^\{"type":"(end|error|no-active)"/;
+
 /** The actions of a test on the page. */
 export class ExamplePage {
   readonly page: Page;
@@ -125,6 +129,8 @@ export class ExamplePage {
   readonly questions: Locator;
   readonly answers: Locator;
   readonly titles: Locator;
+  /** Requests of the AI SDK's own transport that were answered. */
+  #ends = 0;
 
   constructor(page: Page) {
     this.page = page;
@@ -136,7 +142,12 @@ export class ExamplePage {
       if (["error", "warning"].includes(message.type())) this.complaints.push(message.text());
     });
     page.on("pageerror", (error) => this.complaints.push(String(error)));
-    page.on("websocket", (socket) => this.sockets.push(socket.url()));
+    page.on("websocket", (socket) => {
+      this.sockets.push(socket.url());
+      socket.on("framereceived", ({ payload }) => {
+        if (socket.url().includes(SDK_PATH) && IS_END.test(String(payload))) this.#ends++;
+      });
+    });
   }
 
   static async open(context: BrowserContext, url: string): Promise<ExamplePage> {
@@ -164,6 +175,18 @@ export class ExamplePage {
   async ask(question: string): Promise<void> {
     await this.page.locator("#root").getByLabel("Your question").fill(question);
     await this.page.locator("#root form").getByRole("button").first().click();
+  }
+
+  /**
+   * Loads the page again, and waits until its resume has ended. The hook resumes in an effect, after the first painting: a click
+   * in between would be faster than any user.
+   */
+  async reload(): Promise<void> {
+    const before = this.#ends;
+    await this.page.reload();
+    if (!this.sockets.some((url) => url.includes(SDK_PATH))) return;
+    await eventually("the end of the resume", () => this.#ends > before, PATIENCE_MS);
+    await this.is("ready");
   }
 
   /** Waits until the chat has this status of `useChat`. */

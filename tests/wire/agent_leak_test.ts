@@ -52,8 +52,8 @@ for (const { name, path } of RUNTIMES) {
     await using model = new HandModel({ respond: echo });
     const env = {
       OPENROUTER_BASE_URL: model.baseUrl,
-      // 0.6 s; the cleanup runs five times a second.
-      SESSION_TIMEOUT: "0.01",
+      // 3 s, in which a busy machine asks its question; the cleanup runs five times a second.
+      SESSION_TIMEOUT: "0.05",
       CLEANUP_INTERVAL_MS: "200",
       // The default, so that the state of the rate limits is measured too.
       RATE_LIMIT_PER_MINUTE: "60",

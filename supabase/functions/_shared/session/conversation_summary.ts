@@ -59,7 +59,9 @@ export class ConversationSummary {
         this.title = cutText(event.content, MAX_FIRST_TITLE_CHARS);
         this.#titledBy = "question";
       }
-      this.#asked = `${this.#asked}\n${event.content}`.slice(0, MAX_ASKED_CHARS);
+      const room = MAX_ASKED_CHARS - this.#asked.length;
+      // A copy: a slice would keep the whole question in memory for as long as the session is there.
+      if (room > 0) this.#asked += `\n${[...event.content.slice(0, room)].join("")}`;
       this.#show(event.content, event.at);
     } else if (isTerminal(event)) {
       const isSuperseded = event.kind === "cancelled" && event.reason === "superseded";
