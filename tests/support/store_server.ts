@@ -37,6 +37,14 @@ export async function startPostgresStore(
   return await startServer(url, stop, migrations);
 }
 
+/** The first call makes the REST API read the schema, which takes seconds on a busy machine. Calls of a store have deadlines. */
+async function readSchema(url: string, secretKey: string): Promise<void> {
+  const headers = { apikey: secretKey, "content-type": "application/json" };
+  const call = { method: "POST", headers, body: "{}" };
+  const response = await fetch(`${url}/rest/v1/rpc/agent_store_version`, call);
+  await response.body?.cancel();
+}
+
 async function startServer(
   databaseUrl: string | undefined,
   stop: () => Promise<void>,
@@ -57,14 +65,8 @@ async function startServer(
     throw error;
   });
   const url = `http://127.0.0.1:${port}`;
-  // The first call makes the REST API read the database's schema, which takes seconds on a busy machine. Calls of a store have deadlines.
-  const headers = { apikey: secretKey, "content-type": "application/json" };
-  const first = await fetch(`${url}/rest/v1/rpc/agent_store_version`, {
-    method: "POST",
-    headers,
-    body: "{}",
-  });
-  await first.body?.cancel();
+  // A database that is still to be migrated must not have its schema read before.
+  if (migrations === undefined) await readSchema(url, secretKey);
   return {
     url,
     secretKey,

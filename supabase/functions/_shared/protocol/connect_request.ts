@@ -4,8 +4,9 @@ import { AgentError } from "../errors.ts";
 
 /** The subprotocol that the server selects. A browser that offers subprotocols requires that one is selected. */
 export const SUBPROTOCOL = "agent-websocket.v1";
-/** The path of the AI SDK's dialect, after the function's own path, and the subprotocol that the server selects there. */
+/** The path of the AI SDK's dialect, after the function's own path. */
 export const AI_SDK_PATH = "/ai-sdk";
+/** The subprotocol that the server selects there. */
 export const AI_SDK_SUBPROTOCOL = "ai-sdk.v1";
 /** The header in which a client offers subprotocols: a list, some of whose elements carry a token. */
 export const SUBPROTOCOL_HEADER = "sec-websocket-protocol";
