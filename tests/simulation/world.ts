@@ -33,8 +33,9 @@ export function startWorker(world: World, id: string, skewMs = 0): Worker {
     wakeAt: undefined,
     isDrained: false,
   };
-  setWake(world, worker);
   world.workers.set(id, worker);
+  // A worker opens a session for a connection, which attaches at once: turns that wait for a worker are claimed then.
+  if (store.events.length > 0) tell(world, worker, { kind: "head", seq: store.events.length });
   return worker;
 }
 
