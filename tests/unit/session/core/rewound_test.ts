@@ -227,3 +227,12 @@ Deno.test("[RW4] nothing is read where a clear hides what came before", () => {
     ["question b"],
   );
 });
+
+Deno.test("[RW3] [CM5] a stop of a query that the log then refuses is passed on: another worker may have written the same query", () => {
+  const session = new Opened(exchanges(1));
+  session.ask("x", "nobody");
+  const stop = { which: { queryId: "x" }, reason: "cancelled" } as const;
+  session.take({ kind: "stop", wish: "w", stop });
+  const [write] = session.commit([]).flatMap((effect) => effect.kind === "commit" ? [effect.write] : []);
+  assert.deepEqual(write?.stop, stop);
+});

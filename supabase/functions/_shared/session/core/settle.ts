@@ -175,12 +175,13 @@ function settleAsk(step: Step, queryId: string, events: readonly LogEvent[]): vo
   const turn = state.turns.get(queryId);
   if (turn?.phase !== "proposed" || turn.write !== "in_flight" || turn.seq !== undefined) return;
   const event = events.find((event) => event.kind === "query" && event.queryId === queryId);
-  remove(state, queryId);
-  dropAttempt(step, turn);
   if (event?.kind !== "query") {
     const code = turn.query.replaces === undefined ? "store_unavailable" : "unknown_query";
-    return refuseAskers(step, turn, { code });
+    refuseAskers(step, turn, { code });
+    return retract(step, turn);
   }
+  remove(state, queryId);
+  dropAttempt(step, turn);
   if (!isSameQuestion(turn.query, event)) return refuseAskers(step, turn, { code: "id_conflict" });
   for (const connectionId of turn.askers) {
     const purpose = { for: "end", connectionId, queryId, turnId: event.turnId } as const;
