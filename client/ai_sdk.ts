@@ -34,6 +34,7 @@ const SUPERSEDED_WITHIN_MS = 250;
 const MOUNTING_MS = 500;
 /** The longest id of a message that becomes the id of a query. The server takes 128 characters. */
 const MAX_ID = 100;
+
 /**
  * With a client, the transport is for one chat, whatever its id is. With a function that gives the client of a chat id, it
  * is for all of them: `new AgentChatTransport((id) => client.chat(id))` with `useChat({ id, transport })`. Then the transport

@@ -4,6 +4,7 @@ import { AgentError } from "../errors.ts";
 import type { Identity } from "../guard/identity.ts";
 import type { SessionOwner, SessionRecord, StoredSession } from "../ports/session_store.ts";
 import type { ResumeRequest } from "../protocol/connect_request.ts";
+import { eventsFor } from "./core/history.ts";
 import type { CoreSettings } from "./core/state.ts";
 import { DELETED, type Ending, EXPIRED } from "./ending.ts";
 import { announceExpiry, IdleSweep } from "./idle_sweep.ts";
@@ -15,8 +16,6 @@ import { type Lack, type Place, Room } from "./room.ts";
 import { Session } from "./session.ts";
 import { findRequested, newRecord } from "./session_lookup.ts";
 
-/** Events of a tail that are no messages: notifications, clearings. */
-const SPARE_TAIL = 50;
 /** Times that a chat is looked for and made, while others make and delete it. */
 const MAX_ATTEMPTS = 5;
 
@@ -168,7 +167,7 @@ export class SessionRegistry {
     this.#searches.add(search);
     try {
       const { store, session: { settings } } = this.#options;
-      const tail = 2 * settings.maxHistory + SPARE_TAIL;
+      const tail = eventsFor(settings.maxHistory);
       const stored = await findRequested(store, identity, { ...resume, tail });
       if (stored === undefined) return false;
       const resumeToken = stored.record.owner.kind === "anonymous" ? resume.token : undefined;

@@ -125,12 +125,12 @@ const SPARE_EVENTS = 50;
  * than to find out which ones are missing.
  */
 function rewind(history: History, { seq: beforeSeq, fromSeq }: RewoundEvent & Logged): void {
-  const { exchanges, maxMessages } = history;
+  const { exchanges } = history;
   for (const [queryId, { seq }] of history.open) {
     if (seq >= fromSeq) history.open = withoutEntry(history.open, queryId);
   }
   history.exchanges = exchanges.filter(({ seq }) => seq < fromSeq);
-  const isShort = history.exchanges.length < Math.min(exchanges.length, Math.floor(maxMessages / 2));
+  const isShort = history.exchanges.length < Math.min(exchanges.length, keptExchanges(history));
   if (history.gap === undefined && !(isShort && history.hasEarlier)) return;
   history.exchanges = [];
   history.gap = { beforeSeq, reading: { name: "idle", retryAt: 0 } };
@@ -151,8 +151,12 @@ function close(history: History, queryId: string, text: string): void {
   trim(history);
 }
 
+function keptExchanges({ maxMessages }: History): number {
+  return Math.floor(maxMessages / 2);
+}
+
 function trim(history: History): void {
-  const kept = Math.floor(history.maxMessages / 2);
+  const kept = keptExchanges(history);
   if (history.exchanges.length <= kept) return;
   history.exchanges = history.exchanges.slice(history.exchanges.length - kept);
   history.hasEarlier = true;
