@@ -536,6 +536,34 @@ create or replace function public.agent_is_owner(p_session public.agent_sessions
   )
 $$;
 
+-- Events after p_after: at most p_limit, and no more than p_max_bytes of text unless the first alone is larger. null where there is no
+-- such session. Each event is made text once, and the answer is not made jsonb: that took most of the time.
+create or replace function public.agent_read_events(
+  p_session uuid, p_after bigint, p_limit integer, p_max_bytes integer, p_worker text
+) returns json language sql stable set search_path = '' as $$
+  select json_build_object(
+    'events', (
+      select coalesce('[' || string_agg(page.event, ',' order by page.seq) || ']', '[]')::json from (
+        select e.seq, e.event,
+          sum(octet_length(e.event)) over (order by e.seq rows unbounded preceding) as bytes,
+          row_number() over (order by e.seq) as place
+        from (
+          select seq, event::text as event from public.agent_events
+          where session_id = s.session_id and seq > p_after order by seq limit p_limit
+        ) e
+      ) page
+      where page.place = 1 or page.bytes <= p_max_bytes
+    ),
+    'oldest_seq', coalesce(
+      (select seq from public.agent_events where session_id = s.session_id order by seq limit 1), s.last_seq + 1
+    ),
+    'last_seq', s.last_seq,
+    'lease', public.agent_lease(s, p_worker)
+  )
+  from public.agent_sessions s
+  where s.session_id = p_session and s.token_hash is distinct from 'forgotten'
+$$;
+
 -- The newest events before p_before that are not superseded, oldest first: at most p_limit, and no more than p_max_bytes of text
 -- unless the newest alone is larger. {events, is_first}.
 create or replace function public.agent_visible_page(
@@ -725,7 +753,7 @@ begin
       select pg_catalog.format('function %s', p.oid::regprocedure) from pg_catalog.pg_proc p
       where p.pronamespace = 'public'::regnamespace and p.proname in (
         'agent_cut', 'agent_split', 'agent_words', 'agent_word_query', 'agent_describe', 'agent_note_message', 'agent_retitle',
-        'agent_create_conversation', 'agent_set_title', 'agent_archive_session', 'agent_is_owner',
+        'agent_create_conversation', 'agent_set_title', 'agent_archive_session', 'agent_is_owner', 'agent_read_events',
         'agent_visible_page', 'agent_read_visible', 'agent_find_conversation', 'agent_list_conversations'
       )
     loop

@@ -150,7 +150,7 @@ export class PostgresStore extends PostgresSessions implements EventLog, UseLedg
 
   async read(sessionId: string, { afterSeq, limit }: LogRange): Promise<LogPage> {
     if (!UUID.test(sessionId)) throw refusal("unknown_session");
-    return await this.#call("agent_read", {
+    return await this.#call("agent_read_events", {
       p_session: sessionId,
       p_after: afterSeq,
       p_limit: limit,

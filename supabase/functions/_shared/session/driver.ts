@@ -26,7 +26,7 @@ import { meteredCallOf } from "./quota_keys.ts";
 import { TailSender } from "./tail_sender.ts";
 
 /** Events of a page. */
-const PAGE = 500;
+const PAGE = 1000;
 /** Reasoning after which its memory is reported, in UTF-16 units. */
 const COUNT_EVERY_CHARS = 4096;
 const STORING = { operation: "store", sector: "log" } as const;

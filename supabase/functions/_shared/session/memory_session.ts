@@ -30,6 +30,7 @@ import {
   type QueryEvent,
   type RewoundEvent,
 } from "../protocol/log_event.ts";
+import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
 import { ConversationSummary } from "./conversation_summary.ts";
 import { MemoryTurns } from "./memory_turns.ts";
 
@@ -49,13 +50,14 @@ export class MemorySession {
   readonly #options: MemorySessionOptions;
   readonly #memory: MemoryAccount;
   readonly #kept: KeptEntries;
-  /** Of comments and ids of feedback. */
-  readonly #keptNotes: MemoryAccount;
-  readonly #summary: ConversationSummary;
-  readonly #keptSummary: MemoryAccount;
+  /** Of comments and ids of feedback; made with the first one. */
+  #keptNotes: MemoryAccount | undefined;
+  /** Made with the first write. */
+  #summary: ConversationSummary | undefined;
+  #keptSummary: MemoryAccount | undefined;
   readonly #events: LogEvent[] = [];
   /** By what makes an event the same as another. */
-  readonly #byKey = new Map<string, LogEvent>();
+  #byKey: LazyMap<string, LogEvent> = emptyMap();
   readonly #turns = new MemoryTurns();
   /** Text held by the events. */
   #chars = 0;
@@ -73,9 +75,6 @@ export class MemorySession {
     this.#options = options;
     this.#memory = options.memory.account(0);
     this.#kept = new KeptEntries(this.#memory, OVERHEAD_BYTES.event);
-    this.#keptNotes = this.#memory.part();
-    this.#summary = new ConversationSummary(options.clock.now());
-    this.#keptSummary = this.#memory.part();
   }
 
   /** It is no more: gives back what it kept. */
@@ -88,22 +87,30 @@ export class MemorySession {
   }
 
   get conversation(): Conversation {
-    const { title, isTitled, preview, lastActivity, isArchived } = this.#summary;
+    const summary = this.#summary ?? new ConversationSummary(this.record.createdAt);
+    const { title, isTitled, preview, lastActivity, isArchived } = summary;
     const isRunning = this.#turns.size > 0;
     return { record: this.record, title, isTitled, preview, lastActivity, isArchived, isRunning };
   }
 
   matches(search: string): boolean {
-    return this.#summary.matches(search);
+    return this.#summary?.matches(search) ?? false;
   }
 
   setTitle(title: string, by: "model" | "user"): void {
-    this.#summary.setTitle(title, by);
-    this.#keptSummary.set(textBytes(this.#summary.chars));
+    this.#describe((summary) => summary.setTitle(title, by));
   }
 
   setArchived(isArchived: boolean): void {
-    this.#summary.isArchived = isArchived;
+    this.#describe((summary) => summary.isArchived = isArchived);
+  }
+
+  /** Changes what lists show of it. */
+  #describe(change: (summary: ConversationSummary) => void): void {
+    const summary = this.#summary ??= new ConversationSummary(this.record.createdAt);
+    change(summary);
+    this.#keptSummary ??= this.#memory.part();
+    this.#keptSummary.set(textBytes(summary.chars));
   }
 
   describe(tail: number, workerId: string): StoredSession {
@@ -175,7 +182,7 @@ export class MemorySession {
     const isHolder = isClaimed || epoch !== undefined;
     if (isHolder) this.#leaseUntil = this.#options.clock.now() + this.#options.leaseMs;
     const inherited = this.#turns.open;
-    this.#summary.touch(this.#options.clock.now());
+    this.#describe((summary) => summary.touch(this.#options.clock.now()));
     const stopMatched = stop === undefined ? [] : this.#turns.stop(stop);
     const logged = events.flatMap((event) => this.#appendAll(event));
     if (checkpoint !== undefined) this.#turns.keep(checkpoint);
@@ -231,7 +238,7 @@ export class MemorySession {
     const fromSeq = this.#byKey.get(`q:${replaces}`)?.seq;
     if (fromSeq === undefined) return [];
     const earlier = this.readVisible({ beforeSeq: fromSeq, limit: Infinity }).events;
-    if (!earlier.some(({ kind }) => kind === "query")) this.#summary.forgetTitle();
+    if (!earlier.some(({ kind }) => kind === "query")) this.#describe((summary) => summary.forgetTitle());
     return [this.#append({ kind: "rewound", queryId, turnId, replaces, fromSeq }), this.#append(event)];
   }
 
@@ -240,11 +247,10 @@ export class MemorySession {
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
     const logged: LogEvent = { ...event, seq: ++this.#lastSeq, at: this.#options.clock.now() };
-    this.#byKey.set(key, logged);
+    this.#byKey = withEntry(this.#byKey, key, logged);
     this.#events.push(logged);
     this.#chars += charsOf(logged);
-    this.#summary.add(logged);
-    this.#keptSummary.set(textBytes(this.#summary.chars));
+    this.#describe((summary) => summary.add(logged));
     this.#kept.add(charsOf(logged));
     if (logged.kind === "configured") {
       this.#defaults = { ...this.#defaults, ...logged.options };
@@ -260,8 +266,11 @@ export class MemorySession {
   }
 
   #countNotes(): void {
+    const count = this.#notes.length + (this.#feedback?.size ?? 0);
+    if (count === 0 && this.#keptNotes === undefined) return;
     const texts = this.#notes.reduce((sum, note) => sum + textBytes(note.length), 0);
-    this.#keptNotes.set(texts + OVERHEAD_BYTES.message * (this.#notes.length + (this.#feedback?.size ?? 0)));
+    this.#keptNotes ??= this.#memory.part();
+    this.#keptNotes.set(texts + OVERHEAD_BYTES.message * count);
   }
 
   /** The newest event stays, however large. */
@@ -272,7 +281,7 @@ export class MemorySession {
       if (dropped === undefined) return;
       this.#chars -= charsOf(dropped);
       this.#kept.drop(charsOf(dropped));
-      this.#byKey.delete(keyOf(dropped));
+      this.#byKey = withoutEntry(this.#byKey, keyOf(dropped));
     }
   }
 }
