@@ -4,10 +4,35 @@ import type { Continued, Usage } from "../protocol/log_event.ts";
 import type { ReasoningEffort } from "../protocol/reasoning_effort.ts";
 import type { AttemptMeter } from "./attempt.ts";
 
+/** A tool as the model sees it. */
+export interface ToolSpec {
+  /** `[a-zA-Z0-9_-]{1,64}`. */
+  name: string;
+  description: string;
+  /** JSON Schema of the input: an object. */
+  parameters: Readonly<Record<string, unknown>>;
+}
+
+/** A tool call as the model has written it. */
+export interface ModelToolCall {
+  /** Unique in the prompt: an assistant's message and the tool's message that answers it have the same. */
+  id: string;
+  name: string;
+  /** Usually JSON, but whatever the model has written; empty for no input. */
+  arguments: string;
+}
+
 /** One message of a chat completion. */
 export interface ModelMessage {
-  role: "system" | "user" | "assistant";
+  role: "system" | "user" | "assistant" | "tool";
+  /** Of an assistant that only calls tools it may be empty. */
   content: string;
+  /** Of an assistant: the tools it has called. Each is answered by a message of role `tool` directly behind. */
+  calls?: readonly ModelToolCall[];
+  /** Of a tool: the call that it answers. */
+  callId?: string;
+  /** Of an assistant with calls: OpenRouter's `reasoning_details` of that reply, handed back unchanged. */
+  reasoningDetails?: readonly unknown[];
 }
 
 /** A request to the model. */
@@ -19,6 +44,8 @@ export interface ModelRequest {
    * anywhere, in white space too. The reply's text follows it, unless the reply calls `onRestart`.
    */
   partial: string;
+  /** The tools that it may call. Left out if there is none. */
+  tools?: readonly ToolSpec[] | undefined;
   /** The wanted model first, then the ones to fall back to. Never empty. */
   models: readonly string[];
   /** Not sent if it is undefined, like the fields below: then the provider's default applies. */
@@ -40,6 +67,10 @@ export interface ModelReply {
   generationId?: string;
   /** Set if the request had a `partial`. */
   continued?: Continued;
+  /** The tools that the model calls, in its order; left out if it calls none. Text may come before them. */
+  calls?: readonly ModelToolCall[];
+  /** The provider's `reasoning_details`, for the next request, where there are calls. */
+  reasoningDetails?: readonly unknown[];
 }
 
 /** Receives a reply, and aborts it. */
@@ -58,7 +89,7 @@ export interface ReplyOptions {
 /** A language model. */
 export interface LanguageModel {
   /**
-   * Streams one reply. It has text, unless it goes on with `partial`. Rejects with an {@linkcode AgentError} with a `model_…` code, or with the signal's reason once
+   * Streams one reply. It has text or calls tools, unless it goes on with `partial`. Rejects with an {@linkcode AgentError} with a `model_…` code, or with the signal's reason once
    * it is aborted; the upstream request is given up at once then.
    */
   reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply>;
