@@ -115,6 +115,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
       startsWithoutText: 0,
       partial: "",
       stopped: undefined,
+      tools: [],
     }]);
     // Merged field by field, from all connections.
     assert.deepEqual(found?.defaults, { model: "new", max_tokens: 3, temperature: 0 });
@@ -331,6 +332,7 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
         startsWithoutText: 0,
         partial: "Once upon \u{1F600}",
         stopped: undefined,
+        tools: [],
       },
       { query: asked.events[2], starts: 0, startsWithoutText: 0, partial: "", stopped: "superseded" },
     ]);

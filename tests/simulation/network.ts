@@ -44,6 +44,8 @@ export function route(message: Message, conditions: Conditions): Sent[] {
       return routeRelay(message, conditions);
     case "model":
       return [[roll(5) < 0.03 ? 8000 : 20 + 500 * roll(4), message]];
+    case "acted":
+      return [[roll(5) < 0.05 ? 6000 : 5 + 800 * roll(4), message]];
     case "replayed":
       return [[roll(5) < 0.1 ? 2000 : 0, message]];
   }

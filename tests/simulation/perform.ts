@@ -3,10 +3,12 @@
 import { isTerminal, type LogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import type { SessionCall } from "../../supabase/functions/_shared/protocol/session_call.ts";
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
+import { textBefore } from "../../supabase/functions/_shared/session/core/thread.ts";
 import type { Turn } from "../../supabase/functions/_shared/session/core/turn.ts";
 import { check, type Seat, seeDelta, seeEvent, seeReasoning, seeRefusal, seeStatus } from "./observer.ts";
-import { openTurnOf, type Store } from "./store.ts";
+import { openTurnOf } from "./store.ts";
 import { checkPrompt } from "./prompts.ts";
+import { checkSteps, runTool } from "./tools.ts";
 import { forgetKeeper } from "./wishes.ts";
 import type { Client, Worker, World } from "./world_state.ts";
 
@@ -36,8 +38,12 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
     case "ask": {
       const { partial, query: { queryId, turnId } } = effect;
       checkPrompt(world, worker, effect);
+      checkSteps(world, worker, effect);
+      const before = textBefore(worker.state.threads.get(turnId));
       const isKnown = partial === "" ||
-        world.texts.get(turnId)?.some((text) => text.startsWith(partial)) === true;
+        world.texts.get(turnId)?.some((text) =>
+            text.startsWith(before + partial) || text.startsWith(`${before}\n\n${partial}`)
+          ) === true;
       check(
         isKnown,
         () => `${worker.id} continues ${queryId} after "${partial}", which no worker has written`,
@@ -60,7 +66,7 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
         world,
         worker,
         effect.to,
-        (seat, client) => seeLogged(seat, client, effect.event, store),
+        (seat, client) => seeLogged(world, seat, client, effect.event),
       );
     case "replay": {
       const { connectionId, events } = effect;
@@ -68,7 +74,7 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
         world,
         worker,
         [connectionId],
-        (seat, client) => events.forEach((event) => seeLogged(seat, client, event, store)),
+        (seat, client) => events.forEach((event) => seeLogged(world, seat, client, event)),
       );
       const seq = events.at(-1)?.seq ?? 0;
       return world.post({ kind: "replayed", to: worker.id, connectionId, seq });
@@ -109,7 +115,12 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
       worker.isDrained = true;
       // If the store could not be reached until the end, the worker's wishes are lost with it.
       return forgetKeeper(world.granted, worker.id);
+    case "act":
+      return runTool(world, worker, effect);
+    case "abort_acts":
+      return effect.callIds.forEach((callId) => worker.acts.delete(callId));
     case "account":
+    case "account_step":
     case "learnt":
     case "taken_over":
     case "log":
@@ -120,8 +131,9 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
 }
 
 /** An event of the log. The end of a turn answers its query, whenever that was sent. */
-function seeLogged(seat: Seat, client: Client, event: LogEvent, store: Store): void {
-  seeEvent(seat, event, store);
+function seeLogged(world: World, seat: Seat, client: Client, event: LogEvent): void {
+  seeEvent(seat, event, world.store);
+  if (event.kind === "tool_call" && event.needs !== "nothing") world.onWaiting?.(client, event.callId);
   if (isTerminal(event)) client.unanswered.delete(event.queryId);
 }
 

@@ -61,9 +61,11 @@ const REPLACING: readonly [Replacing, ...Replacing[]] = [
   ["r3", "q2"],
   ["r4", "r1"],
   ["r5", "q3"],
+  ["t6", "t2"],
 ];
 type Replacing = readonly [id: string, replaces: string];
-const IDS = ["q1", "q2", "q3", "q4", "q5", "q6", "q7", "q8"] as const;
+/** The queries `t…` call tools (tools.ts). */
+const IDS = ["q1", "t1", "q2", "t2", "q3", "t3", "t4", "t5"] as const;
 
 /** A write with this delay is answered before the worker gives it up. */
 const SLOW_BUT_WELL_MS = 700;

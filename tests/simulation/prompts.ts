@@ -28,7 +28,8 @@ export function checkPrompt(
   if (supersededTurns(store.events).has(turnId)) return;
   const room = Math.floor((maxHistory - 1) / 2);
   const expected = exchangesOf(log).slice(-room).flat();
-  const asked = messages.slice(0, -1).map(({ content }) => content);
+  const own = messages.findIndex(({ role, calls }) => role === "tool" || calls !== undefined);
+  const asked = messages.slice(0, (own < 0 ? messages.length : own) - 1).map(({ content }) => content);
   check(
     expected.length === asked.length && expected.every((content, index) => content === asked[index]),
     () =>

@@ -3,6 +3,7 @@
 import type { LogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { check } from "./observer.ts";
 import { isCalm, type Plan } from "./plan.ts";
+import { checkResults, stepsIn } from "./tools.ts";
 import type { World } from "./world_state.ts";
 
 /** Whether nothing is pending any more. */
@@ -30,6 +31,7 @@ export function checkRest(world: World, plan: Plan): void {
       () => `${id} has other defaults than the log`,
     );
   }
+  checkResults(world);
   if (!isCalm(plan)) return;
   // A query that a client sends again never causes a second call. (The first call may be wasted: if its write takes
   // longer than the client's reconnect, the second copy of the query is in the log first.)
@@ -43,7 +45,10 @@ export function checkRest(world: World, plan: Plan): void {
   const [asked, cancelled] = [idsOf("query"), idsOf("cancelled")];
   for (const [queryId, calls] of world.callsOf) {
     // A refused query must have no model call. A query that another one displaced may have none.
-    const isRight = asked.has(queryId) ? calls === 1 || calls === 0 && cancelled.has(queryId) : calls === 0;
+    const wanted = 1 + stepsIn(events, queryId);
+    const isRight = asked.has(queryId)
+      ? calls === wanted || calls < wanted && cancelled.has(queryId)
+      : calls === 0;
     check(isRight, () => `${queryId} took ${calls} model calls`);
   }
 }

@@ -1,8 +1,9 @@
 /** Runs one plan to its end: every message gets its time, and after the last fault everything must come to rest. */
 
 import { connect, disconnect, send, sendStop } from "./clients.ts";
+import { decide } from "./tools.ts";
 import { deliver, endCall, killWorker, startWorker, tell } from "./world.ts";
-import { type Message, newWorld, SETTINGS, type Worker, type World } from "./world_state.ts";
+import { type Client, type Message, newWorld, SETTINGS, type Worker, type World } from "./world_state.ts";
 import { check, Violation } from "./observer.ts";
 import { type Action, askOf, type Fate, type Plan } from "./plan.ts";
 import { roll } from "./random.ts";
@@ -15,7 +16,7 @@ const POLL_MS = 15_000;
 /** Far more than any run needs. */
 const MAX_TURNS = 20_000;
 /** After the last fault, everything must be at rest within this time. */
-const REST_MS = 60_000;
+const REST_MS = 120_000;
 
 type Task =
   | { do: "deliver"; message: Message }
@@ -24,7 +25,8 @@ type Task =
   | { do: "replace"; slot: number }
   | { do: "poll"; slot: number }
   | { do: "finish"; workerId: string; call: number }
-  | { do: "gone"; workerId: string };
+  | { do: "gone"; workerId: string }
+  | { do: "decide"; client: number; callId: string };
 
 /** A place for one worker at a time. */
 interface Slot {
@@ -74,6 +76,7 @@ class Run {
       clients: names,
       post: (message) => this.#post(message),
     });
+    this.world.onWaiting = (client, callId) => this.#mayDecide(client, callId);
     this.#startAt = this.world.now;
     for (let slot = 0; slot < plan.workers; slot++) {
       this.#slots.push({ workerId: undefined, lives: 0, fates: [], awayUntil: 0, frozenUntil: 0, skewMs: 0 });
@@ -140,6 +143,12 @@ class Run {
           connect(world, client, worker);
         }
         return;
+      }
+      case "decide": {
+        const client = world.clients[task.client];
+        const worker = this.#worker(client?.workerId);
+        if (client === undefined || worker === undefined) return;
+        return decide(world, client, worker, task.callId, this.#roll(8));
       }
       case "replace":
         return this.#start(task.slot);
@@ -271,6 +280,19 @@ class Run {
     if (message.kind !== "model") return message;
     const { call, piece } = message;
     return { ...message, begins: roll(this.#plan.seed, call, 78 + piece) < (piece === 1 ? 0.15 : 0.03) };
+  }
+
+  /** Some decide at once, some later, some twice, and some never: then the call expires. */
+  #mayDecide(client: Client, callId: string): void {
+    const number = this.world.clients.indexOf(client);
+    const times = this.#roll(9) < 0.6 ? 1 : this.#roll(9) < 0.3 ? 2 : 0;
+    for (let time = 0; time < times; time++) {
+      this.#after(this.#roll(10) < 0.1 ? 9000 : 3000 * this.#roll(10), {
+        do: "decide",
+        client: number,
+        callId,
+      });
+    }
   }
 
   #heal(at: number): void {

@@ -15,6 +15,10 @@ export function sentenceFor(id: string, effect: Effect): string | undefined {
       const after = effect.partial === "" ? "" : ` to go on after "${effect.partial}"`;
       return `${id} asks the model for ${effect.query.queryId}${after}`;
     }
+    case "act":
+      return `${id} runs ${effect.callId}`;
+    case "abort_acts":
+      return `${id} gives ${effect.callIds.join(" ")} up`;
     case "abort":
       return `${id} gives the model call up`;
     case "show":
@@ -80,6 +84,15 @@ function eventWords(event: NewLogEvent | RewoundEvent): string {
       return `error ${event.queryId} ${event.code} "${event.partial}"`;
     case "cancelled":
       return `${event.reason} ${event.queryId} "${event.partial}"`;
+    case "tool_call":
+      return `call ${event.callId} ${event.name}${event.needs === "nothing" ? "" : ` needs ${event.needs}`}`;
+    case "approval_requested":
+    case "tool_started":
+      return `${event.kind} ${event.callId}`;
+    case "approval_decided":
+      return `${event.verdict} ${event.callId}`;
+    case "tool_result":
+      return `result ${event.callId} ${event.outcome} "${event.output}"`;
     case "cleared":
     case "configured":
     case "notification":

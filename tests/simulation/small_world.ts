@@ -273,6 +273,8 @@ function describe(message: InTransit): string {
       return `${message.call.kind} for ${message.to}`;
     case "model":
       return `answer of ${message.turnId} for ${message.to}`;
+    case "acted":
+      return `end of ${message.callId} for ${message.to}`;
     case "replayed":
       return `replay to ${message.connectionId}`;
   }

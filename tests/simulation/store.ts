@@ -18,12 +18,14 @@ import type {
   VisiblePage,
 } from "../../supabase/functions/_shared/ports/event_log.ts";
 import {
+  isOfTurn,
   isTerminal,
   keyOf,
   type LogEvent,
   type NewLogEvent,
   type RewoundEvent,
 } from "../../supabase/functions/_shared/protocol/log_event.ts";
+import { isToolEvent } from "../../supabase/functions/_shared/protocol/tool_events.ts";
 import type { StoredSession } from "../../supabase/functions/_shared/ports/session_store.ts";
 import type { QueryOptions } from "../../supabase/functions/_shared/protocol/client_frames.ts";
 
@@ -80,7 +82,7 @@ const PAGE = 500;
 export function readVisible({ events }: Store, beforeSeq: number, limit: number): VisiblePage {
   const superseded = supersededTurns(events);
   const visible = events.filter((event) =>
-    event.seq < beforeSeq && (event.kind !== "query" && !isTerminal(event) || !superseded.has(event.turnId))
+    event.seq < beforeSeq && !isToolEvent(event) && (!isOfTurn(event) || !superseded.has(event.turnId))
   );
   return { events: visible.slice(-limit), isFirst: visible.length <= limit };
 }
@@ -210,7 +212,14 @@ function append(store: Store, event: NewLogEvent | RewoundEvent, now: number): L
       startsWithoutText: 0,
       partial: "",
       stopped: undefined,
+      tools: [],
     });
+  } else if (isToolEvent(logged)) {
+    change(store, logged.turnId, ({ starts, tools }) => ({
+      starts: Math.min(starts, 1),
+      startsWithoutText: 0,
+      tools: [...tools, logged],
+    }));
   } else if (isTerminal(logged)) {
     store.openTurns.delete(logged.turnId);
     store.pieces.delete(logged.turnId);

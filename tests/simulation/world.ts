@@ -14,6 +14,7 @@ import { step, wakeAt } from "../../supabase/functions/_shared/session/core/step
 import { check } from "./observer.ts";
 import { perform } from "./perform.ts";
 import { commit, findSession, type Outcome, readLog, readVisible } from "./store.ts";
+import { endTool, stepFor } from "./tools.ts";
 import { checkGranted, forgetKeeper } from "./wishes.ts";
 import type { Message, Worker, World } from "./world_state.ts";
 
@@ -29,6 +30,7 @@ export function startWorker(world: World, id: string, skewMs = 0): Worker {
     state: openSession(findSession(store, id, TAIL, now), settings, now),
     skewMs,
     calls: new Set(),
+    acts: new Set(),
     callsForResent: new Set(),
     wakeAt: undefined,
     isDrained: false,
@@ -66,7 +68,7 @@ export function tell(world: World, worker: Worker, event: SessionEvent): void {
 }
 
 function setWake({ now }: World, worker: Worker): void {
-  const wake = wakeAt(worker.state);
+  const wake = wakeAt(worker.state, now + worker.skewMs);
   worker.wakeAt = wake === undefined ? undefined : Math.max(now, wake - worker.skewMs);
 }
 
@@ -97,6 +99,8 @@ export function deliver(world: World, message: Message): void {
       return tell(world, worker, message.event);
     case "relay":
       return tell(world, worker, { kind: "called", call: message.call });
+    case "acted":
+      return endTool(world, worker, message.callId);
     case "replayed":
       return tell(world, worker, { kind: "replayed", connectionId: message.connectionId, seq: message.seq });
     case "model": {
@@ -123,8 +127,11 @@ function noteText({ texts, settings }: World, { state }: Worker): void {
 /** A model call has ended. */
 export function endCall(world: World, worker: Worker, call: number, ok: boolean): void {
   if (!worker.calls.delete(call)) return;
+  const query = runningTurn(worker.state)?.query ?? callingTurn(worker.state)?.query;
+  const steps = query === undefined ? 0 : worker.state.threads.get(query.turnId)?.length ?? 0;
+  const next = query === undefined ? undefined : stepFor(query.queryId, steps);
   const outcome = ok
-    ? { ok, reply: { finishReason: "stop", model: "m" } } as const
+    ? { ok, reply: { finishReason: "stop", model: "m" }, ...(next && { step: next }) } as const
     : { ok, code: "model_unavailable", content: "the model is away", retryable: true } as const;
   tell(world, worker, { kind: "model_ended", call, outcome });
 }

@@ -17,6 +17,8 @@ export interface Worker {
   skewMs: number;
   /** Model calls that were begun and are neither ended nor given up. */
   calls: Set<number>;
+  /** Tools that it runs. */
+  acts: Set<string>;
   /** Queries for which it has called the model, and which their client had sent before. */
   callsForResent: Set<string>;
   /** When it must be woken, in milliseconds of the world; undefined if it need not be woken. */
@@ -51,7 +53,9 @@ export type Message =
   | { kind: "relay"; to: string; call: SessionCall }
   /** A piece of an answer. `begins`: it is the first one of a new answer, which replaces the text so far. */
   | { kind: "model"; to: string; call: number; turnId: string; piece: number; begins?: boolean }
-  | { kind: "replayed"; to: string; connectionId: string; seq: number };
+  | { kind: "replayed"; to: string; connectionId: string; seq: number }
+  /** A tool has ended. */
+  | { kind: "acted"; to: string; callId: string };
 
 /** A requested stop, and the store's state at that time. */
 export interface Wish {
@@ -73,6 +77,8 @@ export interface World {
   texts: Map<string, string[]>;
   /** Which worker has written text under an epoch. */
   writers: Map<number, string>;
+  /** How often each tool call has run. */
+  runs: Map<string, number>;
   wishes: Map<string, Wish>;
   granted: Granted;
   /** Turns that were asked for when their client had sent the query before. */
@@ -80,6 +86,8 @@ export interface World {
   counts: { steps: number; ids: number; vainResends: number };
   /** Passes a message to the mode that runs the world. */
   post(message: Message): void;
+  /** A client is shown a call that somebody must decide about, or that a client must answer. */
+  onWaiting?(client: Client, callId: string): void;
   /** Called for each effect that a client or a reader of a transcript could see. */
   onEffect?(worker: Worker, effect: Effect): void;
   onEvent?(worker: Worker, event: SessionEvent): void;
@@ -95,6 +103,7 @@ export const SETTINGS: CoreSettings = {
   checkpointMs: 500,
   leaseMs: 5000,
   renewLeaseMs: 1500,
+  approvalMs: 8000,
 };
 
 export interface WorldOptions {
@@ -114,6 +123,7 @@ export function newWorld({ settings, clients, startAt = 1_000_000, post }: World
     callsOf: new Map(),
     texts: new Map(),
     writers: new Map(),
+    runs: new Map(),
     wishes: new Map(),
     granted: new Map(),
     resent: new Set(),

@@ -339,6 +339,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
           maxQueue: 20,
           queuePolicy: "queue",
           continuePolicy: "auto",
+          approvalMs: 60_000,
           ...options.settings,
         },
       },

@@ -16,6 +16,7 @@ export const CORE_SETTINGS: CoreSettings = {
   checkpointMs: 500,
   leaseMs: 5000,
   renewLeaseMs: 1500,
+  approvalMs: 60_000,
 };
 
 /** A question whose turn is named after its id. */

@@ -31,6 +31,8 @@ export const ERROR_CODES = [
   "unknown_turn",
   "unknown_query",
   "unknown_approval",
+  "unknown_call",
+  "already_decided",
   "option_not_allowed",
   "shutting_down",
   // The model

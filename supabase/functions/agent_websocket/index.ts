@@ -243,6 +243,7 @@ function sessionSettings(config: Config): SessionSettings {
     maxQueue: config.MAX_QUEUE,
     queuePolicy: config.QUEUE_POLICY,
     continuePolicy: config.CONTINUE_POLICY,
+    approvalMs: 86_400_000,
   };
 }
 

@@ -11,7 +11,8 @@ import type { ActivityAction, DecodeAction } from "../protocol/activity_actions.
 import type { ActivityEvent, SubscribedFrame } from "../protocol/activity_events.ts";
 import { type ActivityEventType, isActivityEventType } from "../protocol/activity_types.ts";
 import { CLOSE, type Closing } from "../protocol/close_codes.ts";
-import { renderError, stamp } from "../protocol/render.ts";
+import { renderError } from "../protocol/render.ts";
+import { stamp } from "../protocol/stamp.ts";
 import type { Sight, WatchFilter } from "./watch_filter.ts";
 
 /** The longest that events may be gathered for one frame. More than that is taken as this. */

@@ -9,7 +9,7 @@ import type {
   SessionEventData,
   SystemEventData,
 } from "../protocol/activity_events.ts";
-import { stamp } from "../protocol/render.ts";
+import { stamp } from "../protocol/stamp.ts";
 
 /** Each stamps its event with the moment of the call. None needs a `this`: they may be taken apart. */
 export interface ActivityEventHelpers {

@@ -2,6 +2,7 @@
 
 import type { LogWrite } from "../ports/event_log.ts";
 import type { NewLogEvent } from "../protocol/log_event.ts";
+import { isToolEvent, toolChars } from "../protocol/tool_events.ts";
 
 /** What is left out is not in its JSON either. */
 export function toWriteJson(sessionId: string, write: LogWrite): Record<string, unknown> {
@@ -28,6 +29,7 @@ export function charsOf({ events = [], checkpoint }: LogWrite): number {
 }
 
 function textOf(event: NewLogEvent): number {
+  if (isToolEvent(event)) return toolChars(event);
   switch (event.kind) {
     case "cleared":
     case "configured":

@@ -104,7 +104,7 @@ function toLease(value: unknown): Lease {
 
 function toOpenTurns(value: unknown): OpenTurn[] {
   return items(value).map((item) => {
-    const { query, starts, starts_without_text, partial, stopped } = fields(item);
+    const { query, starts, starts_without_text, partial, stopped, tools } = fields(item);
     return {
       query: toEvent(query) as QueryEvent & Logged,
       starts: number(starts),
@@ -112,6 +112,8 @@ function toOpenTurns(value: unknown): OpenTurn[] {
       startsWithoutText: number(starts_without_text ?? 0),
       partial: text(partial),
       stopped: stopped === null ? undefined : text(stopped) as OpenTurn["stopped"],
+      // Nor does it know tools.
+      tools: items(tools ?? []).map(toEvent) as OpenTurn["tools"],
     };
   });
 }

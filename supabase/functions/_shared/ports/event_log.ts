@@ -1,6 +1,7 @@
 /** The durable events of sessions, and the lease to run their turns. */
 
 import type { CancelledEvent, LogEvent, Logged, NewLogEvent, QueryEvent } from "../protocol/log_event.ts";
+import type { ToolEvent } from "../protocol/tool_events.ts";
 
 /** Events `from` … in order, as far as the page goes. */
 export interface LogPage {
@@ -14,7 +15,10 @@ export interface LogPage {
 
 /** The newest events before a `seq` whose turns no `rewound` event of the whole log has superseded. */
 export interface VisiblePage {
-  /** Oldest first, with gaps in `seq` where events are superseded. Events that are of no turn are always visible, and `rewound` events. */
+  /**
+   * Oldest first, with gaps in `seq` where events are superseded or of tool calls. Events that are of no turn are always visible, and
+   * `rewound` events.
+   */
   events: readonly LogEvent[];
   /** Whether no visible event comes before these. */
   isFirst: boolean;
@@ -59,6 +63,8 @@ export interface OpenTurn {
   partial: string;
   /** Set if a client has asked to stop it. */
   stopped: CancelledEvent["reason"] | undefined;
+  /** Its events of tool calls, oldest first. */
+  tools: readonly (ToolEvent & Logged)[];
 }
 
 /** A request to stop open turns, for the worker that runs them. */

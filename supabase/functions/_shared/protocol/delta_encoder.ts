@@ -1,6 +1,6 @@
 /** Encodes `delta` and `reasoning` frames. Most frames are deltas, so only the parts that change are encoded each time. */
 
-import { stamp } from "./render.ts";
+import { stamp } from "./stamp.ts";
 
 /**
  * How a frame is written. `plain`: with the ids of its turn and the time. `named`: the same with the turn's `ref`, which the short frames

@@ -8,6 +8,7 @@
 import type { ErrorCode } from "../errors.ts";
 import type { QueryOptions } from "./client_frames.ts";
 import type { Priority } from "./queueing.ts";
+import { isToolEvent, type ToolEvent, toolKeyOf } from "./tool_events.ts";
 
 /** The token counts of an answer, as the provider reports them. */
 export interface Usage {
@@ -140,7 +141,13 @@ export interface NotificationEvent {
 
 export type TerminalEvent = ResponseEvent | ErrorEvent | CancelledEvent;
 /** What a worker may write. */
-export type NewLogEvent = QueryEvent | TerminalEvent | ClearedEvent | ConfiguredEvent | NotificationEvent;
+export type NewLogEvent =
+  | QueryEvent
+  | TerminalEvent
+  | ToolEvent
+  | ClearedEvent
+  | ConfiguredEvent
+  | NotificationEvent;
 
 /** The fields that an event gets when it is committed. */
 export interface Logged {
@@ -158,6 +165,7 @@ export type LogEvent = (NewLogEvent | RewoundEvent) & Logged;
  * query: a query id may be used again when its events are no longer kept.
  */
 export function keyOf(event: NewLogEvent | RewoundEvent): string {
+  if (isToolEvent(event)) return toolKeyOf(event);
   switch (event.kind) {
     case "query":
       return `q:${event.queryId}`;
@@ -174,6 +182,11 @@ export function keyOf(event: NewLogEvent | RewoundEvent): string {
     case "notification":
       return `n:${event.notificationId}`;
   }
+}
+
+/** Whether the event is part of a turn, so that it is superseded with it. */
+export function isOfTurn<T extends LogEvent>(event: T): event is T & { turnId: string } {
+  return "turnId" in event && event.kind !== "rewound";
 }
 
 /** Whether the event ends a turn. */

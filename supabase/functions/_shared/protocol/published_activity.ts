@@ -10,7 +10,7 @@ import {
   systemEventData,
 } from "./activity_events.ts";
 import { ANONYMOUS } from "./activity_types.ts";
-import { stamp } from "./render.ts";
+import { stamp } from "./stamp.ts";
 
 const common = {
   timestamp: z.iso.datetime({ error: "must be a date and time in ISO 8601, in UTC" }).optional(),

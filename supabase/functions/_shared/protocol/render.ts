@@ -2,15 +2,17 @@
 
 import type { AgentError } from "../errors.ts";
 import type { LogEvent, NotificationEvent } from "./log_event.ts";
+import { renderTool, renderToolStatus } from "./render_tools.ts";
+import { stamp } from "./stamp.ts";
+import { isToolEvent } from "./tool_events.ts";
 import type { ErrorFrame, NotificationFrame, ServerFrame, StatusFrame } from "./server_frames.ts";
 
-/** Milliseconds since the epoch, as the `timestamp` of a frame. */
-export function stamp(at: number): string {
-  return new Date(at).toISOString();
-}
-
-/** The frame of a durable event, live and in a replay. The connection that asked a query gets a `status` instead. */
-export function renderEvent(event: LogEvent): ServerFrame {
+/**
+ * The frame of a durable event, live and in a replay. The connection that asked a query gets a `status` instead. `tools`: whether the
+ * client knows the frames of tool calls.
+ */
+export function renderEvent(event: LogEvent, { tools } = { tools: false }): ServerFrame {
+  if (isToolEvent(event)) return tools ? renderTool(event) : renderToolStatus(event);
   const { seq } = event;
   const timestamp = stamp(event.at);
   switch (event.kind) {

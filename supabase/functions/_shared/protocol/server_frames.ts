@@ -173,6 +173,72 @@ export const errorFrame = z.object({
   remaining: z.number().optional(),
 });
 
+const callId = z.string().describe("The tool call. It is also the id of its approval");
+const inputValue = z.unknown().describe("The tool's input, a JSON value");
+const toolName = z.string().describe("The tool");
+const expiresAt = z.iso.datetime().describe("Until when the call waits");
+const ofCall = {
+  content: z.string().describe("What happens, in words"),
+  timestamp: stamp,
+  seq,
+  turn_id: turnId,
+  in_reply_to: queryId,
+  call_id: callId,
+};
+
+/** With `tools=true`: the model calls a tool. All calls of a step come before any of them runs. */
+export const toolCallFrame = z.object({
+  type: z.literal("tool_call"),
+  ...ofCall,
+  step: z.int().min(1).describe("Which step of the turn: one model call with the tools it calls"),
+  name: toolName,
+  input: inputValue,
+  needs: z.enum(["nothing", "approval", "client"]).describe(
+    "approval: a person must allow it. client: a client must run it and send a tool_result",
+  ),
+  expires_at: expiresAt.optional(),
+  text: z.string().optional().describe("The text of the step, at its first call"),
+});
+
+/** With `tools=true`: a person must decide, by `human_feedback` with this `approval_id`. */
+export const approvalRequestedFrame = z.object({
+  type: z.literal("approval_requested"),
+  ...ofCall,
+  approval_id: callId,
+  name: toolName,
+  input: inputValue,
+  expires_at: expiresAt,
+});
+
+/** With `tools=true`: the decision that counts. */
+export const approvalDecidedFrame = z.object({
+  type: z.literal("approval_decided"),
+  ...ofCall,
+  approval_id: callId,
+  verdict: z.enum(["approve", "reject", "modify", "expired"]),
+  input: inputValue.optional(),
+  comment: z.string().optional(),
+  by: z.string().optional().describe("The user who has decided"),
+});
+
+/** With `tools=true`: the call is about to run. */
+export const toolStartedFrame = z.object({
+  type: z.literal("tool_started"),
+  ...ofCall,
+  name: toolName,
+});
+
+/** With `tools=true`: what came of the call. */
+export const toolResultFrame = z.object({
+  type: z.literal("tool_result"),
+  ...ofCall,
+  name: toolName,
+  outcome: z.enum(["ok", "error", "unknown"]).describe(
+    "unknown: its worker died while it ran, and it must not run twice",
+  ),
+  output: z.string().describe("What the model is told. Data from elsewhere: never markup"),
+});
+
 /** Sent at intervals to connections that asked for it. */
 export const heartbeatFrame = z.object({
   type: z.literal("heartbeat"),
@@ -189,6 +255,11 @@ export const serverFrame = z.discriminatedUnion("type", [
   responseFrame,
   queryEchoFrame,
   errorFrame,
+  toolCallFrame,
+  approvalRequestedFrame,
+  approvalDecidedFrame,
+  toolStartedFrame,
+  toolResultFrame,
   heartbeatFrame,
 ]);
 
@@ -204,5 +275,12 @@ export type DeltaFrame = z.infer<typeof deltaFrame>;
 export type ReasoningFrame = z.infer<typeof reasoningFrame>;
 export type ResponseFrame = z.infer<typeof responseFrame>;
 export type ErrorFrame = z.infer<typeof errorFrame>;
+export type ToolFrame = z.infer<
+  | typeof toolCallFrame
+  | typeof approvalRequestedFrame
+  | typeof approvalDecidedFrame
+  | typeof toolStartedFrame
+  | typeof toolResultFrame
+>;
 export type ServerFrame = z.infer<typeof serverFrame>;
 export type ShortFrame = z.infer<typeof shortFrame>;

@@ -2,7 +2,8 @@
 
 import type { EventLog } from "../ports/event_log.ts";
 import type { LogEvent } from "../protocol/log_event.ts";
-import { stamp } from "../protocol/render.ts";
+import { stamp } from "../protocol/stamp.ts";
+import { isToolEvent } from "../protocol/tool_events.ts";
 
 /** A page ends before it has more text than this, unless one message alone has: it must fit the send buffer. */
 const MAX_PAGE_CHARS = 262_144;
@@ -59,6 +60,7 @@ function toMessage(event: LogEvent): ConversationMessage | undefined {
 
 /** What was said: an answer that was cut short counts by what there is of it. */
 function saidIn(event: LogEvent): Pick<ConversationMessage, "role" | "content"> | undefined {
+  if (isToolEvent(event)) return undefined;
   switch (event.kind) {
     case "query":
       return { role: "user", content: event.content };

@@ -3,7 +3,7 @@
 import type { Conversation, ConversationStore } from "../ports/conversation_store.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
 import type { CommandArgs } from "../protocol/client_frames.ts";
-import { stamp } from "../protocol/render.ts";
+import { stamp } from "../protocol/stamp.ts";
 
 /** One conversation on the wire. */
 export interface ConversationRow {

@@ -3,7 +3,7 @@
 import { AgentError } from "../errors.ts";
 import type { Clock } from "../ports/runtime.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
-import { stamp } from "../protocol/render.ts";
+import { stamp } from "../protocol/stamp.ts";
 import { settledWithin } from "../settled_within.ts";
 import type { Reader } from "./reader.ts";
 import type { Session } from "./session.ts";

@@ -285,7 +285,7 @@ export class SessionDriver {
 
   /** Sets the session's only timer. It may fire early, when nothing is due. */
   #setTimer(): void {
-    const wanted = wakeAt(this.state);
+    const wanted = wakeAt(this.state, this.#deps.clock.now());
     const set = this.#timer;
     if (wanted === undefined) {
       set?.cancel();

@@ -1,7 +1,7 @@
 /** Application heartbeats for the connections that asked for them: one timer, and only while there are any. */
 
 import type { CancelTimer, Clock } from "../ports/runtime.ts";
-import { stamp } from "../protocol/render.ts";
+import { stamp } from "../protocol/stamp.ts";
 import type { Connection } from "./connection.ts";
 
 export class Heartbeats {

@@ -1,7 +1,7 @@
 /** Looks for idle sessions, and lets the store forget old ones: one timer, and only while there are sessions. */
 
 import type { CancelTimer, Clock, Log, WorkerLifetime } from "../ports/runtime.ts";
-import { stamp } from "../protocol/render.ts";
+import { stamp } from "../protocol/stamp.ts";
 import type { Session } from "./session.ts";
 
 export interface IdleSweepOptions {

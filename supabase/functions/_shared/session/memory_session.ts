@@ -23,6 +23,7 @@ import type { Clock } from "../ports/runtime.ts";
 import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
 import type { QueryOptions } from "../protocol/client_frames.ts";
 import {
+  isOfTurn,
   isTerminal,
   keyOf,
   type LogEvent,
@@ -30,6 +31,7 @@ import {
   type QueryEvent,
   type RewoundEvent,
 } from "../protocol/log_event.ts";
+import { isToolEvent, toolChars } from "../protocol/tool_events.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
 import { ConversationSummary } from "./conversation_summary.ts";
 import { MemoryTurns } from "./memory_turns.ts";
@@ -140,8 +142,8 @@ export class MemorySession {
     const superseded = this.#supersededTurns();
     const events: LogEvent[] = [];
     for (const event of this.#events.toReversed()) {
-      const isOfTurn = event.kind === "query" || isTerminal(event);
-      if (event.seq >= beforeSeq || isOfTurn && superseded.has(event.turnId)) continue;
+      if (event.seq >= beforeSeq || isToolEvent(event)) continue;
+      if (isOfTurn(event) && superseded.has(event.turnId)) continue;
       if (events.length === limit) return { events: events.reverse(), isFirst: false };
       events.push(event);
     }
@@ -258,6 +260,8 @@ export class MemorySession {
       this.#notes = [];
       this.#countNotes();
       this.#turns.add(logged);
+    } else if (isToolEvent(logged)) {
+      this.#turns.act(logged);
     } else if (isTerminal(logged)) {
       this.#turns.end(logged.turnId);
     }
@@ -287,6 +291,7 @@ export class MemorySession {
 }
 
 function charsOf(event: LogEvent): number {
+  if (isToolEvent(event)) return toolChars(event);
   switch (event.kind) {
     case "query":
       return event.feedback.reduce((sum, note) => sum + note.length, event.content.length);

@@ -2,13 +2,19 @@
 
 import type { Checkpoint, CommittedByHolder, OpenTurn, StopRequest } from "../ports/event_log.ts";
 import type { Logged, QueryEvent } from "../protocol/log_event.ts";
+import type { ToolEvent } from "../protocol/tool_events.ts";
+import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
+
+interface KeptTurn extends OpenTurn {
+  /** Checkpoints of the current run. */
+  pieces: number;
+  /** The epoch of the last start. */
+  startedIn: number | undefined;
+}
 
 export class MemoryTurns {
-  readonly #open = new Map<string, OpenTurn>();
-  /** Checkpoints of the current run, by turn id. */
-  readonly #pieces = new Map<string, number>();
-  /** The epoch of the last start of each turn. */
-  readonly #startedIn = new Map<string, number>();
+  /** By turn id, oldest first. */
+  #open: LazyMap<string, KeptTurn> = emptyMap();
 
   get size(): number {
     return this.#open.size;
@@ -16,44 +22,54 @@ export class MemoryTurns {
 
   /** Oldest first. */
   get open(): readonly OpenTurn[] {
-    return [...this.#open.values()];
+    return Array.from(this.#open.values(), ({ pieces: _pieces, startedIn: _startedIn, ...turn }) => turn);
   }
 
   add(query: QueryEvent & Logged): void {
-    this.#open.set(query.turnId, {
+    this.#open = withEntry(this.#open, query.turnId, {
       query,
       starts: 0,
       startsWithoutText: 0,
       partial: "",
       stopped: undefined,
+      tools: [],
+      pieces: 0,
+      startedIn: undefined,
     });
   }
 
   end(turnId: string): void {
-    this.#open.delete(turnId);
-    this.#pieces.delete(turnId);
-    this.#startedIn.delete(turnId);
+    this.#open = withoutEntry(this.#open, turnId);
+  }
+
+  /** A tool call has come further: the turn is not one that kills its workers. */
+  act(event: ToolEvent & Logged): void {
+    this.#change(event.turnId, ({ starts, tools }) => ({
+      starts: Math.min(starts, 1),
+      startsWithoutText: 0,
+      tools: [...tools, event],
+    }));
   }
 
   start(turnId: string, epoch: number): void {
-    // A worker that does not know whether its start was written writes it again, under the same epoch.
-    const isAgain = this.#startedIn.get(turnId) === epoch;
-    this.#startedIn.set(turnId, epoch);
-    this.#change(turnId, ({ starts, startsWithoutText }) => ({
+    this.#change(turnId, ({ starts, startsWithoutText, startedIn }) => ({
       starts: starts + 1,
-      startsWithoutText: startsWithoutText + (isAgain ? 0 : 1),
+      // A worker that does not know whether its start was written writes it again, under the same epoch.
+      startsWithoutText: startsWithoutText + (startedIn === epoch ? 0 : 1),
+      startedIn: epoch,
+      pieces: 0,
     }));
-    this.#pieces.delete(turnId);
   }
 
   /** One that is there already, or that comes before the one it follows, changes nothing. */
   keep({ turnId, number, text }: Checkpoint): void {
-    if (!this.#open.has(turnId) || number !== (this.#pieces.get(turnId) ?? 0) + 1) return;
-    this.#pieces.set(turnId, number);
-    this.#change(turnId, ({ partial }) => ({
-      partial: number === 1 ? text : partial + text,
-      startsWithoutText: 0,
-    }));
+    this.#change(
+      turnId,
+      ({ partial, pieces }) =>
+        number !== pieces + 1
+          ? {}
+          : { pieces: number, partial: number === 1 ? text : partial + text, startsWithoutText: 0 },
+    );
   }
 
   stop({ which, reason }: StopRequest): readonly string[] {
@@ -76,8 +92,8 @@ export class MemoryTurns {
     );
   }
 
-  #change(turnId: string, changed: (turn: OpenTurn) => Partial<OpenTurn>): void {
+  #change(turnId: string, changed: (turn: KeptTurn) => Partial<KeptTurn>): void {
     const turn = this.#open.get(turnId);
-    if (turn !== undefined) this.#open.set(turnId, { ...turn, ...changed(turn) });
+    if (turn !== undefined) this.#open = withEntry(this.#open, turnId, { ...turn, ...changed(turn) });
   }
 }

@@ -37,8 +37,17 @@ export class SessionRegistry {
   constructor(options: RegistryOptions) {
     this.#options = options;
     const { settings, checkpointMs, leaseMs, renewLeaseMs } = options.session;
-    const { maxHistory, maxEvents, maxQueue, continuePolicy } = settings;
-    this.#shared = { maxHistory, maxEvents, maxQueue, continuePolicy, checkpointMs, leaseMs, renewLeaseMs };
+    const { maxHistory, maxEvents, maxQueue, continuePolicy, approvalMs } = settings;
+    this.#shared = {
+      maxHistory,
+      maxEvents,
+      maxQueue,
+      continuePolicy,
+      approvalMs,
+      checkpointMs,
+      leaseMs,
+      renewLeaseMs,
+    };
     this.#alone = { ...this.#shared, checkpointMs: Infinity };
     const deps = {
       ...options,

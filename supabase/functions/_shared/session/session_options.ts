@@ -13,7 +13,7 @@ export interface SessionSettings
   extends
     ModelSettings,
     OptionLimits,
-    Pick<CoreSettings, "maxHistory" | "maxEvents" | "maxQueue" | "continuePolicy"> {
+    Pick<CoreSettings, "maxHistory" | "maxEvents" | "maxQueue" | "continuePolicy" | "approvalMs"> {
   queuePolicy: QueuePolicy;
 }
 

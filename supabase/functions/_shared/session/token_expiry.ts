@@ -3,7 +3,7 @@
 import { AgentError } from "../errors.ts";
 import type { CancelTimer, Clock } from "../ports/runtime.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
-import { stamp } from "../protocol/render.ts";
+import { stamp } from "../protocol/stamp.ts";
 import type { Connection } from "./connection.ts";
 
 export class TokenExpiry {

@@ -1,6 +1,6 @@
 /** The first frame of a connection. */
 
-import { stamp } from "../protocol/render.ts";
+import { stamp } from "../protocol/stamp.ts";
 import type { NotificationFrame } from "../protocol/server_frames.ts";
 import type { OpenedSession } from "./registry_options.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { put } from "../../../../supabase/functions/_shared/session/core/run.ts";
+import { put } from "../../../../supabase/functions/_shared/session/core/put.ts";
 import { step } from "../../../../supabase/functions/_shared/session/core/step.ts";
 import { remoteTurn } from "../../../../supabase/functions/_shared/session/core/turn.ts";
 import { heldSession, question } from "../../../support/core_session.ts";
@@ -25,7 +25,7 @@ Deno.test("[TO3] [QU5] a turn that a write in doubt has begun in the store runs 
   put(state, remoteTurn(urgent, 2));
   const [fence] = step(state, { kind: "wake" }, NOW);
   assert.ok(fence?.kind === "commit" && fence.write.lease === "claim");
-  const open = { partial: "", stopped: undefined };
+  const open = { partial: "", stopped: undefined, tools: [] };
   const effects = step(state, {
     kind: "committed",
     number: fence.number,

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { PRIORITIES, type Priority } from "../../../../supabase/functions/_shared/protocol/queueing.ts";
 import { countSkips, nextTurn, position } from "../../../../supabase/functions/_shared/session/core/queue.ts";
-import { put, remove } from "../../../../supabase/functions/_shared/session/core/run.ts";
+import { put, remove } from "../../../../supabase/functions/_shared/session/core/put.ts";
 import type { SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
 import type { QueuedTurn } from "../../../../supabase/functions/_shared/session/core/turn.ts";
 import { heldSession, question } from "../../../support/core_session.ts";

@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import type { Committed, HolderWrite } from "../../../../supabase/functions/_shared/ports/event_log.ts";
 import type { Effect } from "../../../../supabase/functions/_shared/session/core/effect.ts";
-import { put, startTurn } from "../../../../supabase/functions/_shared/session/core/run.ts";
+import { put } from "../../../../supabase/functions/_shared/session/core/put.ts";
+import { startTurn } from "../../../../supabase/functions/_shared/session/core/run.ts";
 import type { SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
 import { step, wakeAt } from "../../../../supabase/functions/_shared/session/core/step.ts";
 import { type QueuedTurn, remoteTurn } from "../../../../supabase/functions/_shared/session/core/turn.ts";
@@ -147,7 +148,7 @@ Deno.test("[TO7] [DU5] the same where the outcome of that checkpoint is in doubt
 Deno.test("[TO7] a call that has been given up restarts nothing, and an early call loses its text", () => {
   const running = new Running("one ");
   assert.deepEqual(step(running.state, { kind: "restarted", call: 99 }, running.now), []);
-  assert.equal(wakeAt(running.state), running.now + 1500, "only the lease is renewed");
+  assert.equal(wakeAt(running.state, running.now), running.now + 1500, "only the lease is renewed");
   const { state } = running;
   state.turns = new Map();
   put(state, {

@@ -126,7 +126,14 @@ Deno.test("[RW2] a turn that is superseded while it runs is stopped, and the new
 
 Deno.test("[RW2] a turn of a worker that is gone is not continued if it was superseded", () => {
   const first = { ...query("1"), seq: 1, at: 0 };
-  const open = { query: first, starts: 1, startsWithoutText: 0, partial: "An", stopped: undefined };
+  const open = {
+    query: first,
+    starts: 1,
+    startsWithoutText: 0,
+    partial: "An",
+    stopped: undefined,
+    tools: [],
+  };
   const state = openSession(
     {
       record: { sessionId: "s", owner: { kind: "user", userId: "u" }, createdAt: 0 },
@@ -143,6 +150,7 @@ Deno.test("[RW2] a turn of a worker that is gone is not continued if it was supe
         startsWithoutText: 0,
         partial: "",
         stopped: undefined,
+        tools: [],
       }],
       defaults: {},
       notes: [],
@@ -197,7 +205,7 @@ Deno.test("[RW4] exchanges that were dropped and are in view again are read befo
 
   // While the store is away it is tried again, and nobody else's question goes first.
   session.take({ kind: "recall_failed", beforeSeq, code: "store_unavailable" });
-  const retryAt = wakeAt(session.state);
+  const retryAt = wakeAt(session.state, session.now);
   assert.ok(retryAt !== undefined && retryAt > NOW);
   assert.equal(promptIn(session.ask("other")), undefined);
   session.now = retryAt;

@@ -5,7 +5,7 @@ import type { Committed } from "../../../../supabase/functions/_shared/ports/eve
 import type { LogEvent } from "../../../../supabase/functions/_shared/protocol/log_event.ts";
 import type { Effect } from "../../../../supabase/functions/_shared/session/core/effect.ts";
 import type { SessionEvent } from "../../../../supabase/functions/_shared/session/core/event.ts";
-import { put } from "../../../../supabase/functions/_shared/session/core/run.ts";
+import { put } from "../../../../supabase/functions/_shared/session/core/put.ts";
 import { newSession, type SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
 import { step } from "../../../../supabase/functions/_shared/session/core/step.ts";
 import type { Question, Turn, TurnPhase } from "../../../../supabase/functions/_shared/session/core/turn.ts";
@@ -56,15 +56,27 @@ const TURNS: Record<TurnPhase, Turn> = {
     call: 1,
     text: "so far",
     thoughts: "Hm. ",
+    base: 0,
     restarts: 0,
     kept: { isStarted: true, pieces: 0, chars: 0 },
     checkpointAt: Infinity,
+  },
+  acting: {
+    phase: "acting",
+    query: QUERY,
+    seq: 1,
+    text: "so far",
+    restarts: 0,
+    kept: { isStarted: true, pieces: 0, chars: 0 },
+    proposed: [],
+    runs: new Map([["t:1:0", { name: "running" }]]),
   },
   ending: {
     phase: "ending",
     query: QUERY,
     seq: 1,
     end: { kind: "cancelled", queryId: "q", turnId: "t", reason: "cancelled", partial: "so far" },
+    before: [],
     shown: "so far",
   },
   remote: {
@@ -107,6 +119,7 @@ function sessionWith(turn: Turn): SessionState {
       ? [{ kind: "ask", queryId: "q", stop: undefined, onlyIfIdle: false }]
       : [],
     ends: [],
+    acts: undefined,
     started: "none",
     progress: undefined,
     answer: undefined,
@@ -121,6 +134,7 @@ function committed(holder: "self" | "other", events: LogEvent[], lastSeq: number
     startsWithoutText: 1,
     partial: "",
     stopped: undefined,
+    tools: [],
   }];
   const any = { events, lastSeq, stopMatched: [] };
   const answer: Committed = holder === "self"
@@ -199,6 +213,19 @@ const TABLE: Record<TurnPhase, Record<keyof typeof HAPPENINGS, TurnPhase | "none
     "the model thinks": "running",
     "the model is done": "ending",
     "the session is gone": "running",
+  },
+  acting: {
+    "the log shows its question": "acting",
+    "the log shows its end": "none",
+    "its write is committed, the lease is ours": "acting",
+    "its write is committed, the lease is another's": "remote",
+    "its write is refused": "acting",
+    "nobody knows of its write": "acting",
+    "it is stopped": "ending",
+    "the model says something": "acting",
+    "the model thinks": "acting",
+    "the model is done": "acting",
+    "the session is gone": "acting",
   },
   ending: {
     "the log shows its question": "ending",

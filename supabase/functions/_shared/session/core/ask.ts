@@ -1,11 +1,14 @@
 /** Client requests: queries, stops, and events that are appended to the log unchanged. */
 
+import type { ErrorCode } from "../../errors.ts";
 import type { StopRequest } from "../../ports/event_log.ts";
 import type { QueuePolicy } from "../../protocol/queueing.ts";
+import { findCall } from "./act.ts";
 import type { Refusal } from "./effect.ts";
 import type { SessionEvent } from "./event.ts";
 import { isSameQuestion } from "./fold.ts";
-import { isMeant, put, startAttempt, stopTurn } from "./run.ts";
+import { put } from "./put.ts";
+import { isMeant, startAttempt, stopTurn } from "./run.ts";
 import { acknowledge, owe } from "./show.ts";
 import {
   type Intent,
@@ -20,6 +23,7 @@ import type { ProposedTurn, Question, StopReason, Turn } from "./turn.ts";
 
 type Ask = Extract<SessionEvent, { kind: "ask" }>;
 type Stop = Extract<SessionEvent, { kind: "stop" }>;
+type Settlement = Extract<SessionEvent, { kind: "settle_call" }>;
 
 /** Accepts a query. A query that was sent before is answered with its current state. */
 export function takeQuery(step: Step, { query, policy: wanted, refusal }: Ask): void {
@@ -76,6 +80,27 @@ export function takeStop(step: Step, { wish, stop }: Stop): void {
     return void effects.push({ kind: "answer", wish, result: { ok: true, queryIds: reached } });
   }
   state.intents.push({ kind: "stop", wish, stop, reached });
+}
+
+/**
+ * Appends what somebody has decided about a call, or a client's result of it, unless there is nothing to decide any more. The first one
+ * that is in the log counts, whichever worker has written it.
+ */
+export function takeSettlement(step: Step, { wish, callId, event }: Settlement): void {
+  const { state, effects } = step;
+  const found = findCall(state, callId);
+  const refuse = (code: ErrorCode): void =>
+    void effects.push({ kind: "answer", wish, result: { ok: false, refusal: { code } } });
+  const isApproval = event.kind === "approval_decided";
+  if (found === undefined || found.call.needs !== (isApproval ? "approval" : "client")) {
+    return refuse(isApproval ? "unknown_approval" : "unknown_call");
+  }
+  const { call, turn: { query: { queryId, turnId } } } = found;
+  const isOpen = call.result === undefined && call.decision === undefined && step.now < call.expiresAt;
+  if (!isOpen) return refuse("already_decided");
+  const of = { queryId, turnId, callId };
+  const whole = event.kind === "tool_result" ? { ...event, ...of, name: call.name } : { ...event, ...of };
+  state.intents.push({ kind: "settle_call", wish, event: whole });
 }
 
 /** Another worker has stopped these turns, and has written that to the store. */

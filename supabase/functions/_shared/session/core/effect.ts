@@ -39,7 +39,14 @@ export type Effect =
     /** The beginning of the answer, from an earlier run; empty for a new one. */
     partial: string;
     options: QueryOptions;
+    /** Steps of the turn before this call, and how many of them had only calls that were refused. */
+    steps: number;
+    refused: number;
   }
+  /** Run a tool. Answered by one `acted` with the same `callId`, unless it is aborted. */
+  | { kind: "act"; query: Question; callId: string; name: string; input: unknown }
+  /** Abort tools that run. What they still answer is ignored. */
+  | { kind: "abort_acts"; callIds: readonly string[] }
   /** Abort a model call. Text that still comes is ignored. */
   | { kind: "abort"; call: number }
   /** Show an event of the log. Each connection gets each `seq` once, in order. */
@@ -74,6 +81,8 @@ export type Effect =
   | { kind: "answer"; wish: string; result: WishResult }
   /** Send a message to the other workers that hold the session; best effort. */
   | { kind: "send"; call: SessionCall }
+  /** Account for a model call of a turn that goes on with tools. */
+  | { kind: "account_step"; query: Question }
   /** Account for a turn that has ended here. */
   | { kind: "account"; query: Question; end: TerminalEvent }
   /**

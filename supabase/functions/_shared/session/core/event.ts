@@ -11,12 +11,24 @@ import type {
 } from "../../protocol/log_event.ts";
 import type { SessionCall } from "../../protocol/session_call.ts";
 import type { ReadPurpose, Refusal } from "./effect.ts";
-import type { Question } from "./turn.ts";
+import type { CallOutcome } from "../../ports/agent.ts";
+import type { ApprovalDecidedEvent, ToolResultEvent } from "../../protocol/tool_events.ts";
+import type { ModelStep, Question } from "./turn.ts";
 
 /** How a model call ended. Its text came before, as `text` events. */
 export type ModelOutcome =
-  | { ok: true; reply: Pick<ResponseEvent, "finishReason" | "model" | "usage" | "continued" | "trimmed"> }
+  | {
+    ok: true;
+    reply: Pick<ResponseEvent, "finishReason" | "model" | "usage" | "continued" | "trimmed">;
+    /** Set if it calls tools: then the turn goes on with them. */
+    step?: ModelStep;
+  }
   | { ok: false; code: ErrorCode; content: string; retryable: boolean; retryAfterMs?: number };
+
+/** The event that a decision or a client's result becomes; the core adds whose it is. */
+export type SettlingEvent =
+  | Omit<ApprovalDecidedEvent, "queryId" | "turnId" | "callId">
+  | Omit<ToolResultEvent, "queryId" | "turnId" | "callId" | "name">;
 
 export type SessionEvent =
   // The clients
@@ -37,6 +49,8 @@ export type SessionEvent =
   | { kind: "ask"; query: Question; policy: QueuePolicy; refusal: Refusal | undefined }
   | { kind: "stop"; wish: string; stop: StopRequest }
   | { kind: "append"; wish: string; event: ClearedEvent | ConfiguredEvent | NotificationEvent }
+  /** Somebody decides about a tool call, or a client sends the result of its own. */
+  | { kind: "settle_call"; wish: string; callId: string; event: SettlingEvent }
   /** The session is in use, which the store has to know. */
   | { kind: "touch" }
   /** The comment of a `modify` feedback was recorded. */
@@ -58,6 +72,9 @@ export type SessionEvent =
   /** The model has begun a new answer: the text so far is void, that of earlier runs too. */
   | { kind: "restarted"; call: number }
   | { kind: "model_ended"; call: number; outcome: ModelOutcome }
+  // The tools
+  /** A call that `act` has started has ended. */
+  | { kind: "acted"; callId: string; outcome: CallOutcome }
   // The other workers
   | { kind: "called"; call: SessionCall }
   // Time, and the worker's end

@@ -9,21 +9,15 @@ import {
   type RewoundEvent,
   type TerminalEvent,
 } from "../../protocol/log_event.ts";
+import { isToolEvent, type ToolEvent } from "../../protocol/tool_events.ts";
+import { abortActs, foldToolEvent, forgetThread } from "./act.ts";
 import { foldHistory } from "./history.ts";
-import {
-  adoptAttempt,
-  canStart,
-  dropAttempt,
-  isMeant,
-  loseCall,
-  put,
-  remove,
-  startTurn,
-  stopTurn,
-} from "./run.ts";
+import { put, remove } from "./put.ts";
+import { adoptAttempt, canStart, dropAttempt, isMeant, loseCall, startTurn, stopTurn } from "./run.ts";
 import { acknowledge, announceStart, completeText, showEvent, showText } from "./show.ts";
 import { isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
 import { sendTail } from "./tail.ts";
+import { textBefore } from "./thread.ts";
 import { showThoughts, thoughtsOf } from "./thoughts.ts";
 import type { LeaseView } from "./lease.ts";
 import {
@@ -86,6 +80,7 @@ function foldEvent(step: Step, event: LogEvent): void {
   }
   if (isTerminal(event)) foldEnd(step, event);
   if (event.kind === "rewound") foldRewound(step, event);
+  if (isToolEvent(event)) foldTool(step, event);
   effects.push({ kind: "learnt", event });
   if (event.kind === "configured") state.defaults = { ...state.defaults, ...event.options };
   showEvent(step, event);
@@ -138,7 +133,7 @@ function foldProposed(step: Step, turn: ProposedTurn, event: QueryEvent & Logged
   else if (adopted === undefined) leave(step, turn, event);
   acknowledge(step, queryId, told);
   if (adopted?.phase === "running" || adopted?.phase === "ending") showThoughts(step, adopted, 0, thoughts);
-  if (adopted?.phase !== "running") return;
+  if (adopted?.phase !== "running" && adopted?.phase !== "acting") return;
   if (adopted.text !== "") showText(step, adopted, 0, adopted.text);
   sendTail(step, adopted, 0);
 }
@@ -162,7 +157,7 @@ function adoptProposed(step: Step, turn: ProposedTurn, seq: number, told: readon
   const { queryId, turnId } = turn.query;
   const isStarted = state.flight?.started === queryId && state.flight.write.startedTurnId === turnId;
   const adopted = adoptAttempt(step, turn, seq, isStarted);
-  if (adopted.phase === "running") announceStart(step, adopted, told);
+  if (adopted.phase === "running" || adopted.phase === "acting") announceStart(step, adopted, told);
   const isAlone = state.turns.size === 1 && state.inherited.length === 0;
   // Its terminal event may be the next one in the log. Then the question was a repeat, and must not be asked again.
   const isNext = isAlone && isUpToDate(state) && canStart(state, queryId);
@@ -213,11 +208,41 @@ function foldEnd(step: Step, event: TerminalEvent & Logged): void {
   remove(state, queryId);
   if (turn.phase === "proposed") dropAttempt(step, turn);
   if (turn.phase === "running") loseCall(step, turn);
+  if (turn.phase === "acting") abortActs(step, turn);
+  forgetThread(state, turnId);
   completeText(step, turn.query, shownOf(turn), textOf(event));
   const { content, options, replaces } = turn.query;
   state.ended.set(queryId, { queryId, turnId, content, options, replaces, endSeq: seq });
   state.endedChars += content.length;
   forgetOldest(state);
+}
+
+/** A step of another worker may have text that connections here were not shown, and voids what this worker has made of the turn. */
+function foldTool(step: Step, event: ToolEvent): void {
+  if (event.kind === "tool_call") voidOwnBranch(step, event);
+  const turn = foldToolEvent(step, event);
+  if (turn?.phase !== "remote" || event.kind !== "tool_call") return;
+  const text = textBefore(step.state.threads.get(event.turnId));
+  const { shown } = turn;
+  if (shown.text.startsWith(text)) return;
+  const offset = text.startsWith(shown.text) ? shown.text.length : 0;
+  turn.shown = { ...shown, text };
+  showText(step, turn, offset, text.slice(offset));
+}
+
+/** Another worker has gone on with a turn that this worker still held to be its own. */
+function voidOwnBranch(step: Step, { queryId, turnId, callId }: ToolEvent): void {
+  const turn = step.state.turns.get(queryId);
+  if (turn === undefined || turn.query.turnId !== turnId) return;
+  if (turn.phase === "proposed") return dropAttempt(step, turn);
+  if (turn.phase === "running") loseCall(step, turn);
+  else if (turn.phase === "acting") {
+    if (turn.proposed.some((event) => event.callId === callId)) return;
+    abortActs(step, turn);
+  } else if (turn.phase !== "ending" || turn.end.kind === "cancelled") return;
+  const { query, seq } = turn;
+  const begun = { starts: 1, startsWithoutText: 0, partial: "", isOurs: true } as const;
+  put(step.state, { phase: "queued", query, seq, begun, shown: shownOf(turn) });
 }
 
 /** Stops the open turns that are superseded: here, or where they are adopted. */

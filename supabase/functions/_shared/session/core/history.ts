@@ -79,6 +79,11 @@ export function foldHistory(history: History, event: LogEvent): void {
       return;
     case "configured":
     case "notification":
+    case "tool_call":
+    case "approval_requested":
+    case "approval_decided":
+    case "tool_started":
+    case "tool_result":
       return;
   }
 }

@@ -1,8 +1,10 @@
 /** Ownership of turns follows the lease: turns are adopted when it is gained and released when it is lost. */
 
 import type { Committed, OpenTurn } from "../../ports/event_log.ts";
+import { abortActs, foldToolEvent } from "./act.ts";
 import { leave, passStopOn } from "./fold.ts";
 import { type LeaseSignal, type LeaseView, stepLease } from "./lease.ts";
+import { put, remove } from "./put.ts";
 import {
   adoptAttempt,
   dropAttempt,
@@ -10,8 +12,6 @@ import {
   loseCall,
   MAX_STARTS,
   MAX_STARTS_WITHOUT_TEXT,
-  put,
-  remove,
   stopTurn,
 } from "./run.ts";
 import { announceStart, showText } from "./show.ts";
@@ -51,6 +51,9 @@ function loseTurns(step: Step, { epoch }: Pick<LeaseView, "epoch">): void {
         continue;
       case "running":
         loseCall(step, turn);
+        break;
+      case "acting":
+        abortActs(step, turn);
         break;
       case "ending":
         // Its terminal event is in the log, in a part that is not read yet.
@@ -97,9 +100,11 @@ function markBegun(turn: QueuedTurn, open: OpenTurn | undefined): void {
 }
 
 /** The turn's query event is no longer kept, or was never read. */
-function addUnread({ state }: Step, { query }: OpenTurn): void {
+function addUnread(step: Step, { query, tools }: OpenTurn): void {
+  const { state } = step;
   if (state.turns.has(query.queryId) || state.ended.get(query.queryId)?.turnId === query.turnId) return;
   put(state, remoteTurn(fromEvent(query), query.seq));
+  for (const event of tools) foldToolEvent(step, event);
 }
 
 function isBefore({ seq }: RemoteTurn, { lastSeq, events }: Committed): boolean {
@@ -109,9 +114,11 @@ function isBefore({ seq }: RemoteTurn, { lastSeq, events }: Committed): boolean 
 function adoptProposed(step: Step, turn: ProposedTurn, seq: number): Turn {
   const thoughts = thoughtsOf(turn);
   const adopted = adoptAttempt(step, turn, seq, false);
-  if (adopted.phase === "running") announceStart(step, adopted, []);
+  if (adopted.phase === "running" || adopted.phase === "acting") announceStart(step, adopted, []);
   if (adopted.phase === "running" || adopted.phase === "ending") showThoughts(step, adopted, 0, thoughts);
-  if (adopted.phase === "running" && adopted.text !== "") showText(step, adopted, 0, adopted.text);
+  if ((adopted.phase === "running" || adopted.phase === "acting") && adopted.text !== "") {
+    showText(step, adopted, 0, adopted.text);
+  }
   return adopted;
 }
 
@@ -131,7 +138,7 @@ export function adopt(step: Step, turn: RemoteTurn, open: OpenTurn | undefined):
     stopTurn(step, queued, stopped);
     return;
   }
-  const why = whyGivenUp(queued.begun, settings);
+  const why = whyGivenUp(queued.begun, settings, step.state.threads.has(query.turnId));
   if (why === undefined) return;
   effects.push({ kind: "taken_over", query, how: "interrupt", chars: partial.length });
   interruptTurn(step, queued, why);
@@ -144,13 +151,18 @@ function begunOf({ starts, startsWithoutText, partial }: OpenTurn): Begun {
 }
 
 /** Why a turn that was begun before is not started again; undefined if it is. */
-function whyGivenUp(begun: Begun | undefined, { continuePolicy }: CoreSettings): Interruption | undefined {
+function whyGivenUp(
+  begun: Begun | undefined,
+  { continuePolicy }: CoreSettings,
+  hasSteps: boolean,
+): Interruption | undefined {
   if (begun === undefined || begun.starts === 0) return undefined;
   const { starts, startsWithoutText } = begun;
   if (startsWithoutText >= MAX_STARTS_WITHOUT_TEXT) {
     const content = `${startsWithoutText} workers ended before the model sent any new text`;
     return { content, retryable: false };
   }
-  if (starts < MAX_STARTS && continuePolicy !== "interrupt") return undefined;
+  // A turn with steps may have waited for somebody, and none of its workers need have died.
+  if (starts < MAX_STARTS && (continuePolicy !== "interrupt" || hasSteps)) return undefined;
   return { content: "the worker that wrote the answer is gone", retryable: true };
 }

@@ -1,6 +1,7 @@
 /** Builds the state of a session that this worker did not hold before from what the store has of it. */
 
 import type { StoredSession } from "../../ports/session_store.ts";
+import { foldToolEvent } from "./act.ts";
 import { foldEvents } from "./fold.ts";
 import { addNote } from "./history.ts";
 import { stepLease } from "./lease.ts";
@@ -14,12 +15,14 @@ export function openSession(stored: StoredSession, settings: CoreSettings, now: 
   const oldestSeq = tail.events[0]?.seq ?? tail.lastSeq + 1;
   const read = new Set(tail.events.map(({ seq }) => seq));
   // Questions without a terminal event are missing where they are older than the events that were read, or superseded.
+  // A tail has no events of tool calls.
   const unread = openTurns.flatMap(({ query }) => read.has(query.seq) ? [] : [query]);
   for (const event of [...unread, ...tail.events]) {
     state.log.lastSeq = event.seq - 1;
     foldEvents(at, [event]);
   }
   const isCleared = tail.events.some(({ kind }) => kind === "cleared");
+  for (const { tools } of openTurns) for (const event of tools) foldToolEvent(at, event);
   if (oldestSeq > tail.oldestSeq && !isCleared) state.history.hasEarlier = true;
   state.log.lastSeq = state.log.wantedSeq = tail.lastSeq;
   for (const { query, starts, startsWithoutText, partial, stopped } of openTurns) {

@@ -6,7 +6,7 @@
  */
 
 import type { SessionState } from "./state.ts";
-import type { Begun, ProposedTurn, QueuedTurn, Turn } from "./turn.ts";
+import type { Begun, ProposedTurn, QueuedTurn, RemoteTurn, Turn } from "./turn.ts";
 
 const MAX_SKIPS = 4;
 /** The `seq` of a turn that is not in the log yet: after all that are. */
@@ -33,6 +33,21 @@ export function nextTurn<T extends ProposedTurn = never>(
   return waiting.length < 2 ? waiting[0]?.turn : pick(waiting, state.skips)?.turn;
 }
 
+/** The turn whose place it is to run, whichever worker runs it; undefined if none waits. */
+export function head(state: SessionState): QueuedTurn | RemoteTurn | undefined {
+  const waiting: Waiting<QueuedTurn | RemoteTurn>[] = [];
+  for (const turn of state.turns.values()) {
+    if (turn.phase !== "queued" && turn.phase !== "remote") continue;
+    waiting.push({ turn, seq: turn.seq, begun: turn.begun ?? stepsOf(state, turn) });
+  }
+  return waiting.length < 2 ? waiting[0]?.turn : pick(waiting, state.skips)?.turn;
+}
+
+/** A turn with steps has begun, also where nothing else says so. */
+function stepsOf({ threads }: SessionState, { query: { turnId } }: Turn): Begun | undefined {
+  return threads.has(turnId) ? { starts: 1, startsWithoutText: 0, partial: "" } : undefined;
+}
+
 /** Counts the lanes that this turn's start has skipped. */
 export function countSkips(state: SessionState, started: Turn): void {
   const lane = laneOf(started);
@@ -47,7 +62,7 @@ export function countSkips(state: SessionState, started: Turn): void {
 
 /** The turn's position: 0 if it runs, else one more than the number of turns before it. */
 export function position(state: SessionState, turn: Turn): number {
-  if (turn.phase === "running" || turn.phase === "ending") return 0;
+  if (turn.phase === "running" || turn.phase === "acting" || turn.phase === "ending") return 0;
   if (turn.phase === "proposed" && turn.attempt.name !== "none") return 0;
   const order = inOrder(state);
   // The holder of the lease runs one of these turns: the one it has announced, or else the first.

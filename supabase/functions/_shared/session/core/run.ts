@@ -1,19 +1,24 @@
 /** Runs turns: calls the model, handles its text and its end, and ends turns. */
 
 import type { ErrorCode } from "../../errors.ts";
+import { abortActs, beginActing, eventsOfStep, resultsAtStop } from "./act.ts";
 import type { StopRequest } from "../../ports/event_log.ts";
 import type { TerminalEvent } from "../../protocol/log_event.ts";
+import type { ToolEvent } from "../../protocol/tool_events.ts";
 import type { ModelOutcome } from "./event.ts";
 import { promptFor } from "./history.ts";
-import { withEntry, withoutEntry } from "./lazy_map.ts";
+import { put } from "./put.ts";
 import { countSkips } from "./queue.ts";
 import { announceStart, showText } from "./show.ts";
-import { mayRun, type SessionState, type Step } from "./state.ts";
+import { mayRun, type SessionState, type Step, surroundingsOf } from "./state.ts";
 import { sendTail } from "./tail.ts";
+import { isSettled, messagesOf, refusedSteps, textBefore } from "./thread.ts";
 import {
+  type ActingTurn,
   type Attempt,
   type EndingTurn,
   type Interruption,
+  type ModelStep,
   type ProposedTurn,
   type Question,
   type QueuedTurn,
@@ -28,29 +33,29 @@ import {
 export const MAX_STARTS = 10;
 /** A turn that was started this often in a row without a new character fails: the model takes longer than workers live. */
 export const MAX_STARTS_WITHOUT_TEXT = 3;
+/** Between the texts of two steps. */
+const BREAK = "\n\n";
 
 /** Starts a turn. `told`: connections that learn of the start by another frame. */
 export function startTurn(
   step: Step,
   queued: QueuedTurn,
   { isStarted, told = [] }: StartOptions,
-): RunningTurn {
+): RunningTurn | ActingTurn {
   const { state, effects } = step;
   const { query, seq, begun, shown } = queued;
   const { continuePolicy } = state.settings;
   const isContinued = continuePolicy === "auto" || continuePolicy === "continue";
-  const text = isContinued ? begun?.partial ?? "" : "";
-  const call = ++state.lastCall;
+  const thread = state.threads.get(query.turnId);
+  const before = textBefore(thread);
+  const partial = isContinued ? begun?.partial ?? "" : "";
+  // The steps are in the log; the text of a checkpoint may be older.
+  const text = partial.startsWith(before) ? partial : before;
   countSkips(state, queued);
-  const turn = put(state, {
-    phase: "running",
-    query,
-    seq,
-    call,
-    text,
-    ...fresh(step, isStarted, text.length),
-  });
-  ask(step, query, call, text);
+  const started = { query, seq, text, ...fresh(step, isStarted, partial === text ? text.length : 0) };
+  const turn = isSettled(thread, surroundingsOf(step))
+    ? callModel(step, { ...started, base: before.length })
+    : beginActing(state, started, []);
   announceStart(step, turn, told);
   // Connections here may have been shown more of the text than the store has, or less.
   if (text !== shown) showText(step, turn, 0, text);
@@ -65,6 +70,19 @@ interface StartOptions {
   /** Whether the store knows that the turn has begun. */
   isStarted: boolean;
   told?: readonly string[];
+}
+
+/** All calls of the last step have their results: asks the model again. */
+export function goOn(step: Step, { query, seq, text, restarts, kept }: ActingTurn): RunningTurn {
+  const { checkpointAt } = fresh(step, true);
+  const going = { query, seq, text, restarts, kept, checkpointAt, thoughts: "", base: text.length };
+  return callModel(step, going);
+}
+
+function callModel(step: Step, turn: Omit<RunningTurn, "phase" | "call">): RunningTurn {
+  const call = ++step.state.lastCall;
+  ask(step, turn.query, call, withoutBreak(turn.text.slice(turn.base)));
+  return put(step.state, { phase: "running", call, ...turn });
 }
 
 /** Calls the model before the question is in the log. No text is shown until it is. */
@@ -87,9 +105,23 @@ export function adoptAttempt(
       return put(state, { phase: "queued", query, seq, begun: undefined, shown: "" });
     case "done":
       return end(step, { query, seq, shown: "" }, attempt.end);
+    case "stepped": {
+      const { text } = attempt;
+      const proposed = eventsOfStep(step, query, text, attempt.step);
+      return beginActing(state, { query, seq, text, ...fresh(step, isStarted) }, proposed);
+    }
     case "calling": {
       const { call, text, thoughts } = attempt;
-      return put(state, { phase: "running", query, seq, call, text, ...fresh(step, isStarted), thoughts });
+      return put(state, {
+        phase: "running",
+        query,
+        seq,
+        call,
+        text,
+        base: 0,
+        ...fresh(step, isStarted),
+        thoughts,
+      });
     }
   }
 }
@@ -100,7 +132,7 @@ export function dropAttempt({ effects }: Step, turn: ProposedTurn): void {
   if (attempt.name === "none" || isStopped(attempt)) return;
   turn.attempt = { name: "none" };
   if (attempt.name === "calling") effects.push({ kind: "abort", call: attempt.call });
-  const text = attempt.name === "calling" ? attempt.text : textOf(attempt.end);
+  const text = attempt.name === "done" ? textOf(attempt.end) : attempt.text;
   effects.push({ kind: "account_call", query, text, why: "in_vain" });
 }
 
@@ -119,8 +151,9 @@ export function takeText(step: Step, call: number, text: string): void {
   for (const turn of step.state.turns.values()) {
     if (turn.phase === "running" && turn.call === call) {
       const offset = turn.text.length;
-      turn.text += text;
-      showText(step, turn, offset, text);
+      const piece = offset === turn.base && offset > 0 ? withBreak(turn.text, text) : text;
+      turn.text += piece;
+      showText(step, turn, offset, piece);
       return sendTail(step, turn, offset);
     }
     if (turn.phase === "proposed" && turn.attempt.name === "calling" && turn.attempt.call === call) {
@@ -130,7 +163,17 @@ export function takeText(step: Step, call: number, text: string): void {
   }
 }
 
-/** Handles a new beginning of the answer: its text follows, from offset 0. */
+/** The first text of a step, as a paragraph of its own. */
+function withBreak(before: string, text: string): string {
+  return before.endsWith("\n") || text.startsWith("\n") ? text : `${BREAK}${text}`;
+}
+
+/** The text of a step as the model has written it. */
+function withoutBreak(text: string): string {
+  return text.startsWith(BREAK) ? text.slice(BREAK.length) : text;
+}
+
+/** Handles a new beginning of the answer: its text follows, from the end of the steps before. */
 export function takeRestart(step: Step, call: number): void {
   const { flight, turns } = step.state;
   for (const turn of turns.values()) {
@@ -138,14 +181,14 @@ export function takeRestart(step: Step, call: number): void {
       turn.attempt.text = "";
     }
     if (turn.phase !== "running" || turn.call !== call) continue;
-    turn.text = "";
+    turn.text = turn.text.slice(0, turn.base);
     turn.restarts++;
     // The store keeps the old text until the first checkpoint of the new one replaces it. It takes a first
     // checkpoint only from a run that has written none, so after any other this one starts again.
     const hasWritten = turn.kept.pieces > 0 || flight?.progress?.queryId === turn.query.queryId;
     turn.kept = { isStarted: turn.kept.isStarted && !hasWritten, pieces: 0, chars: 0 };
     if (flight !== undefined) flight.progress = undefined;
-    showText(step, turn, 0, "");
+    showText(step, turn, turn.base, "");
     return sendTail(step, turn, 0);
   }
 }
@@ -154,15 +197,28 @@ export function takeRestart(step: Step, call: number): void {
 export function takeOutcome(step: Step, call: number, outcome: ModelOutcome): void {
   for (const turn of step.state.turns.values()) {
     if (turn.phase === "running" && turn.call === call) {
+      if (outcome.ok && outcome.step !== undefined) return takeStep(step, turn, outcome.step);
       end(step, { ...turn, shown: turn.text }, endOf(turn.query, turn.text, outcome));
       return;
     }
     if (turn.phase === "proposed" && turn.attempt.name === "calling" && turn.attempt.call === call) {
       const { text, thoughts } = turn.attempt;
+      if (outcome.ok && outcome.step !== undefined) {
+        step.effects.push({ kind: "account_step", query: turn.query });
+        turn.attempt = { name: "stepped", text, thoughts, step: outcome.step };
+        return;
+      }
       turn.attempt = { name: "done", end: endOf(turn.query, text, outcome), thoughts };
       return;
     }
   }
+}
+
+/** The model wants tools to be called. */
+function takeStep(step: Step, turn: RunningTurn, modelStep: ModelStep): void {
+  step.effects.push({ kind: "account_step", query: turn.query });
+  const content = turn.text.slice(turn.base);
+  beginActing(step.state, turn, eventsOfStep(step, turn.query, content, modelStep));
 }
 
 /** Stops a turn of this worker on request. Returns whether there was anything to stop. */
@@ -170,7 +226,7 @@ export function stopTurn(step: Step, turn: Turn, reason: StopReason): boolean {
   switch (turn.phase) {
     case "proposed": {
       if (turn.attempt.name === "done") return false;
-      const partial = turn.attempt.name === "calling" ? turn.attempt.text : "";
+      const partial = turn.attempt.name === "none" ? "" : turn.attempt.text;
       if (turn.attempt.name === "calling") step.effects.push({ kind: "abort", call: turn.attempt.call });
       turn.attempt = { name: "done", end: cancelled(turn.query, reason, partial), thoughts: "" };
       return true;
@@ -182,6 +238,9 @@ export function stopTurn(step: Step, turn: Turn, reason: StopReason): boolean {
       step.effects.push({ kind: "abort", call: turn.call });
       end(step, { ...turn, shown: turn.text }, cancelled(turn.query, reason, turn.text));
       return true;
+    case "acting":
+      stopActing(step, turn, cancelled(turn.query, reason, turn.text));
+      return true;
     case "ending":
     case "remote":
       return false;
@@ -192,14 +251,23 @@ export function stopTurn(step: Step, turn: Turn, reason: StopReason): boolean {
 export function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest["which"]): boolean {
   if (which === "all") return true;
   if (typeof which === "object") return which.queryId === turn.query.queryId;
-  const isRunning = turn.phase === "running" || flight?.started === turn.query.queryId ||
-    turn.phase === "proposed" && turn.attempt.name === "calling" ||
+  const isRunning = turn.phase === "running" || turn.phase === "acting" ||
+    flight?.started === turn.query.queryId ||
+    turn.phase === "proposed" && (turn.attempt.name === "calling" || turn.attempt.name === "stepped") ||
     turn.phase === "queued" && turn.begun !== undefined && turn.begun.starts > 0;
   return isRunning === (which === "running");
 }
 
 /** Ends a turn that cannot continue. */
-export function interruptTurn(step: Step, turn: QueuedTurn | RunningTurn, why: Interruption): void {
+export function interruptTurn(
+  step: Step,
+  turn: QueuedTurn | RunningTurn | ActingTurn,
+  why: Interruption,
+): void {
+  if (turn.phase === "acting") {
+    const partial = turn.text;
+    return stopActing(step, turn, failed(turn.query, { code: "interrupted", ...why, partial }));
+  }
   if (turn.phase === "running") step.effects.push({ kind: "abort", call: turn.call });
   const shown = shownOf(turn);
   const partial = turn.phase === "running" ? turn.text : turn.begun?.partial ?? "";
@@ -210,13 +278,26 @@ export function interruptTurn(step: Step, turn: QueuedTurn | RunningTurn, why: I
   );
 }
 
+/** The store refuses what was to be written of the tool calls: the turn ends with an error. */
+export function failActing(step: Step, turn: ActingTurn, code: ErrorCode): void {
+  abortActs(step, turn);
+  const content = "the store refused the tool calls";
+  const terminal = failed(turn.query, { code, content, retryable: true, partial: turn.text });
+  end(step, { ...turn, shown: turn.text }, terminal);
+}
+
+function stopActing(step: Step, turn: ActingTurn, terminal: TerminalEvent): void {
+  abortActs(step, turn);
+  end(step, { ...turn, shown: turn.text }, terminal, resultsAtStop(step.state, turn));
+}
+
 /** The store refuses the terminal event for good: the turn ends with an error that has no text. */
 export function replaceEnd({ state }: Step, turn: EndingTurn, code: ErrorCode): void {
   const content = "the store refused the answer";
   const end = turn.end.kind === "cancelled"
     ? { ...turn.end, partial: "" }
     : failed(turn.query, { code, content, retryable: true, partial: "" });
-  put(state, { ...turn, end });
+  put(state, { ...turn, end, before: [] });
 }
 
 /** Whether this query's turn could start now if it were queued: no other turn runs or was announced to the store. */
@@ -225,35 +306,34 @@ export function canStart(state: SessionState, queryId?: string): boolean {
   const announced = state.flight?.started;
   if (announced !== undefined && announced !== queryId) return false;
   for (const turn of state.turns.values()) {
-    if (turn.phase === "running" || turn.phase === "ending") return false;
+    if (turn.phase === "running" || turn.phase === "acting" || turn.phase === "ending") return false;
     // Its question is being written, and its answer is already being generated.
-    if (turn.phase === "proposed" && turn.attempt.name === "calling") return false;
+    if (turn.phase === "proposed" && (turn.attempt.name === "calling" || turn.attempt.name === "stepped")) {
+      return false;
+    }
   }
   return true;
 }
 
-/** Forgets the turn of a query. */
-export function remove(state: SessionState, queryId: string): void {
-  state.turns = withoutEntry(state.turns, queryId);
-}
-
-export function put<T extends Turn>(state: SessionState, turn: T): T {
-  state.turns = withEntry(state.turns, turn.query.queryId, turn);
-  return turn;
-}
-
 /** Marks the turn as ending: its terminal event goes to the log with the next write. */
-function end(step: Step, { query, seq, shown }: Ended, terminal: TerminalEvent): EndingTurn {
+function end(
+  step: Step,
+  { query, seq, shown }: Ended,
+  terminal: TerminalEvent,
+  before: readonly ToolEvent[] = [],
+): EndingTurn {
   step.effects.push({ kind: "account", query, end: terminal });
-  return put(step.state, { phase: "ending", query, seq, end: terminal, shown });
+  return put(step.state, { phase: "ending", query, seq, end: terminal, before, shown });
 }
 
 type Ended = Pick<EndingTurn, "query" | "seq" | "shown">;
 
 function ask({ state, effects }: Step, query: Question, call: number, partial: string): void {
-  const messages = promptFor(state.history, query);
+  const thread = state.threads.get(query.turnId) ?? [];
+  const messages = [...promptFor(state.history, query), ...messagesOf(thread)];
   const options = { ...state.defaults, ...query.options };
-  effects.push({ kind: "ask", call, query, messages, partial, options });
+  const [steps, refused] = [thread.length, refusedSteps(thread)];
+  effects.push({ kind: "ask", call, query, messages, partial, options, steps, refused });
 }
 
 function fresh(

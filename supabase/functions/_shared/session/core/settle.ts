@@ -3,12 +3,15 @@
 import type { ErrorCode } from "../../errors.ts";
 import type { Committed } from "../../ports/event_log.ts";
 import type { LogEvent } from "../../protocol/log_event.ts";
+import type { ApprovalDecidedEvent, ToolResultEvent } from "../../protocol/tool_events.ts";
 import { refuseAskers } from "./ask.ts";
+import type { WishResult } from "./effect.ts";
 import { foldAnswer, isSameQuestion, retract } from "./fold.ts";
 import { adoptTurns, stepTo } from "./holding.ts";
-import { dropAttempt, remove, replaceEnd, startTurn, stopTurn } from "./run.ts";
+import { remove } from "./put.ts";
+import { dropAttempt, failActing, replaceEnd, startTurn, stopTurn } from "./run.ts";
 import { type Flight, liveConnections, mayRun, type Step } from "./state.ts";
-import type { RunningTurn } from "./turn.ts";
+import type { ActingTurn, RunningTurn } from "./turn.ts";
 
 /** Delay before an unanswered fence is sent again, in milliseconds. */
 const FENCE_RETRY_MS = 1000;
@@ -68,6 +71,8 @@ export function takeRejected(step: Step, number: number, code: ErrorCode): void 
     const turn = state.turns.get(queryId);
     if (turn?.phase === "ending") replaceEnd(step, turn, code);
   }
+  const acting = flight.acts === undefined ? undefined : state.turns.get(flight.acts);
+  if (acting?.phase === "acting") failActing(step, acting, code);
   // Not at once: the store may refuse it again.
   stepTo(step, { kind: "doubt", retryAt: now + FENCE_RETRY_MS });
 }
@@ -81,7 +86,7 @@ export function takeDoubt(step: Step, number: number): void {
   if (!wasFencing) effects.push({ kind: "log", event: "commit_in_doubt" });
   stepTo(step, { kind: "doubt", retryAt: wasFencing ? now + FENCE_RETRY_MS : now });
   for (const turn of state.turns.values()) {
-    if (turn.phase === "running") doubt(turn, flight);
+    if (turn.phase === "running" || turn.phase === "acting") doubt(turn, flight);
     if (turn.phase !== "proposed" || turn.write !== "in_flight") continue;
     turn.write = "in_doubt";
     // The store may be out of reach for long, and the answer may be for a question that was not accepted: do not pay for it.
@@ -102,7 +107,7 @@ export function takeDoubt(step: Step, number: number): void {
 }
 
 /** The store may have none of the checkpoints of this run. What earlier runs have written it has. */
-function doubt(turn: RunningTurn, { progress }: Flight): void {
+function doubt(turn: RunningTurn | ActingTurn, { progress }: Flight): void {
   const { pieces, chars } = turn.kept;
   const hasWritten = pieces > 0 || progress?.queryId === turn.query.queryId;
   turn.kept = { isStarted: false, pieces: 0, chars: hasWritten ? 0 : chars };
@@ -117,7 +122,7 @@ function announceRelease({ state, effects }: Step, { write: { lease, epoch } }: 
 /** Starts the turn that this write has announced to the store as begun. */
 function startPromised(step: Step, { started }: Flight): void {
   const turn = started === undefined ? undefined : step.state.turns.get(started);
-  if (turn?.phase === "running") turn.kept.isStarted = true;
+  if (turn?.phase === "running" || turn?.phase === "acting") turn.kept.isStarted = true;
   if (turn?.phase !== "queued") return;
   if (step.state.history.gap === undefined) startTurn(step, turn, { isStarted: true });
   // It runs first, so that the store is right.
@@ -126,7 +131,7 @@ function startPromised(step: Step, { started }: Flight): void {
 
 function keepProgress({ state }: Step, { progress }: Flight): void {
   const turn = progress && state.turns.get(progress.queryId);
-  if (turn?.phase !== "running" || progress === undefined) return;
+  if (turn?.phase !== "running" && turn?.phase !== "acting" || progress === undefined) return;
   turn.kept = { ...turn.kept, pieces: progress.pieces, chars: progress.chars };
 }
 
@@ -166,7 +171,27 @@ function settleIntents(step: Step, { intents }: Flight, answer: Committed): void
     if (intent.kind === "append") {
       effects.push({ kind: "answer", wish: intent.wish, result: { ok: true, queryIds: [] } });
     }
+    if (intent.kind === "settle_call") {
+      effects.push({ kind: "answer", wish: intent.wish, result: settledBy(intent.event, answer.events) });
+    }
   }
+}
+
+/** The first decision counts: the log gives the one that it has. */
+function settledBy(
+  event: ApprovalDecidedEvent | ToolResultEvent,
+  events: readonly LogEvent[],
+): WishResult {
+  const logged = events.find(({ kind, ...other }) =>
+    kind === event.kind && "callId" in other && other.callId === event.callId
+  );
+  const isOurs = logged?.kind === "approval_decided" && event.kind === "approval_decided"
+    ? logged.decisionId === event.decisionId
+    : logged?.kind === "tool_result" && event.kind === "tool_result" &&
+      logged.connectionId === event.connectionId && logged.output === event.output;
+  return isOurs
+    ? { ok: true, queryIds: [event.queryId] }
+    : { ok: false, refusal: { code: "already_decided" } };
 }
 
 /** The proposal was not folded: the log has an older query with this id that this worker no longer remembers. */

@@ -4,7 +4,7 @@ import type { LogEvent } from "../../protocol/log_event.ts";
 import type { ConnectionView, SessionState, Step } from "./state.ts";
 import { liveConnections } from "./state.ts";
 import { position } from "./queue.ts";
-import type { Question, RemoteTurn, RunningTurn } from "./turn.ts";
+import type { ActingTurn, Question, RemoteTurn, RunningTurn } from "./turn.ts";
 import { shownOf } from "./turn.ts";
 
 /** Shows an event to every live connection that was not shown it yet. Connections in a replay will reach it there. */
@@ -24,7 +24,12 @@ export function showEvent(step: Step, event: LogEvent): void {
  * Shows a piece of a turn's text to the connections that want deltas. The type allows only turns whose text may be shown:
  * running turns, and turns of other workers.
  */
-export function showText(step: Step, turn: RunningTurn | RemoteTurn, offset: number, content: string): void {
+export function showText(
+  step: Step,
+  turn: RunningTurn | ActingTurn | RemoteTurn,
+  offset: number,
+  content: string,
+): void {
   const { query } = turn;
   const to = readersOf(step.state, query);
   if (to.length === 0) return;
@@ -80,7 +85,7 @@ export function owe({ replay, cursor }: ConnectionView, queryId: string): void {
 /** Tells every live connection that a turn has started, except those that get its `seq` in the same step. */
 export function announceStart(
   { state, effects }: Step,
-  { query: { queryId, turnId } }: RunningTurn,
+  { query: { queryId, turnId } }: RunningTurn | ActingTurn,
   told: readonly string[],
 ): void {
   const to = liveConnections(state).filter((id) => !told.includes(id));

@@ -4,11 +4,13 @@ import type { ContinuePolicy } from "../../config.ts";
 import type { Committed, LogWrite, OpenTurn, StopRequest } from "../../ports/event_log.ts";
 import type { QueryOptions } from "../../protocol/client_frames.ts";
 import type { ClearedEvent, ConfiguredEvent, NotificationEvent } from "../../protocol/log_event.ts";
+import type { ApprovalDecidedEvent, ToolResultEvent } from "../../protocol/tool_events.ts";
 import type { Effect } from "./effect.ts";
 import { emptyHistory, type History } from "./history.ts";
 import { emptyMap, type LazyMap } from "./lazy_map.ts";
 import type { LeaseView } from "./lease.ts";
-import type { EndedTurn, ProposedTurn, RunningTurn, Turn } from "./turn.ts";
+import { type Surroundings, type Thread } from "./thread.ts";
+import type { ActingTurn, EndedTurn, ProposedTurn, RunningTurn, Turn } from "./turn.ts";
 
 export interface CoreSettings {
   /** Messages of a prompt, not counting the system prompt. */
@@ -24,6 +26,8 @@ export interface CoreSettings {
   leaseMs: number;
   /** A lease is renewed after this long without a write, in milliseconds. */
   renewLeaseMs: number;
+  /** How long a tool call waits for a person, a client or the user, in milliseconds. */
+  approvalMs: number;
 }
 
 /** Whether queries are accepted. */
@@ -78,6 +82,8 @@ export type Intent =
   /** `reached`: queries of this worker that were already stopped. `wish`: undefined if no client waits for the result. */
   | { kind: "stop"; wish: string | undefined; stop: StopRequest; reached: readonly string[] }
   | { kind: "append"; wish: string; event: ClearedEvent | ConfiguredEvent | NotificationEvent }
+  /** What somebody has decided about a tool call, or a client's result of one. */
+  | { kind: "settle_call"; wish: string; event: ApprovalDecidedEvent | ToolResultEvent }
   | { kind: "touch" };
 
 /** What the store has of a running turn after the write. */
@@ -98,6 +104,8 @@ export interface Flight {
   intents: Intent[];
   /** Queries whose terminal events it contains. */
   ends: readonly string[];
+  /** The query whose tool calls, starts or results it contains. */
+  acts: string | undefined;
   /** The query whose turn it announces as begun. */
   started: string | undefined;
   progress: Progress | undefined;
@@ -112,6 +120,10 @@ export interface SessionState {
   log: LogView;
   /** Turns without a terminal event in the log, by query id. */
   turns: LazyMap<string, Turn>;
+  /** The steps of open turns that have called tools, by turn id. */
+  threads: LazyMap<string, Thread>;
+  /** Calls of open turns that have run here: none that must not run twice is run again. */
+  acted: LazyMap<string, true>;
   /** Turns with a terminal event in the log, by query id, oldest first; as many as the log keeps. */
   ended: Map<string, EndedTurn>;
   /** UTF-16 units of the questions in `ended`. */
@@ -153,6 +165,8 @@ export function newSession(settings: CoreSettings): SessionState {
     lease: { name: "free", epoch: 0 },
     log: { lastSeq: 0, wantedSeq: 0, reading: { name: "idle", retryAt: 0 } },
     turns: emptyMap(),
+    threads: emptyMap(),
+    acted: emptyMap(),
     ended: new Map(),
     endedChars: 0,
     connections: new Map(),
@@ -188,10 +202,14 @@ export function mayRun({ lease, flight }: SessionState): boolean {
  * Whether no other worker can have the lease, so that no turn runs but this worker's. A lease that was not renewed in time may
  * have been taken without this worker knowing.
  */
-export function isSureHolder({ state, now }: Step): boolean {
-  const { lease, settings } = state;
-  if (lease.name !== "held" || now - lease.renewedAt >= settings.leaseMs) return false;
-  return mayRun(state) && !isSettling(state) && isUpToDate(state);
+export function isSureHolder(step: Step): boolean {
+  const { state } = step;
+  return hasFreshLease(step) && mayRun(state) && !isSettling(state) && isUpToDate(state);
+}
+
+/** Whether the lease was renewed recently enough that no other worker can have it. */
+export function hasFreshLease({ state: { lease, settings }, now }: Step): boolean {
+  return lease.name === "held" && now - lease.renewedAt < settings.leaseMs;
 }
 
 /** Whether everything known to be in the log was read. The next turn is only chosen then. */
@@ -207,6 +225,16 @@ export function isSettling({ flight }: SessionState): boolean {
 export function runningTurn({ turns }: SessionState): RunningTurn | undefined {
   for (const turn of turns.values()) if (turn.phase === "running") return turn;
   return undefined;
+}
+
+export function actingTurn({ turns }: SessionState): ActingTurn | undefined {
+  for (const turn of turns.values()) if (turn.phase === "acting") return turn;
+  return undefined;
+}
+
+/** What decides whether tool calls can go on. */
+export function surroundingsOf({ state: { connections }, now }: Pick<Step, "state" | "now">): Surroundings {
+  return { hasUser: connections.size > 0, now };
 }
 
 /** The turn with an early model call. */

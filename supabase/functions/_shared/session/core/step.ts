@@ -6,16 +6,17 @@
  */
 
 import type { SessionCall } from "../../protocol/session_call.ts";
-import { takeQuery, takeStop, takeStopCall } from "./ask.ts";
+import { abortActs, act, takeActed } from "./act.ts";
+import { takeQuery, takeSettlement, takeStop, takeStopCall } from "./ask.ts";
 import type { Effect } from "./effect.ts";
 import type { SessionEvent } from "./event.ts";
 import { foldPage, wantSeq } from "./fold.ts";
 import { addNote, eventsFor, fillGap } from "./history.ts";
-import { nextTurn } from "./queue.ts";
 import { attach, catchUp, endPage, replayed, replayPage, setDeltas } from "./replay.ts";
 import {
   canStart,
   dropAttempt,
+  goOn,
   interruptTurn,
   loseCall,
   startTurn,
@@ -25,10 +26,19 @@ import {
 } from "./run.ts";
 import { adopt, stepTo } from "./holding.ts";
 import { settle, takeCommitted, takeDoubt, takeRejected } from "./settle.ts";
-import { isSettling, isUpToDate, mayRun, runningTurn, type SessionState, type Step } from "./state.ts";
+import {
+  actingTurn,
+  isSettling,
+  isUpToDate,
+  mayRun,
+  runningTurn,
+  type SessionState,
+  type Step,
+} from "./state.ts";
 import { askForTail, nextAsk, takeTail, takeTailWanted } from "./tail.ts";
 import { takeReasoning } from "./thoughts.ts";
 import { hasNewText } from "./turn.ts";
+import { nextExpiryOf, nextStart } from "./waiting.ts";
 import { sendWrite } from "./write.ts";
 
 /** Delay before a failed read is repeated, in milliseconds. */
@@ -46,7 +56,7 @@ export function step(state: SessionState, event: SessionEvent, now: number): Eff
 }
 
 /** When the session needs a `wake`, in milliseconds since the epoch; undefined if nothing waits for time to pass. */
-export function wakeAt(state: SessionState): number | undefined {
+export function wakeAt(state: SessionState, now: number): number | undefined {
   let at: number | undefined;
   const due = (time: number | undefined): void => {
     if (time !== undefined && time !== Infinity && (at === undefined || time < at)) at = time;
@@ -54,11 +64,12 @@ export function wakeAt(state: SessionState): number | undefined {
   const { life, lease, log, flight, settings } = state;
   if (life.name === "gone") return undefined;
   const running = runningTurn(state);
+  const isActive = running !== undefined || actingTurn(state) !== undefined;
   if (flight === undefined) {
     if (lease.name === "in_doubt") due(lease.retryAt);
     if (lease.name === "other" && life.name === "open" && state.turns.size > 0) due(lease.until);
-    if (lease.name === "held" && running !== undefined) {
-      if (hasNewText(running)) due(running.checkpointAt);
+    if (lease.name === "held" && isActive) {
+      if (running !== undefined && hasNewText(running)) due(running.checkpointAt);
       if (settings.checkpointMs !== Infinity) due(lease.renewedAt + settings.renewLeaseMs);
     }
   }
@@ -67,6 +78,7 @@ export function wakeAt(state: SessionState): number | undefined {
   const { gap } = state.history;
   if (gap?.reading.name === "idle") due(gap.reading.retryAt);
   due(nextAsk(state));
+  if (life.name === "open") due(nextExpiryOf(state, now));
   return at;
 }
 
@@ -87,6 +99,10 @@ function take(at: Step, event: SessionEvent): void {
       return void state.connections.delete(event.connectionId);
     case "set_deltas":
       return setDeltas(at, event.connectionId, event.wantsDeltas);
+    case "acted":
+      return takeActed(at, event.callId, event.outcome);
+    case "settle_call":
+      return takeSettlement(at, event);
     case "replayed":
       return replayed(at, event.connectionId, event.seq);
     case "ask":
@@ -139,8 +155,12 @@ function advance(at: Step): void {
   if (mayRun(state) && !isSettling(state)) {
     for (const turn of [...state.turns.values()]) if (turn.phase === "remote") adopt(at, turn, undefined);
   }
+  const settled = act(at);
+  if (settled !== undefined && state.life.name === "open" && state.history.gap === undefined) {
+    goOn(at, settled);
+  }
   if (canStart(state) && !isSettling(state) && isUpToDate(state)) {
-    const next = nextTurn(state);
+    const next = nextStart(at);
     if (next !== undefined) startTurn(at, next, { isStarted: false });
   }
   readOn(at);
@@ -160,7 +180,8 @@ function drain(at: Step): void {
   const why = { content: "the worker was replaced before the answer was done", retryable: true };
   for (const turn of [...state.turns.values()]) {
     if (leave === "interrupt" && turn.phase === "queued") interruptTurn(at, turn, why);
-    if (leave === "interrupt" && turn.phase === "running" && now >= deadline) interruptTurn(at, turn, why);
+    const isActive = turn.phase === "running" || turn.phase === "acting";
+    if (leave === "interrupt" && isActive && now >= deadline) interruptTurn(at, turn, why);
   }
   if (now >= deadline) state.life = { name: "leaving" };
 }
@@ -265,6 +286,7 @@ function abandon(at: Step): void {
   state.life = { name: "gone" };
   for (const turn of state.turns.values()) {
     if (turn.phase === "running") loseCall(at, turn);
+    if (turn.phase === "acting") abortActs(at, turn);
     if (turn.phase === "proposed") dropAttempt(at, turn);
   }
 }

@@ -6,7 +6,7 @@
 import type { SessionCall } from "../../protocol/session_call.ts";
 import { showText } from "./show.ts";
 import { liveConnections, type SessionState, type Step } from "./state.ts";
-import type { RunningTurn } from "./turn.ts";
+import type { ActingTurn, RunningTurn } from "./turn.ts";
 
 /** How long text is sent after the last request for it, in milliseconds. */
 const WANTED_MS = 15_000;
@@ -21,7 +21,7 @@ type Have = Extract<SessionCall, { kind: "tail_wanted" }>["have"];
 /** Sends a running turn's text from `offset` on, if another worker has asked for it. */
 export function sendTail(
   { state, now, effects }: Step,
-  { query, restarts, text }: RunningTurn,
+  { query, restarts, text }: RunningTurn | ActingTurn,
   offset: number,
 ): void {
   if (state.lease.name !== "held" || now >= state.tailWantedUntil) return;
@@ -36,7 +36,7 @@ export function takeTailWanted(step: Step, have: Have): void {
   const { state, now } = step;
   state.tailWantedUntil = now + WANTED_MS;
   for (const turn of state.turns.values()) {
-    if (turn.phase !== "running") continue;
+    if (turn.phase !== "running" && turn.phase !== "acting") continue;
     const isOurs = have?.epoch === state.lease.epoch && have.turnId === turn.query.turnId &&
       (have.restarts ?? 0) === turn.restarts;
     sendTail(step, turn, isOurs ? have.offset : 0);

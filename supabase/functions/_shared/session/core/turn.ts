@@ -6,15 +6,19 @@
  *
  * ```text
  * proposed ─┬→ queued → running → ending → ended
+ *           │    ↑         ↕
+ *           │    └──── acting       tools are called; queued again while all that is left waits for somebody
  *           ├→ running              its model call was begun early
  *           ├→ remote ⇄ queued      this worker loses or gains the lease
  *           └→ retracted            the log did not accept it, or has had it before
  * ```
  */
 
+import type { PlannedCall } from "../../ports/agent.ts";
 import type { OpenTurn, StopRequest } from "../../ports/event_log.ts";
 import type { QueryOptions } from "../../protocol/client_frames.ts";
 import type { CancelledEvent, QueryEvent, TerminalEvent } from "../../protocol/log_event.ts";
+import type { ToolEvent, ToolResultEvent } from "../../protocol/tool_events.ts";
 
 /** A question: its event, and what only the worker that accepted it knows. */
 export interface Question extends QueryEvent {
@@ -31,7 +35,14 @@ export type StopReason = CancelledEvent["reason"];
 export type Attempt =
   | { name: "none" }
   | { name: "calling"; call: number; text: string; thoughts: string }
+  | { name: "stepped"; text: string; thoughts: string; step: ModelStep }
   | { name: "done"; end: TerminalEvent; thoughts: string };
+
+/** The end of a model call that wants tools to be called. */
+export interface ModelStep {
+  calls: readonly PlannedCall[];
+  reasoningDetails?: readonly unknown[];
+}
 
 /** What earlier runs of the turn have left, at this worker or another. */
 export interface Begun extends Pick<OpenTurn, "starts" | "startsWithoutText" | "partial"> {
@@ -83,6 +94,8 @@ export interface RunningTurn {
   call: number;
   /** The answer so far. */
   text: string;
+  /** Where the text of this model call begins: behind that of the steps before. */
+  base: number;
   /** How often the answer has begun again in this run. */
   restarts: number;
   /** The reasoning of this run so far. It ends with the run: no event, checkpoint or prompt has it. */
@@ -92,12 +105,32 @@ export interface RunningTurn {
   checkpointAt: number;
 }
 
+/**
+ * The model has called tools, and this worker runs those that can run. What becomes of them is folded into the thread of the turn
+ * (`SessionState.threads`); this is what is not in the log yet.
+ */
+export interface ActingTurn {
+  phase: "acting";
+  query: Question;
+  seq: number;
+  /** The answer so far. */
+  text: string;
+  restarts: number;
+  kept: Kept;
+  /** The calls of the step, until the log has them; then empty. */
+  proposed: readonly ToolEvent[];
+  /** Calls that run here. A result is kept until the log has it. */
+  runs: Map<string, { name: "running" } | { name: "done"; result: ToolResultEvent }>;
+}
+
 /** Answered by this worker; the terminal event is not in the log yet. */
 export interface EndingTurn {
   phase: "ending";
   query: Question;
   seq: number;
   end: TerminalEvent;
+  /** What goes to the log before it: results of tools. */
+  before: readonly ToolEvent[];
   /** The text that connections here were shown. */
   shown: string;
 }
@@ -122,7 +155,7 @@ export interface RemoteTurn {
   shown: ShownText;
 }
 
-export type Turn = ProposedTurn | QueuedTurn | RunningTurn | EndingTurn | RemoteTurn;
+export type Turn = ProposedTurn | QueuedTurn | RunningTurn | ActingTurn | EndingTurn | RemoteTurn;
 export type TurnPhase = Turn["phase"];
 
 /** Why a turn ends as `interrupted`. */
@@ -153,6 +186,7 @@ export function shownOf(turn: Turn): string {
     case "ending":
       return turn.shown;
     case "running":
+    case "acting":
       return turn.text;
     case "remote":
       return turn.shown.text;

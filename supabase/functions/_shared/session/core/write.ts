@@ -11,10 +11,13 @@ import type {
   StopRequest,
 } from "../../ports/event_log.ts";
 import type { NewLogEvent } from "../../protocol/log_event.ts";
+import { abortActs, isAtRest, nextActs } from "./act.ts";
 import { stepLease } from "./lease.ts";
-import { nextTurn } from "./queue.ts";
-import { loseCall, nextCheckpoint, put } from "./run.ts";
+import { hasWork, nextStart } from "./waiting.ts";
+import { put } from "./put.ts";
+import { loseCall, nextCheckpoint } from "./run.ts";
 import {
+  actingTurn,
   callingTurn,
   type Flight,
   type Intent,
@@ -25,7 +28,14 @@ import {
   type SessionState,
   type Step,
 } from "./state.ts";
-import { type EndingTurn, type ProposedTurn, remoteTurn, type RunningTurn, toEvent } from "./turn.ts";
+import {
+  type ActingTurn,
+  type EndingTurn,
+  type ProposedTurn,
+  remoteTurn,
+  type RunningTurn,
+  toEvent,
+} from "./turn.ts";
 
 /** Sends the next write if there is something to write and no write in flight. */
 export function sendWrite(step: Step): void {
@@ -35,10 +45,15 @@ export function sendWrite(step: Step): void {
     if (now >= state.lease.retryAt || isAwaited(state)) sendFence(step);
     return;
   }
+  let isLapsed = false;
   if (state.lease.name === "other" && now >= state.lease.until && hasOpenTurns(state)) {
+    // Its holder may have left something undone that this worker does not know of.
+    isLapsed = true;
     state.lease = stepLease(state.lease, { kind: "lapsed" });
   }
-  const draft = state.lease.name === "held" ? draftAsHolder(step, state.lease.epoch) : draftAsGuest(step);
+  const draft = state.lease.name === "held"
+    ? draftAsHolder(step, state.lease.epoch)
+    : draftAsGuest(step, isLapsed);
   if (draft !== undefined) send(step, draft);
 }
 
@@ -50,7 +65,7 @@ function isAwaited({ intents, turns }: SessionState): boolean {
   );
 }
 
-type Draft = Pick<Flight, "write" | "intents" | "ends" | "started" | "progress">;
+type Draft = Pick<Flight, "write" | "intents" | "ends" | "acts" | "started" | "progress">;
 
 /**
  * Settles the outcome of every write before it: the store runs a worker's calls in the order of their numbers and refuses a
@@ -62,6 +77,7 @@ function sendFence(step: Step): void {
     write: isWanted ? { lease: "claim" } : {},
     intents: [],
     ends: [],
+    acts: undefined,
     started: undefined,
     progress: undefined,
   });
@@ -84,41 +100,49 @@ function draftAsHolder(step: Step, epoch: number): Draft | undefined {
   const { intents, events, stop } = takeIntents(state);
   const ends = endingTurns(state);
   const running = runningTurn(state);
-  const handsOver = running !== undefined && state.life.name === "leaving";
+  const acting = actingTurn(state);
+  const active = running ?? acting;
+  const handsOver = active !== undefined && state.life.name === "leaving";
   const calling = callingTurn(state);
-  const isFree = (running ?? calling) === undefined && state.life.name === "open" && isUpToDate(state);
-  const next = isFree && ends.length > 0 ? nextTurn(state, broughtBy(state, intents)) : undefined;
+  const isFree = (active ?? calling) === undefined && state.life.name === "open" && isUpToDate(state);
+  const next = isFree && ends.length > 0 ? nextStart(step, broughtBy(state, intents)) : undefined;
   const proposed = isFree && ends.length === 0 ? soleProposal(state, intents) : undefined;
   const begun = calling !== undefined && isBrought(calling, intents) ? calling : undefined;
-  const starting = running?.kept.isStarted === false ? running : begun ?? next ?? proposed;
+  const acts = acting === undefined ? [] : nextActs(step, acting, epoch);
+  const starting = active?.kept.isStarted === false ? active : begun ?? next ?? proposed;
   const piece = running === undefined ? undefined : nextPiece(step, running, starting === running, handsOver);
-  const isLast = handsOver || !hasMore(state, ends.length);
-  const isRenewal = running !== undefined && isRenewalDue(step);
-  const isNothing = intents.length === 0 && ends.length === 0 && starting === undefined &&
-    piece === undefined;
+  const isLast = handsOver || acts.length === 0 && !hasMore(step);
+  const isRenewal = active !== undefined && isRenewalDue(step);
+  const isNothing = intents.length === 0 && ends.length === 0 && acts.length === 0 &&
+    starting === undefined && piece === undefined;
   if (isNothing && !isLast && !isRenewal) return undefined;
   const write: HolderWrite = { epoch };
-  if (ends.length + events.length > 0) write.events = [...ends.map(({ end }) => end), ...events];
+  const written = [...ends.flatMap(({ before, end }) => [...before, end]), ...acts, ...events];
+  if (written.length > 0) write.events = written;
   if (starting !== undefined) write.startedTurnId = starting.query.turnId;
   if (piece !== undefined) write.checkpoint = piece.checkpoint;
   if (stop !== undefined) write.stop = stop;
   if (isLast) write.lease = "release";
-  if (handsOver) letGo(step, running, epoch);
+  if (handsOver) letGo(step, active, epoch);
   return {
     write,
     intents,
     ends: ends.map(({ query }) => query.queryId),
+    acts: acts.length > 0 ? acting?.query.queryId : undefined,
     started: starting?.query.queryId,
     progress: piece?.progress,
   };
 }
 
 /** A write without the lease: client requests, and a claim where one is possible. */
-function draftAsGuest({ state }: Step): Draft | undefined {
+function draftAsGuest(step: Step, isLapsed: boolean): Draft | undefined {
+  const { state } = step;
   const { intents, events, stop, onlyIfIdle } = takeIntents(state);
   const isOpen = state.life.name === "open";
   const asks = intents.some(({ kind }) => kind === "ask");
-  const claims = isOpen && (asks || state.lease.name === "free" && hasOpenTurns(state));
+  // A stop, or a decision, gives the holder something to do for a turn that waits.
+  const mayHaveWork = isLapsed || hasWork(step) || intents.some(isForWaiting) && state.turns.size > 0;
+  const claims = isOpen && (asks || state.lease.name === "free" && mayHaveWork);
   if (intents.length === 0 && !claims) return undefined;
   const proposed = claims && state.lease.name === "free" ? soleProposal(state, intents) : undefined;
   const write: ClaimingWrite | GuestWrite = claims ? { lease: "claim" } : {};
@@ -126,7 +150,12 @@ function draftAsGuest({ state }: Step): Draft | undefined {
   if (write.lease === "claim" && proposed !== undefined) write.startedTurnId = proposed.query.turnId;
   if (stop !== undefined) write.stop = stop;
   if (onlyIfIdle) write.onlyIfIdle = true;
-  return { write, intents, ends: [], started: proposed?.query.queryId, progress: undefined };
+  const started = proposed?.query.queryId;
+  return { write, intents, ends: [], acts: undefined, started, progress: undefined };
+}
+
+function isForWaiting({ kind }: Intent): boolean {
+  return kind === "stop" || kind === "settle_call";
 }
 
 interface TakenIntents {
@@ -149,7 +178,7 @@ function takeIntents(state: SessionState): TakenIntents {
     if (isAlone && taken.intents.length > 0) break;
     taken.stop ??= stop;
     taken.intents.push(intent);
-    if (intent.kind === "append") taken.events.push(intent.event);
+    if (intent.kind === "append" || intent.kind === "settle_call") taken.events.push(intent.event);
     const turn = intent.kind === "ask" ? state.turns.get(intent.queryId) : undefined;
     // It may be in the log already, or have been refused.
     if (turn?.phase === "proposed" && turn.seq === undefined) taken.events.push(toEvent(turn.query));
@@ -216,9 +245,10 @@ function endsWithHalf(text: string): boolean {
 }
 
 /** Releases the running turn to the next worker with this write. */
-function letGo(step: Step, turn: RunningTurn, epoch: number): void {
+function letGo(step: Step, turn: RunningTurn | ActingTurn, epoch: number): void {
   const { query, seq, restarts, text } = turn;
-  loseCall(step, turn);
+  if (turn.phase === "running") loseCall(step, turn);
+  else abortActs(step, turn);
   put(step.state, { ...remoteTurn(query, seq), shown: { epoch, restarts, text } });
 }
 
@@ -229,15 +259,20 @@ function endingTurns({ turns }: SessionState): EndingTurn[] {
 }
 
 /** Whether the lease is still needed after a write with all pending terminal events. */
-function hasMore({ turns, intents, life }: SessionState, ends: number): boolean {
-  if (life.name === "open") return turns.size > ends || intents.some(({ kind }) => kind === "ask");
-  for (const { phase } of turns.values()) if (phase === "running") return true;
+function hasMore(step: Step): boolean {
+  const { turns, intents, life } = step.state;
+  if (life.name === "open") return hasWork(step) || intents.some(({ kind }) => kind === "ask");
+  for (const turn of turns.values()) {
+    if (turn.phase === "running" || turn.phase === "acting" && !isAtRest(turn)) return true;
+  }
   return false;
 }
 
 /** Turns that this worker still has to end. */
 function hasOursOpen({ turns }: SessionState): boolean {
-  for (const { phase } of turns.values()) if (phase === "running" || phase === "ending") return true;
+  for (const { phase } of turns.values()) {
+    if (phase === "running" || phase === "acting" || phase === "ending") return true;
+  }
   return false;
 }
 
