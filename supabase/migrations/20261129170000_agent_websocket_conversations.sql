@@ -154,6 +154,21 @@ $$;
 
 -- Writing ----------------------------------------------------------------------------------------------------------------
 
+-- The key of an event within its session (keyOf in log_event.ts): each is appended once.
+create or replace function public.agent_event_key(p_event jsonb) returns text language sql immutable set search_path = '' as $$
+  select case p_event ->> 'kind'
+    when 'query' then 'q:' || (p_event ->> 'queryId')
+    when 'cleared' then 'c:' || (p_event ->> 'clearId')
+    when 'configured' then 'o:' || (p_event ->> 'configId')
+    when 'notification' then 'n:' || (p_event ->> 'notificationId')
+    else 't:' || (p_event ->> 'turnId')
+  end
+$$;
+
+-- What a new event changes that neither asks nor ends anything: nothing yet.
+create or replace function public.agent_note_event(p_session uuid, p_event jsonb) returns void
+  language plpgsql set search_path = '' as $$ begin end $$;
+
 -- Appends events to a session whose row the caller has locked, and whose columns the caller sets to what is answered:
 -- {last_seq, last_query_seq, said, superseded, events}. last_query_seq: null if no query is new. said: whether a question or an
 -- answer is new. superseded: a multirange, null if nothing is. events, one for each of p_events: the seq of a new event; a known
@@ -179,13 +194,7 @@ begin
   for v_event in select value from jsonb_array_elements(p_events) with ordinality order by ordinality loop
     v_kind := v_event ->> 'kind';
     v_turn := v_event ->> 'turnId';
-    v_key := case v_kind
-      when 'query' then 'q:' || (v_event ->> 'queryId')
-      when 'cleared' then 'c:' || (v_event ->> 'clearId')
-      when 'configured' then 'o:' || (v_event ->> 'configId')
-      when 'notification' then 'n:' || (v_event ->> 'notificationId')
-      else 't:' || v_turn
-    end;
+    v_key := public.agent_event_key(v_event);
     select event into v_stored from public.agent_events where session_id = p_session and key = v_key;
     if not found and v_key = 't:' || v_turn then
       -- Earlier versions of this function named the end of a turn after its query.
@@ -230,6 +239,8 @@ begin
       values (p_session, v_turn, v_event ->> 'queryId', v_seq, p_at);
     elsif v_kind = 'configured' then
       update public.agent_sessions set defaults = defaults || (v_event -> 'options') where session_id = p_session;
+    elsif v_turn is not null and v_key <> 't:' || v_turn then
+      perform public.agent_note_event(p_session, v_event);
     elsif v_turn is not null then
       v_said := coalesce(nullif(case
         when v_kind = 'response' then v_event ->> 'content'
@@ -573,6 +584,7 @@ create or replace function public.agent_visible_page(
     -- One more than asked for: it tells whether there is another page.
     select e.seq, e.event from public.agent_events e
     where e.session_id = p_session.session_id and e.seq < p_before
+      and e.kind not in ('tool_call', 'approval_requested', 'approval_decided', 'tool_started', 'tool_result')
       and (p_session.superseded = '{}' or e.kind not in ('query', 'response', 'cancelled', 'error') or not coalesce((
         select t.query_seq <@ p_session.superseded from public.agent_turns t
         where t.session_id = e.session_id and t.turn_id = e.turn_id
@@ -754,6 +766,7 @@ begin
       where p.pronamespace = 'public'::regnamespace and p.proname in (
         'agent_cut', 'agent_split', 'agent_words', 'agent_word_query', 'agent_describe', 'agent_note_message', 'agent_retitle',
         'agent_create_conversation', 'agent_set_title', 'agent_archive_session', 'agent_is_owner', 'agent_read_events',
+        'agent_event_key', 'agent_note_event',
         'agent_visible_page', 'agent_read_visible', 'agent_find_conversation', 'agent_list_conversations'
       )
     loop

@@ -12,6 +12,7 @@ import { NO_LEDGER, SharedUse } from "../../supabase/functions/_shared/guard/sha
 import { Slots } from "../../supabase/functions/_shared/guard/slots.ts";
 import { Metrics } from "../../supabase/functions/_shared/metrics.ts";
 import { OnDemand } from "../../supabase/functions/_shared/on_demand.ts";
+import type { Agent } from "../../supabase/functions/_shared/ports/agent.ts";
 import type { EventLog } from "../../supabase/functions/_shared/ports/event_log.ts";
 import type { LanguageModel } from "../../supabase/functions/_shared/ports/model.ts";
 import type { UseLedger } from "../../supabase/functions/_shared/ports/quota.ts";
@@ -67,6 +68,8 @@ export interface AgentOptions {
   reader?: GenerationReader;
   /** Answers instead of the scripted model. */
   provider?: LanguageModel;
+  /** What the sessions have of their own. Default: nothing. */
+  agent?: Agent;
   /** Makes the reporter of live activity. Default: none. */
   makeActivity?: (clock: ManualClock) => ActivityReporter;
   /** Default: a memory store. */
@@ -328,6 +331,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
         }),
         accounts,
         lifetime,
+        agentOf: () => options.agent,
         settings: {
           systemPrompt: "You are a test.",
           models: ["test/model"],
@@ -340,6 +344,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
           queuePolicy: "queue",
           continuePolicy: "auto",
           approvalMs: 60_000,
+          maxToolResultChars: 20_000,
           ...options.settings,
         },
       },

@@ -112,6 +112,7 @@ function compose(config: Config, log: Log): Handler {
     call: (sessionId, call) => calls.send(sessionId, call),
     offer: (sessionId, source) => calls.offer(sessionId, source),
     settings: sessionSettings(config),
+    agentOf: () => undefined,
   };
   const identity = createIdentityPolicy(config, clock);
   const inbox = new Inbox({
@@ -244,6 +245,7 @@ function sessionSettings(config: Config): SessionSettings {
     queuePolicy: config.QUEUE_POLICY,
     continuePolicy: config.CONTINUE_POLICY,
     approvalMs: 86_400_000,
+    maxToolResultChars: 20_000,
   };
 }
 

@@ -11,7 +11,17 @@ const MAX_MESSAGE_CHARS = 300;
 /** In every generated string, and in none of our own messages: so an echo of the user's text is detected. */
 const CANARY = "§";
 
-const TYPES = ["query", "command", "human_feedback", "response", "status", "error", "delta", "heartbeat"];
+const TYPES = [
+  "query",
+  "command",
+  "human_feedback",
+  "tool_result",
+  "response",
+  "status",
+  "error",
+  "delta",
+  "heartbeat",
+];
 const VERB_NAMES = Object.keys(VERBS);
 
 /** Any UTF-16, including lone surrogates and control characters. */
@@ -70,6 +80,10 @@ const nearFrame = fc.record({
   verdict: orAnything(fc.constantFrom("approve", "reject", "modify")),
   rating: orAnything(fc.constantFrom(-1, 1)),
   approval_id: orAnything(id),
+  call_id: orAnything(id),
+  input: anyValue,
+  output: anyValue,
+  error: orAnything(userText),
   ["__proto__"]: anyValue,
   [CANARY]: anyValue,
 }, { requiredKeys: [] }).map((value) => JSON.stringify(value));

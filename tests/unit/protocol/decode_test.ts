@@ -81,8 +81,14 @@ Deno.test("[FR3] the seed's own client frames are taken as they are", () => {
 });
 
 Deno.test("[FR4] decode refuses the types that only the server sends", () => {
-  const types = serverFrame.options.map(({ shape }) => shape.type.value).filter((type) => type !== "query");
+  // Clients send these two as well.
+  const both: readonly string[] = ["query", "tool_result"];
+  const types = serverFrame.options.map(({ shape }) => shape.type.value).filter((type) =>
+    !both.includes(type)
+  );
   assert.deepEqual(types.sort(), [
+    "approval_decided",
+    "approval_requested",
     "delta",
     "error",
     "heartbeat",
@@ -90,6 +96,8 @@ Deno.test("[FR4] decode refuses the types that only the server sends", () => {
     "reasoning",
     "response",
     "status",
+    "tool_call",
+    "tool_started",
   ]);
   for (const type of types) {
     assert.deepEqual(refusal({ type, content: "a", id: "q1" }), {
@@ -104,7 +112,7 @@ Deno.test("[FR5] decode refuses an unknown type without repeating it", () => {
   for (const type of ["", "Query", "secret", "__proto__", "constructor", "toString"]) {
     assert.deepEqual(refusal({ type, content: "a", id: "q1" }), {
       code: "unknown_type",
-      message: 'Cannot accept frame: "type" must be query, command or human_feedback',
+      message: 'Cannot accept frame: "type" must be query, command, human_feedback or tool_result',
       inReplyTo: "q1",
     });
   }
@@ -269,4 +277,19 @@ Deno.test("[FR10] lone surrogates in text are made well formed", () => {
     args: { token: "\ufffd" },
   });
   assert.deepEqual(frameOf({ content: "🎉" }), { type: "query", content: "🎉" });
+});
+
+Deno.test("[FR10] [TL8] a JSON value is taken as it is, but for lone surrogates; one that nests too deeply is refused", () => {
+  const output = { "a\ud800": ["\udc00", 1, null, { b: true }] };
+  const frame = frameOf({ type: "tool_result", call_id: "c", output });
+  assert.deepEqual(frame, {
+    type: "tool_result",
+    call_id: "c",
+    output: { "a\ufffd": ["\ufffd", 1, null, { b: true }] },
+  });
+  const nested = (depth: number): unknown => depth === 0 ? 1 : [nested(depth - 1)];
+  assert.deepEqual(refusal({ type: "tool_result", call_id: "c", output: nested(101) }), {
+    code: "invalid_frame",
+    message: 'Cannot accept tool_result: "output" must not be nested more than 100 levels deep',
+  });
 });

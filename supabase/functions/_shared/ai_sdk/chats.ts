@@ -137,6 +137,7 @@ export class Chats {
       token: request.token,
       stream: true,
       reasoning: true,
+      tools: true,
       shortDeltas: true,
       heartbeat: false,
       resume: {

@@ -6,7 +6,14 @@ import type { IdentityVerifier } from "../ports/identity.ts";
 export type AuthMode = "required" | "optional" | "none";
 
 export type Identity =
-  | { kind: "user"; userId: string; /** Milliseconds since the epoch. */ expiresAt: number }
+  | {
+    kind: "user";
+    userId: string;
+    /** Milliseconds since the epoch. */
+    expiresAt: number;
+    /** The verified token, for tools that act as the user. It stays in memory. */
+    token: string;
+  }
   | { kind: "anonymous" };
 
 /** `missing`: no identity yet, but the first frame may still carry a token. */
@@ -33,7 +40,7 @@ export async function identify(
     return { kind: policy.mode === "optional" ? "anonymous" : "missing" };
   }
   const { userId, expiresAt } = await policy.verifier.verify(token, address);
-  return { kind: "user", userId, expiresAt };
+  return { kind: "user", userId, expiresAt, token };
 }
 
 /**

@@ -6,6 +6,7 @@
 import * as z from "zod";
 import { PRIORITIES, QUEUE_POLICIES } from "./queueing.ts";
 import { REASONING_EFFORTS } from "./reasoning_effort.ts";
+import { TOO_DEEP, wellFormedJson } from "./json_value.ts";
 import type { Verb } from "./verbs.ts";
 
 /**
@@ -122,6 +123,16 @@ export const commandFrame = z.object({
   args: z.object({}).optional(),
 });
 
+const callId = z.string("must be a string").min(1, "must not be empty").max(
+  300,
+  "must have at most 300 characters",
+).refine((id) => id.isWellFormed(), "must be well-formed Unicode");
+/** Any JSON value. */
+const jsonValue = z.unknown().overwrite((value) => wellFormedJson(value)).refine(
+  (value) => value !== TOO_DEEP,
+  "must not be nested more than 100 levels deep",
+);
+
 /** A person's feedback on a turn. `content` may be omitted if there is a verdict or a rating. */
 export const feedbackFrame = z.object({
   type: z.literal("human_feedback"),
@@ -130,7 +141,17 @@ export const feedbackFrame = z.object({
   turn_id: frameId.optional(),
   verdict: z.enum(["approve", "reject", "modify"], "must be approve, reject or modify").optional(),
   rating: z.literal([-1, 1], "must be -1 or 1").optional(),
-  approval_id: frameId.optional(),
+  approval_id: callId.optional().describe("Decides about a tool call that waits for it"),
+  input: jsonValue.optional().describe("With modify: the edited input of the tool"),
+});
+
+/** The result of a tool that the client has run. */
+export const toolResultFrame = z.object({
+  type: z.literal("tool_result"),
+  call_id: callId,
+  output: jsonValue.optional().describe("Any JSON value"),
+  error: text().min(1, "must not be empty").optional().describe("Instead of output: what went wrong"),
+  id: frameId.optional(),
 });
 
 export type QueryOptions = z.infer<typeof queryOptions>;
@@ -140,4 +161,5 @@ export type FeedbackFrame = z.infer<typeof feedbackFrame>;
 export type CommandFrame = {
   [V in Verb]: { type: "command"; verb: V; id?: string | undefined; args: CommandArgs<V> };
 }[Verb];
-export type ClientFrame = QueryFrame | CommandFrame | FeedbackFrame;
+export type ToolResultFrame = z.infer<typeof toolResultFrame>;
+export type ClientFrame = QueryFrame | CommandFrame | FeedbackFrame | ToolResultFrame;

@@ -32,6 +32,8 @@ export interface ConnectRequest {
   stream: boolean;
   /** Whether the client wants the reasoning of the model. */
   reasoning: boolean;
+  /** Whether the client knows the frames of tool calls. */
+  tools: boolean;
   /** Whether the client wants deltas and reasoning in the short form. */
   shortDeltas: boolean;
   /** Whether the client wants application heartbeats. */
@@ -57,6 +59,7 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
     token: bearerOf(headers) ?? fromProtocol("jwt-") ?? query.get("jwt") ?? undefined,
     stream: parseFlag("stream", query.get("stream")),
     reasoning: parseFlag("reasoning", query.get("reasoning")),
+    tools: parseFlag("tools", query.get("tools")),
     shortDeltas: parseForm(query.get("deltas")) === "short",
     heartbeat: parseFlag("heartbeat", query.get("heartbeat")),
     resume: sessionId === undefined && chatId === undefined ? undefined : {

@@ -10,6 +10,7 @@ import {
   frameId,
   queryFrame,
   quoted,
+  toolResultFrame,
 } from "./client_frames.ts";
 import { isDestructive, type Verb, VERBS } from "./verbs.ts";
 
@@ -31,6 +32,10 @@ const SERVER_TYPES = new Set([
   "error",
   "delta",
   "reasoning",
+  "tool_call",
+  "approval_requested",
+  "approval_decided",
+  "tool_started",
   "heartbeat",
 ]);
 const VERB_LIST = Object.keys(VERBS).join(", ");
@@ -72,6 +77,8 @@ function decodeObject(value: Record<string, unknown>): Decoded {
       return decodeCommand(value, id);
     case "human_feedback":
       return decodeFeedback(value, id);
+    case "tool_result":
+      return decodeToolResult(value, id);
   }
   if (typeof type !== "string") {
     return refuse("invalid_frame", `Cannot decode frame: "type" must be a string, got ${nameOf(type)}`, id);
@@ -79,7 +86,8 @@ function decodeObject(value: Record<string, unknown>): Decoded {
   if (SERVER_TYPES.has(type)) {
     return refuse("forbidden_type", `Cannot accept frame: only the server sends "${type}"`, id);
   }
-  return refuse("unknown_type", 'Cannot accept frame: "type" must be query, command or human_feedback', id);
+  const words = 'Cannot accept frame: "type" must be query, command, human_feedback or tool_result';
+  return refuse("unknown_type", words, id);
 }
 
 function decodeQuery(value: Record<string, unknown>, id: string | undefined): Decoded {
@@ -117,12 +125,19 @@ function decodeCommand(value: Record<string, unknown>, id: string | undefined): 
 function decodeFeedback(value: Record<string, unknown>, id: string | undefined): Decoded {
   const parsed = feedbackFrame.safeParse({ ...value, content: value.content ?? undefined });
   if (!parsed.success) return refuseShape("human_feedback", parsed.error, id);
-  const { content = "", verdict, rating } = parsed.data;
+  const { content = "", verdict, rating, approval_id: approvalId } = parsed.data;
+  // A decision needs no words.
+  if (approvalId !== undefined && verdict !== undefined) return { frame: { ...parsed.data, content } };
   const saysNothing = content.trim() === "" && verdict === undefined && rating === undefined;
   if (saysNothing || (verdict === "modify" && content.trim() === "")) {
     return refuse("content_required", "Message content is required", id);
   }
   return { frame: { ...parsed.data, content } };
+}
+
+function decodeToolResult(value: Record<string, unknown>, id: string | undefined): Decoded {
+  const parsed = toolResultFrame.safeParse(value);
+  return parsed.success ? { frame: parsed.data } : refuseShape("tool_result", parsed.error, id);
 }
 
 /** Missing content gets the text of the original handler. Content of another type gets an error that says what was expected. */

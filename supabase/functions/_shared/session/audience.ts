@@ -5,6 +5,8 @@ import { CLOSE } from "../protocol/close_codes.ts";
 import { deltaEncoder } from "../protocol/delta_encoder.ts";
 import type { LogEvent } from "../protocol/log_event.ts";
 import { renderEvent, renderStatus } from "../protocol/render.ts";
+import { renderTool } from "../protocol/render_tools.ts";
+import { isToolEvent } from "../protocol/tool_events.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { Effect } from "./core/effect.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
@@ -44,10 +46,13 @@ export class Audience {
   }
 
   show({ event, to }: Of<"show">): void {
-    let text: string | undefined;
+    let plain: string | undefined;
+    let withTools: string | undefined;
     for (const reader of this.#named(to)) {
       if (isAnswerTo(event, reader)) reader.send(this.#frameOf(event, reader));
-      else reader.sendText(text ??= JSON.stringify(renderEvent(event)));
+      else if (reader.wantsTools && isToolEvent(event)) {
+        reader.sendText(withTools ??= JSON.stringify(renderTool(event)));
+      } else reader.sendText(plain ??= JSON.stringify(renderEvent(event)));
     }
   }
 
@@ -165,7 +170,7 @@ export class Audience {
 
   /** The connection that changed settings gets all settings in force. */
   #frameOf(event: LogEvent, reader: Reader): ServerFrame {
-    const frame = renderEvent(event);
+    const frame = renderEvent(event, { tools: reader.wantsTools });
     if (!isAnswerTo(event, reader)) return frame;
     return { ...frame, data: this.#inForce(reader) } as ServerFrame;
   }

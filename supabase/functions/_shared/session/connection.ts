@@ -6,6 +6,7 @@
 
 import { AgentError, toAgentError } from "../errors.ts";
 import type { Identity } from "../guard/identity.ts";
+import { claimsOf } from "../guard/token_claims.ts";
 import type { BytePool, WaitingBytes } from "../guard/byte_pool.ts";
 import { type MemoryAccount, type MemoryBudget, OVERHEAD_BYTES } from "../guard/memory_budget.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
@@ -66,6 +67,7 @@ export class Connection implements Reader {
   session: Session | undefined;
   wantsDeltas: boolean;
   readonly wantsReasoning: boolean;
+  readonly wantsTools: boolean;
   readonly #deps: ConnectionDeps;
   readonly #socket: Socket;
   readonly #sendBuffer: SendBuffer;
@@ -81,6 +83,7 @@ export class Connection implements Reader {
     this.request = request;
     this.wantsDeltas = request.stream;
     this.wantsReasoning = request.reasoning;
+    this.wantsTools = request.tools;
     this.quotaKeys = [`connection:${id}`, addressQuotaKey(request.address)];
     this.#deps = deps;
     this.#rate = new FrameRate(deps.clock, deps.rateLimiter);
@@ -98,6 +101,12 @@ export class Connection implements Reader {
 
   get state(): ConnectionState {
     return this.#state;
+  }
+
+  accessToken(now: number): { token: string; claims: Readonly<Record<string, unknown>> } | undefined {
+    const { identity } = this;
+    if (identity?.kind !== "user" || identity.expiresAt <= now || this.isGone) return undefined;
+    return { token: identity.token, claims: claimsOf(identity.token) };
   }
 
   get address(): string {

@@ -6,6 +6,8 @@
 
 import { type AgentError, type ErrorCode, toAgentError } from "../errors.ts";
 import type { LogWrite } from "../ports/event_log.ts";
+import type { TurnEnd } from "../ports/agent.ts";
+import type { ModelReply } from "../ports/model.ts";
 import type { CancelTimer } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
@@ -16,8 +18,10 @@ import type { Effect, ReadPurpose } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
 import { promptFor } from "./core/history.ts";
 import type { SessionState } from "./core/state.ts";
+import type { Reader } from "./reader.ts";
+import { ToolCalls } from "./tool_calls.ts";
 import { step, wakeAt } from "./core/step.ts";
-import { type Question, shownOf } from "./core/turn.ts";
+import { type ModelStep, type Question, shownOf, textOf } from "./core/turn.ts";
 import { withUsage } from "./end_usage.ts";
 import type { DriverDeps, DriverSink } from "./driver_deps.ts";
 import { ModelCalls } from "./model_calls.ts";
@@ -45,6 +49,8 @@ export class SessionDriver {
   readonly #deps: DriverDeps;
   readonly #sink: DriverSink;
   readonly #calls: ModelCalls;
+  /** What the session's agent has of its own; undefined if it has nothing. */
+  readonly tools: ToolCalls | undefined;
   /** Created when another worker first asks for text. */
   #tail: TailSender | undefined;
   /** Events that came while effects were performed. */
@@ -72,6 +78,18 @@ export class SessionDriver {
     this.#sink = sink;
     this.audience = new Audience({ clock: deps.clock, state, settings: deps.settings });
     this.#calls = new ModelCalls(deps, record, this);
+    const agent = deps.agentOf(record);
+    if (agent === undefined) return;
+    const { clock, lifetime } = deps;
+    const readers = (): Iterable<Reader> => this.audience.readers.values();
+    this.tools = new ToolCalls({
+      agent,
+      record,
+      clock,
+      lifetime,
+      readers,
+      take: (event) => this.take(event),
+    });
   }
 
   /** Handles an event. Never throws. */
@@ -144,6 +162,12 @@ export class SessionDriver {
       case "abort":
         this.#asking = 0;
         return this.#calls.abort(effect.call);
+      case "act":
+        return this.tools?.run(effect);
+      case "abort_acts":
+        return this.tools?.abort(effect.callIds);
+      case "account_step":
+        return this.#calls.stepped(effect.query.turnId);
       case "send":
         return this.#send(effect.call);
       case "answer":
@@ -152,6 +176,7 @@ export class SessionDriver {
         this.#asking = 0;
         if (this.#deps.titles !== undefined) this.#answered = effect.query;
         this.#calls.ended(effect.query.turnId, outcomeOf(effect.end));
+        this.tools?.turnEnded(endOf(effect));
         return accountFor(effect.query, effect.end, this.#record, this.#deps);
       case "account_call":
         this.#calls.ended(effect.query.turnId, effect.why);
@@ -237,10 +262,14 @@ export class SessionDriver {
     );
   }
 
-  #ask({ call, query, ...asked }: Extract<Effect, { kind: "ask" }>): void {
-    const request = requestFor(asked, this.#deps.settings);
-    const { turns } = this.state;
-    this.#asking = expectedTokens(request);
+  #ask({ call, query, steps, refused, ...asked }: Extract<Effect, { kind: "ask" }>): void {
+    const { tools, state: { turns } } = this;
+    const { settings } = this.#deps;
+    const own = tools === undefined ? settings : tools.settings(settings);
+    const maxTokens = this.#asking = expectedTokens({ maxTokens: asked.options.max_tokens ?? own.maxTokens });
+    const request = tools === undefined
+      ? requestFor(asked, own)
+      : tools.requestFor(asked, own, { steps, refused });
     const turn = {
       query,
       get text() {
@@ -248,7 +277,8 @@ export class SessionDriver {
         return turn === undefined ? "" : shownOf(turn);
       },
     };
-    this.#calls.ask({ number: call, request, turn });
+    const plan = tools && ((reply: ModelReply): Promise<ModelStep | undefined> => tools.plan(reply));
+    this.#calls.ask({ number: call, request, maxTokens, plan, turn });
   }
 
   #send(call: SessionCall): void {
@@ -300,4 +330,8 @@ export class SessionDriver {
     });
     this.#timer = { at: wanted, cancel };
   }
+}
+
+function endOf({ query: { turnId, content }, end }: Extract<Effect, { kind: "account" }>): TurnEnd {
+  return { turnId, outcome: end.kind, question: content, answer: textOf(end) };
 }

@@ -2,8 +2,10 @@
 
 import type { ActivityReporter } from "../activity/reporter.ts";
 import type { Metrics } from "../metrics.ts";
+import type { Agent } from "../ports/agent.ts";
 import type { EventLog } from "../ports/event_log.ts";
 import type { Clock, Log, WorkerLifetime } from "../ports/runtime.ts";
+import type { SessionRecord } from "../ports/session_store.ts";
 import type { LogEvent } from "../protocol/log_event.ts";
 import type { CallSource, SessionCall } from "../protocol/session_call.ts";
 import type { AccountDeps } from "./accounts.ts";
@@ -23,6 +25,8 @@ export interface DriverDeps extends ModelCallsDeps, AccountDeps {
   /** Shared by all sessions of the worker. */
   wakeTimes: WakeTimes;
   settings: ModelSettings;
+  /** The agent of a session; undefined for one that has nothing of its own. */
+  agentOf(record: SessionRecord): Agent | undefined;
   /** Makes titles of conversations; undefined if no model is set for it. */
   titles?: Pick<TitleMaker, "answered"> | undefined;
   /** Sends a message to the other workers that hold the session; best effort. */

@@ -26,14 +26,10 @@ export class FeedbackTaker {
     this.#options = options;
   }
 
-  /** Takes feedback on a turn, on the last one by default. Rejects with `unknown_turn`, `unknown_approval`, and as the log does. */
+  /** Takes feedback on a turn, on the last one by default. Rejects with `unknown_turn`, and as the log does. */
   async take(frame: FeedbackFrame, lastTurnId: string | undefined): Promise<StatusFields> {
     const { newId, sessionId, eventLog, onNoted } = this.#options;
-    const { id = newId(), verdict, rating, content: comment = "", approval_id: approvalId } = frame;
-    if (approvalId !== undefined) {
-      const words = 'Cannot record feedback: nothing waits for this "approval_id"';
-      throw new AgentError("unknown_approval", words);
-    }
+    const { id = newId(), verdict, rating, content: comment = "" } = frame;
     const turnId = frame.turn_id ?? lastTurnId;
     if (turnId === undefined) {
       const words = 'Cannot record feedback: "turn_id" must name a turn of this session';

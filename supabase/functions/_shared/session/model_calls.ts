@@ -10,8 +10,8 @@ import type { AttemptAccounts } from "../usage/attempt_accounts.ts";
 import type { CallMeter, CallOutcome } from "../usage/call_meter.ts";
 import type { ModelOutcome, SessionEvent } from "./core/event.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
-import { expectedTokens } from "./model_request.ts";
-import type { Question } from "./core/turn.ts";
+import type { ModelStep, Question } from "./core/turn.ts";
+import { addUsage } from "./end_usage.ts";
 import { meteredCallOf } from "./quota_keys.ts";
 
 export interface ModelCallsDeps {
@@ -29,7 +29,11 @@ export interface CallSink {
 /** A call that was not aborted. The text is read from its turn when someone watches, and not kept here. */
 export interface CallOptions {
   number: number;
-  request: ModelRequest;
+  request: ModelRequest | Promise<ModelRequest>;
+  /** What an estimate of the answer's memory goes by. */
+  maxTokens: number;
+  /** What the calls of the reply are; undefined if it has none. */
+  plan?: ((reply: ModelReply) => Promise<ModelStep | undefined>) | undefined;
   turn: ReportedTurn & { query: Question };
 }
 
@@ -40,6 +44,8 @@ export class ModelCalls {
   #open: LazyMap<number, AbortController> = emptyMap();
   /** Of each turn's last call, until the turn's end is in the log. */
   #meters: LazyMap<string, CallMeter> = emptyMap();
+  /** What the steps before a turn's last call have used. */
+  #spent: LazyMap<string, Usage> = emptyMap();
 
   constructor(deps: ModelCallsDeps, record: SessionRecord, sink: CallSink) {
     this.#deps = deps;
@@ -51,9 +57,8 @@ export class ModelCalls {
     return this.#open.size;
   }
 
-  ask({ number, request, turn }: CallOptions): void {
+  ask({ number, request, maxTokens, plan, turn }: CallOptions): void {
     const { model, lifetime, activity, accounts } = this.#deps;
-    const maxTokens = expectedTokens(request);
     const controller = new AbortController();
     const meter = accounts.meter(meteredCallOf(turn.query, this.#record));
     this.#open = withEntry(this.#open, number, controller);
@@ -64,8 +69,10 @@ export class ModelCalls {
     });
     activity.reasoning(this.#record, turn, "thinking");
     // Async, so that a model that throws at once is handled like one that rejects.
-    const reply = async (): Promise<ModelReply> =>
-      await model.reply(request, {
+    const reply = async (): Promise<ModelOutcome> => {
+      const asked = request instanceof Promise ? await request : request;
+      controller.signal.throwIfAborted();
+      const replied = await model.reply(asked, {
         signal: controller.signal,
         meter,
         onText: (text) => {
@@ -81,8 +88,10 @@ export class ModelCalls {
           if (!controller.signal.aborted) this.#sink.take({ kind: "restarted", call: number });
         },
       });
+      return succeeded(replied, this.#spent.get(turn.query.turnId), await plan?.(replied));
+    };
     lifetime.hold(
-      reply().then(succeeded, failed).then((outcome) => {
+      reply().catch(failed).then((outcome) => {
         if (!this.#open.has(number)) return;
         this.#open = withoutEntry(this.#open, number);
         this.#sink.take({ kind: "model_ended", call: number, outcome });
@@ -101,20 +110,36 @@ export class ModelCalls {
     this.#meters.get(turnId)?.ended(outcome);
   }
 
-  /** What the requests of a turn's last call have used so far. */
+  /** A step of a turn is done, and its next call follows: what it has used counts for the turn. */
+  stepped(turnId: string): void {
+    this.ended(turnId, "completed");
+    const usage = this.usageOf(turnId);
+    this.#meters = withoutEntry(this.#meters, turnId);
+    if (usage !== undefined) this.#spent = withEntry(this.#spent, turnId, usage);
+  }
+
+  /** What the requests that this worker has made for a turn have used so far. */
   usageOf(turnId: string): Usage | undefined {
-    return this.#meters.get(turnId)?.usage;
+    const [before, usage] = [this.#spent.get(turnId), this.#meters.get(turnId)?.usage];
+    return before === undefined || usage === undefined ? usage ?? before : addUsage(before, usage);
   }
 
   /** The turn's end is in the log, or another worker writes it. */
   forget(turnId: string): void {
     this.#meters = withoutEntry(this.#meters, turnId);
+    this.#spent = withoutEntry(this.#spent, turnId);
   }
 }
 
-function succeeded({ finishReason, model, usage, continued, trimmed }: ModelReply): ModelOutcome {
+function succeeded(
+  { finishReason, model, usage, continued, trimmed }: ModelReply,
+  before: Usage | undefined,
+  step: ModelStep | undefined,
+): ModelOutcome {
+  if (step !== undefined) return { ok: true, reply: { finishReason, model }, step };
+  const total = before === undefined || usage === undefined ? usage ?? before : addUsage(before, usage);
   const optional = {
-    ...(usage && { usage }),
+    ...(total && { usage: total }),
     ...(continued && { continued }),
     ...(trimmed !== undefined && { trimmed }),
   };

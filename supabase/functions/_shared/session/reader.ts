@@ -12,6 +12,10 @@ export interface Reader {
   readonly quotaKeys: readonly string[];
   wantsDeltas: boolean;
   readonly wantsReasoning: boolean;
+  /** Whether its client knows the frames of tool calls. */
+  readonly wantsTools: boolean;
+  /** The user's token with its claims, if it has one that has not expired at `now` (milliseconds since the epoch). */
+  accessToken(now: number): { token: string; claims: Readonly<Record<string, unknown>> } | undefined;
   /** Whether nothing more can be sent. */
   readonly isGone: boolean;
   /** Bytes that wait for it, where it is behind. */

@@ -11,11 +11,17 @@ const WORDS: Partial<Record<ErrorCode, string>> = {
   shutting_down: "this worker is being replaced",
   store_unavailable: "the database cannot be reached",
   unknown_session: "the session is no more",
+  unknown_approval: 'nothing waits for this "approval_id"',
+  unknown_call: 'no tool call waits for a client under this "call_id"',
+  already_decided: "somebody was first, or nobody was in time",
 };
 const FOR_GOOD: readonly ErrorCode[] = [
   "id_conflict",
   "unknown_session",
   "unknown_query",
+  "unknown_approval",
+  "unknown_call",
+  "already_decided",
   "option_not_allowed",
 ];
 

@@ -235,3 +235,8 @@ export function findCall(
   }
   return undefined;
 }
+
+/** The tool of a call whose turn is open. */
+export function nameOfCall(state: SessionState, callId: string): string | undefined {
+  return findCall(state, callId)?.call.name;
+}
