@@ -9,7 +9,7 @@ import type { Effect } from "./effect.ts";
 import { emptyHistory, type History } from "./history.ts";
 import { emptyMap, type LazyMap } from "./lazy_map.ts";
 import type { LeaseView } from "./lease.ts";
-import { type Surroundings, type Thread } from "./thread.ts";
+import type { Surroundings, Thread } from "./thread.ts";
 import type { ActingTurn, EndedTurn, ProposedTurn, RunningTurn, Turn } from "./turn.ts";
 
 export interface CoreSettings {
