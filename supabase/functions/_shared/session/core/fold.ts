@@ -13,7 +13,16 @@ import { isToolEvent, type ToolEvent } from "../../protocol/tool_events.ts";
 import { abortActs, foldToolEvent, forgetThread } from "./act.ts";
 import { foldHistory } from "./history.ts";
 import { put, remove } from "./put.ts";
-import { adoptAttempt, canStart, dropAttempt, isMeant, loseCall, startTurn, stopTurn } from "./run.ts";
+import {
+  adoptAttempt,
+  canStart,
+  dropAttempt,
+  isMeant,
+  loseCall,
+  startTurn,
+  stopTurn,
+  supersedeAttempt,
+} from "./run.ts";
 import { acknowledge, announceStart, completeText, showEvent, showText } from "./show.ts";
 import { isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
 import { sendTail } from "./tail.ts";
@@ -242,7 +251,8 @@ function voidOwnBranch(step: Step, { queryId, turnId, callId }: ToolEvent): void
   } else if (turn.phase !== "ending" || turn.end.kind === "cancelled") return;
   const { query, seq } = turn;
   const begun = { starts: 1, startsWithoutText: 0, partial: "", isOurs: true } as const;
-  put(step.state, { phase: "queued", query, seq, begun, shown: shownOf(turn) });
+  const queued = put(step.state, { phase: "queued", query, seq, begun, shown: shownOf(turn) });
+  if (turn.phase === "ending" && turn.isSuperseded) stopTurn(step, queued, "superseded");
 }
 
 /** Stops the open turns that are superseded: here, or where they are adopted. */
@@ -250,6 +260,8 @@ function foldRewound(step: Step, { fromSeq, seq }: RewoundEvent & Logged): void 
   for (const turn of [...step.state.turns.values()]) {
     if (turn.seq === undefined || turn.seq < fromSeq || turn.seq >= seq) continue;
     if (turn.phase === "remote") turn.stopped ??= "superseded";
+    else if (turn.phase === "ending") turn.isSuperseded = true;
+    else if (turn.phase === "proposed") supersedeAttempt(step, turn);
     else stopTurn(step, turn, "superseded");
   }
 }

@@ -71,7 +71,9 @@ function toRemote(turn: Exclude<Turn, ProposedTurn>, epoch: number): RemoteTurn 
   const text = shownOf(turn);
   const { query, seq } = turn;
   const begun = turn.phase === "queued" ? turn.begun : undefined;
-  return { ...remoteTurn(query, seq), begun, shown: { epoch: text === "" ? 0 : epoch, restarts: 0, text } };
+  const stopped = turn.phase === "ending" && turn.isSuperseded ? "superseded" : undefined;
+  const shown = { epoch: text === "" ? 0 : epoch, restarts: 0, text };
+  return { ...remoteTurn(query, seq), begun, stopped, shown };
 }
 
 /** Adopts every open turn of the log: those another worker has left, and those that were added since. */

@@ -247,6 +247,14 @@ export function stopTurn(step: Step, turn: Turn, reason: StopReason): boolean {
   }
 }
 
+/** The question of an early model call is superseded: whatever has come of the call, the turn is stopped. */
+export function supersedeAttempt(step: Step, turn: ProposedTurn): void {
+  if (turn.attempt.name !== "done") return void stopTurn(step, turn, "superseded");
+  if (isStopped(turn.attempt)) return;
+  const end = cancelled(turn.query, "superseded", textOf(turn.attempt.end));
+  turn.attempt = { name: "done", end, thoughts: "" };
+}
+
 /** Whether a stop request selects this turn. As in the store, a turn counts as running once a write says so. */
 export function isMeant({ flight }: SessionState, turn: Turn, which: StopRequest["which"]): boolean {
   if (which === "all") return true;

@@ -129,6 +129,8 @@ export interface EndingTurn {
   query: Question;
   seq: number;
   end: TerminalEvent;
+  /** Set if the question was superseded since: should the end be void, the turn is stopped. */
+  isSuperseded?: true;
   /** What goes to the log before it: results of tools. */
   before: readonly ToolEvent[];
   /** The text that connections here were shown. */
