@@ -18,8 +18,10 @@ export interface ModelToolCall {
   /** Unique in the prompt: an assistant's message and the tool's message that answers it have the same. */
   id: string;
   name: string;
-  /** Usually JSON, but whatever the model has written; empty for no input. */
+  /** Usually JSON, but whatever the model has written; `{}` for no input. */
   arguments: string;
+  /** The provider's `extra_content` of the call, such as Gemini's thought signature: handed back unchanged. */
+  extra?: Readonly<Record<string, unknown>>;
 }
 
 /** One message of a chat completion. */
@@ -31,7 +33,7 @@ export interface ModelMessage {
   calls?: readonly ModelToolCall[];
   /** Of a tool: the call that it answers. */
   callId?: string;
-  /** Of an assistant with calls: OpenRouter's `reasoning_details` of that reply, handed back unchanged. */
+  /** Of an assistant with calls: the `reasoningDetails` of that reply, handed back unchanged. */
   reasoningDetails?: readonly unknown[];
 }
 
@@ -69,7 +71,10 @@ export interface ModelReply {
   continued?: Continued;
   /** The tools that the model calls, in its order; left out if it calls none. Text may come before them. */
   calls?: readonly ModelToolCall[];
-  /** The provider's `reasoning_details`, for the next request, where there are calls. */
+  /**
+   * What the model thought before its calls, for the next request: OpenRouter's `reasoning_details`, or one detail of the type
+   * `reasoning_content` with the `text` of a provider that wants that field back (DeepSeek, Moonshot). Only where there are calls.
+   */
   reasoningDetails?: readonly unknown[];
 }
 
@@ -89,8 +94,9 @@ export interface ReplyOptions {
 /** A language model. */
 export interface LanguageModel {
   /**
-   * Streams one reply. It has text or calls tools, unless it goes on with `partial`. Rejects with an {@linkcode AgentError} with a `model_…` code, or with the signal's reason once
-   * it is aborted; the upstream request is given up at once then.
+   * Streams one reply. It has text or calls tools, unless it goes on with `partial`. Rejects with an {@linkcode AgentError} with a
+   * `model_…` code, or with the signal's reason once it is aborted; the upstream request is given up at once then. Calls of a reply
+   * that rejects are lost.
    */
   reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply>;
 }
