@@ -46,7 +46,7 @@ export const CALL_STYLES = {
     write: (f) => ({ index: f.index, id: f.id, function: { name: f.name, arguments: f.arguments } }),
     interleaves: true,
   },
-  "another id in every fragment (vLLM)": {
+  "another id in every fragment (Poolside)": {
     write: (f) => ({
       index: f.index,
       id: f.isFirst ? f.id : `random-${Math.abs(f.arguments.length * 31 + f.index)}`,

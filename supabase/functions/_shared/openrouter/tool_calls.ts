@@ -94,14 +94,14 @@ export class ToolCallAssembler {
 
   #candidate({ index, id, name }: Fragment, { back, isLastTaken }: Place): OpenCall | undefined {
     const last = this.#calls.at(-1);
-    // Ollama gives all calls the index 0, others give all of them the same id.
+    // Ollama gives all calls the index 0 (https://github.com/ollama/ollama/issues/15457), others give all of them the same id.
     const same = id === ""
       ? undefined
       : this.#calls.findLast((call) => call.id === id && call.index === index);
     if (same !== undefined) return same;
     const newest = index === undefined ? last : this.#byIndex.get(index);
     if (newest === undefined) return name === "" && id === "" ? last : undefined;
-    // Older vLLM gives each fragment another id, but only the first one a name.
+    // Poolside gives later fragments another id, but only the first one has a name (https://github.com/poolsideai/pool/issues/9).
     if (name === "") return index === undefined ? this.#calls.at(-back) ?? last : newest;
     const isOther = id !== "" && (newest.id !== "" || index === undefined);
     return isOther || index === undefined && isLastTaken ? undefined : newest;

@@ -1,0 +1,151 @@
+/** How the messages of a prompt are written for an endpoint, where tool calls are among them. */
+
+import type { ModelDialect } from "../model_dialect.ts";
+import type { ModelMessage, ModelToolCall } from "../ports/model.ts";
+import type { PromptMessage } from "./continuation/ways.ts";
+import { isRecord, textOf } from "./json_values.ts";
+import { REASONING_CONTENT, type ReasoningField } from "./reasoning_details.ts";
+
+/** What endpoints disagree on. */
+export interface PromptForm {
+  /** Ids of calls have exactly 9 letters and digits: Mistral (https://docs.mistral.ai/capabilities/function_calling/). */
+  shortIds: boolean;
+  /** Messages with calls have a `reasoning_content`: DeepSeek and Moonshot refuse them without (https://api-docs.deepseek.com/guides/thinking_mode). */
+  reasoningContent: boolean;
+  /** The `extra_content` of calls is handed back, which Gemini's models insist on (https://ai.google.dev/gemini-api/docs/thought-signatures). */
+  extraContent: boolean;
+}
+
+/** The form of an endpoint without wishes of its own. */
+export const PLAIN_FORM: PromptForm = { shortIds: false, reasoningContent: false, extraContent: true };
+
+const REASONING_HOSTS = /(^|\.)(deepseek\.com|moonshot\.(ai|cn))$/;
+const SHORT_ID_HOSTS = /(^|\.)mistral\.ai$/;
+
+export function formFor(baseUrl: string): PromptForm {
+  const { hostname } = new URL(baseUrl);
+  return {
+    ...PLAIN_FORM,
+    shortIds: SHORT_ID_HOSTS.test(hostname),
+    reasoningContent: REASONING_HOSTS.test(hostname),
+  };
+}
+
+/** Which part of a reply's reasoning is collected for the next request. */
+export function reasoningFieldOf(dialect: ModelDialect, form: PromptForm): ReasoningField | undefined {
+  if (dialect === "openrouter") return "reasoning_details";
+  return form.reasoningContent ? REASONING_CONTENT : undefined;
+}
+
+/** The words with which an endpoint refuses a form. Gateways repeat those of the server behind them. */
+const REFUSALS: readonly (readonly [words: RegExp, change: Partial<PromptForm>])[] = [
+  [/tool.?call.?id .*(?:length of 9|a-z, ?A-Z, ?0-9)/is, { shortIds: true }],
+  [/reasoning_content.*(?:missing|required|must be|passed? back)|missing.*reasoning_content/is, {
+    reasoningContent: true,
+  }],
+  [/extra_content/i, { extraContent: false }],
+];
+
+/** The form that the endpoint asks for in its refusal of a prompt; undefined if it is about something else. */
+export function formAfter(
+  { status, detail }: { status?: number | undefined; detail: string },
+  form: PromptForm,
+): PromptForm | undefined {
+  if (status === 401 || status === 403 || status === 429) return undefined;
+  for (const [words, change] of REFUSALS) {
+    const changed = { ...form, ...change };
+    if (words.test(detail) && JSON.stringify(changed) !== JSON.stringify(form)) return changed;
+  }
+  return undefined;
+}
+
+/** The messages as they are sent. */
+export function writeMessages(
+  messages: readonly PromptMessage[],
+  { dialect, form }: { dialect: ModelDialect; form: PromptForm },
+): unknown[] {
+  const idOf = form.shortIds ? shortIds() : (id: string): string => id;
+  return messages.map((message) => {
+    const { calls = [], callId, reasoningDetails: _, ...plain } = message;
+    const { role, content } = plain;
+    if (role === "tool") return { role, tool_call_id: idOf(callId ?? ""), content };
+    if (calls.length === 0) return plain;
+    return {
+      role,
+      // Bedrock refuses a text that is empty; null is OpenAI's way to leave it out.
+      content: content === "" ? null : content,
+      tool_calls: calls.map((call) => writeCall(call, { id: idOf(call.id), form })),
+      ...writeReasoning(message, dialect, form),
+    };
+  });
+}
+
+function writeCall(
+  { name, arguments: input, extra }: ModelToolCall,
+  { id, form }: { id: string; form: PromptForm },
+): object {
+  return {
+    id,
+    type: "function",
+    function: { name: writeName(name), arguments: writeInput(input) },
+    ...(extra !== undefined && form.extraContent && { extra_content: extra }),
+  };
+}
+
+/** A name that a model has made up would be refused with every later prompt. */
+function writeName(name: string): string {
+  return name.replace(/[^a-zA-Z0-9_-]/g, "_").slice(0, 64) || "_";
+}
+
+/** Servers that parse the arguments (Anthropic, Gemini, vLLM, llama.cpp) refuse what is no object, with every later prompt. */
+function writeInput(input: string): string {
+  try {
+    if (isRecord(JSON.parse(input))) return input;
+  } catch {
+    // Not JSON.
+  }
+  return JSON.stringify({ invalid_arguments: input });
+}
+
+function writeReasoning(
+  { reasoningDetails = [] }: ModelMessage,
+  dialect: ModelDialect,
+  form: PromptForm,
+): object | undefined {
+  const isContent = (detail: unknown): boolean => isRecord(detail) && detail.type === REASONING_CONTENT;
+  if (dialect === "openrouter") {
+    const details = reasoningDetails.filter((detail) => !isContent(detail));
+    return details.length === 0 ? undefined : { reasoning_details: details };
+  }
+  if (!form.reasoningContent) return undefined;
+  const text = reasoningDetails.filter(isContent).map((detail) => isRecord(detail) ? textOf(detail.text) : "")
+    .join("");
+  // A call of a model that did not think, or of another one, has none. An empty one counts as missing at Moonshot.
+  return { reasoning_content: text || " " };
+}
+
+/** Gives each id of a prompt the same short one wherever it occurs. One that is short already stays. */
+function shortIds(): (id: string) => string {
+  const shortened = new Map<string, string>();
+  const taken = new Set<string>();
+  return (id) => {
+    let short = shortened.get(id) ?? (/^[a-zA-Z0-9]{9}$/.test(id) ? id : undefined);
+    for (let salt = 0; short === undefined; salt++) {
+      const hashed = hash(`${id}${salt}`);
+      if (!taken.has(hashed)) short = hashed;
+    }
+    shortened.set(id, short);
+    taken.add(short);
+    return short;
+  };
+}
+
+/** 9 letters and digits. FNV-1a twice, because 32 bits have 7 at most. */
+function hash(text: string): string {
+  let [low, high] = [0x811c9dc5, 0x9dc5811c];
+  for (let index = 0; index < text.length; index++) {
+    low = Math.imul(low ^ text.charCodeAt(index), 0x01000193) >>> 0;
+    high = Math.imul(high ^ text.charCodeAt(index), 0x01000193) >>> 0;
+  }
+  return (low.toString(36).padStart(7, "0") + high.toString(36).padStart(7, "0")).slice(2, 11);
+}

@@ -1,0 +1,171 @@
+import assert from "node:assert/strict";
+import {
+  formAfter,
+  formFor,
+  PLAIN_FORM,
+  type PromptForm,
+  writeMessages,
+} from "../../../supabase/functions/_shared/openrouter/prompt_form.ts";
+import type { ModelMessage } from "../../../supabase/functions/_shared/ports/model.ts";
+import { ending } from "../../support/model_stream.ts";
+import { delta } from "../../support/model_stream.ts";
+import { Asked, FakeProvider, QUESTION } from "./fake_provider.ts";
+
+const EXTRA = { google: { thought_signature: "c2ln" } };
+const DETAILS = [{ type: "reasoning.text", text: "Hm", index: 0, signature: "s" }];
+const STEP: readonly ModelMessage[] = [
+  { role: "user", content: "What is open?" },
+  {
+    role: "assistant",
+    content: "",
+    calls: [{ id: "call_1", name: "find_orders", arguments: '{"status":"open"}', extra: EXTRA }],
+    reasoningDetails: [...DETAILS, { type: "reasoning_content", text: "Hm" }],
+  },
+  { role: "tool", content: "[]", callId: "call_1" },
+];
+const CALL = { type: "function", function: { name: "find_orders", arguments: '{"status":"open"}' } };
+
+const write = (
+  messages: readonly ModelMessage[],
+  form: Partial<PromptForm> = {},
+  dialect = "openai" as const,
+): unknown[] => writeMessages(messages, { dialect, form: { ...PLAIN_FORM, ...form } });
+
+Deno.test("writeMessages: calls and results in OpenAI's words; null for no text, and no reasoning", () => {
+  assert.deepEqual(write(STEP), [
+    { role: "user", content: "What is open?" },
+    { role: "assistant", content: null, tool_calls: [{ id: "call_1", ...CALL, extra_content: EXTRA }] },
+    { role: "tool", tool_call_id: "call_1", content: "[]" },
+  ]);
+  const [, step = assert.fail()] = STEP;
+  assert.equal((write([{ ...step, content: "Let me look." }])[0] as ModelMessage).content, "Let me look.");
+});
+
+Deno.test("writeMessages: OpenRouter gets back its own reasoning, unchanged, and only that", () => {
+  const [, step] = writeMessages(STEP, { dialect: "openrouter", form: PLAIN_FORM }) as [
+    unknown,
+    Record<string, unknown>,
+  ];
+  assert.deepEqual(step.reasoning_details, DETAILS);
+  assert.ok(!("reasoning_content" in step));
+});
+
+Deno.test("writeMessages: reasoning_content where the endpoint wants it, something where the model did not think", () => {
+  const [, step = assert.fail()] = STEP;
+  const written = write([step, { ...step, reasoningDetails: DETAILS }], { reasoningContent: true });
+  assert.deepEqual(written.map((message) => (message as Record<string, unknown>).reasoning_content), [
+    "Hm",
+    " ",
+  ]);
+});
+
+Deno.test("writeMessages: Mistral gets ids of 9 letters and digits, the same for a call and its result", () => {
+  const ids = ["call_1", "functions.find_orders:0", "D681PevKs", "call_2"];
+  const calls = ids.map((id) => ({ id, name: "f", arguments: "{}" }));
+  const results = ids.map((callId): ModelMessage => ({ role: "tool", content: "1", callId }));
+  const [step, ...answers] = write([{ role: "assistant", content: "", calls }, ...results], {
+    shortIds: true,
+  }) as [
+    { tool_calls: { id: string }[] },
+    ...{ tool_call_id: string }[],
+  ];
+  const written = step.tool_calls.map(({ id }) => id);
+  assert.ok(written.every((id) => /^[a-zA-Z0-9]{9}$/.test(id)), written.join());
+  assert.equal(written[2], "D681PevKs");
+  assert.equal(new Set(written).size, ids.length);
+  assert.deepEqual(answers.map(({ tool_call_id }) => tool_call_id), written);
+});
+
+Deno.test("writeMessages: what a model made up does not make every later prompt invalid", () => {
+  const written = (name: string, input: string): unknown => {
+    const calls = [{ id: "c", name, arguments: input }];
+    const [step] = write([{ role: "assistant", content: "", calls }]) as {
+      tool_calls: { function: unknown }[];
+    }[];
+    return step?.tool_calls[0]?.function;
+  };
+  assert.deepEqual(written("functions.find orders", "{}"), {
+    name: "functions_find_orders",
+    arguments: "{}",
+  });
+  assert.deepEqual(written("x".repeat(70), "{}"), { name: "x".repeat(64), arguments: "{}" });
+  for (const input of ['{"a":', "[1]", "1001"]) {
+    assert.deepEqual(written("", input), {
+      name: "_",
+      arguments: JSON.stringify({ invalid_arguments: input }),
+    });
+  }
+});
+
+Deno.test("writeMessages: a message without calls has nothing but what it says", () => {
+  const message: ModelMessage = { role: "assistant", content: "Hi", calls: [], reasoningDetails: DETAILS };
+  assert.deepEqual(write([message]), [{ role: "assistant", content: "Hi" }]);
+});
+
+Deno.test("formFor: known hosts", () => {
+  const wants = (baseUrl: string): unknown => {
+    const { shortIds, reasoningContent } = formFor(baseUrl);
+    return [shortIds, reasoningContent];
+  };
+  assert.deepEqual(wants("https://api.mistral.ai/v1"), [true, false]);
+  assert.deepEqual(wants("https://api.deepseek.com/beta"), [false, true]);
+  assert.deepEqual(wants("https://api.moonshot.cn/v1"), [false, true]);
+  assert.deepEqual(wants("https://notmistral.ai.example/v1"), [false, false]);
+});
+
+/** What servers say, and what they want. */
+const REFUSALS: Record<string, Partial<PromptForm>> = {
+  "Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.": { shortIds: true },
+  "Missing `reasoning_content` field in the assistant message at message index 4.": {
+    reasoningContent: true,
+  },
+  "thinking is enabled but reasoning_content is missing in assistant tool call message at index 2": {
+    reasoningContent: true,
+  },
+  "The `reasoning_content` in the thinking mode must be passed back to the API.": { reasoningContent: true },
+  '{"detail":[{"type":"extra_forbidden","loc":["body","messages",1,"tool_calls",0,"extra_content"]}]}': {
+    extraContent: false,
+  },
+};
+
+for (const [detail, change] of Object.entries(REFUSALS)) {
+  Deno.test(`formAfter: ${detail.slice(0, 60)}`, () => {
+    const changed = { ...PLAIN_FORM, ...change };
+    assert.deepEqual(formAfter({ status: 400, detail }, PLAIN_FORM), changed);
+    assert.equal(formAfter({ status: 400, detail }, changed), undefined);
+    assert.equal(formAfter({ status: 429, detail }, PLAIN_FORM), undefined);
+  });
+}
+
+Deno.test("createOpenRouter: a gateway that refuses the form of the calls gets another one at once, and is remembered", async () => {
+  const provider = new FakeProvider();
+  const model = provider.model({ baseUrl: "https://gateway.test/v1" });
+  const request = { ...QUESTION, messages: STEP };
+  provider.respond(
+    400,
+    '{"message":"Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9."}',
+  );
+  provider.stream(delta("Nothing."), ending());
+  await new Asked(model, request).reply;
+  provider.stream(delta("Nothing."), ending());
+  await new Asked(model, request).reply;
+  const ids = provider.requests.map(({ body }) =>
+    (body as { messages: { tool_call_id: string }[] }).messages[2]?.tool_call_id
+  );
+  assert.equal(ids[0], "call_1");
+  assert.match(ids[1] ?? "", /^[a-z0-9]{9}$/);
+  assert.equal(ids[2], ids[1]);
+  assert.deepEqual(provider.log.map(({ event, field }) => [event, field]), [[
+    "model_prompt_rewritten",
+    "shortIds",
+  ]]);
+});
+
+Deno.test("createOpenRouter: an endpoint that refuses every form is not asked for ever", async () => {
+  const provider = new FakeProvider();
+  for (let n = 0; n < 5; n++) provider.respond(400, Object.keys(REFUSALS).join(" "));
+  await assert.rejects(new Asked(provider.model(), { ...QUESTION, messages: STEP }).reply, {
+    code: "model_rejected",
+  });
+  assert.equal(provider.requests.length, 4);
+});
