@@ -128,6 +128,15 @@ const REFUSALS: Record<string, Partial<PromptForm>> = {
   },
 };
 
+const NO_TOOL_CONFIG =
+  "The toolConfig field must be defined when using toolUse and toolResult content blocks.";
+const UNDEFINED_TOOLS: readonly string[] = [
+  NO_TOOL_CONFIG,
+  "Requests which include `tool_use` or `tool_result` blocks must define tools",
+  "Bedrock doesn't support tool calling without `tools=` param specified.",
+];
+for (const detail of UNDEFINED_TOOLS) REFUSALS[detail] = { definesCalled: true };
+
 for (const [detail, change] of Object.entries(REFUSALS)) {
   Deno.test(`formAfter: ${detail.slice(0, 60)}`, () => {
     const changed = { ...PLAIN_FORM, ...change };
@@ -168,4 +177,17 @@ Deno.test("createOpenRouter: an endpoint that refuses every form is not asked fo
     code: "model_rejected",
   });
   assert.equal(provider.requests.length, 4);
+});
+
+Deno.test("createOpenRouter: where no tool is offered any more, those of earlier calls are defined if the endpoint wants it", async () => {
+  const provider = new FakeProvider();
+  const model = provider.model();
+  provider.respond(400, JSON.stringify({ message: NO_TOOL_CONFIG }));
+  provider.stream(delta("Nothing."), ending());
+  await new Asked(model, { ...QUESTION, messages: STEP }).reply;
+  const tools = provider.requests.map(({ body }) =>
+    (body as { tools?: { function: { name: string } }[] }).tools
+  );
+  assert.equal(tools[0], undefined);
+  assert.deepEqual(tools[1]?.map((tool) => tool.function.name), ["find_orders"]);
 });

@@ -1,7 +1,7 @@
 /** How the messages of a prompt are written for an endpoint, where tool calls are among them. */
 
 import type { ModelDialect } from "../model_dialect.ts";
-import type { ModelMessage, ModelToolCall } from "../ports/model.ts";
+import type { ModelMessage, ModelRequest, ModelToolCall, ToolSpec } from "../ports/model.ts";
 import type { PromptMessage } from "./continuation/ways.ts";
 import { isRecord, textOf } from "./json_values.ts";
 import { REASONING_CONTENT, type ReasoningField } from "./reasoning_details.ts";
@@ -14,10 +14,17 @@ export interface PromptForm {
   reasoningContent: boolean;
   /** The `extra_content` of calls is handed back, which Gemini's models insist on (https://ai.google.dev/gemini-api/docs/thought-signatures). */
   extraContent: boolean;
+  /** Tools that earlier messages have called are defined, also where a request offers none: Bedrock refuses it without. */
+  definesCalled: boolean;
 }
 
 /** The form of an endpoint without wishes of its own. */
-export const PLAIN_FORM: PromptForm = { shortIds: false, reasoningContent: false, extraContent: true };
+export const PLAIN_FORM: PromptForm = {
+  shortIds: false,
+  reasoningContent: false,
+  extraContent: true,
+  definesCalled: false,
+};
 
 const REASONING_HOSTS = /(^|\.)(deepseek\.com|moonshot\.(ai|cn))$/;
 const SHORT_ID_HOSTS = /(^|\.)mistral\.ai$/;
@@ -44,6 +51,8 @@ const REFUSALS: readonly (readonly [words: RegExp, change: Partial<PromptForm>])
     reasoningContent: true,
   }],
   [/extra_content/i, { extraContent: false }],
+  // Bedrock; Anthropic; LiteLLM
+  [/toolConfig.*must be defined|must define tools|without `?tools=?`? param/is, { definesCalled: true }],
 ];
 
 /** The form that the endpoint asks for in its refusal of a prompt; undefined if it is about something else. */
@@ -57,6 +66,14 @@ export function formAfter(
     if (words.test(detail) && JSON.stringify(changed) !== JSON.stringify(form)) return changed;
   }
   return undefined;
+}
+
+/** The tools that a request defines: those that it offers. */
+export function toolsIn({ tools = [], messages }: ModelRequest, form: PromptForm): readonly ToolSpec[] {
+  if (tools.length > 0 || !form.definesCalled) return tools;
+  const names = new Set(messages.flatMap(({ calls = [] }) => calls.map(({ name }) => writeName(name))));
+  const parameters = { type: "object", properties: {} };
+  return [...names].map((name) => ({ name, description: "It cannot be called any more.", parameters }));
 }
 
 /** The messages as they are sent. */

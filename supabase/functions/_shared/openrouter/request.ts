@@ -3,7 +3,7 @@
 import { type DialectSetting, MAX_OPENROUTER_MODELS, type ModelDialect } from "../model_dialect.ts";
 import type { ModelRequest, ToolSpec } from "../ports/model.ts";
 import type { PromptMessage } from "./continuation/ways.ts";
-import { PLAIN_FORM, type PromptForm, writeMessages } from "./prompt_form.ts";
+import { PLAIN_FORM, type PromptForm, toolsIn, writeMessages } from "./prompt_form.ts";
 
 export interface Endpoint {
   /** The API's base with its path, such as `https://openrouter.ai/api/v1`; a slash at its end does no harm. */
@@ -59,8 +59,9 @@ export function requestFields(
   dialect: ModelDialect,
   { tail = [], form = PLAIN_FORM }: RequestOptions = {},
 ): RequestFields {
-  const { messages, models, tools = [], temperature, maxTokens, reasoningEffort: effort } = request;
+  const { messages, models, temperature, maxTokens, reasoningEffort: effort } = request;
   const isOpenRouter = dialect === "openrouter";
+  const tools = toolsIn(request, form);
   return {
     model: models[0],
     // Tried in this order.
