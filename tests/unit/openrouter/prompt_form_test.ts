@@ -7,8 +7,7 @@ import {
   writeMessages,
 } from "../../../supabase/functions/_shared/openrouter/prompt_form.ts";
 import type { ModelMessage } from "../../../supabase/functions/_shared/ports/model.ts";
-import { ending } from "../../support/model_stream.ts";
-import { delta } from "../../support/model_stream.ts";
+import { delta, ending } from "../../support/model_stream.ts";
 import { Asked, FakeProvider, QUESTION } from "./fake_provider.ts";
 
 const EXTRA = { google: { thought_signature: "c2ln" } };
@@ -102,9 +101,34 @@ Deno.test("writeMessages: a message without calls has nothing but what it says",
   assert.deepEqual(write([message]), [{ role: "assistant", content: "Hi" }]);
 });
 
+Deno.test("writeMessages: Mistral gets an assistant's message between results and the next question", () => {
+  const roles = (form: Partial<PromptForm>): unknown[] =>
+    write([...STEP, { role: "user", content: "And now?" }], form).map((message) =>
+      (message as ModelMessage).role
+    );
+  assert.deepEqual(roles({}), ["user", "assistant", "tool", "user"]);
+  assert.deepEqual(roles({ closesSteps: true }), ["user", "assistant", "tool", "assistant", "user"]);
+});
+
+Deno.test("writeMessages: Gemini gets Google's placeholder in the first call of a step without a signature, and only there", () => {
+  const [, step = assert.fail()] = STEP;
+  const [call = assert.fail()] = step.calls ?? [];
+  const { extra: _, ...unsigned } = call;
+  const signatures = (calls: ModelMessage["calls"] = []): unknown => {
+    const [written] = write([{ ...step, calls }], { signsCalls: true }) as {
+      tool_calls: { extra_content?: unknown }[];
+    }[];
+    return written?.tool_calls.map(({ extra_content }) => extra_content);
+  };
+  const placeholder = { google: { thought_signature: "skip_thought_signature_validator" } };
+  assert.deepEqual(signatures([unsigned, unsigned]), [placeholder, undefined]);
+  assert.deepEqual(signatures([call, unsigned]), [EXTRA, undefined]);
+});
+
 Deno.test("formFor: known hosts", () => {
   const wants = (baseUrl: string): unknown => {
-    const { shortIds, reasoningContent } = formFor(baseUrl);
+    const { shortIds, closesSteps, reasoningContent } = formFor(baseUrl);
+    assert.equal(closesSteps, shortIds);
     return [shortIds, reasoningContent];
   };
   assert.deepEqual(wants("https://api.mistral.ai/v1"), [true, false]);
@@ -112,6 +136,9 @@ Deno.test("formFor: known hosts", () => {
   assert.deepEqual(wants("https://api.moonshot.cn/v1"), [false, true]);
   assert.deepEqual(wants("https://notmistral.ai.example/v1"), [false, false]);
 });
+
+const NO_TOOL_CONFIG =
+  "The toolConfig field must be defined when using toolUse and toolResult content blocks.";
 
 /** What servers say, and what they want. */
 const REFUSALS: Record<string, Partial<PromptForm>> = {
@@ -123,19 +150,15 @@ const REFUSALS: Record<string, Partial<PromptForm>> = {
     reasoningContent: true,
   },
   "The `reasoning_content` in the thinking mode must be passed back to the API.": { reasoningContent: true },
+  "Unexpected role 'user' after role 'tool'": { closesSteps: true },
+  "Function call is missing a thought_signature in functionCall parts.": { signsCalls: true },
   '{"detail":[{"type":"extra_forbidden","loc":["body","messages",1,"tool_calls",0,"extra_content"]}]}': {
     extraContent: false,
   },
+  [NO_TOOL_CONFIG]: { definesCalled: true },
+  "Requests which include `tool_use` or `tool_result` blocks must define tools": { definesCalled: true },
+  "Bedrock doesn't support tool calling without `tools=` param specified.": { definesCalled: true },
 };
-
-const NO_TOOL_CONFIG =
-  "The toolConfig field must be defined when using toolUse and toolResult content blocks.";
-const UNDEFINED_TOOLS: readonly string[] = [
-  NO_TOOL_CONFIG,
-  "Requests which include `tool_use` or `tool_result` blocks must define tools",
-  "Bedrock doesn't support tool calling without `tools=` param specified.",
-];
-for (const detail of UNDEFINED_TOOLS) REFUSALS[detail] = { definesCalled: true };
 
 for (const [detail, change] of Object.entries(REFUSALS)) {
   Deno.test(`formAfter: ${detail.slice(0, 60)}`, () => {

@@ -153,6 +153,29 @@ Deno.test("createOpenRouter: a call is the model's first word, and a silence in 
   await assert.rejects(asked.reply, { code: "model_timeout" });
 });
 
+Deno.test("createOpenRouter: calls behind a finish reason that came by itself are part of the reply", async () => {
+  const provider = new FakeProvider();
+  const stream = provider.openStream();
+  const asked = new Asked(provider.model(), OFFERING);
+  stream.write(delta("One moment.") + finish());
+  await settle();
+  stream.write(call(0, FIND) + finish());
+  stream.end();
+  assert.deepEqual((await asked.reply).calls, [FIND]);
+});
+
+Deno.test("createOpenRouter: behind calls and their reason the usage is waited for, and no longer", async () => {
+  const provider = new FakeProvider();
+  const stream = provider.openStream();
+  const asked = new Asked(provider.model(), OFFERING);
+  stream.write(call(0, FIND) + finish("tool_calls"));
+  await settle();
+  assert.ok(!asked.ended);
+  provider.clock.advance(2000);
+  assert.deepEqual((await asked.reply).calls, [FIND]);
+  assert.equal(provider.clock.pending, 0);
+});
+
 const BEGUN = `${Array.from({ length: 10 }, (_, n) => `This is sentence ${n} of the answer.`).join(" ")} `;
 const CONTINUED = { ...OFFERING, messages: STEP, partial: BEGUN };
 const ANCHOR = readBegun(BEGUN).anchor ?? "";

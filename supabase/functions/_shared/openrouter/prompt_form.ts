@@ -10,10 +10,17 @@ import { REASONING_CONTENT, type ReasoningField } from "./reasoning_details.ts";
 export interface PromptForm {
   /** Ids of calls have exactly 9 letters and digits: Mistral (https://docs.mistral.ai/capabilities/function_calling/). */
   shortIds: boolean;
+  /** An assistant's message stands between results and the next question: Mistral (https://github.com/zed-industries/zed/issues/37021). */
+  closesSteps: boolean;
   /** Messages with calls have a `reasoning_content`: DeepSeek and Moonshot refuse them without (https://api-docs.deepseek.com/guides/thinking_mode). */
   reasoningContent: boolean;
   /** The `extra_content` of calls is handed back, which Gemini's models insist on (https://ai.google.dev/gemini-api/docs/thought-signatures). */
   extraContent: boolean;
+  /**
+   * Calls of another model have Google's placeholder for a signature, without which Gemini 3 refuses them
+   * (https://ai.google.dev/gemini-api/docs/thought-signatures#faqs).
+   */
+  signsCalls: boolean;
   /** Tools that earlier messages have called are defined, also where a request offers none: Bedrock refuses it without. */
   definesCalled: boolean;
 }
@@ -21,19 +28,23 @@ export interface PromptForm {
 /** The form of an endpoint without wishes of its own. */
 export const PLAIN_FORM: PromptForm = {
   shortIds: false,
+  closesSteps: false,
   reasoningContent: false,
   extraContent: true,
+  signsCalls: false,
   definesCalled: false,
 };
 
 const REASONING_HOSTS = /(^|\.)(deepseek\.com|moonshot\.(ai|cn))$/;
-const SHORT_ID_HOSTS = /(^|\.)mistral\.ai$/;
+const MISTRAL_HOSTS = /(^|\.)mistral\.ai$/;
 
 export function formFor(baseUrl: string): PromptForm {
   const { hostname } = new URL(baseUrl);
+  const isMistral = MISTRAL_HOSTS.test(hostname);
   return {
     ...PLAIN_FORM,
-    shortIds: SHORT_ID_HOSTS.test(hostname),
+    shortIds: isMistral,
+    closesSteps: isMistral,
     reasoningContent: REASONING_HOSTS.test(hostname),
   };
 }
@@ -50,7 +61,9 @@ const REFUSALS: readonly (readonly [words: RegExp, change: Partial<PromptForm>])
   [/reasoning_content.*(?:missing|required|must be|passed? back)|missing.*reasoning_content/is, {
     reasoningContent: true,
   }],
-  [/extra_content/i, { extraContent: false }],
+  [/unexpected role .?user.? after role .?tool/i, { closesSteps: true }],
+  [/missing a .?thought_?signature/i, { signsCalls: true }],
+  [/extra_content/i, { extraContent: false, signsCalls: false }],
   // Bedrock; Anthropic; LiteLLM
   [/toolConfig.*must be defined|must define tools|without `?tools=?`? param/is, { definesCalled: true }],
 ];
@@ -82,19 +95,34 @@ export function writeMessages(
   { dialect, form }: { dialect: ModelDialect; form: PromptForm },
 ): unknown[] {
   const idOf = form.shortIds ? shortIds() : (id: string): string => id;
-  return messages.map((message) => {
+  return messages.flatMap((message, index): unknown => {
     const { calls = [], callId, reasoningDetails: _, ...plain } = message;
     const { role, content } = plain;
     if (role === "tool") return { role, tool_call_id: idOf(callId ?? ""), content };
-    if (calls.length === 0) return plain;
+    if (calls.length === 0) {
+      const isBehindResult = role === "user" && messages[index - 1]?.role === "tool";
+      return form.closesSteps && isBehindResult ? [NO_ANSWER, plain] : plain;
+    }
     return {
       role,
       // Bedrock refuses a text that is empty; null is OpenAI's way to leave it out.
       content: content === "" ? null : content,
-      tool_calls: calls.map((call) => writeCall(call, { id: idOf(call.id), form })),
+      tool_calls: signed(calls, form).map((call) => writeCall(call, { id: idOf(call.id), form })),
       ...writeReasoning(message, dialect, form),
     };
   });
+}
+
+/** Where an answer was stopped behind its tools. */
+const NO_ANSWER = { role: "assistant", content: "(no answer)" };
+const UNSIGNED = { google: { thought_signature: "skip_thought_signature_validator" } };
+
+/** The first call of a step has the signature of all. */
+function signed(calls: readonly ModelToolCall[], { signsCalls }: PromptForm): readonly ModelToolCall[] {
+  const isSigned = calls.some(({ extra }) => extra !== undefined);
+  return signsCalls && !isSigned
+    ? calls.map((call, index) => index === 0 ? { ...call, extra: UNSIGNED } : call)
+    : calls;
 }
 
 function writeCall(
