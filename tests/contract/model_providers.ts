@@ -135,7 +135,7 @@ export class ScriptedProvider implements ModelProvider {
 function endOf({ usage, calls = [] }: Answer): ReplyEnd {
   return {
     ...(usage !== undefined && { usage }),
-    ...(calls.length > 0 && { finishReason: "tool_calls", calls }),
+    ...(calls.length > 0 && { calls }),
   };
 }
 

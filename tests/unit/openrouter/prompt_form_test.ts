@@ -49,9 +49,13 @@ Deno.test("writeMessages: OpenRouter gets back its own reasoning, unchanged, and
   assert.ok(!("reasoning_content" in step));
 });
 
-Deno.test("writeMessages: reasoning_content where the endpoint wants it, something where the model did not think", () => {
+Deno.test("writeMessages: reasoning_content where the endpoint wants it; something where the model did not think, if it insists", () => {
   const [, step = assert.fail()] = STEP;
-  const written = write([step, { ...step, reasoningDetails: DETAILS }], { reasoningContent: true });
+  const unthought = { ...step, reasoningDetails: DETAILS };
+  const [kept, left] = write([step, unthought], { reasoningContent: "known" }) as Record<string, unknown>[];
+  assert.equal(kept?.reasoning_content, "Hm");
+  assert.ok(!("reasoning_content" in (left ?? {})));
+  const written = write([step, unthought], { reasoningContent: "always" });
   assert.deepEqual(written.map((message) => (message as Record<string, unknown>).reasoning_content), [
     "Hm",
     " ",
@@ -131,10 +135,10 @@ Deno.test("formFor: known hosts", () => {
     assert.equal(closesSteps, shortIds);
     return [shortIds, reasoningContent];
   };
-  assert.deepEqual(wants("https://api.mistral.ai/v1"), [true, false]);
-  assert.deepEqual(wants("https://api.deepseek.com/beta"), [false, true]);
-  assert.deepEqual(wants("https://api.moonshot.cn/v1"), [false, true]);
-  assert.deepEqual(wants("https://notmistral.ai.example/v1"), [false, false]);
+  assert.deepEqual(wants("https://api.mistral.ai/v1"), [true, "never"]);
+  assert.deepEqual(wants("https://api.deepseek.com/beta"), [false, "known"]);
+  assert.deepEqual(wants("https://api.moonshot.cn/v1"), [false, "known"]);
+  assert.deepEqual(wants("https://notmistral.ai.example/v1"), [false, "never"]);
 });
 
 const NO_TOOL_CONFIG =
@@ -144,12 +148,18 @@ const NO_TOOL_CONFIG =
 const REFUSALS: Record<string, Partial<PromptForm>> = {
   "Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.": { shortIds: true },
   "Missing `reasoning_content` field in the assistant message at message index 4.": {
-    reasoningContent: true,
+    reasoningContent: "always",
   },
   "thinking is enabled but reasoning_content is missing in assistant tool call message at index 2": {
-    reasoningContent: true,
+    reasoningContent: "always",
   },
-  "The `reasoning_content` in the thinking mode must be passed back to the API.": { reasoningContent: true },
+  "The `reasoning_content` in the thinking mode must be passed back to the API.": {
+    reasoningContent: "always",
+  },
+  "Invalid 'messages[1].tool_calls[0].id': string too long. Expected a string with maximum length 40.": {
+    shortIds: true,
+  },
+  "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'": { shortIds: true },
   "Unexpected role 'user' after role 'tool'": { closesSteps: true },
   "Function call is missing a thought_signature in functionCall parts.": { signsCalls: true },
   '{"detail":[{"type":"extra_forbidden","loc":["body","messages",1,"tool_calls",0,"extra_content"]}]}': {

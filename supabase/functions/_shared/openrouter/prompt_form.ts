@@ -12,8 +12,11 @@ export interface PromptForm {
   shortIds: boolean;
   /** An assistant's message stands between results and the next question: Mistral (https://github.com/zed-industries/zed/issues/37021). */
   closesSteps: boolean;
-  /** Messages with calls have a `reasoning_content`: DeepSeek and Moonshot refuse them without (https://api-docs.deepseek.com/guides/thinking_mode). */
-  reasoningContent: boolean;
+  /**
+   * Messages with calls have the `reasoning_content` of their reply: DeepSeek and Moonshot refuse them without where the model thinks
+   * (https://api-docs.deepseek.com/guides/thinking_mode). `known`: if there is one; `always`: something in any case.
+   */
+  reasoningContent: "never" | "known" | "always";
   /** The `extra_content` of calls is handed back, which Gemini's models insist on (https://ai.google.dev/gemini-api/docs/thought-signatures). */
   extraContent: boolean;
   /**
@@ -29,7 +32,7 @@ export interface PromptForm {
 export const PLAIN_FORM: PromptForm = {
   shortIds: false,
   closesSteps: false,
-  reasoningContent: false,
+  reasoningContent: "never",
   extraContent: true,
   signsCalls: false,
   definesCalled: false,
@@ -45,21 +48,27 @@ export function formFor(baseUrl: string): PromptForm {
     ...PLAIN_FORM,
     shortIds: isMistral,
     closesSteps: isMistral,
-    reasoningContent: REASONING_HOSTS.test(hostname),
+    reasoningContent: REASONING_HOSTS.test(hostname) ? "known" : "never",
   };
 }
 
 /** Which part of a reply's reasoning is collected for the next request. */
 export function reasoningFieldOf(dialect: ModelDialect, form: PromptForm): ReasoningField | undefined {
   if (dialect === "openrouter") return "reasoning_details";
-  return form.reasoningContent ? REASONING_CONTENT : undefined;
+  return form.reasoningContent === "never" ? undefined : REASONING_CONTENT;
 }
 
 /** The words with which an endpoint refuses a form. Gateways repeat those of the server behind them. */
 const REFUSALS: readonly (readonly [words: RegExp, change: Partial<PromptForm>])[] = [
-  [/tool.?call.?id .*(?:length of 9|a-z, ?A-Z, ?0-9)/is, { shortIds: true }],
+  // Mistral; OpenAI, which takes 40 characters; Anthropic
+  [
+    /tool.?call.?id .*length of 9|tool_calls?(?:\[\d+\])?[._]id.*too long|tool_use(?:_id|\.id).*match pattern/is,
+    {
+      shortIds: true,
+    },
+  ],
   [/reasoning_content.*(?:missing|required|must be|passed? back)|missing.*reasoning_content/is, {
-    reasoningContent: true,
+    reasoningContent: "always",
   }],
   [/unexpected role .?user.? after role .?tool/i, { closesSteps: true }],
   [/missing a .?thought_?signature/i, { signsCalls: true }],
@@ -162,11 +171,11 @@ function writeReasoning(
     const details = reasoningDetails.filter((detail) => !isContent(detail));
     return details.length === 0 ? undefined : { reasoning_details: details };
   }
-  if (!form.reasoningContent) return undefined;
+  if (form.reasoningContent === "never") return undefined;
   const text = reasoningDetails.filter(isContent).map((detail) => isRecord(detail) ? textOf(detail.text) : "")
     .join("");
-  // A call of a model that did not think, or of another one, has none. An empty one counts as missing at Moonshot.
-  return { reasoning_content: text || " " };
+  // A call of a model that did not think, or of another one, has none. An empty one may count as missing.
+  return text !== "" || form.reasoningContent === "always" ? { reasoning_content: text || " " } : undefined;
 }
 
 /** Gives each id of a prompt the same short one wherever it occurs. One that is short already stays. */

@@ -193,7 +193,8 @@ function beginsObject(text: string): boolean {
 }
 
 function isObject(text: string): boolean {
-  return beginsObject(text) && isRecord(parse(text));
+  // The last character first: a long input that is still growing is not parsed for each of its objects.
+  return text.trimEnd().endsWith("}") && beginsObject(text) && isRecord(parse(text));
 }
 
 /** Whether both are the same JSON, apart from white space. */

@@ -58,7 +58,7 @@ export interface ModelRequest {
 
 /** How a reply ended. Its text has been handed to `onText` by then. */
 export interface ModelReply {
-  /** `stop`, `length`, `content_filter`, `tool_calls`, or whatever else the provider says. */
+  /** `stop`, `length`, `content_filter`, `tool_calls` (never `stop` with calls), or whatever else the provider says. */
   finishReason: string;
   /** The model that answered: not the first one asked for, after a fallback. */
   model: string;
