@@ -17,10 +17,14 @@ const STEP: readonly ModelMessage[] = [
   {
     role: "assistant",
     content: "",
-    calls: [{ id: "call_1", name: "find_orders", arguments: '{"status":"open"}', extra: EXTRA }],
-    reasoningDetails: [...DETAILS, { type: "reasoning_content", text: "Hm" }],
+    calls: [{ id: "c00000000", name: "find_orders", arguments: '{"status":"open"}' }],
+    reasoningDetails: [
+      ...DETAILS,
+      { type: "reasoning_content", text: "Hm" },
+      { type: "tool_calls", calls: [{ id: "call_1", extra_content: EXTRA }] },
+    ],
   },
-  { role: "tool", content: "[]", callId: "call_1" },
+  { role: "tool", content: "[]", callId: "c00000000" },
 ];
 const CALL = { type: "function", function: { name: "find_orders", arguments: '{"status":"open"}' } };
 
@@ -79,6 +83,23 @@ Deno.test("writeMessages: Mistral gets ids of 9 letters and digits, the same for
   assert.deepEqual(answers.map(({ tool_call_id }) => tool_call_id), written);
 });
 
+Deno.test("writeMessages: the provider's own ids are those of calls and results, unless two steps have the same", () => {
+  const step = (id: string): readonly ModelMessage[] => [
+    {
+      role: "assistant",
+      content: "",
+      calls: [{ id, name: "f", arguments: "{}" }],
+      reasoningDetails: [{ type: "tool_calls", calls: [{ id: "functions.f:0" }] }],
+    },
+    { role: "tool", content: "1", callId: id },
+  ];
+  const written = write([...step("c00000000"), ...step("c00010000")]) as Record<string, unknown>[];
+  const ids = written.map((message) =>
+    message.tool_call_id ?? (message.tool_calls as { id: string }[] | undefined)?.[0]?.id
+  );
+  assert.deepEqual(ids, ["functions.f:0", "functions.f:0", "c00010000", "c00010000"]);
+});
+
 Deno.test("writeMessages: what a model made up does not make every later prompt invalid", () => {
   const written = (name: string, input: string): unknown => {
     const calls = [{ id: "c", name, arguments: input }];
@@ -116,17 +137,16 @@ Deno.test("writeMessages: Mistral gets an assistant's message between results an
 
 Deno.test("writeMessages: Gemini gets Google's placeholder in the first call of a step without a signature, and only there", () => {
   const [, step = assert.fail()] = STEP;
-  const [call = assert.fail()] = step.calls ?? [];
-  const { extra: _, ...unsigned } = call;
-  const signatures = (calls: ModelMessage["calls"] = []): unknown => {
-    const [written] = write([{ ...step, calls }], { signsCalls: true }) as {
+  const calls = ["c00000000", "c00000001"].map((id) => ({ id, name: "f", arguments: "{}" }));
+  const signatures = (reasoningDetails: readonly unknown[] = []): unknown => {
+    const [written] = write([{ ...step, calls, reasoningDetails }], { signsCalls: true }) as {
       tool_calls: { extra_content?: unknown }[];
     }[];
     return written?.tool_calls.map(({ extra_content }) => extra_content);
   };
   const placeholder = { google: { thought_signature: "skip_thought_signature_validator" } };
-  assert.deepEqual(signatures([unsigned, unsigned]), [placeholder, undefined]);
-  assert.deepEqual(signatures([call, unsigned]), [EXTRA, undefined]);
+  assert.deepEqual(signatures(), [placeholder, undefined]);
+  assert.deepEqual(signatures(step.reasoningDetails), [EXTRA, undefined]);
 });
 
 Deno.test("formFor: known hosts", () => {
@@ -194,7 +214,7 @@ Deno.test("createOpenRouter: a gateway that refuses the form of the calls gets a
   const ids = provider.requests.map(({ body }) =>
     (body as { messages: { tool_call_id: string }[] }).messages[2]?.tool_call_id
   );
-  assert.equal(ids[0], "call_1");
+  assert.equal(ids[0], "call_1", "the provider's own");
   assert.match(ids[1] ?? "", /^[a-z0-9]{9}$/);
   assert.equal(ids[2], ids[1]);
   assert.deepEqual(provider.log.map(({ event, field }) => [event, field]), [[

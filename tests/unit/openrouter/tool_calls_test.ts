@@ -161,7 +161,8 @@ Deno.test("ToolCallAssembler: what a provider wants back of a call is kept", () 
   const extra = { google: { thought_signature: "c2ln" } };
   assembler.add([{ index: 0, id: "a", extra_content: extra, ...fn("get", "{}") }]);
   assembler.add([{ index: 0, ...fn(null, "") }]);
-  assert.deepEqual(assembler.calls(), [{ id: "a", name: "get", arguments: "{}", extra }]);
+  assembler.add([{ index: 1, ...fn("get_time", "") }]);
+  assert.deepEqual(assembler.given(), [{ id: "a", extra_content: extra }, {}]);
 });
 
 Deno.test("ToolCallAssembler: what is no call, and a call without a name", () => {

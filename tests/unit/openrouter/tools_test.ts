@@ -100,6 +100,8 @@ Deno.test("createOpenRouter: reasoning details are joined by index, type and id"
     { type: "reasoning.summary", summary: "Look up.", index: 1 },
     { type: "reasoning.encrypted", data: "ZDE=", id: "call_1", index: 0 },
     { type: "reasoning.encrypted", data: "ZDI=", id: "call_2", index: 0 },
+    // The encrypted ones name the calls by their ids.
+    { type: "tool_calls", calls: [{ id: "call_1" }] },
   ]);
   assert.equal(asked.thoughts.join(""), "Which orders?Look up.");
 });

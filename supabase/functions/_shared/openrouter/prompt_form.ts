@@ -3,8 +3,15 @@
 import type { ModelDialect } from "../model_dialect.ts";
 import type { ModelMessage, ModelRequest, ModelToolCall, ToolSpec } from "../ports/model.ts";
 import type { PromptMessage } from "./continuation/ways.ts";
-import { isRecord, textOf } from "./json_values.ts";
-import { REASONING_CONTENT, type ReasoningField } from "./reasoning_details.ts";
+import { isRecord } from "./json_values.ts";
+import {
+  contentIn,
+  givenIn,
+  providersOwn,
+  REASONING_CONTENT,
+  type ReasoningField,
+} from "./reasoning_details.ts";
+import type { GivenCall } from "./tool_calls.ts";
 
 /** What endpoints disagree on. */
 export interface PromptForm {
@@ -103,20 +110,21 @@ export function writeMessages(
   messages: readonly PromptMessage[],
   { dialect, form }: { dialect: ModelDialect; form: PromptForm },
 ): unknown[] {
-  const idOf = form.shortIds ? shortIds() : (id: string): string => id;
+  const ids = new PromptIds(form);
   return messages.flatMap((message, index): unknown => {
     const { calls = [], callId, reasoningDetails: _, ...plain } = message;
     const { role, content } = plain;
-    if (role === "tool") return { role, tool_call_id: idOf(callId ?? ""), content };
+    if (role === "tool") return { role, tool_call_id: ids.of(callId ?? ""), content };
     if (calls.length === 0) {
       const isBehindResult = role === "user" && messages[index - 1]?.role === "tool";
       return form.closesSteps && isBehindResult ? [NO_ANSWER, plain] : plain;
     }
+    const given = signed(givenIn(message.reasoningDetails ?? []), form);
     return {
       role,
       // Bedrock refuses a text that is empty; null is OpenAI's way to leave it out.
       content: content === "" ? null : content,
-      tool_calls: signed(calls, form).map((call) => writeCall(call, { id: idOf(call.id), form })),
+      tool_calls: calls.map((call, place) => writeCall(call, { given: given[place] ?? {}, ids, form })),
       ...writeReasoning(message, dialect, form),
     };
   });
@@ -127,22 +135,21 @@ const NO_ANSWER = { role: "assistant", content: "(no answer)" };
 const UNSIGNED = { google: { thought_signature: "skip_thought_signature_validator" } };
 
 /** The first call of a step has the signature of all. */
-function signed(calls: readonly ModelToolCall[], { signsCalls }: PromptForm): readonly ModelToolCall[] {
-  const isSigned = calls.some(({ extra }) => extra !== undefined);
-  return signsCalls && !isSigned
-    ? calls.map((call, index) => index === 0 ? { ...call, extra: UNSIGNED } : call)
-    : calls;
+function signed(given: readonly GivenCall[], { signsCalls }: PromptForm): readonly GivenCall[] {
+  if (!signsCalls || given.some(({ extra_content: extra }) => extra !== undefined)) return given;
+  const [first = {}, ...rest] = given;
+  return [{ ...first, extra_content: UNSIGNED }, ...rest];
 }
 
 function writeCall(
-  { name, arguments: input, extra }: ModelToolCall,
-  { id, form }: { id: string; form: PromptForm },
+  { id, name, arguments: input }: ModelToolCall,
+  { given, ids, form }: { given: GivenCall; ids: PromptIds; form: PromptForm },
 ): object {
   return {
-    id,
+    id: ids.take(id, given.id),
     type: "function",
     function: { name: writeName(name), arguments: writeInput(input) },
-    ...(extra !== undefined && form.extraContent && { extra_content: extra }),
+    ...(given.extra_content !== undefined && form.extraContent && { extra_content: given.extra_content }),
   };
 }
 
@@ -166,32 +173,48 @@ function writeReasoning(
   dialect: ModelDialect,
   form: PromptForm,
 ): object | undefined {
-  const isContent = (detail: unknown): boolean => isRecord(detail) && detail.type === REASONING_CONTENT;
   if (dialect === "openrouter") {
-    const details = reasoningDetails.filter((detail) => !isContent(detail));
+    const details = providersOwn(reasoningDetails);
     return details.length === 0 ? undefined : { reasoning_details: details };
   }
   if (form.reasoningContent === "never") return undefined;
-  const text = reasoningDetails.filter(isContent).map((detail) => isRecord(detail) ? textOf(detail.text) : "")
-    .join("");
+  const text = contentIn(reasoningDetails);
   // A call of a model that did not think, or of another one, has none. An empty one may count as missing.
   return text !== "" || form.reasoningContent === "always" ? { reasoning_content: text || " " } : undefined;
 }
 
-/** Gives each id of a prompt the same short one wherever it occurs. One that is short already stays. */
-function shortIds(): (id: string) => string {
-  const shortened = new Map<string, string>();
-  const taken = new Set<string>();
-  return (id) => {
-    let short = shortened.get(id) ?? (/^[a-zA-Z0-9]{9}$/.test(id) ? id : undefined);
-    for (let salt = 0; short === undefined; salt++) {
+/** The ids of one prompt: a call and its result have the same, and no other call. */
+class PromptIds {
+  readonly #form: PromptForm;
+  readonly #written = new Map<string, string>();
+  readonly #taken = new Set<string>();
+
+  constructor(form: PromptForm) {
+    this.#form = form;
+  }
+
+  /** The id of a call. `given`: its provider's own, if that looks at it. */
+  take(id: string, given = id): string {
+    const wanted = this.#taken.has(given) ? id : given;
+    const written = this.#form.shortIds ? this.#shorten(wanted) : wanted;
+    this.#written.set(id, written);
+    this.#taken.add(written);
+    return written;
+  }
+
+  /** The id that was taken for a call. */
+  of(id: string): string {
+    return this.#written.get(id) ?? this.take(id);
+  }
+
+  /** An id that is short already stays. */
+  #shorten(id: string): string {
+    if (/^[a-zA-Z0-9]{9}$/.test(id)) return id;
+    for (let salt = 0;; salt++) {
       const hashed = hash(`${id}${salt}`);
-      if (!taken.has(hashed)) short = hashed;
+      if (!this.#taken.has(hashed)) return hashed;
     }
-    shortened.set(id, short);
-    taken.add(short);
-    return short;
-  };
+  }
 }
 
 /** 9 letters and digits. FNV-1a twice, because 32 bits have 7 at most. */

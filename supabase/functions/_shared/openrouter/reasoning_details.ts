@@ -1,9 +1,15 @@
-/** What a model thought before it called tools, collected for the next request. */
+/** What a provider wants back with the calls of a reply: what the model thought before them, and fields of the calls themselves. */
 
 import { isRecord, type JsonObject, textOf } from "./json_values.ts";
+import type { GivenCall } from "./tool_calls.ts";
 
 /** The type of our own detail: the text of `reasoning_content`, which DeepSeek and Moonshot want back in that field. */
 export const REASONING_CONTENT = "reasoning_content";
+
+/** The type of our own detail with the provider's fields of each call. */
+const CALLS = "tool_calls";
+/** Kimi K2 is trained on ids of its own form, and loses its place without them. */
+const KIMI_ID = /^functions\./;
 
 /** Fields of which a stream sends pieces; of any other the first value that is not null counts, of a signature the last. */
 const IN_PIECES = ["text", "summary", "data"];
@@ -36,9 +42,8 @@ export class ReasoningDetails {
     );
   }
 
-  /** Undefined if there are none. */
-  get all(): readonly unknown[] | undefined {
-    return this.#details.length === 0 ? undefined : this.#details;
+  get all(): readonly JsonObject[] {
+    return this.#details;
   }
 
   /**
@@ -60,4 +65,39 @@ export class ReasoningDetails {
 
 function isOther(id: unknown, other: unknown): boolean {
   return typeof id === "string" && typeof other === "string" && id !== other;
+}
+
+/** The details with those of the calls, where their provider looks at them. */
+export function withCalls(details: readonly JsonObject[], calls: readonly GivenCall[]): readonly unknown[] {
+  // OpenRouter's encrypted details name the calls of Gemini.
+  const named = new Set(details.map(({ id }) => id));
+  const isWanted = calls.some(({ id, extra_content: extra }) =>
+    extra !== undefined || id !== undefined && (named.has(id) || KIMI_ID.test(id))
+  );
+  return isWanted ? [...details, { type: CALLS, calls }] : details;
+}
+
+/** What {@linkcode withCalls} has kept of the calls, by their places. */
+export function givenIn(details: readonly unknown[]): readonly GivenCall[] {
+  const detail = details.find((detail) => isRecord(detail) && detail.type === CALLS);
+  if (!isRecord(detail) || !Array.isArray(detail.calls)) return [];
+  return detail.calls.map((call) => {
+    const { id, extra_content: extra } = isRecord(call) ? call : {};
+    return { ...(typeof id === "string" && { id }), ...(isRecord(extra) && { extra_content: extra }) };
+  });
+}
+
+/** The details that are OpenRouter's own. */
+export function providersOwn(details: readonly unknown[]): readonly unknown[] {
+  return details.filter((detail) =>
+    !isRecord(detail) || detail.type !== CALLS && detail.type !== REASONING_CONTENT
+  );
+}
+
+/** The text of `reasoning_content`; empty if there is none. */
+export function contentIn(details: readonly unknown[]): string {
+  const texts = details.map((detail) =>
+    isRecord(detail) && detail.type === REASONING_CONTENT ? textOf(detail.text) : ""
+  );
+  return texts.join("");
 }

@@ -2,7 +2,7 @@
 
 import type { ModelReply, ModelRequest } from "../ports/model.ts";
 import { isRecord, type JsonObject } from "./json_values.ts";
-import { ReasoningDetails, type ReasoningField } from "./reasoning_details.ts";
+import { ReasoningDetails, type ReasoningField, withCalls } from "./reasoning_details.ts";
 import { ToolCallAssembler, type ToolCallOptions } from "./tool_calls.ts";
 
 export interface ReplyToolsOptions extends ToolCallOptions {
@@ -61,7 +61,7 @@ export class ReplyTools {
   end(): Pick<ModelReply, "calls" | "reasoningDetails"> {
     const calls = this.#calls.calls();
     if (calls.length === 0) return {};
-    const reasoningDetails = this.#reasoning?.all;
-    return { calls, ...(reasoningDetails !== undefined && { reasoningDetails }) };
+    const reasoningDetails = withCalls(this.#reasoning?.all ?? [], this.#calls.given());
+    return { calls, ...(reasoningDetails.length > 0 && { reasoningDetails }) };
   }
 }

@@ -21,6 +21,13 @@ export interface ToolCallOptions {
   random(): number;
 }
 
+/** Fields of a call as its provider has sent them. */
+export interface GivenCall {
+  id?: string;
+  /** Gemini's signature of a thought is in it. */
+  extra_content?: Readonly<Record<string, unknown>>;
+}
+
 interface Fragment {
   index: number | undefined;
   id: string;
@@ -77,13 +84,23 @@ export class ToolCallAssembler {
   /** The calls with unique ids. What has neither a name nor an input is none. */
   calls(): readonly ModelToolCall[] {
     const ids = new Set(this.#options.usedIds);
-    return this.#calls.filter(({ name, input }) => name !== "" || input.trim() !== "").map(
-      ({ id, name, input, extra }) => {
-        const unique = id === "" || ids.has(id) ? this.#newId(ids) : id;
-        ids.add(unique);
-        return { id: unique, name, arguments: normalInput(input), ...(extra !== undefined && { extra }) };
-      },
-    );
+    return this.#real.map(({ id, name, input }) => {
+      const unique = id === "" || ids.has(id) ? this.#newId(ids) : id;
+      ids.add(unique);
+      return { id: unique, name, arguments: normalInput(input) };
+    });
+  }
+
+  /** What the provider itself has given to each of the calls. */
+  given(): readonly GivenCall[] {
+    return this.#real.map(({ id, extra }) => ({
+      ...(id !== "" && { id }),
+      ...(extra !== undefined && { extra_content: extra }),
+    }));
+  }
+
+  get #real(): readonly OpenCall[] {
+    return this.#calls.filter(({ name, input }) => name !== "" || input.trim() !== "");
   }
 
   /** The call that the fragment belongs to; undefined if it begins one. */

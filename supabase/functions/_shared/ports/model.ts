@@ -20,8 +20,6 @@ export interface ModelToolCall {
   name: string;
   /** Usually JSON, but whatever the model has written; `{}` for no input. */
   arguments: string;
-  /** The provider's `extra_content` of the call, such as Gemini's thought signature: handed back unchanged. */
-  extra?: Readonly<Record<string, unknown>>;
 }
 
 /** One message of a chat completion. */
@@ -72,8 +70,8 @@ export interface ModelReply {
   /** The tools that the model calls, in its order; left out if it calls none. Text may come before them. */
   calls?: readonly ModelToolCall[];
   /**
-   * What the model thought before its calls, for the next request: OpenRouter's `reasoning_details`, or one detail of the type
-   * `reasoning_content` with the `text` of a provider that wants that field back (DeepSeek, Moonshot). Only where there are calls.
+   * What the provider wants back with the calls, opaque to all but the model client: OpenRouter's `reasoning_details`, and details of
+   * the client's own. Only where there are calls. A place in its lists is that of a call in `calls`.
    */
   reasoningDetails?: readonly unknown[];
 }
