@@ -2,8 +2,8 @@
  * How the mock model uses tools. Pure, and simple on purpose: words of the question choose the tool, its schema says what to look
  * for in the question.
  *
- * - A question calls the tool with most words in common: a word of the name counts three, a word of the description one. Without a
- *   word of a name, nothing is called.
+ * - A question calls the tool with most words in common: a word of the name counts three, a word of the description one. If no
+ *   word of a name occurs, nothing is called.
  * - A field of the input gets an allowed value (`enum`) that the question has; the number or the code behind the field's own word
  *   ("order 1001" for `order_id`); for a number, one of those that are left. Money is written with a currency sign or with decimals.
  * - A required field that the question does not have is looked up in the results of the conversation, in the record with the same

@@ -27,7 +27,7 @@ export interface PromptForm {
   /** The `extra_content` of calls is handed back, which Gemini's models insist on (https://ai.google.dev/gemini-api/docs/thought-signatures). */
   extraContent: boolean;
   /**
-   * Calls of another model have Google's placeholder for a signature, without which Gemini 3 refuses them
+   * Calls without a signature, such as those of another model, have Google's placeholder: Gemini 3 refuses them without
    * (https://ai.google.dev/gemini-api/docs/thought-signatures#faqs).
    */
   signsCalls: boolean;
@@ -35,7 +35,7 @@ export interface PromptForm {
   definesCalled: boolean;
 }
 
-/** The form of an endpoint without wishes of its own. */
+/** The form of an endpoint without special requirements. */
 export const PLAIN_FORM: PromptForm = {
   shortIds: false,
   closesSteps: false,

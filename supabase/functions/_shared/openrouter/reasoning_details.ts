@@ -8,7 +8,7 @@ export const REASONING_CONTENT = "reasoning_content";
 
 /** The type of our own detail with the provider's fields of each call. */
 const CALLS = "tool_calls";
-/** Kimi K2 is trained on ids of its own form, and loses its place without them. */
+/** Kimi K2 is trained on ids of its own form, and calls tools less reliably with others. */
 const KIMI_ID = /^functions\./;
 
 /** Fields of which a stream sends pieces; of any other the first value that is not null counts, of a signature the last. */

@@ -3,7 +3,7 @@
 import { AttemptFailure } from "./attempt_failure.ts";
 import { readProviderError } from "./provider_error.ts";
 
-/** The model, or the way its server was started, knows no tools. */
+/** The model does not support tools, or its server was started without them. */
 const NO_TOOLS: readonly RegExp[] = [
   // Ollama ("registry.ollama.ai/library/x does not support tools"), DeepSeek, Groq, Bedrock, Perplexity
   /(?:doesn.t|does not|do not|not) support (?:\w+ )?(?:tools?|functions?)\b/i,

@@ -49,7 +49,7 @@ export function requestHeaders({ apiKey, referer, title }: Endpoint, dialect: Mo
 export interface RequestOptions {
   /** Messages behind the question. Default none. */
   tail?: readonly PromptMessage[];
-  /** Default: that of an endpoint without wishes of its own. */
+  /** Default: that of an endpoint without special requirements. */
   form?: PromptForm;
 }
 
