@@ -18,7 +18,8 @@ const NO_SUCH_MODEL = /model_not_found|model_decommissioned|invalid[ _]model/i;
 
 /**
  * Answers with the reply of the first model that gives one. The next one is asked at once if a model failed before its first text
- * in a way that may pass, does not exist, takes shorter prompts only, or does not support tools. Throws the last failure that may pass; if none may, the last one.
+ * in a way that may pass, does not exist, takes shorter prompts only, or does not support tools.
+ * Throws the last failure that may pass; if none may, the last one.
  */
 export async function askInTurn(
   requests: readonly AdaptedRequest[],

@@ -17,14 +17,20 @@ import type { GivenCall } from "./tool_calls.ts";
 export interface PromptForm {
   /** Ids of calls have exactly 9 letters and digits: Mistral (https://docs.mistral.ai/capabilities/function_calling/). */
   shortIds: boolean;
-  /** An assistant's message stands between results and the next question: Mistral (https://github.com/zed-industries/zed/issues/37021). */
+  /**
+   * An assistant's message stands between results and the next question: Mistral
+   * (https://github.com/zed-industries/zed/issues/37021).
+   */
   closesSteps: boolean;
   /**
    * Messages with calls have the `reasoning_content` of their reply: DeepSeek and Moonshot refuse them without where the model thinks
    * (https://api-docs.deepseek.com/guides/thinking_mode). `known`: if there is one; `always`: something in any case.
    */
   reasoningContent: "never" | "known" | "always";
-  /** The `extra_content` of calls is handed back, which Gemini's models insist on (https://ai.google.dev/gemini-api/docs/thought-signatures). */
+  /**
+   * The `extra_content` of calls is handed back, which Gemini's models insist on
+   * (https://ai.google.dev/gemini-api/docs/thought-signatures).
+   */
   extraContent: boolean;
   /**
    * Calls without a signature, such as those of another model, have Google's placeholder: Gemini 3 refuses them without

@@ -13,7 +13,7 @@ import { ReplyTools, type ReplyToolsOptions } from "./reply_tools.ts";
 import { isError, isErrorBody, reportedError } from "./reported_error.ts";
 import { readUsage } from "./usage.ts";
 
-/** Longest answer with its thoughts and its tool calls, in characters: a provider that never ends must not fill the worker's memory. */
+/** Longest answer with its thoughts and calls, in characters: a provider that never ends must not fill the worker's memory. */
 export const MAX_REPLY_CHARS = 2_000_000;
 
 export interface AssemblerOptions {
