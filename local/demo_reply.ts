@@ -1,9 +1,18 @@
 /** The answers of the mock model. Pure: the same conversation gets the same answer. */
 
 import { obey, type PromptMessage, readAskedTo } from "./asked_to.ts";
+import { type DemoCall, demoStep, type DemoTool } from "./demo_tools.ts";
+
+/** A message with what it has of tools. */
+export interface DemoMessage extends PromptMessage {
+  /** Of an assistant: the names of the tools that it has called. */
+  called?: readonly string[];
+}
 
 export interface DemoReply {
   text: string;
+  /** A tool that it calls instead of an answer. */
+  call?: DemoCall;
   /** What the model thinks before the text; empty if it does not think. */
   reasoning: string;
   /** Whether to stream it slowly, so that there is time to cancel it, or to cut the network and resume. */
@@ -114,9 +123,14 @@ const ANSWERS: readonly Answer[] = [
   },
 ];
 
-/** The answer to the last question, or the rest of it where that is asked for. */
-export function demoReply(messages: readonly PromptMessage[]): DemoReply {
+/** The answer to the last question, or the rest of it where that is asked for; with `tools` it may call one first. */
+export function demoReply(messages: readonly DemoMessage[], tools: readonly DemoTool[] = []): DemoReply {
   const { asked, rest } = readAskedTo(messages);
+  const step = stepOf(rest, tools);
+  if (step !== undefined) {
+    const of = "call" in step ? { text: "", call: step.call } : { text: obey(asked, step.text) };
+    return { ...of, reasoning: "", slow: false };
+  }
   const said = rest.filter(({ role }) => role === "user").map(({ content }) => content);
   const question = said.at(-1) ?? "";
   const context = { question, earlier: said.slice(0, -1) };
@@ -129,6 +143,20 @@ export function demoReply(messages: readonly PromptMessage[]): DemoReply {
     reasoning: asked.kind === "answer" ? answer?.reasoning ?? "" : "",
     slow: answer?.slow ?? false,
   };
+}
+
+function stepOf(messages: readonly DemoMessage[], tools: readonly DemoTool[]): ReturnType<typeof demoStep> {
+  const at = messages.findLastIndex(({ role }) => role === "user");
+  const results = (part: readonly DemoMessage[]): string[] =>
+    part.filter(({ role }) => role === "tool").map(({ content }) => content);
+  const since = messages.slice(at + 1);
+  return demoStep({
+    question: messages[at]?.content ?? "",
+    results: results(since),
+    earlier: results(messages.slice(0, Math.max(0, at))),
+    called: since.flatMap(({ called = [] }) => called),
+    tools,
+  });
 }
 
 function quote(text: string): string {

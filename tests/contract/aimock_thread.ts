@@ -4,6 +4,7 @@
  */
 
 import { LLMock } from "@copilotkit/aimock";
+import type { ModelToolCall } from "../../supabase/functions/_shared/ports/model.ts";
 import type { Usage } from "../../supabase/functions/_shared/protocol/log_event.ts";
 
 export type AimockMessage =
@@ -12,6 +13,7 @@ export type AimockMessage =
     do: "answer";
     question: string;
     text: string;
+    calls: readonly ModelToolCall[];
     usage: Usage | undefined;
     pieceMs: number;
     pieceChars: number;
@@ -35,8 +37,13 @@ self.onmessage = async ({ data }): Promise<void> => {
       await mock.start();
       return self.postMessage(mock.url);
     case "answer": {
-      const { question, text, usage, pieceMs, pieceChars } = data;
-      const response = usage === undefined ? { content: text } : { content: text, usage: { ...usage } };
+      const { question, text, calls, usage, pieceMs, pieceChars } = data;
+      const toolCalls = calls.map(({ id, name, arguments: input }) => ({ id, name, arguments: input }));
+      const response = {
+        content: text,
+        ...(calls.length > 0 && { toolCalls }),
+        ...(usage !== undefined && { usage: { ...usage } }),
+      };
       mock.onMessage(question, response, { latency: pieceMs, chunkSize: pieceChars });
       break;
     }

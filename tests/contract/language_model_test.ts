@@ -2,13 +2,18 @@
 
 import assert from "node:assert/strict";
 import { AgentError } from "../../supabase/functions/_shared/errors.ts";
-import type { ModelReply } from "../../supabase/functions/_shared/ports/model.ts";
+import type { ModelReply, ModelRequest } from "../../supabase/functions/_shared/ports/model.ts";
 import { AimockProvider, type ModelProvider, RawProvider, ScriptedProvider } from "./model_providers.ts";
 
 const PROVIDERS: readonly (new () => ModelProvider)[] = [ScriptedProvider, AimockProvider, RawProvider];
 
 /** Starts a reply and collects the pieces of its text. */
-function ask(provider: ModelProvider, question: string, signal = new AbortController().signal): {
+function ask(
+  provider: ModelProvider,
+  question: string,
+  signal = new AbortController().signal,
+  fields: Partial<ModelRequest> = {},
+): {
   reply: Promise<ModelReply>;
   pieces: string[];
 } {
@@ -20,6 +25,7 @@ function ask(provider: ModelProvider, question: string, signal = new AbortContro
       models: ["test/model"],
       temperature: 0.7,
       maxTokens: 100,
+      ...fields,
     },
     { onText: (text) => void pieces.push(text), signal },
   );
@@ -56,6 +62,32 @@ for (const Provider of PROVIDERS) {
     });
     assert.equal(pieces.join(""), text);
     assert.ok(!pieces.includes(""));
+  });
+
+  test("tools are called: text first, then whole calls with their ids; their results are part of a prompt", async (provider) => {
+    const calls = [
+      { id: "call_1", name: "find_orders", arguments: '{"status":"open"}' },
+      { id: "call_2", name: "find_orders", arguments: '{"status":"zurückgeschickt"}' },
+    ];
+    const parameters = { type: "object", properties: { status: { type: "string" } } };
+    const tools = [{ name: "find_orders", description: "Finds orders.", parameters }];
+    for (const text of ["Let me look into your orders.", ""]) {
+      await provider.answer(`look up ${text.length}`, { text, calls });
+      const { reply, pieces } = ask(provider, `look up ${text.length}`, undefined, { tools });
+      const { finishReason, calls: called } = await reply;
+      assert.deepEqual([pieces.join(""), finishReason, called], [text, "tool_calls", calls]);
+    }
+    await provider.answer("put it in words", { text: "There are none." });
+    const { reply, pieces } = ask(provider, "", undefined, {
+      tools,
+      messages: [
+        { role: "user", content: "put it in words" },
+        { role: "assistant", content: "", calls },
+        ...calls.map(({ id }) => ({ role: "tool" as const, content: "[]", callId: id })),
+      ],
+    });
+    assert.ok(!("calls" in await reply));
+    assert.equal(pieces.join(""), "There are none.");
   });
 
   test("an abort rejects with its reason within a second, and the provider sees it", async (provider) => {

@@ -5,7 +5,11 @@ import * as z from "zod";
 import { AgentError, type ErrorCode } from "../../supabase/functions/_shared/errors.ts";
 import { createOpenRouter } from "../../supabase/functions/_shared/openrouter/open_router.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
-import type { LanguageModel } from "../../supabase/functions/_shared/ports/model.ts";
+import type {
+  LanguageModel,
+  ModelMessage,
+  ModelToolCall,
+} from "../../supabase/functions/_shared/ports/model.ts";
 import type { CancelTimer } from "../../supabase/functions/_shared/ports/runtime.ts";
 import type { Usage } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { delta, finish, sse } from "../support/model_stream.ts";
@@ -15,12 +19,15 @@ import {
   type RawRequest,
   type RawStep,
 } from "../support/raw_model_server.ts";
-import { type ScriptedCall, ScriptedModel } from "../support/scripted_model.ts";
+import { type ReplyEnd, type ScriptedCall, ScriptedModel } from "../support/scripted_model.ts";
+import { callDeltas } from "../support/tool_call_streams.ts";
 
 import type { AimockAnswer, AimockMessage } from "./aimock_thread.ts";
 
 export interface Answer {
   text: string;
+  /** The tools that it calls behind the text. Default none. */
+  calls?: readonly ModelToolCall[];
   usage?: Usage;
   /** The delay before each piece of 20 characters, in milliseconds. Default: 0. */
   pieceMs?: number;
@@ -95,7 +102,7 @@ export class ScriptedProvider implements ModelProvider {
 
   begun(question: string): Promise<void> {
     return eventually(() =>
-      this.model.calls.some(({ request }) => request.messages[0]?.content === question)
+      this.model.calls.some(({ request }) => questionOf(request.messages) === question)
     );
   }
 
@@ -107,7 +114,7 @@ export class ScriptedProvider implements ModelProvider {
   async #lead(): Promise<void> {
     for (;;) {
       const call = await this.model.nextCall();
-      const script = this.#scripts.get(call.request.messages[0]?.content ?? "");
+      const script = this.#scripts.get(questionOf(call.request.messages));
       if (script instanceof AgentError) call.fail(script);
       else if (script !== undefined) this.#say(call, script, 0);
     }
@@ -117,12 +124,24 @@ export class ScriptedProvider implements ModelProvider {
     const cancel = this.#clock.after(answer.pieceMs ?? 0, () => {
       this.#timers.delete(cancel);
       const piece = pieces(answer.text)[index];
-      if (piece === undefined) return call.end(answer.usage === undefined ? {} : { usage: answer.usage });
+      if (piece === undefined) return call.end(endOf(answer));
       call.say(piece);
       this.#say(call, answer, index + 1);
     });
     this.#timers.add(cancel);
   }
+}
+
+function endOf({ usage, calls = [] }: Answer): ReplyEnd {
+  return {
+    ...(usage !== undefined && { usage }),
+    ...(calls.length > 0 && { calls }),
+  };
+}
+
+/** The newest message of the user. */
+function questionOf(messages: readonly Pick<ModelMessage, "role" | "content">[]): string {
+  return messages.findLast(({ role }) => role === "user")?.content ?? "";
 }
 
 /** The deployed client, with a key that no server checks. */
@@ -160,8 +179,8 @@ export class AimockProvider implements ModelProvider {
     return Promise.resolve();
   }
 
-  async answer(question: string, { text, usage, pieceMs = 0 }: Answer): Promise<void> {
-    await this.#tell({ do: "answer", question, text, usage, pieceMs, pieceChars: PIECE_CHARS });
+  async answer(question: string, { text, calls = [], usage, pieceMs = 0 }: Answer): Promise<void> {
+    await this.#tell({ do: "answer", question, text, calls, usage, pieceMs, pieceChars: PIECE_CHARS });
   }
 
   async fail(question: string, status: number): Promise<void> {
@@ -207,8 +226,13 @@ export class RawProvider implements ModelProvider {
     await this.#started.close();
   }
 
-  answer(question: string, { text, usage, pieceMs = 0 }: Answer): Promise<void> {
-    const steps = pieces(text).flatMap((piece): RawStep[] => [{ waitMs: pieceMs }, delta(piece)]);
+  answer(question: string, { text, calls = [], usage, pieceMs = 0 }: Answer): Promise<void> {
+    const said = pieces(text).flatMap((piece): RawStep[] => [{ waitMs: pieceMs }, delta(piece)]);
+    // As Ollama: one index for all calls, and the reason of text.
+    const called = callDeltas("the index 0 for all calls (Ollama)", calls).map((each) =>
+      sse({ model: "test/model", choices: [{ index: 0, delta: each, finish_reason: null }] })
+    );
+    const steps = [...said, ...called];
     const end = finish() + (usage === undefined ? "" : sse({ choices: [], usage })) + sse("[DONE]");
     this.#answers.set(question, { steps: [...steps, end] });
     return Promise.resolve();
@@ -233,8 +257,9 @@ export class RawProvider implements ModelProvider {
   }
 }
 
-/** The text of a request's last message. */
+/** The question of a request. */
 function asked({ body }: RawRequest): string {
-  return z.object({ messages: z.array(z.object({ content: z.string() })) }).parse(body).messages.at(-1)
-    ?.content ?? "";
+  const role = z.enum(["system", "user", "assistant", "tool"]);
+  const message = z.object({ role, content: z.string().nullable().transform((content) => content ?? "") });
+  return questionOf(z.object({ messages: z.array(message) }).parse(body).messages);
 }

@@ -5,7 +5,8 @@
 
 import { type AskedTo, type PromptMessage, readAskedTo } from "../../local/asked_to.ts";
 import { eventually } from "./local_stack.ts";
-import { delta, ending, thought } from "./model_stream.ts";
+import { delta, ending, sse, thought } from "./model_stream.ts";
+import { callDeltas, type CallStyle, type WantedCall } from "./tool_call_streams.ts";
 
 /** One request from the function, and its answer. */
 export class Exchange {
@@ -55,9 +56,16 @@ export class Exchange {
     if (this.abortedAt === undefined) this.#controller?.close();
   }
 
+  /** Calls tools, as a server of this style does. `finish("tool_calls")` comes behind it. */
+  call(calls: readonly WantedCall[], style: CallStyle = "OpenAI"): void {
+    for (const fields of callDeltas(style, calls)) {
+      this.#write(sse({ model: "test/model", choices: [{ index: 0, delta: fields, finish_reason: null }] }));
+    }
+  }
+
   /** Ends the answer: finish reason, usage, `[DONE]`. */
-  finish(): void {
-    this.#write(ending());
+  finish(reason = "stop"): void {
+    this.#write(ending(reason));
     if (this.abortedAt === undefined) this.#controller?.close();
   }
 

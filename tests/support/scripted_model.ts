@@ -4,6 +4,7 @@
  * ```ts
  * const model = new ScriptedModel();
  * model.answer(["Hel", "lo"]); // the next reply, all at once
+ * model.answer([], { calls: [{ id: "c1", name: "find_orders", arguments: "{}" }] }); // one that calls a tool
  * model.fail(new AgentError("model_timeout", "…")); // the one after that
  * const call = await model.nextCall(); // a call without a script is controlled by the test
  * call.say("Once upon");
@@ -24,7 +25,7 @@ import type {
   ReplyOptions,
 } from "../../supabase/functions/_shared/ports/model.ts";
 
-/** The end of a reply. Defaults: `stop`, the first model of the request, no usage. */
+/** The end of a reply. Defaults: `stop` (`tool_calls` with calls), the first model of the request, no usage. */
 export type ReplyEnd = Partial<ModelReply>;
 
 type Script = (call: ScriptedCall) => void;
@@ -161,8 +162,11 @@ export class ScriptedCall {
     this.#onReasoning?.(text);
   }
 
-  end({ finishReason = "stop", model = this.request.models[0] ?? "", ...optional }: ReplyEnd = {}): void {
-    const { usage } = optional;
+  end({ finishReason, model = this.request.models[0] ?? "", ...optional }: ReplyEnd = {}): void {
+    if (!this.#open) return;
+    const { usage, calls = [] } = optional;
+    finishReason ??= calls.length > 0 ? "tool_calls" : "stop";
+    for (const { name, arguments: input } of calls) this.#attempt?.said(name + input);
     const reply = { finishReason, model, ...optional };
     this.#settle({ how: "completed", model, ...(usage && { usage }) }, () => this.#resolve(reply));
   }

@@ -5,6 +5,9 @@
 
 import assert from "node:assert/strict";
 import { ANCHOR_REQUEST } from "../../supabase/functions/_shared/openrouter/continuation/ways.ts";
+import { createOpenRouter } from "../../supabase/functions/_shared/openrouter/open_router.ts";
+import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
+import type { ModelMessage, ModelReply } from "../../supabase/functions/_shared/ports/model.ts";
 import { createClient, type SupabaseClient } from "@supabase/supabase-js";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import * as jose from "jose";
@@ -188,6 +191,36 @@ Deno.test("local stack: the mock model streams as OpenRouter does, and knows the
     const repeat = user(`${ANCHOR_REQUEST}\n\n${anchor}`);
     const anchored = await reply(baseUrl, [user("Tell me a long story"), begun, repeat], /.{70}/s);
     assert.ok(anchored.text.startsWith(anchor.trim()));
+
+    // With tools it calls one, and tells of its result.
+    const model = createOpenRouter({
+      baseUrl,
+      maxRetries: 0,
+      firstTokenTimeoutMs: 0,
+      stallTimeoutMs: 0,
+      clock: systemClock(),
+      random: Math.random,
+      fetch,
+      log: { write: () => {} },
+    });
+    const tools = [{ name: "find_orders", description: "Lists orders.", parameters: { type: "object" } }];
+    const ask = async (messages: readonly ModelMessage[]): Promise<ModelReply & { text: string }> => {
+      let text = "";
+      const request = { messages, partial: "", models: ["openai/gpt-4-turbo"], tools };
+      const { signal } = new AbortController();
+      return { ...await model.reply(request, { onText: (piece) => void (text += piece), signal }), text };
+    };
+    const question = { role: "user", content: "What are my orders?" } as const;
+    const { calls = [] } = await ask([question]);
+    assert.deepEqual(calls.map(({ name, arguments: input }) => [name, input]), [["find_orders", "{}"]]);
+    const result = {
+      role: "tool",
+      content: '[{"id":"1001","status":"open"}]',
+      callId: calls[0]?.id ?? "",
+    } as const;
+    const told = await ask([question, { role: "assistant", content: "", calls }, result]);
+    assert.equal(told.text, "I found 1:\n\n- **1001**, status open");
+    assert.equal(told.calls, undefined);
   });
 });
 

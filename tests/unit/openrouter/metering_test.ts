@@ -9,9 +9,11 @@ import type {
   AttemptMeter,
   AttemptRequest,
 } from "../../../supabase/functions/_shared/ports/attempt.ts";
-import type { LanguageModel } from "../../../supabase/functions/_shared/ports/model.ts";
+import type { LanguageModel, ModelMessage } from "../../../supabase/functions/_shared/ports/model.ts";
+import { promptTokens } from "../../../supabase/functions/_shared/usage/token_estimate.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
 import { delta, ending, finish, sse } from "../../support/model_stream.ts";
+import { callStream } from "../../support/tool_call_streams.ts";
 import { FakeProvider, QUESTION } from "./fake_provider.ts";
 
 /** Writes down what becomes of each request. */
@@ -40,8 +42,13 @@ class Meter implements AttemptMeter {
   }
 }
 
-function ask(model: LanguageModel, meter: Meter, signal = new AbortController().signal): Promise<unknown> {
-  const reply = model.reply(QUESTION, { onText: () => {}, signal, meter });
+function ask(
+  model: LanguageModel,
+  meter: Meter,
+  signal = new AbortController().signal,
+  request = QUESTION,
+): Promise<unknown> {
+  const reply = model.reply(request, { onText: () => {}, signal, meter });
   reply.catch(() => {});
   return reply;
 }
@@ -61,6 +68,25 @@ Deno.test("[US1] a whole answer: who gave it, its id, and what the provider says
     usage: USAGE,
   }]);
   assert.equal(meter.text, "Hi");
+});
+
+Deno.test("[US1] tools, calls and results are part of what is asked, and calls of what the model says", async () => {
+  const provider = new FakeProvider();
+  const meter = new Meter();
+  const calls = [{ id: "call_1", name: "find", arguments: '{"a":1}' }];
+  const tools = [{ name: "find", description: "Finds.", parameters: { type: "object" } }];
+  const messages: readonly ModelMessage[] = [
+    ...QUESTION.messages,
+    { role: "assistant", content: "", calls },
+    { role: "tool", content: "12345678", callId: "call_1" },
+  ];
+  provider.stream(callStream("OpenAI", [{ id: "call_2", name: "find", arguments: '{"b":2}' }]));
+  await ask(provider.model(), meter, undefined, { ...QUESTION, messages, tools });
+  const [asked = assert.fail()] = meter.begun;
+  // "Hello?", `find` and its arguments, the result; then the tools as JSON.
+  assert.equal(promptTokens({ messages: asked.messages }), Math.ceil((6 + 4 + 7 + 8) / 4));
+  assert.equal(promptTokens(asked), Math.ceil((6 + 4 + 7 + 8 + JSON.stringify(tools).length) / 4));
+  assert.equal(meter.text, 'find{"b":2}');
 });
 
 Deno.test("[US1] each retry is a request of its own; one that never reached the provider is none", async () => {

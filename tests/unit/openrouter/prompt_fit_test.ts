@@ -96,6 +96,45 @@ Deno.test("[QU13] keepQuestion: the system prompt and the question", () => {
   assert.deepEqual(keepQuestion({ messages }), [messages[0], messages.at(-1)]);
 });
 
+/** A question, a call, its result and perhaps an answer: 40 characters with one, 30 without. */
+function step(answer: readonly ModelMessage[]): ModelMessage[] {
+  return [
+    { role: "user", content: "?".repeat(10) },
+    { role: "assistant", content: "", calls: [{ id: "c", name: "find", arguments: '{"a":1' }] },
+    { role: "tool", content: "r".repeat(10), callId: "c" },
+    ...answer,
+  ];
+}
+
+Deno.test("[QU13] PromptFit: calls and results go with their question, and count", () => {
+  const answer: ModelMessage = { role: "assistant", content: "a".repeat(10) };
+  const messages = [
+    ...conversation([]).messages.slice(0, 1),
+    ...step([answer]),
+    ...step([answer]),
+    ...step([]),
+  ];
+  const request = { ...conversation([]), messages };
+  const kept = (maxTokens: number): number => new PromptFit(maxTokens).fit(request).length;
+  // 10 + 30 characters stay, and each exchange has 40.
+  assert.deepEqual([30, 29, 20, 19, 1].map(kept), [12, 8, 8, 4, 4]);
+  for (const tokens of [29, 19, 1]) {
+    const [system, ...rest] = new PromptFit(tokens).fit(request);
+    assert.equal(system, messages[0]);
+    assert.deepEqual(rest, messages.slice(-rest.length));
+    assert.equal(rest[0]?.role, "user");
+  }
+  assert.deepEqual(keepQuestion(request), [messages[0], ...messages.slice(-3)]);
+  assert.equal(keepHalf(request).length, 8);
+});
+
+Deno.test("[QU13] PromptFit: the tools count", () => {
+  const request = conversation([40]);
+  const tools = [{ name: "f", description: "d".repeat(400), parameters: {} }];
+  assert.equal(new PromptFit(100).fit(request), request.messages);
+  assert.equal(exchangesIn(new PromptFit(100).fit({ ...request, tools })), 0);
+});
+
 Deno.test("[QU13] whatever the conversation, its newest part is left, and fits or is the question alone", () => {
   const lengths = fc.array(fc.integer({ min: 2, max: 500 }), { maxLength: 20 });
   const anyTokens = fc.integer({ min: 1, max: 2000 });

@@ -5,10 +5,17 @@ import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
 import { AttemptFailure } from "../../../supabase/functions/_shared/openrouter/attempt_failure.ts";
 import { BodyFeed } from "../../../supabase/functions/_shared/openrouter/body_feed.ts";
 import { ReplyAssembler } from "../../../supabase/functions/_shared/openrouter/reply_assembler.ts";
+import { replyToolsFor } from "../../../supabase/functions/_shared/openrouter/reply_tools.ts";
 import type { ModelReply } from "../../../supabase/functions/_shared/ports/model.ts";
 import type { StreamFixture } from "../../fixtures/streams/fixture.ts";
 import { STREAMS } from "../../fixtures/streams/streams.ts";
-import { Asked, FakeProvider } from "./fake_provider.ts";
+import { Asked, FakeProvider, QUESTION } from "./fake_provider.ts";
+
+const TOOLS = ["find_orders", "refund_order"];
+const OFFERING = {
+  ...QUESTION,
+  tools: TOOLS.map((name) => ({ name, description: "", parameters: { type: "object" } })),
+};
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -30,7 +37,7 @@ async function readWhole(fixture: StreamFixture, pieces: readonly Bytes[]): Prom
   });
   for (const piece of pieces) stream.write(piece);
   stream.end();
-  const asked = new Asked(provider.model({ thinkTags }));
+  const asked = new Asked(provider.model({ thinkTags }), fixture.tools === true ? OFFERING : QUESTION);
   const outcome = await asked.reply.catch((thrown: unknown) => thrown);
   assert.ok(![...asked.pieces, ...asked.thoughts].includes(""), "an empty piece");
   assert.equal(provider.clock.pending, 0, "a timer that was left behind");
@@ -38,8 +45,12 @@ async function readWhole(fixture: StreamFixture, pieces: readonly Bytes[]): Prom
 }
 
 /** Reads the fixture as {@linkcode readWhole} does, but without streams, which take most of its time. */
-function readCut({ thinkTags = "show" }: StreamFixture, pieces: readonly Bytes[]): Result {
-  const reply = new ReplyAssembler({ model: "test/model", thinkTags });
+function readCut({ thinkTags = "show", tools = false }: StreamFixture, pieces: readonly Bytes[]): Result {
+  const reply = new ReplyAssembler({
+    model: "test/model",
+    thinkTags,
+    tools: tools ? replyToolsFor(OFFERING, { random: () => 0, reasoningField: undefined }) : undefined,
+  });
   const feed = new BodyFeed(reply);
   const decoder = new TextDecoder();
   let outcome: ModelReply | AttemptFailure;

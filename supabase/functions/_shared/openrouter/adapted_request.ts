@@ -10,16 +10,24 @@ import { AttemptFailure } from "./attempt_failure.ts";
 import type { PromptMessage } from "./continuation/ways.ts";
 import { mask } from "./mask.ts";
 import { ParameterRepairs, type Repair, repairOf, type Repairs } from "./parameter_repairs.ts";
+import { formAfter, formFor, type PromptForm } from "./prompt_form.ts";
 import { hasHistory, keepHalf, keepQuestion, PromptFit } from "./prompt_fit.ts";
 import { type PromptLimit, readPromptLimit } from "./prompt_limit.ts";
 import { refusedParameters } from "./refused_parameter.ts";
+import { toolFailure } from "./refused_tools.ts";
+import { remember } from "./remember.ts";
 import { BOUNDS, type RequestFields, requestFields } from "./request.ts";
 
 /** Reduces the share of a prompt that fits, because tokens are not spread evenly over its characters. */
 const SHARE_MARGIN = 0.9;
+/** Models whose forms of prompts are remembered. */
+const MAX_MODELS = 200;
+/** Most changes of the form for one request: a server that refuses each one must not be asked for ever. */
+const MAX_FORMS = 3;
 const LEFT_OUT: Repair = { newName: undefined, onlyValue: undefined };
 
 export interface AdapterOptions {
+  baseUrl: string;
   dialect: ModelDialect;
   /** 0 for no limit. */
   maxPromptTokens: number;
@@ -42,10 +50,22 @@ export class RequestAdapter {
   readonly options: AdapterOptions;
   readonly repairs = new ParameterRepairs();
   readonly fit: PromptFit;
+  readonly #form: PromptForm;
+  readonly #forms = new Map<string, PromptForm>();
 
   constructor(options: AdapterOptions) {
     this.options = options;
+    this.#form = formFor(options.baseUrl);
     this.fit = new PromptFit(options.maxPromptTokens);
+  }
+
+  /** How prompts for the model are written. */
+  formOf(model: string): PromptForm {
+    return this.#forms.get(model) ?? this.#form;
+  }
+
+  learnForm(model: string, form: PromptForm): void {
+    remember(this.#forms, model, form, MAX_MODELS);
   }
 
   /** Only OpenRouter takes several models; for any other endpoint there is a request for each. */
@@ -68,6 +88,7 @@ export class AdaptedRequest {
   readonly #repairs: Repairs = new Map();
   #messages: readonly ModelMessage[];
   #isCut = false;
+  #rewritten = 0;
 
   constructor(request: ModelRequest, { tail, keepsBound }: Required<AdaptOptions>, adapter: RequestAdapter) {
     this.model = request.models[0] ?? "";
@@ -83,7 +104,8 @@ export class AdaptedRequest {
     const { repairs, fit, options } = this.#adapter;
     for (;;) {
       const request = { ...this.#whole, messages: this.#messages };
-      const whole = requestFields(request, options.dialect, this.#tail);
+      const form = this.#adapter.formOf(this.model);
+      const whole = requestFields(request, options.dialect, { tail: this.#tail, form });
       const fields = repairs.apply(whole, { model: this.model, own: this.#repairs });
       try {
         const reply = await attempt(request, fields);
@@ -96,7 +118,7 @@ export class AdaptedRequest {
         if (hasBegun()) throw thrown;
         const limit = readPromptLimit(thrown);
         if (limit !== undefined) this.#shorten(limit, thrown, fields);
-        else if (!this.#repair(thrown, fields)) throw thrown;
+        else if (!this.#repair(thrown, fields) && !this.#rewrite(thrown, form)) throw this.#named(thrown);
       }
     }
   }
@@ -134,6 +156,27 @@ export class AdaptedRequest {
       if (isNew) this.#writeRepair(parameter.field, repair, failure);
     }
     return made.length > 0;
+  }
+
+  /** Returns whether the form of the prompt has changed. */
+  #rewrite(failure: AttemptFailure, form: PromptForm): boolean {
+    if (!this.#messages.some(({ calls }) => calls !== undefined)) return false;
+    const changed = formAfter(failure, form);
+    if (changed === undefined || this.#rewritten === MAX_FORMS) return false;
+    this.#rewritten++;
+    this.#adapter.learnForm(this.model, changed);
+    const names = Object.keys(changed) as (keyof PromptForm)[];
+    const field = names.filter((name) => changed[name] !== form[name]).join();
+    this.#write("model_prompt_rewritten", { field }, failure);
+    return true;
+  }
+
+  /** The failure, in the words of its cause if that is the tools. */
+  #named(failure: AttemptFailure): AttemptFailure {
+    if (this.#whole.tools === undefined || this.#whole.tools.length === 0) return failure;
+    const named = toolFailure(failure);
+    named.model = this.model;
+    return named;
   }
 
   #writeRepair(field: string, { newName }: Repair, failure: AttemptFailure): void {

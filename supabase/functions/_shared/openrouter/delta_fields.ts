@@ -1,6 +1,13 @@
-/** Where a delta, or a whole message, has its text and its thoughts. */
+/** Where a chunk has its choice, and a delta, or a whole message, its text and its thoughts. */
 
 import { isRecord, type JsonObject, textOf } from "./json_values.ts";
+
+/** The choice with index 0, wherever it is; without indexes the first one. Only one is ever asked for. */
+export function firstChoice(choices: readonly unknown[]): JsonObject | undefined {
+  const [only] = choices;
+  if (choices.length === 1 && isRecord(only) && !only.index) return only;
+  return choices.filter(isRecord).find(({ index }) => Number(index ?? 0) === 0);
+}
 
 /**
  * The thoughts beside the text: `reasoning` (OpenRouter, Groq, Ollama, newer vLLM), `reasoning_content` (DeepSeek, xAI, llama.cpp,
@@ -18,6 +25,11 @@ export function thoughtIn(delta: JsonObject): string {
 /** The model thinks, but the provider does not say what: encrypted details. */
 export function hidesThought({ reasoning_details: details }: JsonObject): boolean {
   return Array.isArray(details) && details.length > 0;
+}
+
+/** In any shape, if only a piece of a call. */
+export function callsTool({ tool_calls: calls, function_call: old }: JsonObject): boolean {
+  return Array.isArray(calls) && calls.length > 0 || isRecord(old);
 }
 
 /** https://openrouter.ai/docs/use-cases/reasoning-tokens: text or a summary; an encrypted detail has neither. */

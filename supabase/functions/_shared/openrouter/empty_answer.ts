@@ -1,4 +1,4 @@
-/** Answers without text: an error that says what happened, never a success. */
+/** Answers without text and tool calls: an error that says what happened, never a success. */
 
 import type { Usage } from "../protocol/log_event.ts";
 import { AttemptFailure } from "./attempt_failure.ts";
@@ -8,6 +8,8 @@ export interface EmptyAnswer {
   finishReason: string;
   hasThought: boolean;
   hasToolCall: boolean;
+  /** Whether the request offers tools. */
+  hasTools: boolean;
   usage: Usage | undefined;
 }
 
@@ -15,7 +17,9 @@ export interface EmptyAnswer {
  * The failure for an answer without text. Only where nothing at all came is it retryable and asked again: everything else has been
  * paid for, and the same question most likely ends the same way.
  */
-export function emptyAnswer({ finishReason, hasThought, hasToolCall, usage }: EmptyAnswer): AttemptFailure {
+export function emptyAnswer(
+  { finishReason, hasThought, hasToolCall, hasTools, usage }: EmptyAnswer,
+): AttemptFailure {
   const fail = (message: string, retryable = false): AttemptFailure =>
     new AttemptFailure("empty_answer", message, {
       detail: `no text, finish reason ${JSON.stringify(finishReason)}`,
@@ -26,6 +30,9 @@ export function emptyAnswer({ finishReason, hasThought, hasToolCall, usage }: Em
     return fail("the content filter of the model provider removed the answer");
   }
   if (finishReason === "refusal") return fail("the model refused to answer");
+  if (hasTools && finishReason === "tool_calls") {
+    return fail("the model called a tool, but the model provider did not send the call", true);
+  }
   if (hasToolCall || finishReason === "tool_calls") {
     return fail("the model called a tool instead of answering, and there are no tools here");
   }

@@ -3,6 +3,7 @@
 import type { ModelReply } from "../ports/model.ts";
 import type { AdaptedRequest, Attempt } from "./adapted_request.ts";
 import { AttemptFailure } from "./attempt_failure.ts";
+import { lacksTools } from "./refused_tools.ts";
 
 export interface AskInTurnOptions {
   attempt: Attempt;
@@ -17,7 +18,8 @@ const NO_SUCH_MODEL = /model_not_found|model_decommissioned|invalid[ _]model/i;
 
 /**
  * Answers with the reply of the first model that gives one. The next one is asked at once if a model failed before its first text
- * in a way that may pass, does not exist, or takes shorter prompts only. Throws the last failure that may pass; if none may, the last one.
+ * in a way that may pass, does not exist, takes shorter prompts only, or does not support tools.
+ * Throws the last failure that may pass; if none may, the last one.
  */
 export async function askInTurn(
   requests: readonly AdaptedRequest[],
@@ -41,6 +43,8 @@ export async function askInTurn(
   }
 }
 
-function mayFallBack({ askAgain, code, status, detail }: AttemptFailure): boolean {
-  return askAgain || code === "prompt_too_long" || status === 404 || NO_SUCH_MODEL.test(detail);
+function mayFallBack(failure: AttemptFailure): boolean {
+  const { askAgain, code, status, detail } = failure;
+  return askAgain || code === "prompt_too_long" || status === 404 || NO_SUCH_MODEL.test(detail) ||
+    lacksTools(failure);
 }

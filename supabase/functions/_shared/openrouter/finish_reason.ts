@@ -51,7 +51,10 @@ export function finishReasonOf(choice: JsonObject): string | undefined {
   return NAMES.get(reason.toLowerCase()) ?? reason;
 }
 
-/** The answer is not whole, whatever came of it. */
+/**
+ * The answer is not whole, whatever came of it. Gemini names a tool call that it could not read, alone or in
+ * `function_call_filter: MALFORMED_FUNCTION_CALL`.
+ */
 export function isFailure(finishReason: string): boolean {
-  return FAILURES.has(finishReason);
+  return FAILURES.has(finishReason) || /malformed_function_call|unexpected_tool_call/i.test(finishReason);
 }

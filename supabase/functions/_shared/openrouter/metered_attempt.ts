@@ -14,6 +14,8 @@ export interface Sighting {
   usage?: Usage;
   /** Called with each piece of the model's reasoning. */
   onThought?: (text: string) => void;
+  /** Called with each piece of a tool call. */
+  onCalled?: (text: string) => void;
 }
 
 /** Runs `ask`, and closes the attempt with its end. Rejects as `ask` does. */
@@ -22,7 +24,10 @@ export async function meterAttempt(
   signal: AbortSignal,
   ask: (sighting: Sighting) => Promise<ModelReply>,
 ): Promise<ModelReply> {
-  const sighting: Sighting = { onThought: (text) => attempt.thought(text) };
+  const sighting: Sighting = {
+    onThought: (text) => attempt.thought(text),
+    onCalled: (text) => attempt.said(text),
+  };
   let how: AttemptEnd["how"] = "unsent";
   try {
     // It may have waited for the budget.
@@ -35,7 +40,7 @@ export async function meterAttempt(
     if (how !== "unsent") how = signal.aborted ? "aborted" : failedHow(thrown, sighting);
     throw thrown;
   } finally {
-    const { status: _, onThought: __, ...known } = sighting;
+    const { status: _, onThought: __, onCalled: ___, ...known } = sighting;
     attempt.end({ how, ...known });
   }
 }

@@ -3,7 +3,7 @@
 import { AgentError } from "../errors.ts";
 import type { LanguageModel, ModelReply, ModelRequest, ReplyOptions } from "../ports/model.ts";
 import type { Clock, Log } from "../ports/runtime.ts";
-import { dialectOf } from "../model_dialect.ts";
+import { dialectOf, type ModelDialect } from "../model_dialect.ts";
 import type { ThinkTagPolicy } from "../think_tags.ts";
 import { RequestAdapter } from "./adapted_request.ts";
 import { AttemptFailure, unreachable } from "./attempt_failure.ts";
@@ -12,8 +12,10 @@ import { PrefillModels, wantsPrefix } from "./continuation/ways.ts";
 import { askInTurn } from "./fallback_models.ts";
 import { describe, mask } from "./mask.ts";
 import { meterAttempt, type Sighting } from "./metered_attempt.ts";
+import { reasoningFieldOf } from "./prompt_form.ts";
 import type { ReadPacer } from "./read_pacer.ts";
 import { readReply } from "./reply_stream.ts";
+import { replyToolsFor } from "./reply_tools.ts";
 import { completionsUrl, type Endpoint, type RequestFields, requestHeaders, withBound } from "./request.ts";
 import { openBody } from "./response_body.ts";
 import { backoffMs, MAX_RETRY_WAIT_MS, pause } from "./retry_after.ts";
@@ -31,7 +33,7 @@ export interface OpenRouterOptions extends Endpoint {
   /** What becomes of thoughts between tags at the beginning of an answer. Default `show`. */
   thinkTags?: ThinkTagPolicy;
   clock: Clock;
-  /** From 0 up to 1, as `Math.random`: spreads retries. */
+  /** From 0 up to 1, as `Math.random`: spreads retries, and makes ids of tool calls that have none. */
   random(): number;
   fetch: typeof fetch;
   log: Log;
@@ -46,14 +48,14 @@ export interface OpenRouterOptions extends Endpoint {
  *
  * | code | when | `retryable` |
  * |---|---|---|
- * | `model_rejected` | 400, 404, 413, 422 and other 4xx | no |
+ * | `model_rejected` | 400, 404, 413, 422 and other 4xx; the model does not support tools | no |
  * | `prompt_too_long` | the question alone is longer than the model takes | no |
  * | `model_unauthorized` | 401, 402 (out of credit), 403 | no |
  * | `model_rate_limited` | 429; with `retryAfterMs` if the provider said | yes |
  * | `model_timeout` | 408, a stall, no first text in time | yes |
  * | `model_unavailable` | 5xx, no connection, an error reported in the stream | yes |
  * | `model_stream_broken` | an end without a finish reason and without `[DONE]`, or something that is no answer | yes |
- * | `empty_answer` | an answer without text | only if nothing at all came |
+ * | `empty_answer` | an answer without text, and without calls of tools that the request offers | only if nothing at all came |
  *
  * An error in the stream or in a body is treated as the HTTP status that its code or words stand for (reported_error.ts).
  */
@@ -69,6 +71,7 @@ interface AttemptOptions extends Receive {
 
 class OpenRouter implements LanguageModel {
   readonly #options: OpenRouterOptions;
+  readonly #dialect: ModelDialect;
   readonly #url: string;
   readonly #headers: Headers;
   readonly #adapter: RequestAdapter;
@@ -76,11 +79,13 @@ class OpenRouter implements LanguageModel {
 
   constructor(options: OpenRouterOptions) {
     const { apiKey, log, maxPromptTokens = 0 } = options;
-    const dialect = dialectOf(options.baseUrl, options.dialect);
+    const { baseUrl } = options;
+    const dialect = dialectOf(baseUrl, options.dialect);
     this.#options = options;
+    this.#dialect = dialect;
     this.#url = completionsUrl(options);
     this.#headers = requestHeaders(options, dialect);
-    this.#adapter = new RequestAdapter({ dialect, maxPromptTokens, apiKey, log });
+    this.#adapter = new RequestAdapter({ baseUrl, dialect, maxPromptTokens, apiKey, log });
     this.#prefillModels = new PrefillModels(options.prefillModels ?? []);
   }
 
@@ -97,7 +102,7 @@ class OpenRouter implements LanguageModel {
       hasBegun: () => begun,
       signal,
       meter,
-      attempt: (send) => send({ ...options, onText: begin }),
+      attempt: (send) => send({ ...options, onText: begin, onCall: () => void (begun = true) }),
     });
   }
 
@@ -120,7 +125,7 @@ class OpenRouter implements LanguageModel {
     });
   }
 
-  /** Asks, and asks again after a failure that may pass, as long as no text was handed on. */
+  /** Asks, and asks again after a failure that may pass, as long as no text was handed on and no tool call is whole. */
   async #askUntil(request: ModelRequest, asking: Asking): Promise<ModelReply> {
     const { tail, hasBegun, signal, meter } = asking;
     const { clock, maxRetries, random } = this.#options;
@@ -181,8 +186,8 @@ class OpenRouter implements LanguageModel {
     fields: RequestFields,
     { meter, tail, ...receive }: Receive & Pick<Asking, "meter" | "tail">,
   ): Promise<ModelReply> {
-    const { models, maxTokens } = request;
-    const opening = meter?.begin({ messages: [...request.messages, ...tail], models, maxTokens });
+    const { models, tools, maxTokens } = request;
+    const opening = meter?.begin({ messages: [...request.messages, ...tail], tools, models, maxTokens });
     const metered = opening instanceof Promise ? await opening : opening;
     if (metered === undefined) return await this.#attempt(request, fields, receive);
     const granted = metered.maxTokens === maxTokens ? fields : withBound(fields, metered.maxTokens);
@@ -199,9 +204,11 @@ class OpenRouter implements LanguageModel {
   async #attempt(
     request: ModelRequest,
     fields: RequestFields,
-    { onText, onReasoning, signal, sighting = {}, onReached }: AttemptOptions,
+    { onText, onReasoning, onCall, signal, sighting = {}, onReached }: AttemptOptions,
   ): Promise<ModelReply> {
-    const { clock, stallTimeoutMs, firstTokenTimeoutMs, pacer, thinkTags = "show" } = this.#options;
+    const { clock, random, stallTimeoutMs, firstTokenTimeoutMs, pacer, thinkTags = "show" } = this.#options;
+    const [model = ""] = request.models;
+    const reasoningField = reasoningFieldOf(this.#dialect, this.#adapter.formOf(model));
     // Ends this attempt: with the caller's reason, or with our own impatience.
     const abort = new AbortController();
     const onAbort = (): void => abort.abort(signal.reason);
@@ -216,12 +223,14 @@ class OpenRouter implements LanguageModel {
       const body = await this.#ask(fields, abort.signal, sighting);
       onReached?.();
       return await readReply(body, {
-        model: request.models[0] ?? "",
+        model,
         thinkTags,
         keepsSpace: request.partial !== "",
+        tools: replyToolsFor(request, { random, reasoningField }),
         sighting,
         onText,
         onReasoning,
+        onCall,
         clock,
         watchdog,
         pacer,

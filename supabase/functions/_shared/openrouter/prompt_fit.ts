@@ -20,10 +20,11 @@ interface Sums {
 
 const PRIOR: Sums = { chars: PRIOR_CHARS, tokens: PRIOR_CHARS * TOKENS_PER_CHAR };
 
-/** A prompt in its parts. Only exchanges may be left out: a question with its answer. */
+/** A prompt in its parts. Only exchanges may be left out: a question with its answer, tool calls and their results. */
 interface Prompt {
   system: readonly ModelMessage[];
   exchanges: readonly (readonly ModelMessage[])[];
+  /** With the calls and results of the answer so far. */
   question: readonly ModelMessage[];
 }
 
@@ -36,7 +37,7 @@ export class PromptFit {
     this.#maxTokens = maxTokens;
   }
 
-  /** The messages that fit, by estimate. The system prompt, the question and the beginning of its answer always stay. */
+  /** The messages that fit, by estimate. The system prompt, the tools, the question and the beginning of its answer always stay. */
   fit(request: ModelRequest): readonly ModelMessage[] {
     if (this.#maxTokens === 0) return request.messages;
     const maxChars = this.#maxTokens / this.#ratioOf(request.models[0] ?? "");
@@ -49,7 +50,7 @@ export class PromptFit {
     const [model = ""] = request.models;
     const { chars, tokens } = this.#sums.get(model) ?? PRIOR;
     const sums = {
-      chars: KEPT_SHARE * chars + charsOf(request.messages) + request.partial.length,
+      chars: KEPT_SHARE * chars + charsOf(request.messages) + charsBeside(request),
       tokens: KEPT_SHARE * tokens + promptTokens,
     };
     remember(this.#sums, model, sums, MAX_MODELS);
@@ -70,7 +71,7 @@ export function hasHistory({ messages }: Pick<ModelRequest, "messages">): boolea
 export function keepHalf(request: ModelRequest, share = 1): readonly ModelMessage[] {
   const { exchanges } = partsOf(request.messages);
   const history = charsOf(exchanges.flat());
-  const rest = charsOf(request.messages) - history + request.partial.length;
+  const rest = charsOf(request.messages) - history + charsBeside(request);
   return keepNewest(request, Math.min(rest + history / 2, share * (rest + history)));
 }
 
@@ -81,9 +82,10 @@ export function keepQuestion({ messages }: Pick<ModelRequest, "messages">): read
 }
 
 /** As many of the newest exchanges as fit into `maxChars` together with what has to stay. */
-function keepNewest({ messages, partial }: ModelRequest, maxChars: number): readonly ModelMessage[] {
+function keepNewest(request: ModelRequest, maxChars: number): readonly ModelMessage[] {
+  const { messages } = request;
   const { system, exchanges, question } = partsOf(messages);
-  let chars = charsOf(system) + charsOf(question) + partial.length;
+  let chars = charsOf(system) + charsOf(question) + charsBeside(request);
   let first = exchanges.length;
   while (first > 0) {
     chars += charsOf(exchanges[first - 1] ?? []);
@@ -106,5 +108,14 @@ function partsOf(messages: readonly ModelMessage[]): Prompt {
 }
 
 function charsOf(messages: readonly ModelMessage[]): number {
-  return messages.reduce((sum, { content }) => sum + content.length, 0);
+  return messages.reduce((sum, { content, calls = [] }) => {
+    const written = calls.reduce((chars, call) => chars + call.name.length + call.arguments.length, 0);
+    return sum + content.length + written;
+  }, 0);
+}
+
+/** Of what is no message: the tools, and the beginning of the answer. */
+function charsBeside({ partial, tools = [] }: ModelRequest): number {
+  return partial.length +
+    (tools.length === 0 ? 0 : JSON.stringify(tools).length);
 }

@@ -21,7 +21,7 @@ export interface RefusedRequest {
 }
 
 /** A request without these is not the same request. */
-const ESSENTIAL: ReadonlySet<string> = new Set(["messages", "model", "stream"]);
+const ESSENTIAL: ReadonlySet<string> = new Set(["messages", "model", "stream", "tools"]);
 /** Begins the path of a field in some bodies. */
 const ROOTS: ReadonlySet<string> = new Set(["body", "$", "#", "root"]);
 

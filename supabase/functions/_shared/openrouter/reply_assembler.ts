@@ -4,15 +4,16 @@ import type { ModelReply } from "../ports/model.ts";
 import type { ThinkTagPolicy } from "../think_tags.ts";
 import { AnswerStart } from "./answer_start.ts";
 import { brokenStream } from "./attempt_failure.ts";
-import { hidesThought, isThought, readParts, thoughtIn } from "./delta_fields.ts";
+import { callsTool, firstChoice, hidesThought, isThought, readParts, thoughtIn } from "./delta_fields.ts";
 import { emptyAnswer } from "./empty_answer.ts";
 import { finishReasonOf, isFailure } from "./finish_reason.ts";
 import { isRecord, type JsonObject } from "./json_values.ts";
-import { isError, isErrorBody, reportedError } from "./reported_error.ts";
 import type { Sighting } from "./metered_attempt.ts";
+import { ReplyTools, type ReplyToolsOptions } from "./reply_tools.ts";
+import { isError, isErrorBody, reportedError } from "./reported_error.ts";
 import { readUsage } from "./usage.ts";
 
-/** Longest answer with its thoughts, in characters: a provider that never ends must not fill the worker's memory. */
+/** Longest answer with its thoughts and calls, in characters: a provider that never ends must not fill the worker's memory. */
 export const MAX_REPLY_CHARS = 2_000_000;
 
 export interface AssemblerOptions {
@@ -21,6 +22,8 @@ export interface AssemblerOptions {
   thinkTags: ThinkTagPolicy;
   /** Whether white space behind thoughts is part of the text; see {@linkcode AnswerStart}. Default false. */
   keepsSpace?: boolean;
+  /** Set if the request offers tools. Without them a reply that calls tools has no answer. */
+  tools?: ReplyToolsOptions | undefined;
   /** Gets what the provider says of the request. */
   sighting?: Sighting | undefined;
 }
@@ -29,7 +32,7 @@ export class ReplyAssembler {
   readonly #model: string;
   #text = "";
   #thoughts = "";
-  /** Of the whole answer so far, with its thoughts. */
+  /** Of the whole answer so far, with its thoughts and its calls. */
   #chars = 0;
   #begun = false;
   /** Looks for the first word of the answer; undefined once it has come. */
@@ -44,10 +47,12 @@ export class ReplyAssembler {
   /** Something came after a finish reason, so that the next one may be early too. */
   #isEarly = false;
   #done = false;
+  readonly #tools: ReplyTools | undefined;
   readonly #sighting: Sighting;
 
-  constructor({ model, thinkTags, keepsSpace = false, sighting = {} }: AssemblerOptions) {
+  constructor({ model, thinkTags, keepsSpace = false, tools, sighting = {} }: AssemblerOptions) {
     this.#model = model;
+    this.#tools = tools === undefined ? undefined : new ReplyTools(tools, sighting.onCalled);
     this.#sighting = sighting;
     this.#start = new AnswerStart({
       policy: thinkTags,
@@ -95,6 +100,11 @@ export class ReplyAssembler {
     return this.#done;
   }
 
+  /** The first tool call is whole, and more follow. */
+  get hasWholeCall(): boolean {
+    return this.#tools !== undefined && this.#tools.hasWholeCall;
+  }
+
   takeText(): string {
     const text = this.#text;
     this.#text = "";
@@ -133,21 +143,24 @@ export class ReplyAssembler {
     this.#done = true;
   }
 
-  /** How the reply ended. Throws an {@linkcode AttemptFailure} if it just broke off, or has no text. */
+  /** How the reply ended. Throws an {@linkcode AttemptFailure} if it just broke off, or has neither text nor calls. */
   reply(): ModelReply {
     if (!this.finished && !this.#done) throw brokenStream("the stream ended without a finish reason");
     // Older llama.cpp and many proxies send `[DONE]` without a reason.
     const finishReason = this.#finishReason ?? "stop";
+    const step = this.#tools?.end();
     if (this.#start !== undefined) this.#text += this.#start.end();
-    if (this.#start?.isOver === false) {
-      const [hasThought, hasToolCall] = [this.#hasThought, this.#hasToolCall];
-      throw emptyAnswer({ finishReason, hasThought, hasToolCall, usage: this.#sighting.usage });
+    if (this.#start?.isOver === false && step?.calls === undefined) {
+      const [hasThought, hasToolCall, hasTools] = [this.#hasThought, this.#hasToolCall, step !== undefined];
+      throw emptyAnswer({ finishReason, hasThought, hasToolCall, hasTools, usage: this.#sighting.usage });
     }
     return {
-      finishReason,
+      // Ollama and older vLLM give another reason behind calls.
+      finishReason: step?.calls !== undefined && finishReason === "stop" ? "tool_calls" : finishReason,
       model: this.#sighting.model ?? this.#model,
       ...(this.#sighting.usage !== undefined && { usage: this.#sighting.usage }),
       ...(this.#sighting.generationId !== undefined && { generationId: this.#sighting.generationId }),
+      ...step,
     };
   }
 
@@ -188,9 +201,9 @@ export class ReplyAssembler {
     if (isRecord(usage)) this.#addUsage(usage);
   }
 
-  /** As long as there is no text, it may still come: a reason behind the thoughts is not the end of the answer. */
+  /** As long as there is no text, it may still come: a reason behind the thoughts is not the end of the answer. Behind calls it is. */
   #settle(): void {
-    this.#isSettled = this.#start === undefined;
+    this.#isSettled = this.#start === undefined || this.#tools !== undefined && this.#tools.hasCall;
   }
 
   /** A server that knows no deltas, a body instead of a stream, or OpenRouter's choices of a prompt. */
@@ -199,8 +212,11 @@ export class ReplyAssembler {
       if (typeof text === "string") this.#addDelta({ content: text });
       return;
     }
-    // Some servers repeat the whole answer at the end of their deltas.
-    if (this.#chars > 0 && !this.#isInMessages) return;
+    // Some servers repeat the whole answer at the end of their deltas, or have the calls only there.
+    if (this.#chars > 0 && !this.#isInMessages) {
+      if (this.#tools !== undefined && !this.#tools.hasCall) this.#count(this.#tools.add(message));
+      return;
+    }
     this.#isInMessages = true;
     this.#addDelta(message);
   }
@@ -215,6 +231,7 @@ export class ReplyAssembler {
       readParts(content, this.#parts);
     }
     if (typeof refusal === "string" && refusal !== "") this.#addText(refusal);
+    if (this.#tools !== undefined) this.#count(this.#tools.add(delta));
     // null or missing with reasoning and tool calls, neither of which is the answer's text.
     if (!content) this.#noteSigns(delta);
   }
@@ -226,9 +243,7 @@ export class ReplyAssembler {
 
   #noteSigns(delta: JsonObject): void {
     if (hidesThought(delta)) this.#begun = this.#hasThought = true;
-    if (Array.isArray(delta.tool_calls) && delta.tool_calls.length > 0 || isRecord(delta.function_call)) {
-      this.#hasToolCall = true;
-    }
+    if (callsTool(delta)) this.#hasToolCall = true;
   }
 
   readonly #parts = {
@@ -237,7 +252,7 @@ export class ReplyAssembler {
   };
 
   #addText(text: string): void {
-    this.#count(text);
+    this.#count(text.length);
     if (this.#start === undefined) {
       this.#text += text;
       return;
@@ -249,15 +264,15 @@ export class ReplyAssembler {
   #think(text: string): void {
     if (text === "") return;
     this.#hasThought = true;
-    this.#count(text);
+    this.#count(text.length);
     this.#thoughts += text;
     this.#sighting.onThought?.(text);
   }
 
-  #count(text: string): void {
-    if (text === "") return;
+  #count(chars: number): void {
+    if (chars === 0) return;
     this.#begun = true;
-    this.#chars += text.length;
+    this.#chars += chars;
     if (this.#chars > MAX_REPLY_CHARS) {
       throw brokenStream(`the answer has more than ${MAX_REPLY_CHARS} characters`);
     }
@@ -282,11 +297,4 @@ export class ReplyAssembler {
     if (this.whole) return;
     throw brokenStream(`the stream has an event that is no JSON object: ${data.slice(0, 200)}`);
   }
-}
-
-/** The choice with index 0, wherever it is; without indexes the first one. Only one is ever asked for. */
-function firstChoice(choices: readonly unknown[]): JsonObject | undefined {
-  const [only] = choices;
-  if (choices.length === 1 && isRecord(only) && !only.index) return only;
-  return choices.filter(isRecord).find(({ index }) => Number(index ?? 0) === 0);
 }

@@ -20,6 +20,8 @@ const STREAMING = { stream: true } as const;
 export interface ReplyStreamOptions extends AssemblerOptions {
   onText(text: string): void;
   onReasoning?: ((text: string) => void) | undefined;
+  /** Called once, when the first of several tool calls is whole. */
+  onCall?: (() => void) | undefined;
   clock: Clock;
   watchdog: Watchdog;
   pacer: ReadPacer | undefined;
@@ -62,6 +64,7 @@ class ReplyStream {
   readonly #decoder = new TextDecoder();
   #lane: PacedLane | undefined;
   #handedOn = false;
+  #hasCalled = false;
   #cancelGrace: CancelTimer | undefined;
   #graceMs = Infinity;
 
@@ -112,6 +115,7 @@ class ReplyStream {
       if (this.#feed.begun) watchdog.begun();
       if (this.#reply.hasThoughts) this.#handOnThoughts();
       if (this.#reply.hasText && !this.#lane?.gathers) this.#flush();
+      if (this.#reply.hasWholeCall && !this.#hasCalled) this.#noteCall();
       if (this.#reply.settled) this.#expectEnd();
       else if (this.#cancelGrace !== undefined) this.#expectMore();
       else if (this.#lane?.closed) await this.#turn(this.#lane);
@@ -143,6 +147,11 @@ class ReplyStream {
     } catch (thrown) {
       abort.abort(thrown);
     }
+  }
+
+  #noteCall(): void {
+    this.#hasCalled = true;
+    this.#options.onCall?.();
   }
 
   readonly #flush = (): void => {

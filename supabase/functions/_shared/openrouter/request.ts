@@ -1,8 +1,9 @@
 /** One chat completion request, in the dialect of its endpoint. */
 
 import { type DialectSetting, MAX_OPENROUTER_MODELS, type ModelDialect } from "../model_dialect.ts";
-import type { ModelRequest } from "../ports/model.ts";
+import type { ModelRequest, ToolSpec } from "../ports/model.ts";
 import type { PromptMessage } from "./continuation/ways.ts";
+import { PLAIN_FORM, type PromptForm, toolsIn, writeMessages } from "./prompt_form.ts";
 
 export interface Endpoint {
   /** The API's base with its path, such as `https://openrouter.ai/api/v1`; a slash at its end does no harm. */
@@ -44,22 +45,29 @@ export function requestHeaders({ apiKey, referer, title }: Endpoint, dialect: Mo
   return headers;
 }
 
-/**
- * The whole request; what is undefined in it is left out. Only OpenRouter gets more than the first of the models, at most three.
- * `tail`: messages behind the question.
- */
+/** What a request depends on besides its content. */
+export interface RequestOptions {
+  /** Messages behind the question. Default none. */
+  tail?: readonly PromptMessage[];
+  /** Default: that of an endpoint without special requirements. */
+  form?: PromptForm;
+}
+
+/** The whole request; what is undefined in it is left out. Only OpenRouter gets more than the first of the models, at most three. */
 export function requestFields(
   request: ModelRequest,
   dialect: ModelDialect,
-  tail: readonly PromptMessage[] = [],
+  { tail = [], form = PLAIN_FORM }: RequestOptions = {},
 ): RequestFields {
   const { messages, models, temperature, maxTokens, reasoningEffort: effort } = request;
   const isOpenRouter = dialect === "openrouter";
+  const tools = toolsIn(request, form);
   return {
     model: models[0],
     // Tried in this order.
     ...(isOpenRouter && models.length > 1 && { models: models.slice(0, MAX_OPENROUTER_MODELS) }),
-    messages: [...messages, ...tail],
+    messages: writeMessages([...messages, ...tail], { dialect, form }),
+    ...(tools.length > 0 && { tools: tools.map(writeTool) }),
     ...(temperature !== undefined && { temperature }),
     ...(maxTokens !== undefined && { max_tokens: maxTokens }),
     ...(effort !== undefined && (isOpenRouter ? { reasoning: { effort } } : { reasoning_effort: effort })),
@@ -69,6 +77,10 @@ export function requestFields(
     stream_options: { include_usage: true },
     ...(isOpenRouter && { usage: { include: true } }),
   };
+}
+
+function writeTool({ name, description, parameters }: ToolSpec): object {
+  return { type: "function", function: { name, description, parameters } };
 }
 
 /** The request with another bound for its answer, if it has one. */

@@ -5,7 +5,9 @@ import type { Usage } from "../protocol/log_event.ts";
 /** What a request is about to ask. */
 export interface AttemptRequest {
   /** All messages that are sent, those that ask to continue an answer too. */
-  messages: readonly { content: string }[];
+  messages: readonly { content: string; calls?: readonly { name: string; arguments: string }[] }[];
+  /** The tools that are offered. */
+  tools?: readonly unknown[] | undefined;
   models: readonly string[];
   maxTokens?: number | undefined;
 }
@@ -30,7 +32,7 @@ export interface Attempt {
   readonly maxTokens: number | undefined;
   /** The provider has begun to answer. */
   reached(generationId: string | undefined): void;
-  /** A piece of the answer came. */
+  /** A piece of the answer came: text, or a part of a tool call. */
   said(text: string): void;
   /** A piece of the model's reasoning came, whether or not it is shown to anyone. */
   thought(text: string): void;

@@ -18,7 +18,7 @@ export interface ModelToolCall {
   /** Unique in the prompt: an assistant's message and the tool's message that answers it have the same. */
   id: string;
   name: string;
-  /** Usually JSON, but whatever the model has written; empty for no input. */
+  /** Usually JSON, but whatever the model has written; `{}` for no input. */
   arguments: string;
 }
 
@@ -31,7 +31,7 @@ export interface ModelMessage {
   calls?: readonly ModelToolCall[];
   /** Of a tool: the call that it answers. */
   callId?: string;
-  /** Of an assistant with calls: OpenRouter's `reasoning_details` of that reply, handed back unchanged. */
+  /** Of an assistant with calls: the `reasoningDetails` of that reply, handed back unchanged. */
   reasoningDetails?: readonly unknown[];
 }
 
@@ -56,7 +56,7 @@ export interface ModelRequest {
 
 /** How a reply ended. Its text has been handed to `onText` by then. */
 export interface ModelReply {
-  /** `stop`, `length`, `content_filter`, `tool_calls`, or whatever else the provider says. */
+  /** `stop`, `length`, `content_filter`, `tool_calls` (never `stop` with calls), or whatever else the provider says. */
   finishReason: string;
   /** The model that answered: not the first one asked for, after a fallback. */
   model: string;
@@ -69,7 +69,10 @@ export interface ModelReply {
   continued?: Continued;
   /** The tools that the model calls, in its order; left out if it calls none. Text may come before them. */
   calls?: readonly ModelToolCall[];
-  /** The provider's `reasoning_details`, for the next request, where there are calls. */
+  /**
+   * What the provider wants back with the calls, opaque to all but the model client: OpenRouter's `reasoning_details`, and details of
+   * the client's own. Only where there are calls. A place in its lists is that of a call in `calls`.
+   */
   reasoningDetails?: readonly unknown[];
 }
 
@@ -89,8 +92,9 @@ export interface ReplyOptions {
 /** A language model. */
 export interface LanguageModel {
   /**
-   * Streams one reply. It has text or calls tools, unless it goes on with `partial`. Rejects with an {@linkcode AgentError} with a `model_…` code, or with the signal's reason once
-   * it is aborted; the upstream request is given up at once then.
+   * Streams one reply. It has text or calls tools, unless it goes on with `partial`. Rejects with an {@linkcode AgentError} with a
+   * `model_…` code, or with the signal's reason once it is aborted; the upstream request is given up at once then. Calls of a reply
+   * that rejects are lost.
    */
   reply(request: ModelRequest, options: ReplyOptions): Promise<ModelReply>;
 }

@@ -19,7 +19,12 @@ export function tokensOf(bytes: number): number {
   return Math.ceil(bytes / BYTES_PER_TOKEN);
 }
 
-/** The tokens of a request's prompt. */
-export function promptTokens({ messages }: Pick<AttemptRequest, "messages">): number {
-  return tokensOf(messages.reduce((bytes, { content }) => bytes + utf8Bytes(content), 0));
+/** The tokens of a request's prompt: messages, tool calls in them, and the tools that are offered. */
+export function promptTokens({ messages, tools = [] }: Pick<AttemptRequest, "messages" | "tools">): number {
+  let bytes = tools.length === 0 ? 0 : utf8Bytes(JSON.stringify(tools));
+  for (const { content, calls = [] } of messages) {
+    bytes += utf8Bytes(content);
+    for (const call of calls) bytes += utf8Bytes(call.name) + utf8Bytes(call.arguments);
+  }
+  return tokensOf(bytes);
 }

@@ -16,13 +16,16 @@ import { type PrefillModels, type PromptMessage, tailFor, waysFor } from "./ways
 const REFUSALS = [400, 413, 422];
 
 /** Receives the reply of one attempt, and aborts it. */
-export type Receive = Pick<ReplyOptions, "onText" | "onReasoning" | "signal">;
+export interface Receive extends Pick<ReplyOptions, "onText" | "onReasoning" | "signal"> {
+  /** Called when the first of several tool calls is whole. */
+  onCall?(): void;
+}
 
 /** How a request is asked. */
 export interface Asking {
   /** Messages behind the question: the beginning of its answer, and a request to continue it. */
   tail: readonly PromptMessage[];
-  /** Whether text was handed on: then nothing is asked again. */
+  /** Whether text was handed on, or a tool call is whole: then nothing is asked again. */
   hasBegun(): boolean;
   signal: AbortSignal;
   meter: AttemptMeter | undefined;
@@ -110,6 +113,7 @@ function askInWay(
   deps: ContinueDeps,
 ): Promise<ModelReply> {
   let isOpen = false;
+  let hasCalled = false;
   const attempt: Asking["attempt"] = async (send) => {
     const seam = new Seam(way, begun);
     const failing = new AbortController();
@@ -120,24 +124,29 @@ function askInWay(
       if (step.restarts) onRestart?.();
       if (step.text !== "") onText(step.text);
     };
+    let hasText = false;
     const takeText = (text: string): void => {
+      hasText = true;
       if (isOpen) onText(text);
       else if (!failing.signal.aborted) take(seam.push(text));
     };
-    const receive: Receive = { onText: takeText, signal: AbortSignal.any([signal, failing.signal]) };
+    const onCall = (): void => void (hasCalled = true);
+    const receive: Receive = { onText: takeText, onCall, signal: AbortSignal.any([signal, failing.signal]) };
     if (onReasoning !== undefined) receive.onReasoning = onReasoning;
     const reply = await send(receive);
-    if (!isOpen) take(seam.end(reply.finishReason));
+    // A reply that only calls tools says nothing of the answer so far: that stays.
+    const isStep = reply.calls !== undefined && !hasText;
+    if (!isOpen && !isStep) take(seam.end(reply.finishReason));
     failing.signal.throwIfAborted();
     return reply;
   };
   const asked = way === "restart" ? { ...request, partial: "" } : request;
   const tail = tailFor(way, { begun, prefix: deps.prefix });
   const onFailure = (failure: AttemptFailure): void => {
-    if (isOpen || isLast) return;
+    if (isOpen || hasCalled || isLast) return;
     if (failure.code === "prompt_too_long") throw new WayFailed("too_long", failure);
     if (failure.code === "empty_answer") throw new WayFailed("nothing_new", failure);
     if (REFUSALS.includes(failure.status ?? 0)) throw new WayFailed("refused", failure);
   };
-  return deps.ask(asked, { tail, hasBegun: () => isOpen, signal, meter, attempt, onFailure });
+  return deps.ask(asked, { tail, hasBegun: () => isOpen || hasCalled, signal, meter, attempt, onFailure });
 }
