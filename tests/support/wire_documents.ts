@@ -18,6 +18,7 @@ import {
   commandFrame,
   feedbackFrame,
   queryFrame,
+  toolResultFrame as clientToolResultFrame,
 } from "../../supabase/functions/_shared/protocol/client_frames.ts";
 import { serverFrame, shortFrame } from "../../supabase/functions/_shared/protocol/server_frames.ts";
 import { type Verb, VERBS } from "../../supabase/functions/_shared/protocol/verbs.ts";
@@ -41,6 +42,7 @@ const CLIENT_SCHEMAS: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType
       commandFrame.extend({ content: z.literal(verb), args: wanted }).describe(VERBS[verb as Verb]),
     ];
   }),
+  ["ClientToolResult", clientToolResultFrame.describe("The result of a tool that the client has run")],
   ["HumanFeedback", feedbackFrame.describe("Feedback on a turn: content, a verdict or a rating")],
 ]);
 
@@ -205,6 +207,11 @@ export const CONNECT_QUERY = {
       enum: ["full", "short"],
       default: "full",
       description: "The form of delta and reasoning frames",
+    },
+    tools: {
+      type: "boolean",
+      default: false,
+      description: "Whether the client wants frames of their own for tool calls",
     },
     heartbeat: { type: "boolean", default: false, description: "Whether the client wants heartbeat frames" },
     session_id: { type: "string", description: "The session to resume" },

@@ -1,5 +1,6 @@
 /** The agent that answers: what it is told, and the tools that it has. */
 
+import type { CallNeeds } from "../protocol/tool_events.ts";
 import type { ModelToolCall, ToolSpec } from "./model.ts";
 
 /** Whose turn it is, as far as it is known. */
@@ -15,9 +16,6 @@ export interface AgentContext {
   user: AgentUser;
   sessionId: string;
 }
-
-/** What a call waits for before it may run; `client`: a client runs it and sends the result. */
-export type CallNeeds = "nothing" | "approval" | "client";
 
 /** A call that the agent has looked at. */
 export interface PlannedCall {

@@ -1,6 +1,7 @@
 /** The durable events of tool calls: a turn's steps, what they wait for, and what came of them. */
 
-import type { CallNeeds } from "../ports/agent.ts";
+/** What a call waits for before it may run; `client`: a client runs it and sends the result. */
+export type CallNeeds = "nothing" | "approval" | "client";
 
 interface OfCall {
   /** The client's id of the query. */

@@ -1,8 +1,13 @@
 /** The steps of an open turn: a fold over its events of tool calls, the same at every worker. */
 
-import type { CallNeeds } from "../../ports/agent.ts";
 import type { ModelMessage } from "../../ports/model.ts";
-import type { ApprovalVerdict, ResultOutcome, ToolCallEvent, ToolEvent } from "../../protocol/tool_events.ts";
+import type {
+  ApprovalVerdict,
+  CallNeeds,
+  ResultOutcome,
+  ToolCallEvent,
+  ToolEvent,
+} from "../../protocol/tool_events.ts";
 
 /** A call, as the log has it. */
 export interface CallView {
