@@ -1,13 +1,15 @@
-/** What `notify_websocket` answers: one `POST`, and `/health`. */
+/** What `notify_websocket` answers: a `POST` of a notification, one of a decision to `/approvals`, and `/health`. */
 
 import { AgentError, toAgentError } from "../errors.ts";
 import { addressKey, type AddressPolicy } from "../guard/address.ts";
 import type { RateLimiter, RateVerdict } from "../guard/rate_limiter.ts";
+import type { Approver, Decider } from "../notify/approver.ts";
 import type { Caller, Notifier } from "../notify/notifier.ts";
 import type { IdentityVerifier } from "../ports/identity.ts";
 import type { RelayStatus } from "../ports/relay.ts";
 import type { Clock, Log } from "../ports/runtime.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
+import { parseDecisionRequest } from "../protocol/decision_request.ts";
 import { parseNotifyRequest } from "../protocol/notify_request.ts";
 import { VERSION } from "../version.ts";
 import { type Body, readBody } from "./body.ts";
@@ -18,6 +20,7 @@ const MAX_BODY_BYTES = 65_536;
 
 export interface NotifyRouteDeps {
   notifier: Notifier;
+  approver: Approver;
   /** How it stands: for `/health`. */
   relay: { readonly status: RelayStatus | "off" };
   store: { readonly name: string };
@@ -47,7 +50,12 @@ const STATUS: Partial<Record<AgentError["code"], number>> = {
   rate_limited: 429,
   relay_unavailable: 503,
   store_unavailable: 503,
+  unknown_approval: 404,
+  already_decided: 409,
 };
+
+/** The path for decisions, after the function's own path. */
+const APPROVALS_PATH = "/approvals";
 
 export function createNotifyRoutes(deps: NotifyRouteDeps): Handler {
   return async (request, peer) => {
@@ -79,6 +87,7 @@ async function post(request: Request, address: string, deps: NotifyRouteDeps): P
   checkRate(deps.rateLimiter.take([key]));
   const body: Body = await readBody(request, MAX_BODY_BYTES);
   if ("refusal" in body) return refuse(body.refusal);
+  if (new URL(request.url).pathname.endsWith(APPROVALS_PATH)) return await decide(body.json, caller, deps);
   const parsed = parseNotifyRequest(body.json, deps.clock.now());
   if ("problem" in parsed) {
     const { field, expected } = parsed.problem;
@@ -93,12 +102,26 @@ async function post(request: Request, address: string, deps: NotifyRouteDeps): P
   return Response.json(sent, { status: 202, headers: CORS });
 }
 
+async function decide(
+  json: unknown,
+  caller: Decider,
+  { approver }: NotifyRouteDeps,
+): Promise<Response> {
+  const parsed = parseDecisionRequest(json);
+  if ("problem" in parsed) {
+    const { field, expected } = parsed.problem;
+    const detail = `Cannot decide: "${field}" ${expected}`;
+    return refuse({ status: 400, code: "invalid_request", detail, field });
+  }
+  return Response.json(await approver.decide(parsed.request, caller), { status: 200, headers: CORS });
+}
+
 /** A secret key in `apikey` or as Bearer, or a user's token as Bearer; and what the caller's rate is counted under. */
 async function identify(
   headers: Headers,
   address: string,
   deps: NotifyRouteDeps,
-): Promise<{ caller: Caller; key: string }> {
+): Promise<{ caller: Caller & Decider; key: string }> {
   const apiKey = headers.get("apikey") ?? undefined;
   const bearer = bearerOf(headers) || undefined;
   for (const candidate of [apiKey, bearer]) {
@@ -112,11 +135,12 @@ async function identify(
   // Checking a token may cost a call: an address whose tokens are refused has only so many.
   const refusedKey = `refused:${address}`;
   checkRate(deps.rateLimiter.check(refusedKey));
-  const { userId } = await deps.verifier.verify(bearer, address).catch((thrown) => {
+  const { userId, appMetadata } = await deps.verifier.verify(bearer, address).catch((thrown) => {
     if (toAgentError(thrown).code === "unauthorized") deps.rateLimiter.take([refusedKey]);
     throw thrown;
   });
-  return { caller: { kind: "user", userId }, key: `user:${userId}` };
+  const role = typeof appMetadata?.role === "string" ? appMetadata.role : undefined;
+  return { caller: { kind: "user", userId, role }, key: `user:${userId}` };
 }
 
 /** Throws `rate_limited` for what is too much. */

@@ -125,7 +125,7 @@ export class PostgresSessions implements SessionStore, ConversationStore {
   }
 }
 
-function toClaims(claims: readonly SessionOwner[]): ({ user_id: string } | { token_hash: string })[] {
+export function toClaims(claims: readonly SessionOwner[]): ({ user_id: string } | { token_hash: string })[] {
   return claims.map((claim) =>
     claim.kind === "user" ? { user_id: claim.userId } : { token_hash: claim.tokenHash }
   );

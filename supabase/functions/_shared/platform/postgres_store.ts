@@ -16,13 +16,14 @@ import type {
   VisiblePage,
   VisibleRange,
 } from "../ports/event_log.ts";
+import type { ApprovalStore, Decision } from "../ports/approvals.ts";
 import type { Delivered, DeliveryRequest, NotificationStore } from "../ports/notifications.ts";
 import type { QuotaUsage, UseLedger, UseReport } from "../ports/quota.ts";
 import type { Clock, Ids } from "../ports/runtime.ts";
 import type { AttemptLedger, DailyBudget } from "../ports/usage.ts";
 import { GroupCommit, LOCKED, type Pending } from "./group_commit.ts";
 import { charsOf, toWriteJson } from "./log_write_json.ts";
-import { MAX_PAGE_BYTES, PostgresSessions, UUID } from "./postgres_sessions.ts";
+import { MAX_PAGE_BYTES, PostgresSessions, toClaims, UUID } from "./postgres_sessions.ts";
 import { PostgresUsage } from "./postgres_usage.ts";
 import { type Pruned, pruneInSteps } from "./retention.ts";
 import {
@@ -90,7 +91,8 @@ export interface PostgresStoreOptions {
 type Answered = { answer: unknown; ageMs: number };
 
 /** supabase-js is loaded with the first call: it takes some 30 ms of a worker's CPU. */
-export class PostgresStore extends PostgresSessions implements EventLog, UseLedger, NotificationStore {
+export class PostgresStore extends PostgresSessions
+  implements EventLog, UseLedger, NotificationStore, ApprovalStore {
   /** The accounts of requests to the provider. */
   readonly usage: AttemptLedger;
   readonly #options: Required<Omit<PostgresStoreOptions, "load" | "random" | "budget">>;
@@ -226,6 +228,16 @@ export class PostgresStore extends PostgresSessions implements EventLog, UseLedg
       toDelivered,
       this.#options.commitWithinMs,
     );
+  }
+
+  async decide({ sessionId, approvalId, claims, ...decision }: Decision): Promise<{ seq: number }> {
+    if (!UUID.test(sessionId)) throw refusal("unknown_session");
+    return await this.#call("agent_decide", {
+      p_session: sessionId,
+      p_approval: approvalId,
+      p_claims: claims === undefined ? null : toClaims(claims),
+      p_event: decision,
+    }, (answer) => ({ seq: Number(noError(answer).seq) }));
   }
 
   /**

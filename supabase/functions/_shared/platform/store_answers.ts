@@ -53,6 +53,8 @@ function strange(expected: string, value: unknown): StrangeAnswer {
 const REFUSALS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
   unknown_session: ["unknown_session", "Cannot reach the session: it has ended"],
   unknown_turn: ["unknown_turn", 'Cannot record feedback: "turn_id" must name a turn of this session'],
+  unknown_approval: ["unknown_approval", 'Cannot decide: nothing waits for this "approval_id"'],
+  already_decided: ["already_decided", "Cannot decide: somebody was first, or nobody was in time"],
   chat_exists: ["chat_exists", "Cannot create session: the chat has one"],
   lease_lost: ["lease_lost", "Cannot write: another worker has taken over"],
   exists: ["internal", "Cannot create session: its id is taken"],

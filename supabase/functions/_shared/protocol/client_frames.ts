@@ -145,6 +145,15 @@ export const feedbackFrame = z.object({
   input: jsonValue.optional().describe("With modify: the edited input of the tool"),
 });
 
+/** What a decision about a tool call has, over HTTP. */
+export const decisionFields = {
+  approval_id: callId,
+  verdict: z.enum(["approve", "reject", "modify"], "must be approve, reject or modify"),
+  content: text().optional(),
+  input: jsonValue.optional(),
+  id: frameId.optional(),
+};
+
 /** The result of a tool that the client has run. */
 export const toolResultFrame = z.object({
   type: z.literal("tool_result"),

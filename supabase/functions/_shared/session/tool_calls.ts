@@ -1,6 +1,6 @@
 /** The agent of one session: what its model is asked with, and the tools that it runs. */
 
-import type { Agent, AgentContext, TurnEnd } from "../ports/agent.ts";
+import type { Agent, AgentContext, CallOutcome, TurnEnd } from "../ports/agent.ts";
 import type { ModelReply, ModelRequest } from "../ports/model.ts";
 import type { Clock, WorkerLifetime } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
@@ -72,18 +72,29 @@ export class ToolCalls {
     return { calls: planned, ...(reasoningDetails !== undefined && { reasoningDetails }) };
   }
 
-  run({ callId, name, input, query: { turnId } }: Act): void {
+  run(act: Act): void {
+    const { callId } = act;
     const { lifetime, take } = this.#options;
     const controller = new AbortController();
     this.#running = withEntry(this.#running, callId, controller);
-    const options = { ...this.#context(), token: this.#newest()?.token, signal: controller.signal };
     lifetime.hold(
-      this.agent.run({ callId, name, input, turnId }, options).then((outcome) => {
+      this.#run(act, controller.signal).then((outcome) => {
         if (!this.#running.has(callId)) return;
         this.#running = withoutEntry(this.#running, callId);
         take({ kind: "acted", callId, outcome });
       }),
     );
+  }
+
+  async #run(
+    { callId, name, input, isEdited, query: { turnId } }: Act,
+    signal: AbortSignal,
+  ): Promise<CallOutcome> {
+    // Over HTTP nobody has checked it.
+    const checked = isEdited ? await this.agent.check(name, input) : { input };
+    if ("problem" in checked) return { outcome: "error", output: `The edited input ${checked.problem}.` };
+    const options = { ...this.#context(), token: this.#newest()?.token, signal };
+    return await this.agent.run({ callId, name, input: checked.input, turnId }, options);
   }
 
   abort(callIds: readonly string[]): void {

@@ -153,7 +153,8 @@ export function act(step: Step): ActingTurn | undefined {
     if (!mayRunNow(state, call, state.lease.epoch)) continue;
     turn.runs.set(callId, { name: "running" });
     state.acted = withEntry(state.acted, callId, true);
-    effects.push({ kind: "act", query: turn.query, callId, name, input: inputOf(call) });
+    const isEdited = call.decision?.verdict === "modify";
+    effects.push({ kind: "act", query: turn.query, callId, name, input: inputOf(call), isEdited });
   }
   if (turn.runs.size > 0) return undefined;
   if (lastCalls(thread).every((call) => statusOf(call, around) === "settled")) return turn;

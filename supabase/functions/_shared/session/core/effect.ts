@@ -43,8 +43,8 @@ export type Effect =
     steps: number;
     refused: number;
   }
-  /** Run a tool. Answered by one `acted` with the same `callId`, unless it is aborted. */
-  | { kind: "act"; query: Question; callId: string; name: string; input: unknown }
+  /** Run a tool. `isEdited`: a person has changed the input. Answered by one `acted` with the same `callId`, unless it is aborted. */
+  | { kind: "act"; query: Question; callId: string; name: string; input: unknown; isEdited: boolean }
   /** Abort tools that run. What they still answer is ignored. */
   | { kind: "abort_acts"; callIds: readonly string[] }
   /** Abort a model call. Text that still comes is ignored. */
