@@ -1,0 +1,172 @@
+/** A connection to an MCP server, by the official SDK's client over streamable HTTP. The SDK is loaded with the first one. */
+
+import { VERSION } from "../../version.ts";
+import type { HeaderMap } from "../define.ts";
+
+// Deno finds the types of the SDK's modules without ".js", and their code with it.
+type Client = import("@modelcontextprotocol/sdk/client").Client;
+type Transports = typeof import("@modelcontextprotocol/sdk/client/streamableHttp");
+type Types = typeof import("@modelcontextprotocol/sdk/types");
+
+/** Most bytes of one response of a server. A longer one breaks the connection. */
+export const MAX_ANSWER_BYTES = 2_097_152;
+/** Longer than any call: the caller's clock decides. The SDK has a timer of its own for each request. */
+const NO_TIMEOUT_MS = 2_147_483_647;
+
+export interface ConnectionOptions {
+  url: string;
+  headers: HeaderMap;
+  fetch: typeof fetch;
+  /** The server says that its tools have changed. */
+  onToolsChanged(): void;
+}
+
+/** The server has answered with an error of the protocol: the connection is good. */
+export class ServerError extends Error {
+  readonly code: number;
+
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** The server does not know the session any more, so it has not done what it was asked for. */
+export class SessionLost extends Error {}
+
+export class McpConnection {
+  readonly #client: Client;
+  readonly #types: Types;
+  /** Rejects when a response was too large. */
+  readonly #broken: Promise<never>;
+
+  private constructor(client: Client, types: Types, broken: Promise<never>) {
+    this.#client = client;
+    this.#types = types;
+    this.#broken = broken;
+  }
+
+  /** Connects. Rejects when `signal` is aborted before that. */
+  static async open(options: ConnectionOptions, signal: AbortSignal): Promise<McpConnection> {
+    const { Client } = await import("@modelcontextprotocol/sdk/client");
+    const transports: Transports = await import("@modelcontextprotocol/sdk/client/streamableHttp.js");
+    const types: Types = await import("@modelcontextprotocol/sdk/types.js");
+    const { promise: broken, reject } = Promise.withResolvers<never>();
+    broken.catch(() => {});
+    const client = new Client({ name: "agent-websocket", version: VERSION }, {
+      // Never called, as answers are read below. The default one would compile the schemas that a server sends.
+      jsonSchemaValidator: {
+        getValidator: () => () => ({ valid: false, data: undefined, errorMessage: "not checked" }),
+      },
+    });
+    client.fallbackNotificationHandler = ({ method }): Promise<void> => {
+      if (method === "notifications/tools/list_changed") options.onToolsChanged();
+      return Promise.resolve();
+    };
+    const transport = new transports.StreamableHTTPClientTransport(new URL(options.url), {
+      requestInit: { headers: { ...options.headers } },
+      fetch: limited(options.fetch, reject),
+      // Without its stream of notifications a server's list is taken anew after some minutes anyway.
+      reconnectionOptions: {
+        initialReconnectionDelay: 1000,
+        maxReconnectionDelay: 1000,
+        reconnectionDelayGrowFactor: 1,
+        maxRetries: 0,
+      },
+    });
+    const connection = new McpConnection(client, types, broken);
+    try {
+      const connecting = (own: AbortSignal): Promise<void> =>
+        client.connect(transport, { signal: own, timeout: NO_TIMEOUT_MS });
+      await connection.#within(signal, connecting);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    return connection;
+  }
+
+  /** One page of the server's tools, as it sent it. */
+  async listTools(cursor: string | undefined, signal: AbortSignal): Promise<Record<string, unknown>> {
+    return await this.#request("tools/list", cursor === undefined ? {} : { cursor }, signal);
+  }
+
+  /** The result of a call, as the server sent it. */
+  async callTool(
+    name: string,
+    input: Record<string, unknown>,
+    signal: AbortSignal,
+  ): Promise<Record<string, unknown>> {
+    return await this.#request("tools/call", { name, arguments: input }, signal);
+  }
+
+  /** Ends what is under way. */
+  async close(): Promise<void> {
+    await this.#client.close().catch(() => {});
+  }
+
+  #request(
+    method: string,
+    params: Record<string, unknown>,
+    signal: AbortSignal,
+  ): Promise<Record<string, unknown>> {
+    const { ResultSchema } = this.#types;
+    return this.#within(
+      signal,
+      (own) =>
+        this.#client.request({ method, params }, ResultSchema, { signal: own, timeout: NO_TIMEOUT_MS }),
+    );
+  }
+
+  /** The signal that the SDK gets is aborted during the request only: aborted later, it would still send a cancellation. */
+  async #within<T>(signal: AbortSignal, send: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    signal.throwIfAborted();
+    const own = new AbortController();
+    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    const abort = (): void => {
+      reject(signal.reason);
+      own.abort(signal.reason);
+    };
+    signal.addEventListener("abort", abort, { once: true });
+    try {
+      return await Promise.race([send(own.signal), this.#broken, aborted]);
+    } catch (error) {
+      throw this.#read(error);
+    } finally {
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  /** The SDK's errors as ours. */
+  #read(error: unknown): unknown {
+    const { ErrorCode, McpError } = this.#types;
+    if (error instanceof McpError) {
+      const isLocal = error.code === ErrorCode.RequestTimeout || error.code === ErrorCode.ConnectionClosed;
+      return isLocal ? new Error(error.message) : new ServerError(error.code, error.message);
+    }
+    const status = error instanceof Error && "code" in error ? error.code : undefined;
+    if (status === 404 && this.#client.transport?.sessionId !== undefined) return new SessionLost();
+    return typeof status === "number" && status > 0 ? new Error(`the server answered HTTP ${status}`) : error;
+  }
+}
+
+/** A `fetch` whose responses have a bounded body. */
+function limited(fetch: typeof globalThis.fetch, onTooLarge: (error: Error) => void): typeof fetch {
+  return async (input, init) => {
+    const { body, status, statusText, headers } = await fetch(input, init);
+    let bytes = 0;
+    const bounded = body?.pipeThrough(
+      new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+        transform(chunk, controller): void {
+          bytes += chunk.byteLength;
+          if (bytes <= MAX_ANSWER_BYTES) return controller.enqueue(chunk);
+          const error = new Error(`the server answered with more than ${MAX_ANSWER_BYTES} bytes`);
+          controller.error(error);
+          // The stream of notifications is none that anything waits for.
+          if (init?.method !== "GET") onTooLarge(error);
+        },
+      }),
+    );
+    return new Response(bounded ?? null, { status, statusText, headers });
+  };
+}
