@@ -10,7 +10,10 @@ export interface Bounds {
 }
 
 /** Why work was given up. Its message is for the model. */
-export class GivenUp extends Error {}
+export class GivenUp extends Error {
+  /** As libraries know it: supabase-js would send a request that failed otherwise again. */
+  override readonly name = "AbortError";
+}
 
 /**
  * The result of `work`, whose signal is aborted when this has settled. Rejects as `work` does, or with

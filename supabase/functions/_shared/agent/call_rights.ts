@@ -4,6 +4,7 @@
  */
 
 import type { Clock } from "../ports/runtime.ts";
+import { GivenUp } from "./bounded.ts";
 import type { ActsAs } from "./tool.ts";
 
 type SupabaseJs = Pick<typeof import("@supabase/supabase-js"), "createClient">;
@@ -55,7 +56,7 @@ export class CallRights {
   /** Sends a request to the project, with the rights of this call. Anything else than the project's URL is refused. */
   fetch(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
     const { clock, signal, fetch } = this.#options;
-    if (this.#hasEnded) return Promise.reject(new Error("Cannot reach the project: the call has ended"));
+    if (this.#hasEnded) return Promise.reject(ended());
     // An answer, not an error: supabase-js would send the request again and again.
     if (this.#expiresAt <= clock.now()) {
       const message = "the user's token has expired";
@@ -88,7 +89,7 @@ export class CallRights {
 
   #access(): { url: string; key: string } {
     const { acts, project } = this.#options;
-    if (this.#hasEnded) throw new Error("Cannot reach the project: the call has ended");
+    if (this.#hasEnded) throw ended();
     if (acts === "nobody") throw new Error('Cannot reach the project: the tool is as: "nobody"');
     const key = acts === "service" ? project.secretKey : project.publishableKey;
     if (project.supabaseUrl === undefined || key === undefined) {
@@ -97,6 +98,10 @@ export class CallRights {
     }
     return { url: project.supabaseUrl, key };
   }
+}
+
+function ended(): GivenUp {
+  return new GivenUp("Cannot reach the project: the call has ended");
 }
 
 /** When a JWT expires, in milliseconds since the epoch; never where it does not say. Its signature was checked before. */

@@ -43,6 +43,7 @@ export async function runTool(
   if (acts === "user" && options.user.id !== undefined && token === undefined) {
     return failed("it needs the user, who has no connection with a valid token at this moment");
   }
+  if (options.signal.aborted) return failed("it was stopped before it began");
   const accepted = await accept(ready.tool, call.input);
   if ("problem" in accepted) return failed(accepted.problem);
   try {
