@@ -253,7 +253,10 @@ Deno.test("a call that is stopped is an error at once, and before its start it d
   while (runs === 0) await settle();
   controller.abort();
   assert.match((await running).output, /it was stopped\. It may have taken effect/);
-  assert.match((await run("hangs", { id: "A" }, { signal: controller.signal })).output, /it was stopped before it began/);
+  assert.match(
+    (await run("hangs", { id: "A" }, { signal: controller.signal })).output,
+    /it was stopped before it began/,
+  );
   assert.equal(runs, 1);
   assert.equal(clock.pending, 0);
 });

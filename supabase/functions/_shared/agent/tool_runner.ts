@@ -7,7 +7,8 @@ import { accept, parseArguments, quoted } from "./arguments.ts";
 import { bounded } from "./bounded.ts";
 import { MAX_TOOLS, type ReadyAgent, type ReadyTool } from "./check.ts";
 import { isObject } from "./input_schema.ts";
-import { McpServer, type OfferedTool } from "./mcp/mcp_server.ts";
+import type { OfferedTool, RefusedTool } from "./mcp/listed_tool.ts";
+import { McpServer } from "./mcp/mcp_server.ts";
 import { type RunDeps, runTool } from "./run_tool.ts";
 import { infoOf } from "./session_info.ts";
 import { errorText, messageOf } from "./tool_result.ts";
@@ -84,14 +85,16 @@ export class ToolRunner {
       this.#servers.map(async (server) => ({ server, tools: await server.list(info) })),
     );
     for (const { server, tools } of lists) {
+      const refused: RefusedTool[] = [];
       for (const tool of tools) {
         const { name } = tool.spec;
         const isTaken = this.#agent.tools.has(name) || offers.has(name);
         const isFull = this.#agent.tools.size + offers.size >= MAX_TOOLS;
-        if (isTaken || isFull) {
-          server.leftOut(name, isTaken ? "another tool has this name" : "there are too many tools");
-        } else offers.set(name, { server, tool });
+        if (isTaken) refused.push({ name, reason: "another tool has this name" });
+        else if (isFull) refused.push({ name, reason: `an agent has at most ${MAX_TOOLS} tools` });
+        else offers.set(name, { server, tool });
       }
+      if (refused.length > 0) server.refused(refused);
     }
     return offers;
   }

@@ -1,17 +1,23 @@
 /** A connection to an MCP server, by the official SDK's client over streamable HTTP. The SDK is loaded with the first one. */
 
+import type { Clock } from "../../ports/runtime.ts";
+import { settledWithin } from "../../settled_within.ts";
 import { VERSION } from "../../version.ts";
 import type { HeaderMap } from "../define.ts";
 
 // Deno finds the types of the SDK's modules without ".js", and their code with it.
 type Client = import("@modelcontextprotocol/sdk/client").Client;
 type Transports = typeof import("@modelcontextprotocol/sdk/client/streamableHttp");
+type Transport = InstanceType<Transports["StreamableHTTPClientTransport"]>;
 type Types = typeof import("@modelcontextprotocol/sdk/types");
 
 /** Most bytes of one response of a server. A longer one breaks the connection. */
 export const MAX_ANSWER_BYTES = 2_097_152;
 /** Longer than any call: the caller's clock decides. The SDK has a timer of its own for each request. */
 const NO_TIMEOUT_MS = 2_147_483_647;
+
+/** How long a server may take to end a session. */
+const GOODBYE_MS = 1000;
 
 export interface ConnectionOptions {
   url: string;
@@ -34,14 +40,23 @@ export class ServerError extends Error {
 /** The server does not know the session any more, so it has not done what it was asked for. */
 export class SessionLost extends Error {}
 
+interface Parts {
+  client: Client;
+  transport: Transport;
+  types: Types;
+  /** Rejects when a response was too large. */
+  broken: Promise<never>;
+}
+
 export class McpConnection {
   readonly #client: Client;
+  readonly #transport: Transport;
   readonly #types: Types;
-  /** Rejects when a response was too large. */
   readonly #broken: Promise<never>;
 
-  private constructor(client: Client, types: Types, broken: Promise<never>) {
+  private constructor({ client, transport, types, broken }: Parts) {
     this.#client = client;
+    this.#transport = transport;
     this.#types = types;
     this.#broken = broken;
   }
@@ -74,7 +89,7 @@ export class McpConnection {
         maxRetries: 0,
       },
     });
-    const connection = new McpConnection(client, types, broken);
+    const connection = new McpConnection({ client, transport, types, broken });
     try {
       const connecting = (own: AbortSignal): Promise<void> =>
         client.connect(transport, { signal: own, timeout: NO_TIMEOUT_MS });
@@ -98,6 +113,13 @@ export class McpConnection {
     signal: AbortSignal,
   ): Promise<Record<string, unknown>> {
     return await this.#request("tools/call", { name, arguments: input }, signal);
+  }
+
+  /** Says goodbye, so that the server forgets the session, and closes. */
+  async end(clock: Pick<Clock, "after">): Promise<void> {
+    const goodbye = this.#transport.terminateSession().catch(() => {});
+    await settledWithin(clock, GOODBYE_MS, goodbye);
+    await this.close();
   }
 
   /** Ends what is under way. */
@@ -145,7 +167,7 @@ export class McpConnection {
       return isLocal ? new Error(error.message) : new ServerError(error.code, error.message);
     }
     const status = error instanceof Error && "code" in error ? error.code : undefined;
-    if (status === 404 && this.#client.transport?.sessionId !== undefined) return new SessionLost();
+    if (status === 404 && this.#transport.sessionId !== undefined) return new SessionLost();
     return typeof status === "number" && status > 0 ? new Error(`the server answered HTTP ${status}`) : error;
   }
 }

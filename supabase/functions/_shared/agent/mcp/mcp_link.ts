@@ -49,7 +49,8 @@ export class McpLink {
 
   /** The tools, listed anew where that is due. Never rejects: after a failure it has those of the list before. */
   async list(): Promise<readonly OfferedTool[]> {
-    if (this.#options.clock.now() >= this.#listAt) {
+    this.#usedAt = this.#options.clock.now();
+    if (this.#usedAt >= this.#listAt) {
       await (this.#listing ??= this.#refresh().finally(() => this.#listing = undefined));
     }
     return this.#tools;
@@ -85,7 +86,7 @@ export class McpLink {
     this.#idleTimer = undefined;
     const connection = this.#connection;
     this.#connection = undefined;
-    await (await connection?.catch(() => undefined))?.close();
+    await (await connection?.catch(() => undefined))?.end(this.#options.clock);
   }
 
   async #refresh(): Promise<void> {

@@ -11,11 +11,10 @@ import { readResult } from "./call_result.ts";
 import type { OfferedTool, RefusedTool } from "./listed_tool.ts";
 import { LIST_TIMEOUT_MS, McpLink } from "./mcp_link.ts";
 
-export type { OfferedTool } from "./listed_tool.ts";
-
 /** Most kinds of callers, by their headers, that a worker keeps a connection for. */
 const MAX_LINKS = 20;
 const MAX_NAMED_TOOLS = 10;
+const MAX_REMEMBERED_TOOLS = 10_000;
 /** Shorter values of headers are no secrets, and masking them would garble the text. */
 const MIN_SECRET_CHARS = 8;
 
@@ -75,9 +74,20 @@ export class McpServer {
     }
   }
 
-  /** A tool cannot be used. The log names it once. */
-  leftOut(name: string, reason: string): void {
-    this.#refused([{ name, reason }]);
+  /** Tools that the agent does not get. The log names each once. */
+  refused(refused: readonly RefusedTool[]): void {
+    const tools = refused.filter(({ name }) => !this.#named.has(name));
+    if (tools.length === 0) return;
+    // A server may make up new names for ever.
+    if (this.#named.size > MAX_REMEMBERED_TOOLS) this.#named.clear();
+    for (const { name } of tools) this.#named.add(name);
+    this.#deps.log.write({
+      level: "warn",
+      event: "mcp_tools_refused",
+      server: this.#host,
+      count: tools.length,
+      tools: tools.slice(0, MAX_NAMED_TOOLS).map(({ name, reason }) => `${name}: ${reason}`),
+    });
   }
 
   async close(): Promise<void> {
@@ -103,7 +113,7 @@ export class McpServer {
       clock,
       fetch,
       onFailed: (error) => this.#failed(error, secretsIn(headers)),
-      onRefused: (refused) => this.#refused(refused),
+      onRefused: (refused) => this.refused(refused),
     });
     if (this.#links.size >= MAX_LINKS) this.#evictOldest();
     this.#links.set(key, link);
@@ -120,21 +130,6 @@ export class McpServer {
   #failed(error: unknown, secrets: readonly string[]): void {
     const reason = messageOf(error, secrets);
     this.#deps.log.write({ level: "warn", event: "mcp_server_failed", server: this.#host, reason });
-  }
-
-  #refused(refused: readonly RefusedTool[]): void {
-    const tools = refused.filter(({ name }) => !this.#named.has(name));
-    if (tools.length === 0) return;
-    // A server may make up new names for ever.
-    if (this.#named.size > 1000) this.#named.clear();
-    for (const { name } of tools) this.#named.add(name);
-    this.#deps.log.write({
-      level: "warn",
-      event: "mcp_tools_refused",
-      server: this.#host,
-      count: tools.length,
-      tools: tools.slice(0, MAX_NAMED_TOOLS).map(({ name, reason }) => `${name}: ${reason}`),
-    });
   }
 
   /** The path and the query of a URL may have a key. */
