@@ -4,12 +4,10 @@ import type { Clock } from "../../ports/runtime.ts";
 import { settledWithin } from "../../settled_within.ts";
 import { VERSION } from "../../version.ts";
 import type { HeaderMap } from "../define.ts";
+import { loadSdk, type Sdk } from "./sdk.js";
 
-// Deno finds the types of the SDK's modules without ".js", and their code with it.
-type Client = import("@modelcontextprotocol/sdk/client").Client;
-type Transports = typeof import("@modelcontextprotocol/sdk/client/streamableHttp");
-type Transport = InstanceType<Transports["StreamableHTTPClientTransport"]>;
-type Types = typeof import("@modelcontextprotocol/sdk/types");
+type Client = InstanceType<Sdk["Client"]>;
+type Transport = InstanceType<Sdk["StreamableHTTPClientTransport"]>;
 
 /** Most bytes of one response of a server. A longer one breaks the connection. */
 export const MAX_ANSWER_BYTES = 2_097_152;
@@ -43,7 +41,7 @@ export class SessionLost extends Error {}
 interface Parts {
   client: Client;
   transport: Transport;
-  types: Types;
+  sdk: Sdk;
   /** Rejects when a response was too large. */
   broken: Promise<never>;
 }
@@ -51,24 +49,22 @@ interface Parts {
 export class McpConnection {
   readonly #client: Client;
   readonly #transport: Transport;
-  readonly #types: Types;
+  readonly #sdk: Sdk;
   readonly #broken: Promise<never>;
 
-  private constructor({ client, transport, types, broken }: Parts) {
+  private constructor({ client, transport, sdk, broken }: Parts) {
     this.#client = client;
     this.#transport = transport;
-    this.#types = types;
+    this.#sdk = sdk;
     this.#broken = broken;
   }
 
   /** Connects. Rejects when `signal` is aborted before that. */
   static async open(options: ConnectionOptions, signal: AbortSignal): Promise<McpConnection> {
-    const { Client } = await import("@modelcontextprotocol/sdk/client");
-    const transports: Transports = await import("@modelcontextprotocol/sdk/client/streamableHttp.js");
-    const types: Types = await import("@modelcontextprotocol/sdk/types.js");
+    const sdk = await loadSdk();
     const { promise: broken, reject } = Promise.withResolvers<never>();
     broken.catch(() => {});
-    const client = new Client({ name: "agent-websocket", version: VERSION }, {
+    const client = new sdk.Client({ name: "agent-websocket", version: VERSION }, {
       // Never called, as answers are read below. The default one would compile the schemas that a server sends.
       jsonSchemaValidator: {
         getValidator: () => () => ({ valid: false, data: undefined, errorMessage: "not checked" }),
@@ -78,7 +74,7 @@ export class McpConnection {
       if (method === "notifications/tools/list_changed") options.onToolsChanged();
       return Promise.resolve();
     };
-    const transport = new transports.StreamableHTTPClientTransport(new URL(options.url), {
+    const transport = new sdk.StreamableHTTPClientTransport(new URL(options.url), {
       requestInit: { headers: { ...options.headers } },
       fetch: limited(options.fetch, reject),
       // Without its stream of notifications a server's list is taken anew after some minutes anyway.
@@ -89,7 +85,7 @@ export class McpConnection {
         maxRetries: 0,
       },
     });
-    const connection = new McpConnection({ client, transport, types, broken });
+    const connection = new McpConnection({ client, transport, sdk, broken });
     try {
       const connecting = (own: AbortSignal): Promise<void> =>
         client.connect(transport, { signal: own, timeout: NO_TIMEOUT_MS });
@@ -132,7 +128,7 @@ export class McpConnection {
     params: Record<string, unknown>,
     signal: AbortSignal,
   ): Promise<Record<string, unknown>> {
-    const { ResultSchema } = this.#types;
+    const { ResultSchema } = this.#sdk;
     return this.#within(
       signal,
       (own) =>
@@ -161,7 +157,7 @@ export class McpConnection {
 
   /** The SDK's errors as ours. */
   #read(error: unknown): unknown {
-    const { ErrorCode, McpError } = this.#types;
+    const { ErrorCode, McpError } = this.#sdk;
     if (error instanceof McpError) {
       const isLocal = error.code === ErrorCode.RequestTimeout || error.code === ErrorCode.ConnectionClosed;
       return isLocal ? new Error(error.message) : new ServerError(error.code, error.message);
@@ -177,18 +173,17 @@ function limited(fetch: typeof globalThis.fetch, onTooLarge: (error: Error) => v
   return async (input, init) => {
     const { body, status, statusText, headers } = await fetch(input, init);
     let bytes = 0;
-    const bounded = body?.pipeThrough(
-      new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
-        transform(chunk, controller): void {
-          bytes += chunk.byteLength;
-          if (bytes <= MAX_ANSWER_BYTES) return controller.enqueue(chunk);
-          const error = new Error(`the server answered with more than ${MAX_ANSWER_BYTES} bytes`);
-          controller.error(error);
-          // The stream of notifications is none that anything waits for.
-          if (init?.method !== "GET") onTooLarge(error);
-        },
-      }),
-    );
+    const counted = new TransformStream({
+      transform(chunk: Uint8Array, controller): void {
+        bytes += chunk.byteLength;
+        if (bytes <= MAX_ANSWER_BYTES) return controller.enqueue(chunk);
+        const error = new Error(`the server answered with more than ${MAX_ANSWER_BYTES} bytes`);
+        controller.error(error);
+        // Nothing waits for the stream of notifications.
+        if (init?.method !== "GET") onTooLarge(error);
+      },
+    });
+    const bounded = body?.pipeThrough(counted);
     return new Response(bounded ?? null, { status, statusText, headers });
   };
 }
