@@ -70,6 +70,9 @@ export class ManualClock implements Clock {
   }
 }
 
+/** The platform's own: a package that loads `node:worker_threads` later replaces the global one by another. */
+const { MessageChannel } = globalThis;
+
 /**
  * Waits until everything has run that needs neither time nor network: promises, and streams made in the test. Sets no
  * timer.

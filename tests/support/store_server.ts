@@ -6,6 +6,9 @@ import type { StoreSetup } from "./store_thread.ts";
 
 const MIGRATIONS = new URL("../../supabase/migrations/", import.meta.url);
 
+/** Signs the tokens of users. */
+export const JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long";
+
 export interface StoreServer extends AsyncDisposable {
   /** The URL for supabase-js. */
   url: string;
@@ -51,7 +54,12 @@ async function startServer(
   migrations?: readonly string[],
 ): Promise<StoreServer> {
   const secretKey = "sb_secret_local_development";
-  const setup: StoreSetup = { databaseUrl, secretKey, migrations: migrations ?? await readMigrations() };
+  const setup: StoreSetup = {
+    databaseUrl,
+    secretKey,
+    jwtSecret: JWT_SECRET,
+    migrations: migrations ?? await readMigrations(),
+  };
   const thread = startThread(new URL("./store_thread.ts", import.meta.url), {
     name: "the test's database",
     setup,

@@ -9,10 +9,11 @@ export interface StoreSetup {
   /** If undefined, PGlite is used. */
   databaseUrl: string | undefined;
   secretKey: string;
+  jwtSecret: string;
   migrations: readonly string[];
 }
 
-serveThread(async ({ databaseUrl, secretKey, migrations }: StoreSetup): Promise<number> => {
+serveThread(async ({ databaseUrl, secretKey, jwtSecret, migrations }: StoreSetup): Promise<number> => {
   const { connection } = await openDatabase(databaseUrl);
   const { driver } = connection;
   const query = async (text: string): Promise<unknown> =>
@@ -22,7 +23,7 @@ serveThread(async ({ databaseUrl, secretKey, migrations }: StoreSetup): Promise<
     auth: {
       enabled: true,
       site_url: "http://127.0.0.1",
-      jwt_secret: "super-secret-jwt-token-with-at-least-32-characters-long",
+      jwt_secret: jwtSecret,
       publishable_key: "sb_publishable_local_development",
       secret_key: secretKey,
     },

@@ -127,6 +127,20 @@ Deno.test("parseConfig: SESSION_TIMEOUT is in minutes, and a fraction is never r
   }
 });
 
+Deno.test("parseConfig: tools have their limits, and approvals their time and people", () => {
+  const config = parseConfig(LEAST);
+  assert.deepEqual([config.MAX_STEPS, config.TOOL_TIMEOUT_MS, config.MAX_TOOL_RESULT_CHARS], [
+    10,
+    30_000,
+    20_000,
+  ]);
+  assert.deepEqual(config.APPROVERS, ["user"]);
+  assert.equal(config.approvalTimeoutMs, 86_400_000);
+  const own = parseConfig({ ...LEAST, APPROVAL_TIMEOUT: "0.5", APPROVERS: "user, support" });
+  assert.equal(own.approvalTimeoutMs, 1_800_000);
+  assert.deepEqual(own.APPROVERS, ["user", "support"]);
+});
+
 Deno.test("parseConfig: keys of both kinds are put together", () => {
   const config = parseConfig({
     ...LEAST,
@@ -182,6 +196,13 @@ const WRONG: Record<string, readonly [value: string, problem: string][]> = {
   MAX_RETRIES: [["11", "must be 10 or less"], ["-1", "must be 0 or more"]],
   SESSION_TIMEOUT: [["35001", "must be 35000 or less"], ["30m", "must be a number"]],
   CLEANUP_INTERVAL_MS: [["9", "must be 10 or more"], ["2147483648", "must be 2147483647 or less"]],
+  MAX_STEPS: [["0", "must be 1 or more"]],
+  MAX_TOOL_RESULT_CHARS: [["199", "must be 200 or more"]],
+  APPROVAL_TIMEOUT: [["0", "must be 0.001 or more"], ["24h", "must be a number"]],
+  APPROVERS: [["the user", "must be a list of roles such as user,support"], [
+    ",",
+    "must be a list of roles such as user,support",
+  ]],
   QUEUE_POLICY: [["Queue", "must be queue, reject, interrupt or latest"]],
   RELAY: [["on", "must be auto or off"], ["Off", "must be auto or off"]],
   TRUSTED_ADDRESS_HEADER: [["x forwarded", "must be the name of a header such as cf-connecting-ip"]],

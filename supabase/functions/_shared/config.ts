@@ -18,6 +18,7 @@ import {
   orEmpty,
   otherwise,
   path,
+  roles,
   text,
   url,
   whole,
@@ -103,6 +104,12 @@ export const environment = {
   CONTINUE_POLICY: otherwise("auto", oneOf(...CONTINUE_POLICIES)),
   PREFILL_MODELS: otherwise(PREFILL_MODELS, list),
   RETENTION_DAYS: otherwise(30, whole(0, 36_500)),
+  // Tools
+  MAX_STEPS: otherwise(10, whole(1, 1000)),
+  TOOL_TIMEOUT_MS: otherwise(30_000, durationMs(1)),
+  MAX_TOOL_RESULT_CHARS: otherwise(20_000, whole(200)),
+  APPROVAL_TIMEOUT: otherwise(24, number(0.001, 8760)),
+  APPROVERS: otherwise(["user"], roles),
   // Connections
   AUTH_MODE: otherwise("required", oneOf("required", "optional", "none")),
   AUTH_ISSUER: optional(url),
@@ -154,6 +161,8 @@ export interface Config extends Omit<Environment, "OPENROUTER_BASE_URL" | "SYSTE
   /** What `options.model` and `configure` may name. */
   allowedModels: readonly string[];
   sessionTimeoutMs: number;
+  /** `APPROVAL_TIMEOUT`. */
+  approvalTimeoutMs: number;
   /** Which proxies are trusted to tell a caller's address. */
   trustedProxies: { header: string | undefined; proxyHops: number };
   publishableKeys: readonly string[];
@@ -219,6 +228,7 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
     trustedProxies: trustedProxiesOf(values),
     // Rounded up: the smallest fraction must not become 0, which means never.
     sessionTimeoutMs: Math.ceil(values.SESSION_TIMEOUT * 60_000),
+    approvalTimeoutMs: Math.ceil(values.APPROVAL_TIMEOUT * 3_600_000),
     publishableKeys: [...values.SUPABASE_PUBLISHABLE_KEYS, ...present(values.SUPABASE_ANON_KEY)],
     secretKeys,
     project: values.SUPABASE_URL === undefined || secretKey === undefined

@@ -93,6 +93,16 @@ export function list(value: string): readonly string[] {
   return value.split(",").map((item) => item.trim()).filter((item) => item !== "");
 }
 
+/** Roles: `user`, and values of `app_metadata.role`. */
+export function roles(value: string): readonly string[] {
+  const names = list(value);
+  must(
+    names.length > 0 && names.every((name) => /^[\w-]+$/.test(name)),
+    "be a list of roles such as user,support",
+  );
+  return names;
+}
+
 /** Supabase's JSON objects of named keys, as a list of the keys. */
 export function namedKeys(value: string): readonly string[] {
   const expected = "be a JSON object of named keys";

@@ -77,11 +77,14 @@ const REFUSED: readonly [path: string, source: string, message: RegExp][] = [
   ["_shared/guard/a.ts", 'import x from "/etc/x.ts";', /Cannot deploy "\/etc/],
   ["_shared/guard/a.ts", 'import x from "lodash/fp";', /Cannot deploy "lodash": only zod, /],
   ["_shared/guard/a.ts", 'import x from "eventsource-parser";', /only openrouter\/ may/],
-  ["_shared/http/a.ts", 'import type { X } from "@supabase/supabase-js";', /only platform\/ may/],
-  ["agent_websocket/index.ts", 'await import("@supabase/supabase-js");', /only platform\/ may/],
+  ["_shared/http/a.ts", 'import type { X } from "@supabase/supabase-js";', /only agent\/, platform\/ may/],
+  ["agent_websocket/index.ts", 'await import("@supabase/supabase-js");', /only agent\/, platform\/ may/],
   ["_shared/platform/a.ts", 'import { x } from "@supabase/supabase-js";', /statically/],
   ["_shared/platform/a.ts", 'import { type X } from "@supabase/supabase-js";', /statically/],
   ["_shared/platform/a.ts", 'export * from "@supabase/supabase-js";', /statically/],
+  ["_shared/session/a.ts", 'import { x } from "../agent/b.ts";', /a side room/],
+  ["_shared/agent/a.ts", 'import { x } from "@modelcontextprotocol/sdk/client";', /statically/],
+  ["_shared/platform/a.ts", 'await import("@modelcontextprotocol/sdk/client");', /only agent\/ may/],
 ];
 
 for (const [path, source, message] of REFUSED) {
@@ -145,6 +148,7 @@ Deno.test("one-way-street: from each room, exactly the rooms below it", () => {
     notify: sorted("activity", "guard", "usage"),
     http: sorted("activity", "guard", "usage", "session", "notify"),
     ai_sdk: sorted("activity", "guard", "usage", "session", "notify"),
+    agent: sorted(),
     openrouter: sorted(),
     platform: sorted(),
   });

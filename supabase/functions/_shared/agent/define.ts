@@ -1,0 +1,70 @@
+/** `defineAgent` and `defineAgents`: what the developer writes. It is checked at the first request, by check.ts. */
+
+import type { TurnEnd } from "../ports/agent.ts";
+import type { AgentInfo } from "./session_info.ts";
+import type { Tool } from "./tool.ts";
+
+/** Tools of a server of the Model Context Protocol, over streamable HTTP. */
+export interface McpOptions {
+  url: string;
+  /** Put before the names of its tools, as in `docs__search`. Default: the names are the server's own. */
+  name?: string;
+  /** The tools that the agent may use, by the server's names. Default: all. */
+  tools?: readonly string[];
+  /** Sent with every request, such as a secret from the environment. */
+  headers?: HeaderMap | ((info: AgentInfo) => HeaderMap | Promise<HeaderMap>);
+  /**
+   * Whether a call needs approval. `auto`: unless the server says that the tool is read-only. A server may lie: use `always` for
+   * those that you do not trust. Default `auto`.
+   */
+  approval?: "auto" | "always" | "never";
+}
+
+export type HeaderMap = Readonly<Record<string, string>>;
+
+export interface AgentOptions {
+  /** The system prompt. Default: `SYSTEM_PROMPT`. A function that throws fails the turn. */
+  instructions?: string | ((info: AgentInfo) => string | Promise<string>);
+  /** By name: `[a-zA-Z0-9_-]`, at most 64 characters. */
+  tools?: Readonly<Record<string, Tool>>;
+  mcp?: readonly McpOptions[];
+  /** Default: `MODEL`. */
+  model?: string;
+  /** Models to ask if `model` fails. Needs `model`. Default: none with `model`, otherwise `MODEL_FALLBACKS`. */
+  fallbacks?: readonly string[];
+  /** 0 to 2. Default: `TEMPERATURE`. */
+  temperature?: number;
+  /** Longest answer in tokens. Default: `MAX_TOKENS`. */
+  maxTokens?: number;
+  /** Most calls of the model in a turn. Default: `MAX_STEPS`. */
+  maxSteps?: number;
+  /** Called when a turn has ended, such as for a webhook. What it throws is logged. */
+  onTurnEnd?(end: TurnEnd, info: AgentInfo): unknown;
+}
+
+/** One agent. */
+export interface AgentDefinition {
+  readonly kind: "agent";
+  readonly options: AgentOptions;
+}
+
+/** Several agents, of which a connection chooses one by `?agent=<name>`. */
+export interface AgentsDefinition {
+  readonly kind: "agents";
+  readonly agents: Readonly<Record<string, AgentDefinition>>;
+  /** The agent of a connection that names none. */
+  readonly defaultName: string;
+}
+
+/** Defines an agent. `defineAgent({})` answers with the settings of the environment, and has no tools. */
+export function defineAgent(options: AgentOptions): AgentDefinition {
+  return { kind: "agent", options };
+}
+
+/** Defines several agents by name. A connection that names none gets `default`, which is the first one if it is left out. */
+export function defineAgents(
+  agents: Readonly<Record<string, AgentDefinition>>,
+  options: { default?: string } = {},
+): AgentsDefinition {
+  return { kind: "agents", agents, defaultName: options.default ?? Object.keys(agents)[0] ?? "" };
+}
