@@ -10,6 +10,7 @@ import { RateLimiter } from "../_shared/guard/rate_limiter.ts";
 import { createNotifyRoutes } from "../_shared/http/notify_routes.ts";
 import { type Handler, onFirstRequest } from "../_shared/http/on_first_request.ts";
 import type { BatchingRelay } from "../_shared/notify/batching_relay.ts";
+import { Approver } from "../_shared/notify/approver.ts";
 import { Notifier } from "../_shared/notify/notifier.ts";
 import { overPublicCarrier } from "../_shared/notify/public_carrier.ts";
 import { SessionCalls } from "../_shared/notify/session_calls.ts";
@@ -52,6 +53,12 @@ function compose(config: Config): Handler {
       ids,
       topicOf,
       everyoneTopic: EVERYONE_TOPIC,
+      store: () => store.chooseNow(),
+      call: (sessionId, call) => calls.send(sessionId, call),
+    }),
+    approver: new Approver({
+      ids,
+      approvers: config.APPROVERS,
       store: () => store.chooseNow(),
       call: (sessionId, call) => calls.send(sessionId, call),
     }),
