@@ -9,6 +9,8 @@
 
 -- The app's own name for the conversation.
 alter table public.agent_sessions add column if not exists chat_id text;
+-- Which of the deployment's agents answers; null: the default one.
+alter table public.agent_sessions add column if not exists agent text;
 alter table public.agent_sessions add column if not exists archived boolean not null default false;
 -- The newest question or answer, and its hour for the index: an index on the time itself would be written with each message.
 -- Null for sessions without a message since this migration: then it is last_active_at.
@@ -477,14 +479,14 @@ $$;
 -- Makes a session; making the same one again changes nothing. {} or {error: "chat_exists"}: the owner has another session of this
 -- chat id; or {error: "exists"}.
 create or replace function public.agent_create_conversation(
-  p_session uuid, p_user text, p_token_hash text, p_chat text, p_created_at bigint
+  p_session uuid, p_user text, p_token_hash text, p_chat text, p_created_at bigint, p_agent text default null
 ) returns jsonb language plpgsql set search_path = '' as $$
 declare
   v_known public.agent_sessions;
 begin
   -- A second worker with the same chat id waits here for the first.
-  insert into public.agent_sessions (session_id, user_id, token_hash, chat_id, created_at)
-  values (p_session, p_user, p_token_hash, p_chat, to_timestamp(p_created_at / 1000.0))
+  insert into public.agent_sessions (session_id, user_id, token_hash, chat_id, agent, created_at)
+  values (p_session, p_user, p_token_hash, p_chat, p_agent, to_timestamp(p_created_at / 1000.0))
   on conflict do nothing;
   if found then
     return '{}';
@@ -645,6 +647,7 @@ begin
     'user_id', v_session.user_id,
     'token_hash', v_session.token_hash,
     'chat_id', v_session.chat_id,
+    'agent', v_session.agent,
     'created_at', public.agent_ms(v_session.created_at),
     'tail', jsonb_build_object(
       'events', public.agent_visible_page(v_session, v_session.last_seq + 1, p_tail, p_max_bytes) -> 'events',

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { DeliveryRequest } from "../../supabase/functions/_shared/ports/notifications.ts";
-import { failure, notification, query, response } from "../support/log_events.ts";
+import { approvalStep, failure, notification, query, response } from "../support/log_events.ts";
 import { startPostgresStore, type StoreServer } from "../support/store_server.ts";
 import { advanceDatabase, IDLE_MS, LEASE_MS, openStore } from "../support/stores_under_test.ts";
 
@@ -40,6 +40,84 @@ function delivery(target: DeliveryRequest["target"], more: Partial<DeliveryReque
 }
 
 for (const name of ["PostgreSQL 15", "PostgreSQL 18"]) {
+  Deno.test(`[TL15] ${name}: a call of another's session is decided once, in time, and while its turn is open`, async () => {
+    const server = serverOf(name);
+    const store = openStore(server);
+    const { sessionId, userId } = await open(server);
+    const events = [query("1"), ...approvalStep("1", Date.now() + HOUR_MS)];
+    await store.commit(sessionId, { lease: "claim", events, startedTurnId: "t-1" });
+    const decision = {
+      sessionId,
+      approvalId: "t-1:1.1:0",
+      decisionId: "d",
+      verdict: "modify" as const,
+      input: { amount: 10 },
+      comment: "half",
+      by: "bob",
+      claims: undefined,
+    };
+    const refusal = async (change: object): Promise<string> =>
+      await store.decide({ ...decision, ...change }).then(() => "", ({ code }) => code);
+    assert.equal(await refusal({ sessionId: crypto.randomUUID() }), "unknown_session");
+    assert.equal(await refusal({ sessionId: "never" }), "unknown_session");
+    assert.equal(await refusal({ claims: [{ kind: "user", userId: "somebody else" }] }), "unknown_session");
+    assert.equal(await refusal({ approvalId: "t-1:1.1:1" }), "unknown_approval");
+    const own = { ...decision, claims: [{ kind: "user" as const, userId }] };
+    assert.deepEqual(await store.decide(own), { seq: 4 });
+    assert.deepEqual(await store.decide(decision), { seq: 4 }, "the same again");
+    assert.equal(await refusal({ decisionId: "e" }), "already_decided");
+    const { events: [logged] } = await store.read(sessionId, { afterSeq: 3, limit: 5 });
+    const { decisionId, verdict, input, comment, by } = decision;
+    const { at: _, ...told } = logged ?? { at: 0 };
+    assert.deepEqual(told, {
+      kind: "approval_decided",
+      seq: 4,
+      queryId: "1",
+      turnId: "t-1",
+      callId: "t-1:1.1:0",
+      ...{ decisionId, verdict, input, comment, by },
+    });
+    await store.commit(sessionId, { epoch: 1, events: [query("2"), ...approvalStep("2", Date.now() - 1)] });
+    assert.equal(await refusal({ approvalId: "t-2:1.1:0" }), "already_decided", "too late");
+    await store.commit(sessionId, {
+      epoch: 1,
+      events: [query("3"), ...approvalStep("3", Date.now() + HOUR_MS)],
+    });
+    const rows = await server.sql(`select approval_id, name, input, pending, verdict, decided_by
+      from public.agent_approvals where session_id = '${sessionId}' order by approval_id`);
+    const row = { name: "refund", input: { amount: 25 } };
+    assert.deepEqual(rows.map((each) => ({ ...each })), [
+      { approval_id: "t-1:1.1:0", ...row, pending: false, verdict: "modify", decided_by: "bob" },
+      { approval_id: "t-2:1.1:0", ...row, pending: false, verdict: null, decided_by: null },
+      { approval_id: "t-3:1.1:0", ...row, pending: true, verdict: null, decided_by: null },
+    ]);
+    await store.commit(sessionId, { epoch: 1, events: [failure("3")] });
+    assert.equal(await refusal({ approvalId: "t-3:1.1:0" }), "unknown_approval", "its turn is over");
+  });
+
+  Deno.test(`[TL7] ${name}: nobody has to be there while a turn waits: the retention leaves it alone, and what waits behind it`, async () => {
+    const server = serverOf(name);
+    const store = openStore(server);
+    const { sessionId } = await open(server);
+    const events = [query("1"), query("2"), ...approvalStep("1", Date.now() + 24 * HOUR_MS)];
+    await store.commit(sessionId, { lease: "claim", events, startedTurnId: "t-1" });
+    await store.commit(sessionId, { epoch: 1, lease: "release" });
+    const endsAfter = async (hours: number): Promise<number> => {
+      const shift = `- interval '${hours} hours'`;
+      await server.sql(`update public.agent_sessions set last_active_at = last_active_at ${shift}
+        where session_id = '${sessionId}'`);
+      await server.sql(
+        `update public.agent_turns set created_at = created_at ${shift}, started_at = started_at ${shift},
+        waits_until = waits_until ${shift} where session_id = '${sessionId}'`,
+      );
+      await store.prune(0);
+      const { events } = await store.read(sessionId, { afterSeq: 0, limit: 20 });
+      return events.filter(({ kind }) => kind === "error").length;
+    };
+    assert.equal(await endsAfter(20), 0);
+    assert.equal(await endsAfter(6), 2);
+  });
+
   Deno.test(`[NT2] [NT3] ${name}: a notification is in the log of the session, or of each session of the user`, async () => {
     const server = serverOf(name);
     const store = openStore(server);

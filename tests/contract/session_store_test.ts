@@ -7,9 +7,11 @@ import type { SessionOwner, SessionRecord } from "../../supabase/functions/_shar
 import type { NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { MemoryStore } from "../../supabase/functions/_shared/session/memory_store.ts";
 import {
+  approvalStep,
   cancelled,
   cleared,
   configured,
+  decided,
   failure,
   notification,
   query,
@@ -307,6 +309,54 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
     assert.deepEqual(await counts(ann), [[5, 1]]);
   });
 
+  Deno.test(`[TL1] [TL5] ${name}: an open turn has its tool calls, whoever opens it; the first decision about one counts`, async () => {
+    const { ann, bob, advance } = make();
+    const { sessionId, owner } = await open(ann);
+    const step = approvalStep("1", Date.now() + 3_600_000);
+    await ann.commit(sessionId, { lease: "claim", events: [query("1")], startedTurnId: "t-1" });
+    const first = await ann.commit(sessionId, { epoch: 1, events: step });
+    assert.deepEqual(seqs(first.events), [2, 3]);
+    // Each is in the log once, whoever writes it again.
+    const again = await bob.commit(sessionId, { events: [...step, decided("1", "bob")] });
+    assert.deepEqual(seqs(again.events), [2, 3, 4]);
+    const second = await ann.commit(sessionId, { events: [decided("1", "ann")] });
+    assert.deepEqual(second.events, again.events.slice(2));
+    const found = await bob.find(sessionId, [owner], { tail: 10 });
+    const [turn] = found?.openTurns ?? [];
+    assert.deepEqual(turn?.tools, again.events);
+    assert.deepEqual(
+      found?.tail.events.map(({ kind }) => kind),
+      ["query"],
+      "what the model is told of has no calls",
+    );
+    assert.deepEqual((await bob.readVisible(sessionId, { beforeSeq: 9, limit: 9 })).events.length, 1);
+    // A turn whose calls go on is none that kills its workers.
+    for (let start = 0; start < 3; start++) {
+      await advance(LEASE_MS);
+      const worker = start % 2 === 0 ? bob : ann;
+      await worker.commit(sessionId, { lease: "claim", startedTurnId: "t-1" });
+    }
+    const counts = async (): Promise<unknown> =>
+      (await ann.find(sessionId, [owner], { tail: 0 }))?.openTurns
+        .map(({ starts, startsWithoutText }) => [starts, startsWithoutText]);
+    assert.deepEqual(await counts(), [[4, 3]]);
+    const result = { queryId: "1", turnId: "t-1", callId: "t-1:1.1:0", name: "refund" } as const;
+    await bob.commit(sessionId, {
+      events: [{ kind: "tool_result", ...result, outcome: "ok", output: "{}" }],
+    });
+    assert.deepEqual(await counts(), [[1, 0]]);
+    await bob.commit(sessionId, { events: [response("1")] });
+    assert.deepEqual((await bob.find(sessionId, [owner], { tail: 0 }))?.openTurns, []);
+  });
+
+  Deno.test(`[TL14] ${name}: a session keeps its agent`, async () => {
+    const { ann, bob } = make();
+    const owner = { kind: "user", userId: crypto.randomUUID() } as const;
+    const record = { sessionId: crypto.randomUUID(), owner, createdAt: 1_700_000_000_000, agent: "support" };
+    await ann.create(record);
+    assert.deepEqual((await bob.find(record.sessionId, [owner], { tail: 0 }))?.record, record);
+  });
+
   Deno.test(`[TO4] ${name}: whoever takes over is told of the open turns, as far as they came`, async () => {
     const { ann, bob, advance } = make();
     const { sessionId } = await open(ann);
@@ -334,7 +384,14 @@ for (const [name, make] of Object.entries(IMPLEMENTATIONS)) {
         stopped: undefined,
         tools: [],
       },
-      { query: asked.events[2], starts: 0, startsWithoutText: 0, partial: "", stopped: "superseded" },
+      {
+        query: asked.events[2],
+        starts: 0,
+        startsWithoutText: 0,
+        partial: "",
+        stopped: "superseded",
+        tools: [],
+      },
     ]);
 
     // The first piece of the new run replaces the previous partial text, and not before.

@@ -70,6 +70,8 @@ export interface AgentOptions {
   provider?: LanguageModel;
   /** What the sessions have of their own. Default: nothing. */
   agent?: Agent;
+  /** Instead of `agent`: one for each session. */
+  agentOf?: AgentServerOptions["registry"]["session"]["agentOf"];
   /** Makes the reporter of live activity. Default: none. */
   makeActivity?: (clock: ManualClock) => ActivityReporter;
   /** Default: a memory store. */
@@ -331,7 +333,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
         }),
         accounts,
         lifetime,
-        agentOf: () => options.agent,
+        agentOf: options.agentOf ?? (() => options.agent),
         settings: {
           systemPrompt: "You are a test.",
           models: ["test/model"],

@@ -10,6 +10,7 @@ import type {
   QueryEvent,
   ResponseEvent,
 } from "../../supabase/functions/_shared/protocol/log_event.ts";
+import type { ToolEvent } from "../../supabase/functions/_shared/protocol/tool_events.ts";
 
 export function query(id: string, content = "?"): QueryEvent {
   return {
@@ -55,4 +56,39 @@ export function configured(id: string, options: QueryOptions): ConfiguredEvent {
 
 export function cleared(id: string): ClearedEvent {
   return { kind: "cleared", clearId: id, connectionId: "c" };
+}
+
+/** The events of a step of query `id` with one call that needs approval. */
+export function approvalStep(id: string, expiresAt: number): ToolEvent[] {
+  const of = {
+    queryId: id,
+    turnId: `t-${id}`,
+    callId: `t-${id}:1.1:0`,
+    name: "refund",
+    input: { amount: 25 },
+    expiresAt,
+  };
+  return [
+    {
+      kind: "tool_call",
+      ...of,
+      step: 1,
+      needs: "approval",
+      asUser: true,
+      isIdempotent: false,
+      content: "One moment.",
+    },
+    { kind: "approval_requested", ...of },
+  ];
+}
+
+export function decided(id: string, decisionId: string): ToolEvent {
+  return {
+    kind: "approval_decided",
+    queryId: id,
+    turnId: `t-${id}`,
+    callId: `t-${id}:1.1:0`,
+    decisionId,
+    verdict: "approve",
+  };
 }

@@ -208,6 +208,7 @@ export const CONNECT_QUERY = {
       default: "full",
       description: "The form of delta and reasoning frames",
     },
+    agent: { type: "string", description: "Which of the deployment's agents a new session has" },
     tools: {
       type: "boolean",
       default: false,

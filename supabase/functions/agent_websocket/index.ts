@@ -4,6 +4,7 @@
  * Nothing happens on import but `Deno.serve`; the environment is read at the first request.
  */
 
+import { createAgents } from "../_shared/agent/create_agents.ts";
 import { type Config, parseConfig } from "../_shared/config.ts";
 import { BytePool } from "../_shared/guard/byte_pool.ts";
 import { secretKeyMatcher } from "../_shared/guard/keys.ts";
@@ -32,6 +33,7 @@ import { WakeTimes } from "../_shared/session/wake_times.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
 import { AttemptAccounts } from "../_shared/usage/attempt_accounts.ts";
 import { MemoryLedger } from "../_shared/usage/memory_ledger.ts";
+import agentDefinition from "./agent.ts";
 import { LiveActivity } from "./live_activity.ts";
 import { createAiSdk, createGenerationReader, createModel, createReaders } from "./lazy_modules.ts";
 import { budgetOf, createDurable, createIdentityPolicy, createRelay, type RuntimeDeps } from "./project.ts";
@@ -89,6 +91,7 @@ function compose(config: Config, log: Log): Handler {
     isShared,
   });
   const model = createModel(config, deps);
+  const agents = createAgents(agentDefinition, { config, clock, log, fetch });
   const addresses = new Slots();
   const waiting = new BytePool({ memory: memory.account(0) });
   const session: SessionDeps = {
@@ -112,7 +115,7 @@ function compose(config: Config, log: Log): Handler {
     call: (sessionId, call) => calls.send(sessionId, call),
     offer: (sessionId, source) => calls.offer(sessionId, source),
     settings: sessionSettings(config),
-    agentOf: () => undefined,
+    agentOf: ({ agent }) => agents.withOptions(agent),
   };
   const identity = createIdentityPolicy(config, clock);
   const inbox = new Inbox({
@@ -182,7 +185,7 @@ function compose(config: Config, log: Log): Handler {
     await server.drain(reason);
     use.stop();
     live.close();
-    await Promise.all([accounts.close(), relay.close()]);
+    await Promise.all([accounts.close(), relay.close(), agents.close()]);
   });
   return createRoutes({
     server,
@@ -221,6 +224,7 @@ function compose(config: Config, log: Log): Handler {
     relay: config.RELAY === "off" ? DISABLED_RELAY : relay,
     store: choice,
     isDraining: () => server.isDraining,
+    isAgent: (name) => agents(name) !== undefined,
     allowedOrigins: config.ALLOWED_ORIGINS,
     heartbeatIntervalMs: config.HEARTBEAT_INTERVAL_MS,
     isSecretKey: secretKeyMatcher(config.secretKeys),
@@ -244,8 +248,8 @@ function sessionSettings(config: Config): SessionSettings {
     maxQueue: config.MAX_QUEUE,
     queuePolicy: config.QUEUE_POLICY,
     continuePolicy: config.CONTINUE_POLICY,
-    approvalMs: 86_400_000,
-    maxToolResultChars: 20_000,
+    approvalMs: config.approvalTimeoutMs,
+    maxToolResultChars: config.MAX_TOOL_RESULT_CHARS,
   };
 }
 

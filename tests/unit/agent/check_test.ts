@@ -40,6 +40,7 @@ Deno.test("an agent without options has no mistake, and answers as the environme
   assert.ok(agent !== undefined);
   assert.equal(agents("default"), agent);
   assert.equal(agents("other"), undefined);
+  assert.equal(agents.withOptions(), undefined);
   assert.equal(agent.hasTools, false);
   assert.equal(agent.maxSteps, 7);
   assert.deepEqual([agent.models, agent.temperature, agent.maxTokens], [undefined, undefined, undefined]);

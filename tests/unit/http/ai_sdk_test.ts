@@ -34,6 +34,7 @@ function fake(waiting = new BytePool()): Fake {
     told: [],
     deps: {
       aiSdk: new OnDemand(() => load.promise),
+      isAgent: () => false,
       allowedOrigins: [],
       isDraining: () => false,
       trustedProxies: { header: undefined, proxyHops: 1 },
@@ -100,7 +101,7 @@ Deno.test("[AS1] the path's own subprotocol is selected, and who it is comes as 
     assert.equal(made.options?.protocol, selected, offered);
     made.load.resolve(open(made));
     await settle();
-    assert.deepEqual(made.request, { ...expected, origin: undefined, address: "10.0.0.1" });
+    assert.deepEqual(made.request, { ...expected, origin: undefined, address: "10.0.0.1", agent: undefined });
   }
 });
 

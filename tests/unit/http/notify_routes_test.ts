@@ -25,6 +25,7 @@ function startNotify(): TestNotify {
     log,
     relay: { status: "ok" },
     store: { name: "memory" },
+    approver: { decide: () => Promise.reject(new Error("not asked")) },
     notifier: new Notifier({
       clock,
       ids,

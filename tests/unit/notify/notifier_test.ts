@@ -50,6 +50,7 @@ function open(outcomes: Outcome[], relayOutcomes: boolean[] = []): Opened {
     log: { write: () => {} },
     relay: { status: "ok" },
     store: { name: "postgres" },
+    approver: { decide: () => Promise.reject(new Error("not asked")) },
     notifier: new Notifier({
       clock,
       log: { write: () => {} },

@@ -285,3 +285,17 @@ Deno.test("[TL13] the tokens of all steps count for the turn", async () => {
   const { usage: total } = await frameOf(client, "response");
   assert.deepEqual(total, { prompt_tokens: 20, completion_tokens: 10, total_tokens: 30 });
 });
+
+Deno.test("[TL14] a new session has the agent that was asked for", async () => {
+  const tools = new ScriptedAgent(TOOLS);
+  const agents: unknown[] = [];
+  const agent = startAgent({
+    agentOf: (record) => {
+      agents.push(record.agent);
+      return record.agent === "support" ? tools : undefined;
+    },
+  });
+  await agent.connect("");
+  await agent.connect("agent=support");
+  assert.deepEqual(agents, [undefined, "support"]);
+});

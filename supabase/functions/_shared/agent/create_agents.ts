@@ -30,6 +30,8 @@ export interface AgentsDeps {
 export interface Agents {
   /** The agent of that name, or the default one; undefined if there is none of that name. */
   (name?: string): Agent | undefined;
+  /** The same; undefined also for an agent that has nothing of its own, and so answers as the environment says. */
+  withOptions(name?: string): Agent | undefined;
   /** Ends the connections to MCP servers. */
   close(): Promise<void>;
 }
@@ -58,7 +60,10 @@ export function createAgents(definition: unknown, deps: AgentsDeps): Agents {
       maxSteps: config.MAX_STEPS,
     }),
   ]));
-  return Object.assign((name = defaultName): Agent | undefined => made.get(name), {
+  const find = (name = defaultName): Agent | undefined => made.get(name);
+  return Object.assign(find, {
+    withOptions: (name = defaultName): Agent | undefined =>
+      Object.keys(agents.get(name)?.options ?? {}).length === 0 ? undefined : made.get(name),
     close: async () => void await Promise.all([...made.values()].map((agent) => agent.close())),
   });
 }

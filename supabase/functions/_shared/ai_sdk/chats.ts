@@ -135,6 +135,7 @@ export class Chats {
     begin(chat);
     chat.open(deps.server.connect(chat, {
       token: request.token,
+      agent: request.agent,
       stream: true,
       reasoning: true,
       tools: true,

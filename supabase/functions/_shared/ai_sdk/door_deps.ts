@@ -37,4 +37,6 @@ export interface DoorRequest {
   origin: string | undefined;
   /** The key of its limits until the user is known. */
   address: string;
+  /** Which of the deployment's agents new conversations have; undefined for the default one. */
+  agent: string | undefined;
 }

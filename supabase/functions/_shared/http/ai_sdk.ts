@@ -14,6 +14,7 @@ import { readUpgrade, type SocketOwner, switchToWebSocket, type UpgradeDeps } fr
 /** What the owner of a socket needs to know of the upgrade. */
 export interface AiSdkRequest extends Pick<ConnectRequest, "token" | "resumeToken" | "origin"> {
   address: string;
+  agent: string | undefined;
 }
 
 /** Makes the owner of a socket that is coming up. */
@@ -36,7 +37,7 @@ export function connectAiSdk(
 ): Response {
   const asked = readUpgrade(request, url, deps);
   if (asked instanceof Response) return asked;
-  const { token, origin } = asked;
+  const { token, origin, agent } = asked;
   // `params` of the transport cannot leave out a parameter.
   const resumeToken = asked.resumeToken === "" ? undefined : asked.resumeToken;
   if (resumeToken !== undefined && !isResumeToken(resumeToken)) {
@@ -49,7 +50,7 @@ export function connectAiSdk(
     deps,
     subprotocol: AI_SDK_SUBPROTOCOL,
     pingIntervalMs: deps.heartbeatIntervalMs,
-    own: (port) => new LateOwner(port, { token, resumeToken, origin, address }, deps),
+    own: (port) => new LateOwner(port, { token, resumeToken, origin, address, agent }, deps),
   });
 }
 

@@ -20,7 +20,7 @@ const MAX_BODY_BYTES = 65_536;
 
 export interface NotifyRouteDeps {
   notifier: Notifier;
-  approver: Approver;
+  approver: Pick<Approver, "decide">;
   /** How it stands: for `/health`. */
   relay: { readonly status: RelayStatus | "off" };
   store: { readonly name: string };

@@ -28,6 +28,8 @@ export interface Upgraded {
 export interface UpgradeDeps {
   /** `Deno.upgradeWebSocket`, in effect. Throws where the request's headers are no handshake. */
   upgradeWebSocket(request: Request, options: UpgradeOptions): Upgraded;
+  /** Whether the deployment has an agent of that name. */
+  isAgent(name: string): boolean;
   /** Origins that a browser may come from; empty for any. */
   allowedOrigins: readonly string[];
   /** Whether the worker accepts no more connections. */
@@ -53,6 +55,10 @@ export function readUpgrade(request: Request, url: URL, deps: UpgradeDeps): Conn
   } catch (thrown) {
     const { code, message } = toAgentError(thrown);
     return problem({ status: 400, code, detail: message });
+  }
+  if (asked.agent !== undefined && !deps.isAgent(asked.agent)) {
+    const detail = 'Cannot connect: "agent" must be the name of an agent of this deployment';
+    return problem({ status: 400, code: "invalid_frame", detail });
   }
   const { allowedOrigins } = deps;
   if (asked.origin !== undefined && allowedOrigins.length > 0 && !allowedOrigins.includes(asked.origin)) {

@@ -31,13 +31,14 @@ export class PostgresSessions implements SessionStore, ConversationStore {
     this.#options = options;
   }
 
-  async create({ sessionId, owner, chatId, createdAt }: SessionRecord): Promise<void> {
+  async create({ sessionId, owner, chatId, agent, createdAt }: SessionRecord): Promise<void> {
     await this.#call("agent_create_conversation", {
       p_session: sessionId,
       p_user: owner.kind === "user" ? owner.userId : null,
       p_token_hash: owner.kind === "anonymous" ? owner.tokenHash : null,
       p_chat: chatId ?? null,
       p_created_at: createdAt,
+      p_agent: agent ?? null,
     }, noError);
   }
 

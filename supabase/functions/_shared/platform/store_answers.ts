@@ -179,7 +179,7 @@ export function toStored(value: unknown): StoredSession {
 }
 
 function toRecord(value: unknown): SessionRecord {
-  const { session_id, user_id, token_hash, chat_id, created_at } = fields(value);
+  const { session_id, user_id, token_hash, chat_id, agent, created_at } = fields(value);
   const owner = user_id === null
     ? { kind: "anonymous" as const, tokenHash: text(token_hash) }
     : { kind: "user" as const, userId: text(user_id) };
@@ -187,6 +187,7 @@ function toRecord(value: unknown): SessionRecord {
     sessionId: text(session_id),
     owner,
     ...(typeof chat_id === "string" && { chatId: chat_id }),
+    ...(typeof agent === "string" && { agent }),
     createdAt: number(created_at),
   };
 }

@@ -14,6 +14,8 @@ export interface SessionRecord {
   owner: SessionOwner;
   /** The app's own name for the conversation, unique for the owner. */
   chatId?: string;
+  /** Which of the deployment's agents answers. Default: the default one. */
+  agent?: string;
   /** Milliseconds since the epoch. */
   createdAt: number;
 }

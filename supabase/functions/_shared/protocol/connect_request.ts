@@ -28,6 +28,8 @@ export interface ResumeRequest {
 export interface ConnectRequest {
   /** The user's token. The header takes precedence over the subprotocol, and that over the query parameter. */
   token: string | undefined;
+  /** Which of the deployment's agents a new session has; undefined for the default one. */
+  agent: string | undefined;
   /** Whether the client wants deltas. */
   stream: boolean;
   /** Whether the client wants the reasoning of the model. */
@@ -57,6 +59,7 @@ export function parseConnectRequest(url: URL, headers: Headers): ConnectRequest 
   const lastSeq = parseCursor(query.get("last_seq"));
   return {
     token: bearerOf(headers) ?? fromProtocol("jwt-") ?? query.get("jwt") ?? undefined,
+    agent: query.get("agent") ?? undefined,
     stream: parseFlag("stream", query.get("stream")),
     reasoning: parseFlag("reasoning", query.get("reasoning")),
     tools: parseFlag("tools", query.get("tools")),

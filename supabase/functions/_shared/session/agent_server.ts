@@ -190,6 +190,7 @@ export class AgentServer {
     if (connection.isGone) return;
     await this.#registry.open(identity, connection.request.resume, {
       beforeCreate: () => this.#admission.chargeSession(connection),
+      agent: connection.request.agent,
       enter: (opened) => this.#enterSession(connection, identity, opened),
     });
   }

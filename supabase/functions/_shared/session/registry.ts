@@ -82,7 +82,7 @@ export class SessionRegistry {
   async open(
     identity: Identity,
     resume: ResumeRequest | undefined,
-    { beforeCreate, enter }: Opening,
+    { beforeCreate, agent, enter }: Opening,
   ): Promise<void> {
     let isCharged = false;
     for (let attempt = 1;; attempt++) {
@@ -93,7 +93,7 @@ export class SessionRegistry {
       if (!isCharged) beforeCreate?.();
       isCharged = true;
       try {
-        return await this.#create(identity, resume, enter);
+        return await this.#create(identity, { ...resume, agent }, enter);
       } catch (error) {
         // Another connection has made the chat's session meanwhile, at this worker or another.
         if (!isChatTaken(error)) throw error;
@@ -219,16 +219,16 @@ export class SessionRegistry {
 
   async #create(
     identity: Identity,
-    resume: ResumeRequest | undefined,
+    wanted: Partial<ResumeRequest> & { agent: string | undefined },
     enter: EnterSession,
   ): Promise<void> {
     const { store, session: deps } = this.#options;
     await this.#room.reserve(async (place) => {
-      const { record, resumeToken } = await newRecord(identity, resume, deps);
+      const { record, resumeToken } = await newRecord(identity, wanted, deps);
       await store.create(record);
       const session = this.#hold(newSession(record), place);
       deps.activity.session(record, "created");
-      enter({ session, resumeToken, resumed: unknownSession(resume) });
+      enter({ session, resumeToken, resumed: unknownSession(wanted) });
     });
   }
 

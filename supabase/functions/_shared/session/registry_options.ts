@@ -40,5 +40,7 @@ export type EnterSession = (opened: OpenedSession) => void;
 export interface Opening {
   /** Called before a new session is created; throws to refuse it. */
   beforeCreate?(): void;
+  /** The agent of a new session. Default: the default one. */
+  agent?: string | undefined;
   enter: EnterSession;
 }

@@ -17,8 +17,8 @@ const UNKNOWN_SESSION: Resumed = {
 };
 
 /** What a client that gets a new session is told. A new chat is no failed resume, unless the client has seen some of it. */
-export function unknownSession(resume: ResumeRequest | undefined): Resumed | undefined {
-  const wantedMore = resume !== undefined && (resume.sessionId !== undefined || resume.lastSeq > 0);
+export function unknownSession({ sessionId, lastSeq = 0 }: Partial<ResumeRequest>): Resumed | undefined {
+  const wantedMore = sessionId !== undefined || lastSeq > 0;
   return wantedMore ? UNKNOWN_SESSION : undefined;
 }
 

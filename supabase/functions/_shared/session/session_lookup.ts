@@ -35,11 +35,10 @@ export async function findRequested(
  */
 export async function newRecord(
   identity: Identity,
-  resume: ResumeRequest | undefined,
+  { chatId, token, agent }: Partial<ResumeRequest> & { agent: string | undefined },
   { ids, clock }: { ids: Ids; clock: Clock },
 ): Promise<{ record: SessionRecord; resumeToken: string | undefined }> {
-  const chatId = resume?.chatId;
-  const given = chatId !== undefined && isResumeToken(resume?.token ?? "") ? resume?.token : undefined;
+  const given = chatId !== undefined && isResumeToken(token ?? "") ? token : undefined;
   const resumeToken = identity.kind === "anonymous" ? given ?? ids.secret() : undefined;
   const owner: SessionOwner = identity.kind === "user"
     ? { kind: "user", userId: identity.userId }
@@ -49,6 +48,7 @@ export async function newRecord(
       sessionId: ids.uuid(),
       owner,
       ...(chatId !== undefined && { chatId }),
+      ...(agent !== undefined && { agent }),
       createdAt: clock.now(),
     },
     resumeToken,
