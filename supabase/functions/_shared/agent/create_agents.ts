@@ -1,7 +1,6 @@
 /** Makes the agents of a deployment from the developer's file. */
 
 import { type Config, ConfigError } from "../config.ts";
-import type { Agent } from "../ports/agent.ts";
 import type { Clock, Log } from "../ports/runtime.ts";
 import { checkAgents } from "./check.ts";
 import { DefinedAgent } from "./defined_agent.ts";
@@ -29,7 +28,7 @@ export interface AgentsDeps {
 /** The agents of a deployment. */
 export interface Agents {
   /** The agent of that name, or the default one; undefined if there is none of that name. */
-  (name?: string): Agent | undefined;
+  (name?: string): DefinedAgent | undefined;
   /** Ends the connections to MCP servers. */
   close(): Promise<void>;
 }
@@ -58,7 +57,7 @@ export function createAgents(definition: unknown, deps: AgentsDeps): Agents {
       maxSteps: config.MAX_STEPS,
     }),
   ]));
-  return Object.assign((name = defaultName): Agent | undefined => made.get(name), {
+  return Object.assign((name = defaultName): DefinedAgent | undefined => made.get(name), {
     close: async () => void await Promise.all([...made.values()].map((agent) => agent.close())),
   });
 }
