@@ -4,6 +4,7 @@
  * Nothing happens on import but `Deno.serve`; the environment is read at the first request.
  */
 
+import { createAgents } from "../_shared/agent/create_agents.ts";
 import { type Config, parseConfig } from "../_shared/config.ts";
 import { BytePool } from "../_shared/guard/byte_pool.ts";
 import { secretKeyMatcher } from "../_shared/guard/keys.ts";
@@ -32,6 +33,7 @@ import { WakeTimes } from "../_shared/session/wake_times.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
 import { AttemptAccounts } from "../_shared/usage/attempt_accounts.ts";
 import { MemoryLedger } from "../_shared/usage/memory_ledger.ts";
+import agentDefinition from "./agent.ts";
 import { LiveActivity } from "./live_activity.ts";
 import { createAiSdk, createGenerationReader, createModel, createReaders } from "./lazy_modules.ts";
 import { budgetOf, createDurable, createIdentityPolicy, createRelay, type RuntimeDeps } from "./project.ts";
@@ -41,6 +43,7 @@ Deno.serve(onFirstRequest(() => compose(parseConfig(Deno.env.toObject()), jsonLo
 function compose(config: Config, log: Log): Handler {
   const clock = systemClock();
   const ids = systemIds();
+  const agents = createAgents(agentDefinition, { config, clock, log, fetch });
   const deps: RuntimeDeps = { clock, ids, log, workerId: ids.uuid() };
   const metrics = new Metrics();
   const lifetime = workerLifetime();
@@ -181,7 +184,7 @@ function compose(config: Config, log: Log): Handler {
     await server.drain(reason);
     use.stop();
     live.close();
-    await Promise.all([accounts.close(), relay.close()]);
+    await Promise.all([accounts.close(), relay.close(), agents.close()]);
   });
   return createRoutes({
     server,
