@@ -219,10 +219,9 @@ export class Session implements DriverSink {
 
   /** Decides about a tool call, or takes a client's result of one: see {@linkcode CallDecisions}. */
   get calls(): CallDecisions {
-    const { ids, settings } = this.#deps;
+    const { ids } = this.#deps;
     return this.#calls ??= new CallDecisions({
       newId: () => ids.uuid(),
-      maxChars: settings.maxToolResultChars,
       state: this.#driver.state,
       agent: this.#driver.tools?.agent,
       settle: (action, callId, event) =>
