@@ -38,16 +38,6 @@ async function refusal(stack: TestStack, carrier: Carrier): Promise<string> {
   return frame.content;
 }
 
-async function signUp({ url, keys }: TestStack): Promise<string> {
-  const response = await fetch(`${url}/auth/v1/signup`, {
-    method: "POST",
-    headers: { apikey: keys.publishableKey, "content-type": "application/json" },
-    body: JSON.stringify({ email: `${crypto.randomUUID()}@example.com`, password: "correct horse battery" }),
-  });
-  assert.equal(response.status, 200);
-  return (await response.json()).access_token;
-}
-
 /** Tokens that must be refused, by what is wrong with them. */
 async function badTokens(stack: TestStack, signedUp: string): Promise<Record<string, string>> {
   const now = Math.floor(Date.now() / 1000);

@@ -5,9 +5,9 @@
 
 import assert from "node:assert/strict";
 import { check } from "../../chaos/checker.ts";
+import { emptyReport } from "../../chaos/model_report.ts";
 import {
   type DurableEvent,
-  emptyReport,
   type Fault,
   type LoggedSession,
   type RunRecord,
@@ -53,7 +53,14 @@ function judge(
 ): Fault[] {
   const asker: TabRecord = { name: "t1", visits: [...visits], faults: [] };
   const watcher: TabRecord = { name: "t2", visits: [visit(0, log)], faults: [] };
-  const logged = { lastSeq: log.length, events: [...log], openTurns: [], takeOvers: 0, ...session };
+  const logged = {
+    lastSeq: log.length,
+    events: [...log],
+    openTurns: [],
+    takeOvers: 0,
+    calls: [],
+    ...session,
+  };
   return check({
     conversations: [{
       name: "c1.s1",
@@ -63,6 +70,8 @@ function judge(
       notices: ["n1"],
       titles: [],
       isRenamed: false,
+      decisions: [],
+      clientResults: [],
     }],
     attacks: [],
     model: emptyReport(),
@@ -232,6 +241,8 @@ Deno.test("checker: what a client found on the spot is told too", () => {
       notices: [],
       titles: [],
       isRenamed: false,
+      decisions: [],
+      clientResults: [],
     }],
     attacks: [],
     model: emptyReport(),
