@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { echo, HandModel } from "../support/hand_model.ts";
 import { type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { type AgentClient, connect, type ConnectOptions, of } from "../support/agent_client.ts";
+import { signUp } from "../support/sign_up.ts";
 
 const SUBPROTOCOL = "agent-websocket.v1";
 /** The text of a user's query. No log line may contain it. */
