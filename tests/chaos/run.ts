@@ -9,7 +9,7 @@ import { readLogs } from "./database.ts";
 import { emptyReport } from "./model_report.ts";
 import type { ChaosOptions } from "./options.ts";
 import { Random } from "./random.ts";
-import { type AttackRecord, type ConversationRecord, type Fault, type RunRecord } from "./records.ts";
+import type { AttackRecord, ConversationRecord, Fault, RunRecord } from "./records.ts";
 import { signUp } from "../support/sign_up.ts";
 import { type Part, stopParts } from "./stopping.ts";
 import type { Tally } from "./tally.ts";

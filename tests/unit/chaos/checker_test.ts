@@ -6,14 +6,14 @@
 import assert from "node:assert/strict";
 import { check } from "../../chaos/checker.ts";
 import { emptyReport } from "../../chaos/model_report.ts";
-import {
-  type DurableEvent,
-  type Fault,
-  type LoggedSession,
-  type RunRecord,
-  type SeenEvent,
-  type TabRecord,
-  type Visit,
+import type {
+  DurableEvent,
+  Fault,
+  LoggedSession,
+  RunRecord,
+  SeenEvent,
+  TabRecord,
+  Visit,
 } from "../../chaos/records.ts";
 import { answerTo, questionOf } from "../../chaos/script.ts";
 
