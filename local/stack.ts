@@ -37,6 +37,8 @@ export interface LocalStackOptions {
   hostname?: string;
   /** The folder that contains one folder per function. Default: `supabase/functions`. */
   functions?: URL;
+  /** The file that takes the place of every function's `agent.ts`. Default: none. */
+  agentFile?: URL;
   /** Worker processes per function: one number for all, or a number per function name. Default: 1. */
   workers?: number | Readonly<Record<string, number>>;
   /** How long a worker lives, in milliseconds. Default: 0, as long as the stack. */
@@ -146,7 +148,7 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     const source of await findFunctions(options.functions ?? new URL("supabase/functions/", PROJECT_ROOT))
   ) {
     const pool = new WorkerPool({
-      source,
+      source: options.agentFile === undefined ? source : { ...source, agentFile: options.agentFile },
       denoPath: options.denoPath ?? Deno.execPath(),
       env: workerEnv,
       size: (typeof options.workers === "object" ? options.workers[source.name] : options.workers) ?? 1,

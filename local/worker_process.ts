@@ -21,6 +21,8 @@ export interface FunctionSource {
   name: string;
   /** The folder with its `index.ts` and `deno.json`. */
   directory: URL;
+  /** The file that takes the place of its `agent.ts`. */
+  agentFile?: URL;
 }
 
 export interface WorkerProcessOptions {
@@ -55,7 +57,8 @@ export class WorkerProcess {
   readonly ended: Promise<Death>;
 
   constructor(source: FunctionSource, options: WorkerProcessOptions) {
-    const { directory } = source;
+    const { directory, agentFile } = source;
+    const readable = [new URL("../", directory), ...(agentFile ? [new URL("./", agentFile)] : [])];
     const child = new Deno.Command(options.denoPath, {
       args: [
         "run",
@@ -64,9 +67,10 @@ export class WorkerProcess {
         "--no-prompt",
         // The function's own import map, not the project's: deployed code must not depend on the project's map.
         `--config=${fileURLToPath(new URL("deno.json", directory))}`,
+        ...(agentFile === undefined ? [] : [withAgentFile(directory, agentFile)]),
         "--allow-net",
         "--allow-env",
-        `--allow-read=${fileURLToPath(new URL("../", directory))}`,
+        `--allow-read=${readable.map((folder) => fileURLToPath(folder)).join(",")}`,
         `--v8-flags=--max-old-space-size=${HEAP_MB}`,
         WORKER_SCRIPT.href,
         new URL("index.ts", directory).href,
@@ -127,6 +131,13 @@ export class WorkerProcess {
       // The process had already ended.
     }
   }
+}
+
+/** The function's own import map, in which another file is its `agent.ts`. */
+function withAgentFile(directory: URL, agentFile: URL): string {
+  const { imports } = JSON.parse(Deno.readTextFileSync(new URL("deno.json", directory)));
+  const map = { imports: { ...imports, [new URL("agent.ts", directory).href]: agentFile.href } };
+  return `--import-map=data:application/json,${encodeURIComponent(JSON.stringify(map))}`;
 }
 
 export function describe({ code, signal }: Death): string {

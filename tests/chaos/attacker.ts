@@ -1,7 +1,7 @@
 /** An attacker who knows another user's session id, and tries it with all credentials they have. */
 
 import type { Random } from "./random.ts";
-import type { Frame } from "./reading.ts";
+import type { Frame } from "./frames.ts";
 import type { AttackRecord } from "./records.ts";
 import { hold } from "./visit_socket.ts";
 import type { World } from "./world.ts";

@@ -8,10 +8,12 @@ import type {
   Fault,
   LoggedSession,
   RunRecord,
+  Say,
   TabRecord,
 } from "./records.ts";
 import { checkReplaced } from "./replaced.ts";
 import { answersTo, isBeginning } from "./script.ts";
+import { checkRuns, checkTools } from "./tool_checks.ts";
 
 /** Error codes of a turn that may be sent without a fault of the model; the table counts them. */
 const OURS = ["interrupted", "store_unavailable"];
@@ -20,6 +22,7 @@ const STALL_GRACE_MS = 1000;
 export function check(run: RunRecord): Fault[] {
   return [
     ...run.conversations.flatMap((conversation) => checkConversation(conversation, run)),
+    ...checkRuns(run).map((detail) => fault("unlogged", "", detail)),
     ...run.attacks.flatMap(({ target, how, reason, sessionId }) =>
       reason === "unknown_session" && sessionId !== target
         ? []
@@ -50,12 +53,11 @@ function checkConversation(conversation: ConversationRecord, run: RunRecord): Fa
     ...tabs.flatMap((tab, index) => compare(tab.name, seen[index]?.events ?? [], truth, say)),
     ...checkQueries(conversation, truth, run, say),
     ...checkReplaced(conversation, truth, run, say),
+    ...(log === undefined ? [] : checkTools(conversation, log, run, say)),
     ...checkNotices(conversation, truth, say),
     ...(log === undefined ? [] : checkTitle(conversation, log, say)),
   ];
 }
-
-export type Say = (kind: Fault["kind"], detail: string) => Fault;
 
 function fault(kind: Fault["kind"], conversation: string, detail: string): Fault {
   return { kind, conversation, detail };
@@ -125,7 +127,8 @@ function compare(
     if (right === undefined) {
       return [say("lost", `${tab}: saw ${event.seq}, ${sameness(event)}, which is not in the log`)];
     }
-    if (sameness(event) === sameness(right)) return [];
+    const isSame = event.detail === undefined || event.detail === right.detail;
+    if (sameness(event) === sameness(right) && isSame) return [];
     return [
       say("mismatched", `${tab}: ${event.seq} is ${sameness(event)}, and in the log ${sameness(right)}`),
     ];

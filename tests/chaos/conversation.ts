@@ -1,5 +1,6 @@
 /** One session of a chaos client: its tabs, its questions, and its other actions. */
 
+import { Deciding } from "./deciding.ts";
 import { notify } from "./notify.ts";
 import type { Query } from "./query.ts";
 import type { Random } from "./random.ts";
@@ -35,9 +36,13 @@ export class Conversation {
   /** The app's own id of the conversation, if it has one. */
   readonly chatId: string | undefined;
   session: Session | undefined;
+  readonly deciding: Deciding;
   readonly #options: ConversationOptions;
   readonly #tabs: Tab[] = [];
   #isGivenUp = false;
+  #hasEnded = false;
+  /** The next question is asked at once, and stops the one that runs. */
+  #isImpatient = false;
 
   constructor(options: ConversationOptions) {
     this.#options = options;
@@ -49,7 +54,19 @@ export class Conversation {
       notices: [],
       titles: [],
       isRenamed: false,
+      decisions: [],
+      clientResults: [],
+      ...(options.token !== undefined && { userId: subjectOf(options.token) }),
     };
+    this.deciding = new Deciding({
+      record: this.record,
+      random: options.random.fork("deciding"),
+      world: options.world,
+      token: options.token,
+      say: (frame, tab) => this.#tabs[tab % this.#tabs.length]?.say(frame),
+      interrupt: (queryId) => this.#interrupt(queryId),
+      isOver: (queryId) => this.#hasEnded || this.queries.get(queryId)?.isOver !== false,
+    });
     this.chatId = options.random.chance(0.5) ? options.name : undefined;
   }
 
@@ -66,12 +83,14 @@ export class Conversation {
         for (let one = 0; one < burst; one++) this.#ask(++asked);
         await this.#doSomethingElse();
         // Sometimes the next question does not wait for the answer.
-        if (!random.chance(0.1) && !await until(() => this.#isAnswered(), world.boundMs)) this.giveUp();
+        const isReady = (): boolean => this.#isAnswered() || this.#isImpatient;
+        if (!random.chance(0.1) && !await until(isReady, world.boundMs)) this.giveUp();
         const pauseMs = random.chance(0.004) ? IDLE_MS : random.magnitude(1, world.pauseMs);
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
       }
       await until(() => this.#isSettled(), world.boundMs);
     }
+    this.#hasEnded = true;
     for (const tab of this.#tabs) tab.stop();
     await Promise.all(running);
     return this.record;
@@ -128,7 +147,7 @@ export class Conversation {
     const replaces = random.chance(0.06) ? this.#anyLogged()?.record.id : undefined;
     const record = {
       id: `${name}.q${number}`,
-      question: questionOf(name, number),
+      question: questionOf(name, number, { usesTools: random.chance(world.tools) }),
       sentAt: performance.now(),
       ...(replaces !== undefined && { replaces }),
     };
@@ -137,21 +156,26 @@ export class Conversation {
       ...(random.chance(0.1) && { stream: false }),
       ...(random.chance(0.2) && { priority: random.pick(PRIORITIES) }),
       ...(random.chance(0.03) && { policy: random.pick(["interrupt", "latest", "queue"]) }),
+      ...(this.#isImpatient && { policy: "interrupt" }),
     };
+    this.#isImpatient = false;
     const query: Query = { record, fields, isAcknowledged: false, isOver: false };
     this.queries.set(record.id, query);
     this.record.queries.push(record);
     world.tally.turns++;
     this.#anyTab().ask(query);
     if (!random.chance(0.05)) return;
-    setTimeout(() => {
-      this.#anyTab().say({
-        type: "command",
-        content: "cancel",
-        id: `${record.id}.cancel`,
-        args: { id: record.id },
-      });
-    }, random.magnitude(1, 1000));
+    setTimeout(() => this.#cancel(record.id), random.magnitude(1, 1000));
+  }
+
+  #cancel(id: string): void {
+    this.#anyTab().say({ type: "command", content: "cancel", id: `${id}.cancel`, args: { id } });
+  }
+
+  /** Nobody wants to wait for the question's tool calls any more. */
+  #interrupt(queryId: string): void {
+    if (this.#options.random.chance(0.5)) this.#cancel(queryId);
+    else this.#isImpatient = true;
   }
 
   async #doSomethingElse(): Promise<void> {
@@ -197,4 +221,10 @@ export class Conversation {
         this.record.queries.every(({ id, refused }) => refused !== undefined || ended.has(id))
       );
   }
+}
+
+/** The `sub` of a token. */
+function subjectOf(token: string): string {
+  const payload = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
+  return String(JSON.parse(atob(payload)).sub);
 }

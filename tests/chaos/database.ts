@@ -1,8 +1,10 @@
 /** The sessions as stored in the database, read without any layer that could hide or repair something. */
 
 import postgres from "postgres";
-import { readStored, type StoredEvent } from "./reading.ts";
+import type { StoredEvent } from "./frames.ts";
+import { readStored } from "./reading.ts";
 import type { LoggedSession } from "./records.ts";
+import { addToCalls, isToolKind } from "./tool_log.ts";
 
 const ENDED = ["response", "error", "cancelled"];
 
@@ -15,7 +17,7 @@ export async function readLogs(url: string): Promise<Map<string, LoggedSession>>
       const row of await sql<{ id: string; seq: number }[]>`
       select session_id::text as id, last_seq::int as seq from public.agent_sessions`
     ) {
-      logs.set(row.id, { lastSeq: row.seq, events: [], openTurns: [], takeOvers: 0 });
+      logs.set(row.id, { lastSeq: row.seq, events: [], openTurns: [], takeOvers: 0, calls: [] });
     }
     for (
       const { id, title } of await sql<{ id: string; title: string }[]>`
@@ -27,10 +29,16 @@ export async function readLogs(url: string): Promise<Map<string, LoggedSession>>
     const ended = new Set<string>();
     const takeOvers = new Map<string, Map<string, number>>();
     for (
-      const { id, seq, event } of await sql<{ id: string; seq: number; event: StoredEvent }[]>`
-      select session_id::text as id, seq::int as seq, event from public.agent_events order by session_id, seq`
+      const { id, seq, at, event } of await sql<
+        { id: string; seq: number; at: number; event: StoredEvent }[]
+      >`
+      select session_id::text as id, seq::int as seq, event, (extract(epoch from created_at) * 1000)::float8 as at
+      from public.agent_events order by session_id, seq`
     ) {
-      logs.get(id)?.events.push(readStored(seq, event));
+      const log = logs.get(id);
+      log?.events.push(readStored(seq, event));
+      const { kind } = event;
+      if (log !== undefined && isToolKind(kind)) addToCalls(log.calls, { seq, at, kind, event });
       if (ENDED.includes(event.kind)) ended.add(`${id} ${event.queryId}`);
     }
     for (

@@ -1,7 +1,8 @@
 /** The chaos model, as the run sees it. */
 
 import { startThread } from "../../local/thread.ts";
-import type { ModelReport, ModelSetup } from "./model_thread.ts";
+import type { ModelReport } from "./model_report.ts";
+import type { ModelSetup } from "./model_thread.ts";
 
 export interface ChaosModel {
   /** For `OPENROUTER_BASE_URL`. */

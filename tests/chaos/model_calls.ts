@@ -1,6 +1,7 @@
-/** Finds model calls beyond one per turn. */
+/** Finds model calls beyond one for each step of a turn. */
 
 import type { RunRecord, Span } from "./records.ts";
+import { stepsOf } from "./tool_script.ts";
 
 /**
  * Questions of two tabs within this time, in milliseconds, count as simultaneous: each worker may call the
@@ -13,7 +14,7 @@ const SAME_MOMENT_MS = 500;
 const WAYS = 3;
 
 /**
- * The queries with more model calls than model failures and take-overs explain. Left out are queries during
+ * The queries with more model calls than steps, model failures and take-overs explain. Left out are queries during
  * which a `trouble` came (a worker killed or stopped, or the database disturbed), or with another query at
  * the same moment. Each as a line of text.
  */
@@ -26,7 +27,8 @@ export function unexplainedCalls(
       const calls = model.requests[question] ?? 0;
       const failures = model.faults[question]?.length ?? 0;
       const takeOvers = logs?.get(sessionId)?.takeOversOf?.get(id) ?? 0;
-      if (calls <= 1 + failures + WAYS * takeOvers) return [];
+      const wanted = 1 + stepsOf(question).length;
+      if (calls <= wanted + failures + WAYS * takeOvers) return [];
       if (troubles.some(({ from, to }) => from <= endedAt && to >= sentAt)) return [];
       if (queries.some((other) => other.id !== id && Math.abs(other.sentAt - sentAt) < SAME_MOMENT_MS)) {
         return [];

@@ -11,7 +11,8 @@ import {
   replyTo,
 } from "../support/continuing_models.ts";
 import { Random } from "./random.ts";
-import { answersTo, NOTICED_CHARS } from "./script.ts";
+import { NOTICED_CHARS, textsOfStep } from "./script.ts";
+import { type ScriptedCall, stepsOf } from "./tool_script.ts";
 
 /** How it fails: before the first word (`…_first`), after some words, or with an HTTP status. */
 const MODEL_FAULTS = [
@@ -68,6 +69,21 @@ export function behaviourFor(seed: string, question: string): BehaviourName {
   return new Random(`${seed}/behaviour/${question}`).pick([first, ...others]);
 }
 
+export interface Asked {
+  question: string;
+  asked: AskedTo;
+  /** How many steps the turn has already. */
+  step?: number;
+}
+
+/** What the model calls with this reply. A reply that ends before its text does calls nothing. */
+export function callsFor({ question, asked, step = 0 }: Asked, reply: string): readonly ScriptedCall[] {
+  const scripted = stepsOf(question)[step];
+  if (scripted === undefined) return [];
+  const isWhole = reply !== "" || (asked.kind === "answer" ? "" : asked.text) === scripted.text;
+  return isWhole ? scripted.calls : [];
+}
+
 /**
  * What the model replies if nothing fails. Where there are two answers it continues one of those that begin
  * with the text. If it ignores a prefill, it begins an answer that can be told from the rest of the text: PROTOCOL.md (Gaps) has the
@@ -75,10 +91,10 @@ export function behaviourFor(seed: string, question: string): BehaviourName {
  */
 export function replyFor(
   seed: string,
-  { question, attempt, asked }: { question: string; attempt: number; asked: AskedTo },
+  { question, attempt, asked, step = 0 }: Asked & { attempt: number },
 ): ContinuingReply {
   const random = new Random(`${seed}/answer/${question}/${attempt}`);
-  const answers = answersTo(question);
+  const answers = textsOfStep(question, step);
   const text = asked.kind === "answer" ? "" : asked.text;
   const [first = answers[0], ...others] = answers.filter((answer) => answer.startsWith(text));
   const whole = random.pick([first, ...others]);

@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 
 export const USAGE =
   `deno task chaos [--seed N] [--clients 24] [--turns 10000] [--workers 3] [--wall-clock 20000]
-  [--model-failures 0.08] [--calm (cuts only)] [--memory (no database, nobody is killed)]
+  [--model-failures 0.08] [--tools 0.3] [--kills N (spread over the turns)] [--calm (cuts only)] [--memory (no database, nobody is killed)]
   [--functions DIR] [--set NAME=VALUE]… [--log FILE]
 `;
 
@@ -17,6 +17,13 @@ export interface ChaosOptions {
   wallClockMs: number;
   /** The share of the model's replies that fail, 0 to 1. */
   modelFailures: number;
+  /** The share of questions for which tools are called, 0 to 1. */
+  tools: number;
+  /**
+   * How many workers are killed, spread over the turns, with as many that shut down; undefined: killed one after the other as long as the
+   * run takes.
+   */
+  kills: number | undefined;
   /** Whether workers are killed, and the database and the relay disturbed. */
   weather: boolean;
   store: "postgres" | "memory";
@@ -39,6 +46,8 @@ export function parseOptions(args: string[]): ChaosOptions {
       workers: { type: "string" },
       "wall-clock": { type: "string" },
       "model-failures": { type: "string", default: "0.08" },
+      tools: { type: "string", default: "0.3" },
+      kills: { type: "string" },
       calm: { type: "boolean", default: false },
       memory: { type: "boolean", default: false },
       functions: { type: "string" },
@@ -46,8 +55,6 @@ export function parseOptions(args: string[]): ChaosOptions {
       log: { type: "string" },
     },
   });
-  const failures = Number(values["model-failures"]);
-  if (!(failures >= 0 && failures <= 1)) throw new Error("--model-failures must be from 0 to 1");
   return {
     seed: values.seed ?? String(Date.now() % 1_000_000_000),
     clients: whole("clients", values.clients, 1),
@@ -55,7 +62,9 @@ export function parseOptions(args: string[]): ChaosOptions {
     // With the memory store, a session ends with its worker.
     workers: whole("workers", values.workers ?? (values.memory ? "1" : "3"), 1),
     wallClockMs: whole("wall-clock", values["wall-clock"] ?? (values.memory ? "0" : "20000"), 0),
-    modelFailures: failures,
+    modelFailures: share("model-failures", values["model-failures"]),
+    tools: share("tools", values.tools),
+    kills: values.kills === undefined ? undefined : whole("kills", values.kills, 0),
     weather: !values.calm && !values.memory,
     store: values.memory ? "memory" : "postgres",
     functions: values.functions === undefined
@@ -71,6 +80,12 @@ function whole(name: string, value: string, min: number): number {
   if (!Number.isSafeInteger(number) || number < min) {
     throw new Error(`--${name} must be a whole number from ${min} up`);
   }
+  return number;
+}
+
+function share(name: string, value: string): number {
+  const number = Number(value);
+  if (!(number >= 0 && number <= 1)) throw new Error(`--${name} must be from 0 to 1`);
   return number;
 }
 

@@ -1,28 +1,8 @@
 /** Converts frames and log rows to durable events. */
 
+import type { Frame, StoredEvent } from "./frames.ts";
 import type { DurableEvent, SeenEvent } from "./records.ts";
-
-/** Any frame of the server. It is not checked against the schemas: the wire tests do that. */
-export interface Frame {
-  type: string;
-  content: string;
-  seq?: number;
-  code?: string;
-  id?: string;
-  in_reply_to?: string;
-  partial?: string;
-  replay?: true;
-  offset?: number;
-  /** The number that short deltas have instead of the query's id. */
-  ref?: number;
-  retryable?: boolean;
-  retry_after_ms?: number;
-  session_id?: string;
-  resume_token?: string;
-  durable?: boolean;
-  data?: Readonly<Record<string, unknown>>;
-  resumed?: { recovered: boolean; from_seq: number; to_seq: number; reason?: string };
-}
+import { isToolKind, readStoredTool, readToolFrame } from "./tool_log.ts";
 
 const ACKS: readonly (string | undefined)[] = ["thinking", "queued"];
 
@@ -30,6 +10,8 @@ const ACKS: readonly (string | undefined)[] = ["thinking", "queued"];
 export function readEvent(frame: Frame): SeenEvent | undefined {
   const { seq, type, code, in_reply_to: queryId = "", content } = frame;
   if (seq === undefined) return undefined;
+  const ofCall = readToolFrame(frame);
+  if (ofCall !== undefined) return ofCall;
   const isReplay = frame.replay && { isReplay: frame.replay };
   if (type === "query") return { seq, kind: "query", key: frame.id ?? "", text: content };
   if (type === "response") return { seq, kind: "response", key: queryId, text: content, ...isReplay };
@@ -53,19 +35,8 @@ export function readEvent(frame: Frame): SeenEvent | undefined {
   throw new TypeError(`Cannot read durable frame: ${JSON.stringify(frame).slice(0, 300)}`);
 }
 
-/** The `event` column of the log. */
-export interface StoredEvent {
-  kind: DurableEvent["kind"];
-  queryId?: string;
-  notificationId?: string;
-  content?: string;
-  partial?: string;
-  code?: string;
-  /** Of a query too; only that of a `rewound` event counts. */
-  replaces?: string;
-}
-
 export function readStored(seq: number, event: StoredEvent): DurableEvent {
+  if (isToolKind(event.kind)) return readStoredTool(seq, event.kind, event);
   const { kind, queryId, notificationId, content, partial, code, replaces } = event;
   const text = kind === "error" || kind === "cancelled"
     ? partial ?? ""

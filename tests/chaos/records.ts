@@ -1,18 +1,30 @@
 /** The records of the clients in a chaos run, which the checker judges afterwards. All of it is plain data. */
 
-import type { ModelReport } from "./model_thread.ts";
+import type { ModelReport } from "./model_report.ts";
+import type { ClientResultRecord, DecisionRecord, LoggedCall, ToolKind } from "./tool_records.ts";
+import type { ToolRun } from "./tool_runs.ts";
 
 /** A durable event as a client or the log has it: the same event gives equal records. */
 export interface DurableEvent {
   seq: number;
-  kind: "query" | "response" | "error" | "cancelled" | "cleared" | "notification" | "rewound";
-  /** The id of the query or the notification, or "" for a clear; for `rewound` the id of the new query. */
+  kind:
+    | "query"
+    | "response"
+    | "error"
+    | "cancelled"
+    | "cleared"
+    | "notification"
+    | "rewound"
+    | ToolKind;
+  /** The id of the query, the notification or the call, or "" for a clear; for `rewound` the id of the new query. */
   key: string;
   /**
    * The answer, a partial answer, or a notification's text; for a query the question, if it is known; for `rewound` the id of the
-   * replaced query.
+   * replaced query; for a call what every client is shown of it.
    */
   text?: string;
+  /** The rest of an event of a call, as clients with `tools=true` are shown it. */
+  detail?: string;
   /** For an error. */
   code?: string;
 }
@@ -68,6 +80,10 @@ export interface ConversationRecord {
   titles: string[];
   /** Whether one of them was confirmed. */
   isRenamed: boolean;
+  /** The `sub` of its user; undefined if it is anonymous. */
+  userId?: string;
+  decisions: DecisionRecord[];
+  clientResults: ClientResultRecord[];
 }
 
 /** A client tried to resume a session of another user. */
@@ -91,15 +107,13 @@ export interface LoggedSession {
   takeOvers: number;
   /** The same per query, for each query where it is not 0. */
   takeOversOf?: ReadonlyMap<string, number>;
+  /** The tool calls, in the order of the log. */
+  calls: LoggedCall[];
 }
 
 export interface Span {
   from: number;
   to: number;
-}
-
-export function emptyReport(): ModelReport {
-  return { faults: {}, requests: {}, continuations: { prefill: 0, anchored: 0 }, problems: [], streams: [] };
 }
 
 export interface RunRecord {
@@ -108,6 +122,8 @@ export interface RunRecord {
   model: ModelReport;
   /** By session; undefined if there is no database. */
   logs?: ReadonlyMap<string, LoggedSession>;
+  /** The runs of tools; undefined if there is no database. */
+  runs?: readonly ToolRun[];
   /** When workers were stopped, measured with `performance.now()`. */
   stalls: readonly Span[];
   /** How long a query may take, in milliseconds. */
@@ -123,6 +139,12 @@ export const FAULT_KINDS = [
   "mismatched",
   "foreign",
   "late",
+  "ran_twice",
+  "unapproved",
+  "unlogged",
+  "decisions",
+  "results",
+  "unsettled",
   "unexplained",
 ] as const;
 
@@ -132,3 +154,5 @@ export interface Fault {
   conversation: string;
   detail: string;
 }
+
+export type Say = (kind: Fault["kind"], detail: string) => Fault;

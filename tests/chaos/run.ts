@@ -6,17 +6,14 @@ import { attack } from "./attacker.ts";
 import { check } from "./checker.ts";
 import { Conversation } from "./conversation.ts";
 import { readLogs } from "./database.ts";
+import { emptyReport } from "./model_report.ts";
 import type { ChaosOptions } from "./options.ts";
 import { Random } from "./random.ts";
-import {
-  type AttackRecord,
-  type ConversationRecord,
-  emptyReport,
-  type Fault,
-  type RunRecord,
-} from "./records.ts";
+import type { AttackRecord, ConversationRecord, Fault, RunRecord } from "./records.ts";
+import { signUp } from "../support/sign_up.ts";
 import { type Part, stopParts } from "./stopping.ts";
 import type { Tally } from "./tally.ts";
+import { readRuns } from "./tool_runs.ts";
 import { startWeather } from "./weather.ts";
 import { openWorld, type World } from "./world.ts";
 
@@ -98,7 +95,7 @@ async function live(
   };
   tellProgress();
   const progress = setInterval(tellProgress, 10_000);
-  const calm = options.weather ? startWeather(world, random.fork("weather")) : undefined;
+  const calm = options.weather ? startWeather(world, random.fork("weather"), options) : undefined;
   const over = new AbortController();
   try {
     const attacking = attackUntil(over.signal, { world, random: random.fork("attacks"), attacks });
@@ -131,12 +128,16 @@ async function live(
     const logs = world.databaseUrl === undefined
       ? undefined
       : await inTime("reading the log", readLogs(world.databaseUrl), signal);
+    const runs = world.databaseUrl === undefined
+      ? undefined
+      : await inTime("reading the runs of tools", readRuns(world.databaseUrl), signal);
     const record: RunRecord = {
       conversations,
       attacks,
       model: await inTime("the model's report", world.model.report(), signal) ??
         emptyReport(),
       ...(logs && { logs }),
+      ...(runs && { runs }),
       stalls: world.tally.stalls,
       boundMs: world.boundMs,
     };
@@ -180,7 +181,10 @@ async function liveAs(
   name: string,
   { world, random, takeTurns, longest, conversations }: Living,
 ): Promise<void> {
-  const token = random.chance(0.5) ? await world.stack.token() : undefined;
+  const isUser = random.chance(0.5);
+  const token = isUser
+    ? await (world.databaseUrl === undefined ? world.stack.token() : signUp(world.stack))
+    : undefined;
   for (let number = 1;; number++) {
     const questions = takeTurns(random.magnitude(3, longest));
     if (questions === 0) return;

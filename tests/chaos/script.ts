@@ -4,15 +4,15 @@
  */
 
 import { Random } from "./random.ts";
-
-/** With characters of one, two, three and four bytes, and surrogate pairs that must not be split. */
-const WORDS = ["wave", "tide", "Möwe", "pier", "潮", "lamp", "🌊", "letter", "naïve", "🧑‍🚀", "rope"] as const;
+import { stepsOf } from "./tool_script.ts";
+import { numberedWords } from "./words.ts";
 
 /**
- * Contains the conversation's name, so that a client that sees another conversation's question is detected.
+ * Contains the conversation's name, so that a client that sees another conversation's question is detected. `usesTools`: the model
+ * calls tools before it answers.
  */
-export function questionOf(conversation: string, number: number): string {
-  return `[${conversation}] ${number}: what do you see?`;
+export function questionOf(conversation: string, number: number, { usesTools = false } = {}): string {
+  return `[${conversation}] ${number}: what do you ${usesTools ? "do" : "see"}?`;
 }
 
 /** The conversation of a question. */
@@ -26,14 +26,12 @@ export function numberOf(question: string): number | undefined {
   return number === undefined ? undefined : Number(number);
 }
 
-/** The answer to a question. Every word has its number, so that a lost or doubled word is visible. */
+/** The answer to a question, without what was said before tools were called. */
 export function answerTo(question: string): string {
   const random = new Random(question);
   const fate = random.next();
   const count = fate < 0.7 ? random.int(3, 40) : fate < 0.94 ? random.int(40, 120) : random.int(150, 350);
-  const words: string[] = [];
-  for (let number = 1; number <= count; number++) words.push(`${number}:${random.pick(WORDS)}`);
-  return words.join(" ");
+  return numberedWords(random, count);
 }
 
 /** The share of questions with a second answer. */
@@ -42,10 +40,10 @@ const AMBIGUOUS = 0.3;
 export const NOTICED_CHARS = 24;
 
 /**
- * All correct answers to a question. A model that begins again may give the second one, where there is one: a
+ * All correct texts of the last step. A model that begins again may give the second one, where there is one: a
  * text that begins like the first, or not at all like it.
  */
-export function answersTo(question: string): readonly [string, ...string[]] {
+export function lastTextsOf(question: string): readonly [string, ...string[]] {
   const answer = answerTo(question);
   const random = new Random(`${question}/again`);
   if (!random.chance(AMBIGUOUS)) return [answer];
@@ -56,6 +54,19 @@ export function answersTo(question: string): readonly [string, ...string[]] {
   let shared = Math.floor(random.next() * words.length);
   while (shared < words.length && words.slice(0, shared).join(" ").length < NOTICED_CHARS) shared++;
   return [answer, `${words.slice(0, shared).join(" ")} and so on.`];
+}
+
+/** All correct answers to a question: the texts of its steps, as paragraphs. */
+export function answersTo(question: string): readonly [string, ...string[]] {
+  const before = stepsOf(question).map(({ text }) => text).filter((text) => text !== "");
+  const [first, ...others] = lastTextsOf(question).map((text) => [...before, text].join("\n\n"));
+  return [first ?? "", ...others];
+}
+
+/** What the model may say in a step, the first of which has the number 0. */
+export function textsOfStep(question: string, step: number): readonly [string, ...string[]] {
+  const scripted = stepsOf(question)[step];
+  return scripted === undefined ? lastTextsOf(question) : [scripted.text];
 }
 
 /** Whether a text is the beginning of a correct answer. */

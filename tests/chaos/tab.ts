@@ -4,7 +4,8 @@ import type { Conversation } from "./conversation.ts";
 import { step } from "./cursor.ts";
 import { type Query, queryFrame } from "./query.ts";
 import type { Random } from "./random.ts";
-import { type Frame, isTerminal, readEvent } from "./reading.ts";
+import type { Frame } from "./frames.ts";
+import { isTerminal, readEvent } from "./reading.ts";
 import type { Fault, SeenEvent, TabRecord, Visit } from "./records.ts";
 import { count, type Tally } from "./tally.ts";
 import { TextAssembly } from "./text_assembly.ts";
@@ -27,6 +28,8 @@ const UNEXPECTED_CLOSES = [1000, 1002, 1003, 1007, 1008, 1009, 1011, 4001, 4003,
 const NEEDLESS_RESEND = 0.15;
 /** How often a connection asks for short deltas. */
 const SHORT_DELTAS = 0.5;
+/** How often a connection asks for frames of tool calls. */
+const TOOLS = 0.5;
 const MAX_DELAY_MS = 1000;
 const MIN_RETRY_MS = 150;
 
@@ -104,6 +107,7 @@ export class Tab {
     this.#isIdle = false;
     const query = new URLSearchParams({ stream: "true", heartbeat: "true" });
     if (this.#options.random.chance(SHORT_DELTAS)) query.set("deltas", "short");
+    if (random.chance(TOOLS)) query.set("tools", "true");
     const protocols = ["agent-websocket.v1", ...(token === undefined ? [] : [`jwt-${token}`])];
     if (chatId !== undefined) query.set("chat_id", chatId);
     if (session !== undefined) {
@@ -126,6 +130,7 @@ export class Tab {
     if (frame.type === "notification" && frame.code === "connected") {
       return this.#enter(frame, send, startedAt);
     }
+    if (frame.seq === undefined && conversation.deciding.answered(frame)) return;
     if (frame.type === "error" && frame.seq === undefined) return this.#refused(frame);
     const visit = this.#visit;
     if (visit === undefined) {
@@ -143,6 +148,7 @@ export class Tab {
     const judged = step(event, cursor, visit);
     visit.events.push(event);
     if (event.isAck) conversation.acknowledged(event.key);
+    conversation.deciding.take(event, frame);
     if (judged === "known") return;
     this.cursor = Math.max(cursor, event.seq);
     this.#noteCaughtUp();

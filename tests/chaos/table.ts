@@ -1,11 +1,12 @@
 /** The result of a run as one table. */
 
+import { callRows } from "./tool_table.ts";
 import { unexplainedCalls } from "./model_calls.ts";
 import { type Fault, FAULT_KINDS } from "./records.ts";
 import type { ChaosResult } from "./run.ts";
 import { longestStandstillMs } from "./standstill.ts";
 import { takeOverTimes } from "./take_over.ts";
-import type { Counts } from "./tally.ts";
+import { words } from "./tally.ts";
 
 export function table({ record, tally, faults, seconds, isInterrupted }: ChaosResult): string {
   const logs = record.logs === undefined ? undefined : [...record.logs.values()];
@@ -53,11 +54,14 @@ export function table({ record, tally, faults, seconds, isInterrupted }: ChaosRe
       "model calls that no kill, stop or failure explains",
       [unexplained.length, ...unexplained.slice(0, 3)].join("; "),
     ],
+    ...callRows(record),
     ["ends", words(tally.ends)],
     ["closes", words(tally.closes)],
     ["refusals", words(tally.refusals)],
     ["answers with deltas left out", tally.shortTexts],
-    ...FAULT_KINDS.map((kind): [string, number] => [kind.toUpperCase(), countOf(faults, kind)]),
+    ...FAULT_KINDS.map((
+      kind,
+    ): [string, number] => [kind.toUpperCase().replace("_", " "), countOf(faults, kind)]),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`).join("\n");
@@ -76,9 +80,4 @@ export function percentile(values: readonly number[], share: number): number | u
 function milliseconds(values: readonly number[]): string {
   if (values.length === 0) return "none";
   return [0.5, 0.99].map((share) => `${Math.round(percentile(values, share) ?? 0)} ms`).join(" / ");
-}
-
-function words(counts: Counts): string {
-  const entries = [...counts].toSorted(([, one], [, other]) => other - one);
-  return entries.map(([word, count]) => `${word} ${count}`).join(", ") || "none";
 }

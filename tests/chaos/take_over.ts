@@ -1,6 +1,6 @@
 /** How long an answer stands still when its worker is killed. */
 
-import type { ModelStream } from "./model_thread.ts";
+import type { ModelStream } from "./model_report.ts";
 import type { Span } from "./records.ts";
 
 /** If the model loses a stream within this time after a kill, in milliseconds, the kill caused it. */

@@ -36,3 +36,9 @@ export type Counts = Map<string, number>;
 export function count(counts: Counts, word: string): void {
   counts.set(word, (counts.get(word) ?? 0) + 1);
 }
+
+/** The counts as text, the highest first. */
+export function words(counts: Counts): string {
+  const entries = [...counts].toSorted(([, one], [, other]) => other - one);
+  return entries.map(([word, count]) => `${word} ${count}`).join(", ") || "none";
+}

@@ -1,6 +1,7 @@
 /** The faults of the servers while clients use them: the seed decides what happens and when. */
 
 import { DISTURBANCES } from "../../local/database_trouble.ts";
+import type { ChaosOptions } from "./options.ts";
 import type { Random } from "./random.ts";
 import type { World } from "./world.ts";
 
@@ -15,8 +16,18 @@ const STALL_EVERY_MS = 9000;
 /** The share of database outages that last longer than a lease. */
 const LONG_OUTAGE = 0.08;
 
-/** Injects faults until the returned function is called. */
-export function startWeather(world: World, random: Random): () => void {
+/** How often it is looked whether the next of a number of kills is due. */
+const LOOK_MS = 100;
+
+/**
+ * Injects faults until the returned function is called. With `kills`, workers are killed, and shut down, as the turns go on: then a
+ * slow machine does no more work.
+ */
+export function startWeather(
+  world: World,
+  random: Random,
+  { kills, turns }: Pick<ChaosOptions, "kills" | "turns">,
+): () => void {
   const { stack, tally } = world;
   const timers = new Set<ReturnType<typeof setTimeout>>();
   const after = (ms: number, act: () => void): void => {
@@ -36,7 +47,7 @@ export function startWeather(world: World, random: Random): () => void {
     next();
   };
 
-  repeat("kill", KILL_EVERY_MS, (chance) => {
+  const kill = (chance: Random): void => {
     const name = chance.chance(KILL_NOTIFIER) ? "notify_websocket" : "agent_websocket";
     const at = chance.next();
     // Workers that are about to end hold most of the sockets, so they are included.
@@ -45,7 +56,20 @@ export function startWeather(world: World, random: Random): () => void {
     if (worker !== undefined && stack.disturb(name, "kill", { number: worker.worker })) {
       tally.kills.push(performance.now());
     }
-  });
+  };
+  if (kills === undefined) repeat("kill", KILL_EVERY_MS, kill);
+  else {
+    const chance = random.fork("kill");
+    let done = 0;
+    const look = (): void => {
+      if (tally.turns >= (done + 1) / (2 * kills + 1) * turns) {
+        if (done++ % 2 === 0) kill(chance);
+        else stack.disturb("agent_websocket", "beforeunload");
+      }
+      if (done < 2 * kills) after(LOOK_MS, look);
+    };
+    look();
+  }
   // Stops a worker in the middle of its work, for longer than its lease. Then the worker continues as if nothing had
   // happened.
   const stalled = new Set<number>();

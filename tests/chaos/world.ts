@@ -5,6 +5,7 @@ import { bareEnv } from "../support/local_stack.ts";
 import { startPostgres } from "../support/postgres_server.ts";
 import type { ChaosOptions } from "./options.ts";
 import { type ChaosModel, startModel } from "./model.ts";
+import { createRunsTable } from "./tool_runs.ts";
 import { type Line, openLine } from "./proxy.ts";
 import type { Random } from "./random.ts";
 import type { Part } from "./stopping.ts";
@@ -20,6 +21,8 @@ export interface World {
   sessions: string[];
   /** How long anything may take before it counts as hung, in milliseconds. */
   boundMs: number;
+  /** The share of questions for which tools are called, 0 to 1. */
+  tools: number;
   /** The maximum pause between an answer and the next question, in milliseconds. */
   pauseMs: number;
   /** A new line to the gateway, which breaks as `random` decides. */
@@ -48,10 +51,16 @@ const ENV = {
   // In minutes: six seconds.
   SESSION_TIMEOUT: "0.1",
   CLEANUP_INTERVAL_MS: "1000",
+  // In hours: seven seconds.
+  APPROVAL_TIMEOUT: "0.002",
+  TOOL_TIMEOUT_MS: "6000",
   // Until the model refuses one.
   PREFILL_MODELS: "*",
 };
-const BOUND_MS = 60_000;
+/** Turns that wait for their calls keep the questions behind them waiting too. */
+const BOUND_MS = 120_000;
+/** The agent of the workers. */
+const AGENT = new URL("./agent.ts", import.meta.url);
 /** Most connections break sooner or later. */
 const HOLDING = 0.15;
 const FREEZING = 0.04;
@@ -67,12 +76,14 @@ export async function openWorld(options: ChaosOptions, parts: Part[]): Promise<W
   const encoder = new TextEncoder();
   const postgres = store === "postgres" ? await startPostgres() : undefined;
   if (postgres !== undefined) parts.push({ name: "PostgreSQL", stop: postgres.stop, kill: postgres.kill });
+  if (postgres !== undefined) await createRunsTable(postgres.url);
   const model = await startModel({ seed, rates: { failures: modelFailures, pauseMs: 12 } });
   parts.push({ name: "the model", stop: model.stop });
   const stack = await startLocalStack({
     env: { ...bareEnv(), ...ENV, SESSION_STORE: store, ...env },
     workers: { agent_websocket: workers },
     wallClockMs,
+    agentFile: AGENT,
     lite: postgres !== undefined,
     ...(postgres && { databaseUrl: postgres.url }),
     ...(functions && { functions }),
@@ -93,6 +104,7 @@ export async function openWorld(options: ChaosOptions, parts: Part[]): Promise<W
     tally,
     sessions: [],
     boundMs: BOUND_MS,
+    tools: options.tools,
     pauseMs: 100,
     calm: () => isCalm = true,
     line: (random) =>

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { echo, HandModel } from "../support/hand_model.ts";
 import { type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { type AgentClient, connect, type ConnectOptions, of } from "../support/agent_client.ts";
+import { signUp } from "../support/sign_up.ts";
 
 const SUBPROTOCOL = "agent-websocket.v1";
 /** The text of a user's query. No log line may contain it. */
@@ -36,16 +37,6 @@ async function refusal(stack: TestStack, carrier: Carrier): Promise<string> {
   assert.equal(frame?.code, "unauthorized");
   assert.equal(frame?.retryable, false);
   return frame.content;
-}
-
-async function signUp({ url, keys }: TestStack): Promise<string> {
-  const response = await fetch(`${url}/auth/v1/signup`, {
-    method: "POST",
-    headers: { apikey: keys.publishableKey, "content-type": "application/json" },
-    body: JSON.stringify({ email: `${crypto.randomUUID()}@example.com`, password: "correct horse battery" }),
-  });
-  assert.equal(response.status, 200);
-  return (await response.json()).access_token;
 }
 
 /** Tokens that must be refused, by what is wrong with them. */

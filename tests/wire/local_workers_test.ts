@@ -61,6 +61,18 @@ Deno.test("local workers: a function finds the platform's environment and the us
   });
 });
 
+Deno.test("local workers: another file can take the place of a function's agent.ts", async () => {
+  const agentOf = async (stack: TestStack): Promise<string | null> => {
+    const response = await fetch(`${stack.url}/functions/v1/default_export`);
+    await response.body?.cancel();
+    return response.headers.get("x-agent");
+  };
+  const workers = { probe: 0, broken: 0, default_export: 0 };
+  assert.equal(await withLocalStack({ functions, workers }, agentOf), "the developer's own");
+  const agentFile = new URL("../fixtures/agents/other.ts", import.meta.url);
+  assert.equal(await withLocalStack({ functions, workers, agentFile }, agentOf), "another");
+});
+
 Deno.test("local workers: what the platform lacks is missing, and Deno.exit does nothing", async () => {
   await withLocalStack({ functions }, async (stack) => {
     const { body } = await text(stack, "probe/globals");

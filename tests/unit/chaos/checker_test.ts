@@ -5,15 +5,15 @@
 
 import assert from "node:assert/strict";
 import { check } from "../../chaos/checker.ts";
-import {
-  type DurableEvent,
-  emptyReport,
-  type Fault,
-  type LoggedSession,
-  type RunRecord,
-  type SeenEvent,
-  type TabRecord,
-  type Visit,
+import { emptyReport } from "../../chaos/model_report.ts";
+import type {
+  DurableEvent,
+  Fault,
+  LoggedSession,
+  RunRecord,
+  SeenEvent,
+  TabRecord,
+  Visit,
 } from "../../chaos/records.ts";
 import { answerTo, questionOf } from "../../chaos/script.ts";
 
@@ -53,7 +53,14 @@ function judge(
 ): Fault[] {
   const asker: TabRecord = { name: "t1", visits: [...visits], faults: [] };
   const watcher: TabRecord = { name: "t2", visits: [visit(0, log)], faults: [] };
-  const logged = { lastSeq: log.length, events: [...log], openTurns: [], takeOvers: 0, ...session };
+  const logged = {
+    lastSeq: log.length,
+    events: [...log],
+    openTurns: [],
+    takeOvers: 0,
+    calls: [],
+    ...session,
+  };
   return check({
     conversations: [{
       name: "c1.s1",
@@ -63,6 +70,8 @@ function judge(
       notices: ["n1"],
       titles: [],
       isRenamed: false,
+      decisions: [],
+      clientResults: [],
     }],
     attacks: [],
     model: emptyReport(),
@@ -232,6 +241,8 @@ Deno.test("checker: what a client found on the spot is told too", () => {
       notices: [],
       titles: [],
       isRenamed: false,
+      decisions: [],
+      clientResults: [],
     }],
     attacks: [],
     model: emptyReport(),

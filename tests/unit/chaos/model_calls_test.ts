@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { unexplainedCalls } from "../../chaos/model_calls.ts";
-import { emptyReport, type LoggedSession } from "../../chaos/records.ts";
+import { emptyReport } from "../../chaos/model_report.ts";
+import type { LoggedSession } from "../../chaos/records.ts";
 
 const QUERY = { id: "q1", question: "why?", sentAt: 100 };
 
@@ -17,6 +18,7 @@ function record(
     events: [],
     openTurns: [],
     takeOvers,
+    calls: [],
     takeOversOf: new Map([["q1", takeOvers]]),
   };
   return {
@@ -28,6 +30,8 @@ function record(
       notices: [],
       titles: [],
       isRenamed: false,
+      decisions: [],
+      clientResults: [],
     }],
     model: {
       ...emptyReport(),

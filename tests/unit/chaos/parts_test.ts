@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import type { AskedTo } from "../../../local/asked_to.ts";
-import { behaviourFor, piecesOf, planReply, replyFor } from "../../chaos/model_plan.ts";
+import { behaviourFor, callsFor, piecesOf, planReply, replyFor } from "../../chaos/model_plan.ts";
 import { findProblem, readPrompt } from "../../chaos/model_prompt.ts";
 import { Random } from "../../chaos/random.ts";
 import { readEvent, readStored, sameness } from "../../chaos/reading.ts";
 import { answersTo, answerTo, conversationOf, questionOf } from "../../chaos/script.ts";
+import { stepsOf } from "../../chaos/tool_script.ts";
 import { TextAssembly } from "../../chaos/text_assembly.ts";
 import { BEHAVIOUR_NAMES } from "../../support/continuing_models.ts";
 
@@ -145,4 +146,94 @@ Deno.test("reading: a frame and a row of the log tell the same event alike", () 
   assert.equal(ack?.isAck, true);
   assert.equal(readEvent({ type: "delta", content: "x" }), undefined);
   assert.throws(() => readEvent({ type: "status", content: "?", code: "strange", seq: 1 }), TypeError);
+});
+
+/** A question with two steps, the first of which has a text. */
+function askedToAct(): string {
+  for (let number = 1;; number++) {
+    const question = questionOf("c1.s2", number, { usesTools: true });
+    const steps = stepsOf(question);
+    if (steps.length === 2 && steps[0]?.text !== "" && steps[1]?.text === "") return question;
+  }
+}
+
+Deno.test("the chaos model: it takes its steps, then it answers, and continues a step that was begun", () => {
+  const question = askedToAct();
+  const [first, second] = stepsOf(question);
+  assert.ok(first !== undefined && second !== undefined);
+  const asked = { kind: "answer" } as const;
+  const say = (step: number, by: AskedTo = asked): unknown =>
+    replyFor("7", { question, attempt: 1, asked: by, step });
+  assert.deepEqual(say(0), { text: first.text, finishReason: "stop" });
+  assert.deepEqual(callsFor({ question, asked, step: 0 }, first.text), first.calls);
+  assert.deepEqual(say(1), { text: "", finishReason: "stop" });
+  assert.deepEqual(callsFor({ question, asked, step: 1 }, ""), second.calls);
+  assert.deepEqual(callsFor({ question, asked, step: 2 }, "x"), []);
+  const half = { kind: "prefill", text: first.text.slice(0, 4) } as const;
+  assert.deepEqual(callsFor({ question, asked: half, step: 0 }, ""), [], "it says nothing, and does nothing");
+  const whole = { kind: "prefill", text: first.text } as const;
+  assert.deepEqual(callsFor({ question, asked: whole, step: 0 }, ""), first.calls);
+  assert.ok(
+    answersTo(question).every((answer) =>
+      answer.startsWith(`${first.text}\n\n1:`) || /Once|and so on/.test(answer)
+    ),
+  );
+});
+
+Deno.test("the chaos model: a prompt has the steps and the results of its question, in their order", () => {
+  const question = askedToAct();
+  const [first] = stepsOf(question);
+  assert.ok(first !== undefined);
+  const calls = first.calls.map(({ name, input }, place) => ({
+    id: `c${place}`,
+    type: "function",
+    function: { name, arguments: JSON.stringify(input ?? {}) },
+  }));
+  const results = calls.map(({ id }) => ({ role: "tool", tool_call_id: id, content: `result of ${id}` }));
+  const tools = [{ function: { name: "book" } }];
+  const messages = [
+    { role: "user", content: question },
+    { role: "assistant", content: first.text, tool_calls: calls },
+    ...results,
+  ];
+  const prompt = readPrompt({ messages, tools });
+  assert.equal(findProblem(prompt), undefined);
+  assert.deepEqual(prompt.steps[0]?.results, results.map(({ content }) => content));
+  assert.deepEqual(prompt.asked, { kind: "answer" });
+  assert.throws(() => readPrompt({ messages: messages.slice(0, -1), tools }), /all their results/);
+  assert.throws(() =>
+    readPrompt({ messages: [{ role: "tool", content: "x", tool_call_id: "c0" }, ...messages] })
+  );
+  assert.match(findProblem(readPrompt({ messages })) ?? "", /without tools/);
+  const [, step] = messages;
+  const silent = [messages[0], { ...step, content: null }, ...results];
+  assert.match(findProblem(readPrompt({ messages: silent, tools })) ?? "", /has the text/);
+  const others = calls.map((call) => ({ ...call, function: { name: "book", arguments: "{}" } }));
+  const other = [messages[0], { ...step, tool_calls: others }, ...results];
+  assert.match(findProblem(readPrompt({ messages: other, tools })) ?? "", /^mismatched: step 1/);
+});
+
+Deno.test("reading: an event of a call is the same as a frame, as a status and as a row of the log", () => {
+  const seen = { type: "tool_result", content: "Done: book", seq: 3, in_reply_to: "q1", call_id: "k1" };
+  const frame = readEvent({ ...seen, name: "book", outcome: "ok", output: "{}" });
+  const status = readEvent({
+    ...seen,
+    type: "status",
+    code: "tool_result",
+    data: { call_id: "k1", name: "book", outcome: "ok" },
+  });
+  const row = {
+    kind: "tool_result",
+    queryId: "q1",
+    callId: "k1",
+    name: "book",
+    outcome: "ok",
+    output: "{}",
+  } as const;
+  assert.deepEqual(frame, readStored(3, row));
+  assert.ok(status !== undefined && frame !== undefined);
+  assert.equal(sameness(status), sameness(frame));
+  assert.equal(status.detail, undefined);
+  const asked = { type: "status", content: "x", seq: 4, code: "approval_requested" } as const;
+  assert.equal(readEvent({ ...asked, data: { approval_id: "k1", name: "pay", input: {} } })?.key, "k1");
 });

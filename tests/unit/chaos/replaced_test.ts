@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { emptyReport } from "../../chaos/records.ts";
+import { emptyReport } from "../../chaos/model_report.ts";
 import type { DurableEvent } from "../../chaos/records.ts";
 import { checkReplaced } from "../../chaos/replaced.ts";
 import { questionOf } from "../../chaos/script.ts";
@@ -23,6 +23,8 @@ function faults(truth: readonly DurableEvent[], after: readonly number[]): strin
     notices: [],
     titles: [],
     isRenamed: false,
+    decisions: [],
+    clientResults: [],
   };
   return checkReplaced(
     conversation,
