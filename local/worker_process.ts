@@ -21,6 +21,8 @@ export interface FunctionSource {
   name: string;
   /** The folder with its `index.ts` and `deno.json`. */
   directory: URL;
+  /** Another file in the place of its `agent.ts`. */
+  agent?: { file: URL; importMap: string };
 }
 
 export interface WorkerProcessOptions {
@@ -55,7 +57,8 @@ export class WorkerProcess {
   readonly ended: Promise<Death>;
 
   constructor(source: FunctionSource, options: WorkerProcessOptions) {
-    const { directory } = source;
+    const { directory, agent } = source;
+    const readable = [new URL("../", directory), ...(agent === undefined ? [] : [agent.file])];
     const child = new Deno.Command(options.denoPath, {
       args: [
         "run",
@@ -64,9 +67,10 @@ export class WorkerProcess {
         "--no-prompt",
         // The function's own import map, not the project's: deployed code must not depend on the project's map.
         `--config=${fileURLToPath(new URL("deno.json", directory))}`,
+        ...(agent === undefined ? [] : [`--import-map=${agent.importMap}`]),
         "--allow-net",
         "--allow-env",
-        `--allow-read=${fileURLToPath(new URL("../", directory))}`,
+        `--allow-read=${readable.map((url) => fileURLToPath(url)).join(",")}`,
         `--v8-flags=--max-old-space-size=${HEAP_MB}`,
         WORKER_SCRIPT.href,
         new URL("index.ts", directory).href,
