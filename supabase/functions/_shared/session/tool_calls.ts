@@ -1,13 +1,14 @@
 /** The agent of one session: what its model is asked with, and the tools that it runs. */
 
-import type { Agent, AgentContext, CallOutcome, TurnEnd } from "../ports/agent.ts";
+import type { LiveToken } from "../guard/identity.ts";
+import type { Agent, AgentContext, CallOutcome } from "../ports/agent.ts";
 import type { ModelReply, ModelRequest } from "../ports/model.ts";
 import type { Clock, WorkerLifetime } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
 import type { Effect } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
-import type { ModelStep } from "./core/turn.ts";
+import { type ModelStep, textOf } from "./core/turn.ts";
 import { type Asked, type ModelSettings, requestFor } from "./model_request.ts";
 import type { Reader } from "./reader.ts";
 
@@ -105,8 +106,9 @@ export class ToolCalls {
     }
   }
 
-  turnEnded(end: TurnEnd): void {
-    this.#options.lifetime.hold(this.agent.turnEnded(end, this.#context()));
+  turnEnded({ query: { turnId, content }, end }: Extract<Effect, { kind: "account" }>): void {
+    const told = { turnId, outcome: end.kind, question: content, answer: textOf(end) };
+    this.#options.lifetime.hold(this.agent.turnEnded(told, this.#context()));
   }
 
   #context(): AgentContext {
@@ -116,7 +118,7 @@ export class ToolCalls {
   }
 
   /** The token of the newest connection that has one which has not expired. */
-  #newest(): { token: string; claims: Readonly<Record<string, unknown>> } | undefined {
+  #newest(): LiveToken | undefined {
     const now = this.#options.clock.now();
     for (const reader of [...this.#options.readers()].reverse()) {
       const token = reader.accessToken(now);

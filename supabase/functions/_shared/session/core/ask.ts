@@ -8,7 +8,7 @@ import type { Refusal } from "./effect.ts";
 import type { SessionEvent } from "./event.ts";
 import { isSameQuestion } from "./fold.ts";
 import { put } from "./put.ts";
-import { isMeant, startAttempt, stopTurn } from "./run.ts";
+import { startAttempt } from "./run.ts";
 import { acknowledge, owe } from "./show.ts";
 import {
   type Intent,
@@ -19,6 +19,7 @@ import {
   type SessionState,
   type Step,
 } from "./state.ts";
+import { isMeant, stopTurn } from "./stop.ts";
 import type { ProposedTurn, Question, StopReason, Turn } from "./turn.ts";
 
 type Ask = Extract<SessionEvent, { kind: "ask" }>;

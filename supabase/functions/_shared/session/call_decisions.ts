@@ -1,0 +1,80 @@
+/** What people decide about tool calls, and what clients answer to their own. */
+
+import { AgentError } from "../errors.ts";
+import type { Agent } from "../ports/agent.ts";
+import type { FeedbackFrame, ToolResultFrame } from "../protocol/client_frames.ts";
+import type { StatusFields } from "../protocol/render.ts";
+import { nameOfCall } from "./core/act.ts";
+import type { SettlingEvent } from "./core/event.ts";
+import type { SessionState } from "./core/state.ts";
+import { toError } from "./refusals.ts";
+
+export interface CallDecisionsOptions {
+  /** For a decision that its client gave no id. */
+  newId(): string;
+  /** Longest result of a client's tool, in UTF-16 units of JSON. */
+  maxChars: number;
+  /** Read, never changed. */
+  state: SessionState;
+  agent: Agent | undefined;
+  /** Resolves once the event is the one that counts. Rejects as the log does. */
+  settle(action: string, callId: string, event: SettlingEvent): Promise<unknown>;
+}
+
+export class CallDecisions {
+  readonly #options: CallDecisionsOptions;
+
+  constructor(options: CallDecisionsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Decides about a tool call that waits for it. Resolves once the decision is the one that counts. `by`: the user who decides. Rejects
+   * with `unknown_approval`, `already_decided`, `invalid_args` where the edited input does not fit the tool, and as the log does.
+   */
+  async decide(
+    { approval_id: callId = "", verdict, content = "", input, id = this.#options.newId() }: FeedbackFrame,
+    by: string | undefined,
+  ): Promise<StatusFields> {
+    if (verdict === undefined) {
+      throw new AgentError("invalid_frame", 'Cannot decide: "verdict" must be approve, reject or modify');
+    }
+    const event: SettlingEvent = {
+      kind: "approval_decided",
+      decisionId: id,
+      verdict,
+      ...(verdict === "modify" && await this.#checked(callId, input)),
+      ...(content !== "" && { comment: content }),
+      ...(by !== undefined && { by }),
+    };
+    await this.#options.settle("decide", callId, event);
+    return { in_reply_to: id, data: { approval_id: callId, verdict } };
+  }
+
+  /** Takes the result of a tool that a client has run. Rejects with `unknown_call`, `already_decided`, and as the log does. */
+  async takeResult(
+    { call_id: callId, output = null, error, id }: ToolResultFrame,
+    connectionId: string,
+  ): Promise<StatusFields> {
+    const text = error ?? JSON.stringify(output);
+    const { maxChars, settle } = this.#options;
+    if (text.length > maxChars) {
+      const words = `Cannot take result: "output" must have at most ${maxChars} characters as JSON`;
+      throw new AgentError("message_too_large", words);
+    }
+    const outcome = error === undefined ? "ok" : "error";
+    await settle("take result", callId, { kind: "tool_result", outcome, output: text, connectionId });
+    return { ...(id !== undefined && { in_reply_to: id }), data: { call_id: callId } };
+  }
+
+  async #checked(callId: string, input: unknown): Promise<{ input: unknown }> {
+    const { agent, state } = this.#options;
+    const name = nameOfCall(state, callId);
+    if (name === undefined || agent === undefined) throw toError({ code: "unknown_approval" }, "decide");
+    const checked = await agent.check(name, input);
+    if ("problem" in checked) {
+      throw new AgentError("invalid_args", `Cannot decide: "input" ${checked.problem}`);
+    }
+    return checked;
+  }
+}
