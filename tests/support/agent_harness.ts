@@ -347,6 +347,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
           continuePolicy: "auto",
           approvalMs: 60_000,
           maxToolResultChars: 20_000,
+          approvers: ["user"],
           ...options.settings,
         },
       },

@@ -250,6 +250,7 @@ function sessionSettings(config: Config): SessionSettings {
     continuePolicy: config.CONTINUE_POLICY,
     approvalMs: config.approvalTimeoutMs,
     maxToolResultChars: config.MAX_TOOL_RESULT_CHARS,
+    approvers: config.APPROVERS,
   };
 }
 

@@ -223,6 +223,7 @@ export class Session implements DriverSink {
     return this.#calls ??= new CallDecisions({
       newId: () => ids.uuid(),
       maxChars: settings.maxToolResultChars,
+      approvers: settings.approvers,
       state: this.#driver.state,
       agent: this.#driver.tools?.agent,
       settle: (action, callId, event) =>

@@ -17,6 +17,8 @@ export interface SessionSettings
   queuePolicy: QueuePolicy;
   /** Longest result of a tool, in UTF-16 units. */
   maxToolResultChars: number;
+  /** Who may decide about calls over the socket: `user`, and roles of `app_metadata.role`. */
+  approvers: readonly string[];
 }
 
 export interface SessionDeps extends DriverDeps {
