@@ -148,6 +148,9 @@ Deno.test("[TL5] the first decision counts; a second, a forged and a late one ch
   client.say({ type: "human_feedback", approval_id, verdict: "approve", id: "late" });
   await until(() => client.of("error").length === 3);
   assert.equal(client.of("error").at(-1)?.code, "already_decided");
+  client.say({ type: "human_feedback", approval_id, verdict: "reject", content: "too much", id: "first" });
+  await until(() => client.of("status", "decision_received").length === 2);
+  assert.equal(client.of("approval_decided").length, 1);
   agent.model.last.finish("As you like.");
   await frameOf(client, "response");
   assert.equal(tools.runs.length, 0);
