@@ -32,7 +32,19 @@ export function isUntouched(source: string): boolean {
 
 /** The import map of a function with another file in the place of its `agent.ts`, as a URL. */
 export async function importMapWith(agent: URL, directory: URL): Promise<string> {
-  const { imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", directory)));
-  const map = { imports: { ...imports, [new URL("agent.ts", directory).href]: agent.href } };
+  const { imports }: { imports: Record<string, string> } = JSON.parse(
+    await Deno.readTextFile(new URL("deno.json", directory)),
+  );
+  // In a deno.json, the name of a package stands for its subpaths too; in an import map it does not.
+  const subpaths = Object.entries(imports).map((
+    [name, to],
+  ) => [`${name}/`, to.replace(/^npm:/, "npm:/") + "/"]);
+  const map = {
+    imports: {
+      ...imports,
+      ...Object.fromEntries(subpaths),
+      [new URL("agent.ts", directory).href]: agent.href,
+    },
+  };
   return `data:application/json,${encodeURIComponent(JSON.stringify(map))}`;
 }
