@@ -248,7 +248,6 @@ function sessionSettings(config: Config): SessionSettings {
     queuePolicy: config.QUEUE_POLICY,
     continuePolicy: config.CONTINUE_POLICY,
     approvalMs: config.approvalTimeoutMs,
-    maxToolResultChars: config.MAX_TOOL_RESULT_CHARS,
     approvers: config.APPROVERS,
   };
 }

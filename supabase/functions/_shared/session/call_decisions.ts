@@ -12,8 +12,6 @@ import { toError } from "./refusals.ts";
 export interface CallDecisionsOptions {
   /** For a decision that its client gave no id. */
   newId(): string;
-  /** Longest result of a client's tool, in UTF-16 units of JSON. */
-  maxChars: number;
   /** `APPROVERS`. */
   approvers: readonly string[];
   /** Read, never changed. */
@@ -68,14 +66,17 @@ export class CallDecisions {
     { call_id: callId, output = null, error, id }: ToolResultFrame,
     connectionId: string,
   ): Promise<StatusFields> {
-    const text = error ?? JSON.stringify(output);
-    const { maxChars, settle } = this.#options;
-    if (text.length > maxChars) {
-      const words = `Cannot take result: "output" must have at most ${maxChars} characters as JSON`;
-      throw new AgentError("message_too_large", words);
-    }
-    const outcome = error === undefined ? "ok" : "error";
-    await settle("take result", callId, { kind: "tool_result", outcome, output: text, connectionId });
+    const { agent, settle, state } = this.#options;
+    const name = nameOfCall(state, callId);
+    if (name === undefined || agent === undefined) throw toError({ code: "unknown_call" }, "take result");
+    const result = await agent.clientResult(name, error === undefined ? output : { error });
+    const outcome = error === undefined ? result.outcome : "error";
+    await settle("take result", callId, {
+      kind: "tool_result",
+      outcome,
+      output: result.output,
+      connectionId,
+    });
     return { ...(id !== undefined && { in_reply_to: id }), data: { call_id: callId } };
   }
 

@@ -222,7 +222,6 @@ export class Session implements DriverSink {
     const { ids, settings } = this.#deps;
     return this.#calls ??= new CallDecisions({
       newId: () => ids.uuid(),
-      maxChars: settings.maxToolResultChars,
       approvers: settings.approvers,
       state: this.#driver.state,
       agent: this.#driver.tools?.agent,
