@@ -8,7 +8,7 @@ const PLATFORM_DENO = "deno@2.1.4";
 const PAGE = "playground";
 const EXAMPLES = "examples";
 /** The others are type-checked by their test, with the packages that they install. */
-const CHECKED_EXAMPLE = "examples/orders";
+const CHECKED_EXAMPLES = ["examples/orders", "examples/tools"];
 const DOCUMENTED = ["supabase/functions/_shared/ports", "supabase/functions/_shared/protocol"];
 
 /** How long the session core is simulated, with new seeds in each run. The output names the seeds, and those that fail. */
@@ -37,7 +37,7 @@ export function staticChecks(): Check[] {
   return [
     { name: "format", command: deno, args: ["fmt", "--check"] },
     { name: "lint", command: deno, args: ["lint"] },
-    checkTypesOf([...codeFolders(), CHECKED_EXAMPLE]),
+    checkTypesOf([...codeFolders(), ...CHECKED_EXAMPLES]),
     {
       name: `simulation for ${SIMULATED_SECONDS} s`,
       command: deno,
