@@ -248,6 +248,7 @@ function sessionSettings(config: Config): SessionSettings {
     queuePolicy: config.QUEUE_POLICY,
     continuePolicy: config.CONTINUE_POLICY,
     approvalMs: config.approvalTimeoutMs,
+    approvers: config.APPROVERS,
   };
 }
 

@@ -12,11 +12,21 @@ import { toError } from "./refusals.ts";
 export interface CallDecisionsOptions {
   /** For a decision that its client gave no id. */
   newId(): string;
+  /** `APPROVERS`. */
+  approvers: readonly string[];
   /** Read, never changed. */
   state: SessionState;
   agent: Agent | undefined;
   /** Resolves once the event is the one that counts. Rejects as the log does. */
   settle(action: string, callId: string, event: SettlingEvent): Promise<unknown>;
+}
+
+/** The user on a connection of the session. */
+export interface SessionDecider {
+  /** Undefined in an anonymous session. */
+  userId: string | undefined;
+  /** `app_metadata.role` of the token. */
+  role: string | undefined;
 }
 
 export class CallDecisions {
@@ -27,23 +37,25 @@ export class CallDecisions {
   }
 
   /**
-   * Decides about a tool call that waits for it. Resolves once the decision is the one that counts. `by`: the user who decides. Rejects
-   * with `unknown_approval`, `already_decided`, `invalid_args` where the edited input does not fit the tool, and as the log does.
+   * Decides about a tool call that waits for it. Resolves once the decision is the one that counts. Rejects with `forbidden` where
+   * `APPROVERS` excludes the user, `unknown_approval`, `already_decided`, `invalid_args` where the edited input does not fit the tool,
+   * and as the log does.
    */
   async decide(
     { approval_id: callId = "", verdict, content = "", input, id = this.#options.newId() }: FeedbackFrame,
-    by: string | undefined,
+    { userId, role }: SessionDecider,
   ): Promise<StatusFields> {
     if (verdict === undefined) {
       throw new AgentError("invalid_frame", 'Cannot decide: "verdict" must be approve, reject or modify');
     }
+    this.#checkMayDecide(role);
     const event: SettlingEvent = {
       kind: "approval_decided",
       decisionId: id,
       verdict,
       ...(verdict === "modify" && await this.#checked(callId, input)),
       ...(content !== "" && { comment: content }),
-      ...(by !== undefined && { by }),
+      ...(userId !== undefined && { by: userId }),
     };
     await this.#options.settle("decide", callId, event);
     return { in_reply_to: id, data: { approval_id: callId, verdict } };
@@ -66,6 +78,12 @@ export class CallDecisions {
       connectionId,
     });
     return { ...(id !== undefined && { in_reply_to: id }), data: { call_id: callId } };
+  }
+
+  #checkMayDecide(role: string | undefined): void {
+    const { approvers } = this.#options;
+    if (approvers.includes("user") || (role !== undefined && approvers.includes(role))) return;
+    throw new AgentError("forbidden", "Cannot decide: only people with another role may");
   }
 
   async #checked(callId: string, input: unknown): Promise<{ input: unknown }> {

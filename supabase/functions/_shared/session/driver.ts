@@ -85,6 +85,8 @@ export class SessionDriver {
       record,
       clock,
       lifetime,
+      state,
+      accounts: deps,
       readers,
       take: (event) => this.take(event),
     });
@@ -184,6 +186,7 @@ export class SessionDriver {
         if (isTerminal(effect.event)) {
           audience.endText(effect.event.turnId);
           this.#calls.forget(effect.event.turnId);
+          this.tools?.accounts.forget(effect.event.turnId);
           this.#makeTitle(effect.event);
         }
         return this.#sink.onLearnt(effect.event);
@@ -225,7 +228,10 @@ export class SessionDriver {
       : activity.timed(this.#record, first.kind === "cleared" ? FORGETTING : STORING, append);
     lifetime.hold(
       writing.then(
-        (answer) => this.take({ kind: "committed", number, answer }),
+        (answer) => {
+          this.tools?.accounts.written(write, answer);
+          this.take({ kind: "committed", number, answer });
+        },
         (thrown) => {
           const { code } = this.#failure = toAgentError(thrown);
           const isInDoubt = code === "store_unavailable";

@@ -1,5 +1,6 @@
 /** Frames with what a person thinks, decides or has done. Each is answered with a `status` when its effect is certain. */
 
+import { appRoleOf } from "../guard/token_claims.ts";
 import type { Clock } from "../ports/runtime.ts";
 import type { FeedbackFrame, ToolResultFrame } from "../protocol/client_frames.ts";
 import { renderStatus, type StatusFields } from "../protocol/render.ts";
@@ -27,6 +28,9 @@ export async function takeFromPerson(
     return answer("feedback_received", "Feedback received", await session.takeFeedback(frame));
   }
   const { identity } = connection;
-  const by = identity?.kind === "user" ? identity.userId : undefined;
+  const by = {
+    userId: identity?.kind === "user" ? identity.userId : undefined,
+    role: appRoleOf(connection.accessToken(clock.now())?.claims),
+  };
   answer("decision_received", "Decision received", await session.calls.decide(frame, by));
 }

@@ -219,9 +219,10 @@ export class Session implements DriverSink {
 
   /** Decides about a tool call, or takes a client's result of one: see {@linkcode CallDecisions}. */
   get calls(): CallDecisions {
-    const { ids } = this.#deps;
+    const { ids, settings } = this.#deps;
     return this.#calls ??= new CallDecisions({
       newId: () => ids.uuid(),
+      approvers: settings.approvers,
       state: this.#driver.state,
       agent: this.#driver.tools?.agent,
       settle: (action, callId, event) =>

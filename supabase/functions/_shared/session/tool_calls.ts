@@ -5,9 +5,12 @@ import type { Agent, AgentContext, CallOutcome } from "../ports/agent.ts";
 import type { ModelReply, ModelRequest } from "../ports/model.ts";
 import type { Clock, WorkerLifetime } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
+import type { AccountDeps } from "./accounts.ts";
+import { CallAccounts } from "./call_accounts.ts";
 import type { Effect } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
+import type { SessionState } from "./core/state.ts";
 import { type ModelStep, textOf } from "./core/turn.ts";
 import { type Asked, type ModelSettings, requestFor } from "./model_request.ts";
 import type { Reader } from "./reader.ts";
@@ -22,6 +25,9 @@ export interface ToolCallsOptions {
   record: SessionRecord;
   clock: Clock;
   lifetime: WorkerLifetime;
+  /** Read, never changed. */
+  state: SessionState;
+  accounts: AccountDeps;
   /** The connections here, the newest last. */
   readers(): Iterable<Reader>;
   take(event: Extract<SessionEvent, { kind: "acted" }>): void;
@@ -29,12 +35,15 @@ export interface ToolCallsOptions {
 
 export class ToolCalls {
   readonly agent: Agent;
+  readonly accounts: CallAccounts;
   readonly #options: ToolCallsOptions;
   #running: LazyMap<string, AbortController> = emptyMap();
 
   constructor(options: ToolCallsOptions) {
     this.agent = options.agent;
     this.#options = options;
+    const { record, state, accounts: deps } = options;
+    this.accounts = new CallAccounts({ record, state, deps });
   }
 
   /** The settings with what the agent has of its own. */

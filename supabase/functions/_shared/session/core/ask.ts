@@ -97,6 +97,10 @@ export function takeSettlement(step: Step, { wish, callId, event }: Settlement):
     return refuse(isApproval ? "unknown_approval" : "unknown_call");
   }
   const { call, turn: { query: { queryId, turnId } } } = found;
+  // A client that has lost its connection sends its decision again.
+  if (isApproval && call.decision?.id === event.decisionId) {
+    return void effects.push({ kind: "answer", wish, result: { ok: true, queryIds: [queryId] } });
+  }
   const isOpen = call.result === undefined && call.decision === undefined && step.now < call.expiresAt;
   if (!isOpen) return refuse("already_decided");
   const of = { queryId, turnId, callId };
