@@ -1,0 +1,198 @@
+/** Tool calls in messages of the AI SDK: from rows of the table, and from the client's turns. */
+
+import assert from "node:assert/strict";
+import { safeValidateUIMessages, type UIMessage } from "ai";
+import type { AgentUIMessage } from "../../../client/ui_messages.ts";
+import { toUIMessages } from "../../../client/tool_messages.ts";
+import {
+  approvalDecided,
+  approvalRequested,
+  cancelled,
+  cleared,
+  failure,
+  query,
+  response,
+  toolCall,
+  toolResult,
+} from "../../support/log_events.ts";
+import { ToolFrames } from "../../support/tool_frames.ts";
+import { rewound, rowsOf, toolClientOf } from "../../support/session_rows.ts";
+
+type Log = Parameters<typeof rowsOf>[0];
+
+/** Two steps with text, and what followed them. */
+const STEPS: Log = [
+  query("a", "Refund it"),
+  toolCall("a", "find", { input: { status: "open" }, content: "Let me look." }),
+  toolCall("a", "count", { place: 1 }),
+  toolResult("a", "find", { output: '{"orders":2}' }),
+  toolResult("a", "count", { place: 1, output: "no access", outcome: "error" }),
+  toolCall("a", "refund", { step: 2, needs: "approval", input: { amount: 25 }, content: "\n\nTwo." }),
+  approvalRequested("a", "refund", { step: 2 }),
+  approvalDecided("a", "modify", { step: 2, input: { amount: 10 }, comment: "less" }),
+  toolResult("a", "refund", { step: 2, output: "[1]" }),
+  response("a", "Let me look.\n\nTwo.\n\nDone."),
+];
+
+/** Calls in every other state. */
+const STATES: Log = [
+  query("b", "And now?"),
+  toolCall("b", "no", { needs: "approval" }),
+  toolCall("b", "late", { needs: "approval", place: 1 }),
+  toolCall("b", "yes", { needs: "approval", place: 2 }),
+  toolCall("b", "when", { needs: "approval", place: 3 }),
+  toolCall("b", "pick", { needs: "client", place: 4 }),
+  toolCall("b", "gone", { place: 5 }),
+  approvalRequested("b", "no"),
+  approvalRequested("b", "late", { place: 1 }),
+  approvalRequested("b", "yes", { place: 2 }),
+  approvalRequested("b", "when", { place: 3 }),
+  approvalDecided("b", "reject", { comment: "too much" }),
+  approvalDecided("b", "expired", { place: 1 }),
+  approvalDecided("b", "approve", { place: 2 }),
+  toolResult("b", "gone", { place: 5, output: "lost", outcome: "unknown" }),
+];
+
+function partsOf(messages: readonly AgentUIMessage[]): unknown[] {
+  return messages.map(({ parts }) =>
+    parts.map((part) =>
+      part.type === "dynamic-tool"
+        ? `${part.toolName} ${part.state}`
+        : part.type === "text"
+        ? part.text
+        : part.type
+    )
+  );
+}
+
+Deno.test("toUIMessages with tools: each step is its text, then its calls, and the next one begins a step", async () => {
+  const messages = toUIMessages(rowsOf(STEPS));
+  const text = (of: string) => ({ type: "text" as const, text: of, state: "done" as const });
+  const id = (place: number, step = 1): string => `t-a:${step}.1:${place}`;
+  assert.deepEqual(messages[1], {
+    id: "answer-t-a",
+    role: "assistant",
+    metadata: { turnId: "t-a", model: "m" },
+    parts: [
+      text("Let me look."),
+      {
+        type: "dynamic-tool",
+        toolName: "find",
+        toolCallId: id(0),
+        input: { status: "open" },
+        state: "output-available",
+        output: { orders: 2 },
+      },
+      {
+        type: "dynamic-tool",
+        toolName: "count",
+        toolCallId: id(1),
+        input: {},
+        state: "output-error",
+        errorText: "no access",
+      },
+      { type: "step-start" },
+      text("Two."),
+      {
+        type: "dynamic-tool",
+        toolName: "refund",
+        toolCallId: id(0, 2),
+        input: { amount: 10 },
+        state: "output-available",
+        output: [1],
+        approval: { id: id(0, 2), approved: true, reason: "less" },
+      },
+      { type: "step-start" },
+      text("Done."),
+    ],
+  });
+  const checked = await safeValidateUIMessages({ messages: messages as UIMessage[] });
+  assert.ok(checked.success);
+  assert.deepEqual(checked.data, messages);
+});
+
+Deno.test("toUIMessages with tools: every state of a call is a part that the AI SDK takes", async () => {
+  for (
+    const [log, last] of [
+      [STATES, ["when approval-requested", "pick input-available"]],
+      [[...STATES, cancelled("b")], ["when output-error", "pick output-error"]],
+      [[...STATES, failure("b")], ["when output-error", "pick output-error"]],
+    ] as const
+  ) {
+    const messages = toUIMessages(rowsOf(log));
+    assert.deepEqual(partsOf(messages.slice(1)), [[
+      "no output-denied",
+      "late output-denied",
+      "yes approval-responded",
+      ...last,
+      "gone output-error",
+    ].map((part) => log !== STATES && part.startsWith("yes") ? "yes output-error" : part)]);
+    const checked = await safeValidateUIMessages({ messages: messages as UIMessage[] });
+    assert.ok(checked.success);
+  }
+  const [, stopped] = toUIMessages(rowsOf([...STATES, cancelled("b")]));
+  assert.deepEqual(stopped?.metadata, { turnId: "t-b", outcome: "cancelled", reason: "cancelled" });
+});
+
+Deno.test("toUIMessages with tools: what a later question replaced or a clear hides is left out", () => {
+  const replaced = [...STATES, cancelled("b"), rewound("c", "b", 1), query("c", "Else?")];
+  assert.deepEqual(partsOf(toUIMessages(rowsOf(replaced))), [["Else?"]]);
+  assert.deepEqual(toUIMessages(rowsOf([...STEPS, cleared("x")])), []);
+});
+
+Deno.test("client.messages with tools: the same as toUIMessages makes of the same log", async () => {
+  const logs: Log[] = [
+    STEPS,
+    STATES,
+    [...STATES, cancelled("b")],
+    [...STEPS, ...STATES],
+    [...STEPS, cleared("x"), query("c")],
+    [...STATES, cancelled("b", "Well.")],
+  ];
+  for (const log of logs) {
+    const { client } = await toolClientOf(log);
+    const messages = client.messages;
+    assert.deepEqual(messages, toUIMessages(rowsOf(log)));
+    assert.equal(client.messages, messages, "the same array while nothing changes");
+    client.close();
+  }
+});
+
+Deno.test("client.messages with tools: text that is written follows the calls, whatever deltas have come", async () => {
+  const { client, socket } = await toolClientOf(STEPS);
+  const turn = client.query("More");
+  const frames = new ToolFrames(turn.id, STEPS.length + 1);
+  socket.say(frames.thinking());
+  socket.say(frames.delta(0, "Let"));
+  assert.deepEqual(partsOf(client.messages.slice(-1)), [["Let"]]);
+  socket.say(frames.call("find", { text: "Let me." }));
+  assert.deepEqual(partsOf(client.messages.slice(-1)), [["Let me.", "find input-available"]]);
+  const [, earlier] = client.messages;
+  socket.say(frames.result("find", "1"));
+  socket.say(frames.delta(0, "Let me.\n\n"));
+  assert.deepEqual(partsOf(client.messages.slice(-1)), [["Let me.", "find output-available"]]);
+  socket.say(frames.delta(9, "One"));
+  assert.deepEqual(partsOf(client.messages.slice(-1)), [[
+    "Let me.",
+    "find output-available",
+    "step-start",
+    "One",
+  ]]);
+  assert.equal(client.messages[1], earlier, "a message that does not change is the same object");
+  client.close();
+});
+
+Deno.test("client.messages with tools: a client that has missed the first steps shows the text that it has", async () => {
+  const { client, socket } = await toolClientOf([query("a", "Refund it")]);
+  const frames = new ToolFrames("a", 2);
+  socket.say(frames.call("refund", { step: 2, text: "\n\nTwo." }));
+  socket.say(frames.delta(0, "One.\n\nTwo.\n\nThree."));
+  assert.deepEqual(partsOf(client.messages.slice(-1)), [[
+    "One.",
+    "Two.",
+    "refund input-available",
+    "step-start",
+    "Three.",
+  ]]);
+  client.close();
+});
