@@ -8,7 +8,7 @@ import { isOpen, openTurnOf } from "./open_turn.ts";
 import type { AgentClientOptions, ClientEvents } from "./options.ts";
 import { utf8Bytes } from "./query_sender.ts";
 import { type ClientTools, ToolRunner } from "./tool_runner.ts";
-import { type ToolCall, ToolCalls, type TurnEnd } from "./tool_calls.ts";
+import { callsOf, type ToolCall, ToolCalls, type TurnEnd } from "./tool_calls.ts";
 import { changeOf } from "./tool_changes.ts";
 import { ToolMessages } from "./tool_messages.ts";
 import { ToolStorage } from "./tool_storage.ts";
@@ -84,6 +84,12 @@ export class ToolClient extends AgentClient {
   /** The tool calls of the turns that have not ended, oldest first. */
   get calls(): readonly ToolCall[] {
     return this.#calls.open;
+  }
+
+  /** The tool calls of a turn, oldest first, also after its end. */
+  callsOf(turnId: string): readonly ToolCall[] {
+    const turn = this.#calls.turns.get(turnId);
+    return turn === undefined ? [] : callsOf(turn);
   }
 
   /** The tool calls that wait for a decision, oldest first, whichever connection of the session asked the question. */

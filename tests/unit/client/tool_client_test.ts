@@ -64,6 +64,7 @@ Deno.test("[CT23] the client asks for tools, and tells of each call as it change
   ]);
   socket.say(frames.response("Done."));
   assert.deepEqual(states(scripted), [], "only open turns have calls to act on");
+  assert.deepEqual(client.callsOf(frames.turnId).map(({ state }) => state), ["done", "failed"]);
   client.close();
 });
 
