@@ -22,6 +22,7 @@ import type { WishResult } from "./core/effect.ts";
 import { nameOfCall } from "./core/act.ts";
 import type { SessionEvent, SettlingEvent } from "./core/event.ts";
 import { openSession } from "./core/open.ts";
+import type { Thread } from "./core/thread.ts";
 import { describeTurns, openTurnsOf } from "./describe.ts";
 import { SessionDriver } from "./driver.ts";
 import type { DriverSink } from "./driver_deps.ts";
@@ -83,6 +84,11 @@ export class Session implements DriverSink {
   /** Turns of the log without an end, oldest first. */
   get openTurns(): ReturnType<typeof openTurnsOf> {
     return openTurnsOf(this.#driver.state);
+  }
+
+  /** The steps of an open turn that calls tools; undefined for any other turn. */
+  threadOf(turnId: string): Thread | undefined {
+    return this.#driver.state.threads.get(turnId);
   }
 
   /** Whether this worker is running a turn, or writing its end to the log. */
