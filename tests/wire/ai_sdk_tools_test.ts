@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai";
-import type { ModelToolCall } from "../../../supabase/functions/_shared/ports/model.ts";
-import { startAgent, type TestAgent, until } from "../../support/agent_harness.ts";
-import { type AiSdkPage, openPage } from "../../support/ai_sdk_page.ts";
-import { ScriptedAgent } from "../../support/scripted_agent.ts";
+import type { ModelToolCall } from "../../supabase/functions/_shared/ports/model.ts";
+import { startAgent, type TestAgent, until } from "../support/agent_harness.ts";
+import { type AiSdkPage, openPage } from "../support/ai_sdk_page.ts";
+import { ScriptedAgent } from "../support/scripted_agent.ts";
 
 const TOOLS = {
   find: {},
