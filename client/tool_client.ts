@@ -8,7 +8,7 @@ import { isOpen, openTurnOf } from "./open_turn.ts";
 import type { AgentClientOptions, ClientEvents } from "./options.ts";
 import { utf8Bytes } from "./query_sender.ts";
 import { type ClientTools, ToolRunner } from "./tool_runner.ts";
-import { callsOf, type ToolCall, ToolCalls, type TurnEnd } from "./tool_calls.ts";
+import { callsOf, type ToolCall, ToolCalls, type ToolStep, type TurnEnd } from "./tool_calls.ts";
 import { changeOf } from "./tool_changes.ts";
 import { ToolMessages } from "./tool_messages.ts";
 import { ToolStorage } from "./tool_storage.ts";
@@ -90,6 +90,16 @@ export class ToolClient extends AgentClient {
   callsOf(turnId: string): readonly ToolCall[] {
     const turn = this.#calls.turns.get(turnId);
     return turn === undefined ? [] : callsOf(turn);
+  }
+
+  /** The steps of a turn that have called tools, oldest first. */
+  stepsOf(turnId: string): readonly ToolStep[] {
+    return this.#calls.turns.get(turnId)?.steps ?? [];
+  }
+
+  /** Whether a tool of this page runs for the call. */
+  isRunning(callId: string): boolean {
+    return this.#runner.isRunning(callId);
   }
 
   /** The tool calls that wait for a decision, oldest first, whichever connection of the session asked the question. */

@@ -94,7 +94,7 @@ function partsOf({ steps }: ToolTurn, parts: readonly AgentUIPart[]): AgentUIPar
  * What the whole text has before and after the texts of the steps. There is something before them if the client has missed the first
  * steps, and nothing after them while their deltas are still to come.
  */
-function around(steps: string, whole: string): { before: string; rest: string } {
+export function around(steps: string, whole: string): { before: string; rest: string } {
   if (steps.startsWith(whole)) return { before: "", rest: "" };
   const at = whole.indexOf(steps);
   return at < 0

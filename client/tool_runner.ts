@@ -47,6 +47,10 @@ export class ToolRunner {
     }
   }
 
+  isRunning(callId: string): boolean {
+    return this.#runs.has(callId);
+  }
+
   /** Aborts what runs for calls that are not among those, or do not wait any more. */
   abortAnswered(calls: readonly ToolCall[]): void {
     for (const [callId, controller] of this.#runs) {
