@@ -134,9 +134,9 @@ export function toolPart(call: ToolCall): AgentToolPart {
   }
 }
 
-/** An output that is a JSON object or list, as a value; any other as the text that it is. */
+/** An output that is a JSON object, list or string, as a value; any other as the text that it is. */
 export function outputOf(output: string): unknown {
-  if (!/^\s*[[{]/.test(output)) return output;
+  if (!/^\s*[[{"]/.test(output)) return output;
   try {
     return JSON.parse(output);
   } catch {

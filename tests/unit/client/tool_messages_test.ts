@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { AgentUIMessage } from "../../../client/ui_messages.ts";
 import { toUIMessages } from "../../../client/tool_messages.ts";
-import { cancelled, cleared, failure, query } from "../../support/log_events.ts";
+import { cancelled, cleared, failure, query, toolCall, toolResult } from "../../support/log_events.ts";
 import { type Log, STATES, STEPS } from "../../support/tool_logs.ts";
 import { ToolFrames } from "../../support/tool_frames.ts";
 import { rewound, rowsOf, toolClientOf } from "../../support/session_rows.ts";
@@ -82,6 +82,21 @@ Deno.test("toUIMessages with tools: every state of a call is a part in a state o
   }
   const [, stopped] = toUIMessages(rowsOf([...STATES, cancelled("b")]));
   assert.deepEqual(stopped?.metadata, { turnId: "t-b", outcome: "cancelled", reason: "cancelled" });
+});
+
+Deno.test("toUIMessages with tools: an output that is JSON is a value, a number or anything else is text", () => {
+  const cases = [['{"a":[1]}', { a: [1] }], ["[1]", [1]], ['"here"', "here"], ["12", "12"], [
+    "{cut",
+    "{cut",
+  ]] as const;
+  for (const [output, value] of cases) {
+    const [, answer] = toUIMessages(
+      rowsOf([query("a"), toolCall("a", "find"), toolResult("a", "find", { output })]),
+    );
+    const [part] = answer?.parts ?? [];
+    assert.ok(part?.type === "dynamic-tool" && part.state === "output-available");
+    assert.deepEqual(part.output, value);
+  }
 });
 
 Deno.test("toUIMessages with tools: what a later question replaced or a clear hides is left out", () => {

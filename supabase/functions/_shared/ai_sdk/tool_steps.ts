@@ -178,9 +178,9 @@ function decisionOf(
   return { approved, isChanged: verdict === "modify", reason: comment };
 }
 
-/** An output that is a JSON object or list, as a value; any other as the text that it is. */
+/** An output that is a JSON object, list or string, as a value; any other as the text that it is. */
 function outputOf(output: string): unknown {
-  if (!/^\s*[[{]/.test(output)) return output;
+  if (!/^\s*[[{"]/.test(output)) return output;
   try {
     return JSON.parse(output);
   } catch {
