@@ -31,8 +31,8 @@ export class CallView {
   readonly #chip = el("span", { class: "chip" });
   readonly #until = el("span", { class: "muted" });
   // It can be scrolled, so it can have the focus.
-  readonly #input = el("pre", { tabindex: "0", "aria-label": "Input" });
-  readonly #output = el("pre", { tabindex: "0", "aria-label": "Result" });
+  readonly #input = el("pre", { tabindex: "0", role: "group", "aria-label": "Input" });
+  readonly #output = el("pre", { tabindex: "0", role: "group", "aria-label": "Result" });
   readonly #comment = el("input", { type: "text", maxlength: "2000" });
   readonly #edited = el("textarea", { spellcheck: "false" });
   readonly #buttons: readonly HTMLButtonElement[];

@@ -1,6 +1,7 @@
 /** Tool calls on the page: what they are called with, what came of them, and the decisions about them. */
 
 import assert from "node:assert/strict";
+import { findings } from "../support/axe.ts";
 import { HandModel } from "../support/hand_model.ts";
 import { type PlaygroundPage, withPlayground } from "../support/playground.ts";
 import { PageServer } from "../support/page_server.ts";
@@ -31,6 +32,7 @@ Deno.test("tools: calls are shown as text, approved, rejected and changed on the
     assert.equal(await cards.nth(0).getByLabel("Result").textContent(), "<b>two</b> orders");
     assert.equal(await cards.nth(0).locator("form").isVisible(), false, "it needs no decision");
     assert.equal(await cards.nth(0).locator("img, pre b").count(), 0, "no markup");
+    assert.deepEqual(await findings(page), []);
     await checkRefund({ page, server, frames });
 
     // Another one is rejected, with a comment.

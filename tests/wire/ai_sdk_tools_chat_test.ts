@@ -6,15 +6,21 @@ import {
   lastAssistantMessageIsCompleteWithToolCalls,
   WebSocketChatTransport,
 } from "ai";
+import { AgentChatTransport } from "../../client/ai_sdk.ts";
+import { ToolClient } from "../../client/tool_client.ts";
 import type { ModelToolCall } from "../../supabase/functions/_shared/ports/model.ts";
 import { startAgent, type TestAgent, until } from "../support/agent_harness.ts";
 import { socketsOf } from "../support/ai_sdk_socket.ts";
+import { socketsOf as clientSocketsOf } from "../support/harness_sockets.ts";
 import { Chat, textOf } from "../support/plain_chat.ts";
 import { ScriptedAgent } from "../support/scripted_agent.ts";
 import { sectionOf } from "../support/section.ts";
 import { read } from "../support/source_files.ts";
 
 const TOOLS = { find: {}, refund: { needs: "approval" }, pick: { needs: "client" } } as const;
+
+/** Which transport the page uses: the SDK's own, or that of our client. */
+type Kind = "WebSocketChatTransport" | "AgentChatTransport";
 
 interface Stage {
   agent: TestAgent;
@@ -23,12 +29,14 @@ interface Stage {
   open(): { chat: Chat; decide(part: unknown, approved: boolean, reason?: string): Promise<void> };
 }
 
-function start(): Stage {
+function start(kind: Kind = "WebSocketChatTransport"): Stage {
   const tools = new ScriptedAgent(TOOLS);
   const agent = startAgent({ agent: tools });
   const [, code = ""] = /```js\n([^]*?)```/.exec(sectionOf(read("docs/AI_SDK.md"), "approvals")) ?? [];
   const open = (): ReturnType<Stage["open"]> => {
-    const transport = new WebSocketChatTransport({ url: "ws://localhost/", webSocket: socketsOf(agent) });
+    const transport = kind === "WebSocketChatTransport"
+      ? new WebSocketChatTransport({ url: "ws://localhost/", webSocket: socketsOf(agent) })
+      : new AgentChatTransport(clientOf(agent), { clock: agent.clock });
     const scope = {
       transport,
       useChat: (options: ConstructorParameters<typeof Chat>[0]) => new Chat(options),
@@ -38,6 +46,11 @@ function start(): Stage {
     return new Function(...Object.keys(scope), `${code}; return { chat, decide };`)(...Object.values(scope));
   };
   return { agent, tools, open };
+}
+
+function clientOf(agent: TestAgent): ToolClient {
+  const { WebSocket } = clientSocketsOf(agent);
+  return new ToolClient("http://localhost/agent_websocket", { WebSocket, clock: agent.clock, wake: {} });
 }
 
 function call(name: string, input: unknown = {}): ModelToolCall {
@@ -67,12 +80,12 @@ function toolOf(chat: Chat, name: string): { toolCallId: string } {
   return part?.type === "dynamic-tool" ? part : assert.fail(`no ${name}`);
 }
 
-Deno.test("[AS15] [AS16] the shipped chat: approve, reject and answer calls; the same answer goes on, and asks nothing", async () => {
-  const stage = start();
+async function decides(kind: Kind): Promise<void> {
+  const stage = start(kind);
   const { agent, tools, open } = stage;
   const { chat, decide } = open();
   void chat.sendMessage({ text: "Refund it" });
-  await until(() => agent.model.calls.length === 1);
+  await soon(stage, () => agent.model.calls.length === 1);
   agent.model.last.say("Let me see.");
   agent.model.last.end({ calls: [call("refund", { amount: 25 }), call("pick")] });
   await soon(stage, () => chat.status === "ready");
@@ -121,14 +134,24 @@ Deno.test("[AS15] [AS16] the shipped chat: approve, reject and answer calls; the
   assert.equal(chat.error, undefined);
   assert.equal(agent.model.calls.length, 3, "nothing was asked once more");
   await chat.dispose();
-});
+}
+
+Deno.test(
+  "[AS15] [AS16] WebSocketChatTransport: approve, reject and answer calls; the same answer goes on, and asks nothing",
+  () => decides("WebSocketChatTransport"),
+);
+
+Deno.test(
+  "[CT27] [CT28] AgentChatTransport: approve, reject and answer calls; the same answer goes on, and asks nothing",
+  () => decides("AgentChatTransport"),
+);
 
 Deno.test("[AS15] the shipped chat: a page that comes back sees what waits, decides, and a decision made elsewhere is resumed", async () => {
   const stage = start();
   const { agent, tools, open } = stage;
   const first = open();
   void first.chat.sendMessage({ text: "Refund it" });
-  await until(() => agent.model.calls.length === 1);
+  await soon(stage, () => agent.model.calls.length === 1);
   agent.model.last.end({ calls: [call("refund")] });
   await soon(stage, () => first.chat.status === "ready");
   const second = open();
@@ -152,12 +175,12 @@ Deno.test("[AS15] the shipped chat: a page that comes back sees what waits, deci
   await second.chat.dispose();
 });
 
-Deno.test("[AS17] the shipped chat: another message stops the answer that waits", async () => {
-  const stage = start();
+async function asksInstead(kind: Kind): Promise<void> {
+  const stage = start(kind);
   const { agent, tools, open } = stage;
   const { chat } = open();
   void chat.sendMessage({ text: "Refund it" });
-  await until(() => agent.model.calls.length === 1);
+  await soon(stage, () => agent.model.calls.length === 1);
   agent.model.last.end({ calls: [call("refund")] });
   await soon(stage, () => chat.status === "ready");
   void chat.sendMessage({ text: "Never mind" });
@@ -167,4 +190,10 @@ Deno.test("[AS17] the shipped chat: another message stops the answer that waits"
   assert.equal(textOf(chat.lastMessage), "Fine.");
   assert.equal(tools.runs.length, 0);
   await chat.dispose();
-});
+}
+
+Deno.test("[AS17] WebSocketChatTransport: another message stops the answer that waits", () =>
+  asksInstead("WebSocketChatTransport"));
+
+Deno.test("[CT28] AgentChatTransport: another message stops the answer that waits", () =>
+  asksInstead("AgentChatTransport"));
