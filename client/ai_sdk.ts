@@ -9,16 +9,23 @@
 
 import type { ChatTransport, UIMessage, UIMessageChunk } from "ai";
 import { answerChunks } from "./answer_chunks.ts";
+import { CallReplies } from "./call_replies.ts";
 import type { AgentClient } from "./client.ts";
+import { AgentClientError } from "./error.ts";
 import type { AskOptions } from "./options.ts";
 import type { QueryFields } from "./frames.ts";
 import { IdleConnections } from "./idle_connections.ts";
 import { isOpen, openTurnOf } from "./open_turn.ts";
 import { type Clock, systemClock } from "./ports.ts";
+import { isWaiting, type Reply, replyOf, toolsOf } from "./tool_chunks.ts";
+import type { ToolClient } from "./tool_client.ts";
 import type { Turn } from "./turn.ts";
 
 /** What the `body` of a request may contain: `sendMessage({ text }, { body: { priority: "high" } })`. */
-export type AgentRequestBody = Pick<QueryFields, "priority" | "policy" | "options">;
+export interface AgentRequestBody extends Pick<QueryFields, "priority" | "policy" | "options"> {
+  /** Edited inputs of tool calls that the page approves, by the ids of the calls. */
+  inputs?: Readonly<Record<string, unknown>>;
+}
 
 export interface AgentChatTransportOptions {
   /** For tests. Default: the runtime's clock. */
@@ -45,6 +52,10 @@ const MAX_ID = 100;
  * message. To regenerate an answer, or to edit a message, the client sends a query that replaces the earlier one. `stop()`
  * cancels the turn; a lost connection or a reload does not. A `resumeStream()` that takes the place of another one, as in
  * React's StrictMode, stops nothing.
+ *
+ * With a client of `agent-websocket-client/tools`, tool calls are `dynamic-tool` parts. When the answer waits for a decision or for
+ * a tool of the page, the stream ends. The hook sends `addToolApprovalResponse` and `addToolOutput` with `sendAutomaticallyWhen`, and the
+ * same answer goes on. A question that is asked instead takes the place of the answer.
  *
  * If the client has the option `reasoning`, what the model thinks becomes reasoning parts.
  *
@@ -79,8 +90,13 @@ export class AgentChatTransport<Message extends UIMessage = UIMessage> implement
     { chatId, trigger, messageId, messages, abortSignal, body },
   ) => {
     const client = this.#clientOf(chatId);
+    const { priority, options, inputs = {}, policy: wanted } = (body ?? {}) as AgentRequestBody;
+    const reply = trigger === "submit-message" ? replyOf(messages.at(-1), inputs) : undefined;
+    const tools = toolsOf(client);
+    if (reply !== undefined && tools !== undefined) return this.#reply(tools, reply, abortSignal);
     const question = messages.findLast(({ role }) => role === "user");
-    const { priority, policy, options } = (body ?? {}) as AgentRequestBody;
+    // The answer that waits is given up, or this one would wait behind it.
+    const policy = wanted ?? (isWaiting(tools?.calls ?? [], tools) ? "interrupt" : undefined);
     const isAnother = trigger === "regenerate-message" || messageId === question?.id;
     const turn = client.query(textOf(question), {
       ...placeOf(question?.id ?? "", isAnother, client.turns),
@@ -92,7 +108,7 @@ export class AgentChatTransport<Message extends UIMessage = UIMessage> implement
     const cancel = (): void => turn.cancel();
     if (abortSignal?.aborted) cancel();
     abortSignal?.addEventListener("abort", cancel, { once: true });
-    return Promise.resolve(toStream(turn, client));
+    return Promise.resolve(this.#stream(turn, client));
   };
 
   /**
@@ -117,8 +133,29 @@ export class AgentChatTransport<Message extends UIMessage = UIMessage> implement
       });
     }, { once: true });
     void client.connect();
-    return toStream(turn, client);
+    return this.#stream(turn, client);
   };
+
+  /** Sends what the page says about tool calls, and streams the rest of their answer. */
+  async #reply(
+    client: ToolClient,
+    reply: Reply,
+    abortSignal: AbortSignal | undefined,
+  ): Promise<ReadableStream<UIMessageChunk>> {
+    const find = (): Turn | undefined => client.turns.find(({ turnId }) => turnId === reply.turnId);
+    // After a reload the client may not have received it yet.
+    if (find() === undefined) await caughtUp(client);
+    const turn = find();
+    if (turn === undefined) {
+      throw new AgentClientError("unknown_turn", "Cannot go on: the answer is not known");
+    }
+    abortSignal?.addEventListener("abort", () => turn.cancel(), { once: true });
+    return this.#stream(turn, client, new CallReplies(client, reply));
+  }
+
+  #stream(turn: Turn, client: AgentClient, replies?: CallReplies): ReadableStream<UIMessageChunk> {
+    return toStream(answerChunks(turn, client, { clock: this.#clock, ...(replies && { replies }) }));
+  }
 
   /** The running answer that only the server knows of. Undefined at once if the transport is for one client. */
   async #runningAtServer(client: AgentClient, signal: AbortSignal | undefined): Promise<Turn | undefined> {
@@ -184,8 +221,7 @@ function textOf({ parts }: Pick<UIMessage, "parts"> = { parts: [] }): string {
   return parts.map((part) => part.type === "text" ? part.text : "").join("");
 }
 
-function toStream(turn: Turn, client: AgentClient): ReadableStream<UIMessageChunk> {
-  const chunks = answerChunks(turn, client);
+function toStream(chunks: AsyncGenerator<UIMessageChunk, void, undefined>): ReadableStream<UIMessageChunk> {
   return new ReadableStream<UIMessageChunk>({
     async pull(controller): Promise<void> {
       const { done, value } = await chunks.next();

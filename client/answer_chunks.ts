@@ -1,83 +1,108 @@
 /** One answer in the AI SDK's format. */
 
 import type { UIMessageChunk } from "ai";
+import { type AnswerSoFar, AnswerWriter, type Notice } from "./answer_writer.ts";
+import type { CallReplies } from "./call_replies.ts";
 import type { AgentClient } from "./client.ts";
-import type { Answer, Piece, Turn } from "./turn.ts";
+import { isOpen } from "./open_turn.ts";
+import type { Clock } from "./ports.ts";
+import { isWaiting, toolsOf } from "./tool_chunks.ts";
+import type { Answer, Turn } from "./turn.ts";
 
 type FinishReason = (UIMessageChunk & { type: "finish" })["finishReason"];
-type Notice = UIMessageChunk & { type: `data-${string}` };
+
+/** The events of one step come at once. After this time without another one, the stream of an answer that waits ends. */
+const PAUSE_MS = 50;
+
+export interface AnswerOptions {
+  clock: Clock;
+  /** What the page says about calls that wait, if it goes on with an answer that it has in part. */
+  replies?: CallReplies;
+}
 
 /**
  * The chunks of one answer. Text and reasoning are parts of their own: each change from one to the other, and each new
  * beginning of the reasoning, ends a part and starts the next. If the answer is restarted with other text, the message is
- * emptied (`reset-step`, since ai 7.0.70) and built again.
+ * emptied (`reset-step`, since ai 7.0.70) and built again. What follows tool calls is another step. If the answer waits for
+ * a decision, or for a tool of the page, the stream ends, so that the page can send that.
  */
 export async function* answerChunks(
   turn: Turn,
   client: AgentClient,
+  { clock, replies }: AnswerOptions,
 ): AsyncGenerator<UIMessageChunk, void, undefined> {
   const notices = new Notices(turn, client);
+  const changes = new Changes(turn, client, clock);
+  if (replies !== undefined) replies.onChange = (): void => changes.happened();
   try {
     const id = await notices.messageId;
     if (id !== undefined) yield { type: "start", messageId: id };
-    const parts = new Parts(id ?? turn.id);
-    const pieces = turn.pieces()[Symbol.asyncIterator]();
-    let next = pieces.next();
-    let reasoning = "";
+    const tools = toolsOf(client);
+    const soFar = (): AnswerSoFar => {
+      return { turn, steps: tools?.stepsOf(turn.turnId ?? "") ?? [], notices: notices.all };
+    };
+    const writer = new AnswerWriter(id ?? turn.id, replies?.given);
+    if (replies !== undefined) writer.skip(soFar());
     for (;;) {
-      const piece = notices.hasNew ? undefined : await Promise.race([next, notices.arrival()]);
+      const isEnd = !isOpen(turn);
       yield* notices.takeNew();
-      if (piece === undefined) continue;
-      if (piece.done) break;
-      const { type, offset, text } = piece.value;
-      if (type === "reasoning") reasoning = reasoning.slice(0, offset) + text;
-      else if (offset === 0 && parts.hasText) {
-        yield* parts.reset();
-        yield* notices.all;
-        if (reasoning !== "") yield* parts.add("reasoning", reasoning, true);
-      }
-      yield* parts.add(type, text, offset === 0);
-      next = pieces.next();
+      yield* writer.write(soFar());
+      if (replies?.error !== undefined) throw replies.error;
+      if (isEnd) break;
+      const calls = soFar().steps.at(-1)?.calls ?? [];
+      const waits = isWaiting(calls, tools, (callId) => replies?.isDue(callId) === true);
+      if (await changes.next(waits ? PAUSE_MS : undefined)) continue;
+      yield* writer.end();
+      return yield { type: "finish", finishReason: "tool-calls", messageMetadata: { turnId: turn.turnId } };
     }
-    yield* parts.end();
+    yield* writer.end();
     yield toEnd(await turn.final);
   } finally {
     notices.end();
+    changes.end();
   }
 }
 
-/** The parts of the message: at most one is open. */
-class Parts {
-  readonly #id: string;
-  #open: { type: Piece["type"]; id: string } | undefined;
-  #count = 0;
-  hasText = false;
+/** Tells of changes of a turn and of its calls. */
+class Changes {
+  readonly #clock: Clock;
+  readonly #unsubscribe: (() => void)[];
+  #hasChanged = false;
+  #wake = (): void => {};
 
-  constructor(id: string) {
-    this.#id = id;
+  constructor(turn: Turn, client: AgentClient, clock: Clock) {
+    this.#clock = clock;
+    this.#unsubscribe = [
+      client.on("turn", (changed) => changed === turn && this.happened()),
+      client.on("notification", () => this.happened()),
+      toolsOf(client)?.on("call", ({ turnId }) => turnId === turn.turnId && this.happened()) ??
+        ((): void => {}),
+    ];
   }
 
-  *add(type: Piece["type"], text: string, isStart: boolean): Generator<UIMessageChunk> {
-    if (this.#open?.type !== type || isStart) {
-      yield* this.end();
-      this.#open = { type, id: this.#count === 0 ? this.#id : `${this.#id}-${this.#count}` };
-      this.#count++;
-      yield { type: `${type}-start`, id: this.#open.id };
+  happened(): void {
+    this.#hasChanged = true;
+    this.#wake();
+  }
+
+  /** Resolves with true after a change, at once if there was one; with false if there is none within this time. */
+  async next(withinMs?: number): Promise<boolean> {
+    if (!this.#hasChanged) {
+      await new Promise<void>((resolve) => {
+        const cancel = withinMs === undefined ? undefined : this.#clock.after(withinMs, resolve);
+        this.#wake = (): void => {
+          cancel?.();
+          resolve();
+        };
+      });
     }
-    this.hasText ||= type === "text";
-    yield { type: `${type}-delta`, id: this.#open.id, delta: text };
+    const hasChanged = this.#hasChanged;
+    this.#hasChanged = false;
+    return hasChanged;
   }
 
-  *end(): Generator<UIMessageChunk> {
-    if (this.#open !== undefined) yield { type: `${this.#open.type}-end`, id: this.#open.id };
-    this.#open = undefined;
-  }
-
-  /** Removes all parts from the message. */
-  *reset(): Generator<UIMessageChunk> {
-    yield* this.end();
-    this.hasText = false;
-    yield { type: "reset-step" };
+  end(): void {
+    for (const unsubscribe of this.#unsubscribe) unsubscribe();
   }
 }
 
@@ -92,14 +117,12 @@ class Notices {
   readonly messageId: Promise<string | undefined>;
   readonly #unsubscribe: (() => void)[] = [];
   #taken = 0;
-  #onArrival = (): void => {};
 
   constructor(turn: Turn, client: AgentClient) {
     this.#unsubscribe.push(client.on("notification", ({ id, content, code, data, source }) => {
       // Notices about the connection have no id.
       if (id === undefined) return;
       this.all.push({ type: "data-notification", id, data: { content, code, data, source } });
-      this.#onArrival();
     }));
     this.messageId = new Promise((resolve) => {
       const look = (): void => {
@@ -113,14 +136,6 @@ class Notices {
       };
       turn.final.then(end, end);
     });
-  }
-
-  get hasNew(): boolean {
-    return this.#taken < this.all.length;
-  }
-
-  arrival(): Promise<undefined> {
-    return new Promise((resolve) => this.#onArrival = (): void => resolve(undefined));
   }
 
   takeNew(): Notice[] {

@@ -31,6 +31,9 @@ import type { AgentUIMessage } from "./ui_messages.ts";
 /** The only subprotocol that the server selects in its handshake response. */
 const SUBPROTOCOL = "agent-websocket.v1";
 
+/** A subclass takes the same arguments. */
+type Constructor<T> = new (url: string, options: AgentClientOptions) => T;
+
 const CLOSED = "Cannot send: the client is closed";
 
 export class AgentClient extends CommandSender {
@@ -42,7 +45,7 @@ export class AgentClient extends CommandSender {
   readonly #exchange: Exchange;
   readonly #tokens: Tokens;
   readonly #session: KeptSession;
-  readonly #chats = new Map<string, AgentClient>();
+  readonly #chats = new Map<string, this>();
   /** The user of the connection that is being opened. */
   #owner = "";
   #attempts = 0;
@@ -149,10 +152,13 @@ export class AgentClient extends CommandSender {
    * The client of the conversation with this id, with the same options and a connection of its own. The same id gives the
    * same client, until this client is closed: that closes its chats too.
    */
-  chat(id: string): AgentClient {
+  chat(id: string): this {
     const known = this.#chats.get(id);
     if (known !== undefined) return known;
-    const chat = new AgentClient(this.#endpoint, { ...this.#options, chatId: id });
+    const chat = new (this.constructor as Constructor<this>)(this.#endpoint, {
+      ...this.#options,
+      chatId: id,
+    });
     this.#chats.set(id, chat);
     return chat;
   }
@@ -200,6 +206,7 @@ export class AgentClient extends CommandSender {
       heartbeat: "true",
       deltas: "short",
       ...(chatId !== undefined && { chat_id: chatId }),
+      ...this.#options.parameters,
       ...parameters,
     });
     return { url, protocols: [SUBPROTOCOL, ...(token ? [`jwt-${token}`] : []), ...protocols] };

@@ -39,6 +39,8 @@ export interface AgentClientOptions extends Partial<ClientPorts> {
   chatId?: string;
   /** With `all`, the first connection replays the whole session, so that `turns` is complete. Default: `missed`. */
   replay?: "missed" | "all";
+  /** More query parameters for the URL of each connection, such as `{ agent: "sales" }`. Default: none. */
+  parameters?: Readonly<Record<string, string>>;
   /** How many queries may wait until the server accepts them; one more fails. Default: 100. */
   maxQueued?: number;
   /** Whether to send a query again if the end of a worker interrupted it, up to three times. Default: true. */

@@ -89,6 +89,6 @@ export class QuerySender {
 }
 
 /** The length of JSON in UTF-8. Older versions of React Native have no `TextEncoder`. */
-function utf8Bytes(json: string): number {
+export function utf8Bytes(json: string): number {
   return encodeURIComponent(json).replace(/%../g, ".").length;
 }

@@ -16,10 +16,31 @@ export interface AgentMessageMetadata {
   reason?: string;
 }
 
-/** A part of a message. The text of a question has no `state`; that of an answer is `streaming` while the answer is written. */
+/**
+ * A part of a message. The text of a question has no `state`; that of an answer is `streaming` while the answer is written. Only
+ * `agent-websocket-client/tools` makes parts of tool calls, and of the steps that follow them.
+ */
 export type AgentUIPart =
   | { type: "text"; text: string; state?: "streaming" | "done" }
-  | { type: "reasoning"; text: string; state?: "streaming" | "done" };
+  | { type: "reasoning"; text: string; state?: "streaming" | "done" }
+  | { type: "step-start" }
+  | AgentToolPart;
+
+/** A tool call. `toolCallId` is also the id of its approval. */
+export type AgentToolPart =
+  & { type: "dynamic-tool"; toolName: string; toolCallId: string; input: unknown }
+  & (
+    | { state: "input-available" }
+    | { state: "approval-requested"; approval: { id: string } }
+    | { state: "approval-responded"; approval: { id: string; approved: boolean; reason?: string } }
+    | {
+      state: "output-available";
+      output: unknown;
+      approval?: { id: string; approved: true; reason?: string };
+    }
+    | { state: "output-error"; errorText: string; approval?: { id: string; approved: true; reason?: string } }
+    | { state: "output-denied"; approval: { id: string; approved: false; reason?: string } }
+  );
 
 /**
  * A question (`user`) or an answer (`assistant`). The id of a question is its query's; that of an answer is `answer-<turn id>`, as in
@@ -123,7 +144,7 @@ function answerOf(event: StoredEvent, turnId: string): AgentUIMessage | undefine
 }
 
 /** The fields of an event that matter here. Which of them an event has depends on its kind. */
-interface StoredEvent {
+export interface StoredEvent {
   kind: string;
   seq: number;
   turnId?: string;
@@ -138,10 +159,24 @@ interface StoredEvent {
   code?: string;
   /** Of a `rewound` event: the `seq` of the replaced question. */
   fromSeq?: number;
+  /** Of the events of tool calls. */
+  callId?: string;
+  step?: number;
+  name?: string;
+  input?: unknown;
+  needs?: string;
+  asUser?: boolean;
+  /** Milliseconds since the epoch. */
+  expiresAt?: number;
+  verdict?: "approve" | "reject" | "modify" | "expired";
+  comment?: string;
+  by?: string;
+  outcome?: "ok" | "error" | "unknown";
+  output?: string;
 }
 
 /** The events, each once, oldest first. */
-function eventsOf(rows: readonly AgentEventRow[]): StoredEvent[] {
+export function eventsOf(rows: readonly AgentEventRow[]): StoredEvent[] {
   const events = new Map<number, StoredEvent>();
   for (const { event } of rows) {
     const stored = restored(event) as Partial<StoredEvent> | null | undefined;

@@ -1,6 +1,6 @@
 /** The client of the open session, and the switch to another session. */
 
-import { AgentClient, type AgentClientOptions, type ClientEvents } from "../client/mod.ts";
+import { AgentClient, type AgentClientOptions, type ClientEvents } from "../client/tools.ts";
 import { loadCursor, saveCursor } from "../client/cursor.ts";
 
 const STORAGE_KEY = "agent-websocket";
@@ -90,6 +90,7 @@ export function listen(
   client.on("message", listeners.message);
   client.on("notification", listeners.notification);
   client.on("turn", listeners.turn);
+  client.on("call", listeners.call);
   client.on("reconnecting", listeners.reconnecting);
   client.on("close", listeners.close);
   client.on("error", listeners.error);

@@ -1,7 +1,8 @@
 /** The conversation: its turns, in the order of the session. Of a long one, the newest are drawn first. */
 
-import type { AgentClient, Turn } from "../client/mod.ts";
+import type { AgentClient, ToolCall, Turn } from "../client/tools.ts";
 import { button, coalesced, find, setText } from "./dom.ts";
+import type { Decision } from "./call_view.ts";
 import { TurnView } from "./turn_view.ts";
 
 /** If the log is scrolled this near to its end, it stays at the end when it grows. */
@@ -86,6 +87,11 @@ export class ChatView {
     this.#drawNow();
   }
 
+  call({ turnId }: ToolCall): void {
+    for (const [turn, view] of this.#views) if (turn.turnId === turnId) this.#changed.add(view);
+    this.#draw();
+  }
+
   /** An event has come: the replay may be complete, and the turns may be in another order. */
   message(): void {
     this.#draw();
@@ -154,6 +160,8 @@ export class ChatView {
       turn,
       isHistory,
       isFromElsewhere: !turn.isMine && !isHistory,
+      calls: () => this.#client?.callsOf(turn.turnId ?? "") ?? [],
+      decide: (approvalId, decision) => this.#decide(approvalId, decision),
       feedback: (given) => this.#client?.feedback(given) ?? Promise.reject(new Error("Not connected")),
       replace: (question) => this.#options.replace(turn, question),
       onChange: () => {
@@ -164,6 +172,14 @@ export class ChatView {
     this.#views.set(turn, view);
     this.#changed.add(view);
     return view;
+  }
+
+  async #decide(approvalId: string, decision: Decision): Promise<void> {
+    const client = this.#client;
+    if (client === undefined) throw new Error("Not connected");
+    if (decision.verdict === "reject") await client.reject(approvalId, decision.comment);
+    else if (decision.verdict === "modify") await client.modify(approvalId, decision.input);
+    else await client.approve(approvalId);
   }
 
   #showEarlier(): void {

@@ -1,6 +1,6 @@
 /** The page: a conversation with the agent, and beside it the agent's activity. */
 
-import type { AgentClient } from "../client/mod.ts";
+import type { AgentClient } from "../client/tools.ts";
 import type { StackInfo } from "../local/stack_info.ts";
 import { AccountKeeper } from "./account.ts";
 import { AccountView } from "./account_view.ts";
@@ -120,6 +120,7 @@ async function start(): Promise<void> {
         rate.turn(turn, !turn.isMine && isHistory(client.session?.lastSeq));
         draw();
       },
+      call: (call) => chatView.call(call),
       reconnecting: (lost) => {
         chatView.lost();
         connectionView.lost(lost);

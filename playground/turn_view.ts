@@ -1,7 +1,8 @@
 /** One question with its answer. */
 
-import type { AgentClientError, Answer, Feedback, Turn } from "../client/mod.ts";
+import type { AgentClientError, Answer, Feedback, ToolCall, Turn } from "../client/tools.ts";
 import { announce } from "./announcer.ts";
+import { CallView, type Decision } from "./call_view.ts";
 import { button, el, setText } from "./dom.ts";
 import { FeedbackView } from "./feedback_view.ts";
 import { MarkdownView } from "./markdown_view.ts";
@@ -25,6 +26,10 @@ export interface TurnViewOptions {
   isFromElsewhere: boolean;
   /** It was asked and answered before this page was loaded: do not announce it. */
   isHistory: boolean;
+  /** The tool calls of the turn. */
+  calls(): readonly ToolCall[];
+  /** Decides about a call that waits for approval. Rejects if the decision does not count. */
+  decide(approvalId: string, decision: Decision): Promise<void>;
   feedback(feedback: Feedback): Promise<unknown>;
   /** Asks another question, or the same once more, in the place of this one. */
   replace(question: string): void;
@@ -39,6 +44,8 @@ export class TurnView {
   readonly #chip = el("span", { class: "chip" });
   readonly #reasoning = new ReasoningView();
   readonly #text = new MarkdownView();
+  readonly #callList = el("div", { class: "calls" });
+  readonly #calls = new Map<string, CallView>();
   readonly #seams = el("div", { class: "seams" });
   readonly #problem = el("p", { class: "problem" });
   readonly #figures = el("span", { class: "muted" });
@@ -71,6 +78,7 @@ export class TurnView {
         el("div", { class: "answer-head" }, el("b", {}, "Agent"), this.#chip),
         this.#reasoning.element,
         this.#text.element,
+        this.#callList,
         this.#seams,
         this.#problem,
         el(
@@ -121,11 +129,26 @@ export class TurnView {
     this.#chip.dataset.tone = tone;
     this.#reasoning.show(turn.reasoning, isOpen && text === "");
     this.#text.show(text);
+    this.#drawCalls();
     this.#cancel.hidden = !isOpen;
     this.#cancel.setAttribute("aria-label", `Cancel: ${question ?? "this answer"}`);
     this.#regenerate.hidden = isOpen || question === undefined;
     this.#regenerate.setAttribute("aria-label", `Regenerate the answer: ${question ?? ""}`);
     this.#feedback.element.hidden = isOpen || turn.turnId === undefined;
+  }
+
+  #drawCalls(): void {
+    const { calls, decide, isHistory } = this.#options;
+    for (const call of calls()) {
+      let view = this.#calls.get(call.callId);
+      if (view === undefined) {
+        view = new CallView((decision) => decide(call.callId, decision));
+        this.#calls.set(call.callId, view);
+        this.#callList.append(view.element);
+      }
+      const isNews = view.show(call);
+      if (isNews && !isHistory) announce(`The agent waits for your approval of ${call.name}`);
+    }
   }
 
   #ended({ text, outcome, finishReason, usage, model }: Answer): void {

@@ -7,7 +7,7 @@
 import { createInterface } from "node:readline";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { AgentClient } from "../client.ts";
+import { ToolClient } from "../tool_client.ts";
 import { TerminalChat } from "./terminal_chat.ts";
 
 const LOCAL_URL = "http://127.0.0.1:54321";
@@ -23,7 +23,7 @@ const url = new URL(positionals[0] ?? Deno.env.get("AGENT_URL") ?? LOCAL_URL);
 if (url.pathname === "/") url.pathname = FUNCTION_PATH;
 const token = values.token ?? Deno.env.get("AGENT_TOKEN");
 
-const client = new AgentClient(url, {
+const client = new ToolClient(url, {
   reasoning: values.reasoning,
   ...(token !== undefined && { getToken: () => token }),
 });

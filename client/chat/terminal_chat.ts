@@ -1,8 +1,9 @@
 /** A conversation in lines: `line` takes the typed input, `write` prints the output. */
 
-import type { AgentClient } from "../client.ts";
 import { AgentClientError } from "../error.ts";
 import type { StatusFrame } from "../frames.ts";
+import type { ToolCall } from "../tool_calls.ts";
+import type { ToolClient } from "../tool_client.ts";
 import type { Piece, Turn } from "../turn.ts";
 
 const HELP = `/help             this
@@ -14,6 +15,7 @@ const HELP = `/help             this
 /sessions         your sessions
 /status           what the session is doing
 /quit             ends (Ctrl-D does so too)
+While a tool call waits for your approval: y, n [why], or e <input as JSON> to approve it with another input.
 Anything else is asked.
 `;
 
@@ -26,10 +28,16 @@ const SWITCH: Record<Piece["type"], Record<Piece["type"] | "nothing", string>> =
 };
 
 export interface TerminalChatOptions {
-  client: AgentClient;
+  client: ToolClient;
   write(text: string): void;
   /** The chat has ended; `code` is the process's exit code. */
   onQuit(code: number): void;
+}
+
+/** An answer, and what of its text is on the screen. */
+interface Showing {
+  turn: Turn;
+  text: string;
 }
 
 interface Message {
@@ -44,10 +52,21 @@ export class TerminalChat {
   #hasInterrupted = false;
   #isLost = false;
   #isOver = false;
+  /** The answer that is shown. */
+  #showing: Showing | undefined;
+  /** Whether the last line on the screen is not complete. */
+  #isInLine = false;
 
-  constructor(options: TerminalChatOptions) {
-    this.#options = options;
+  constructor({ write, ...options }: TerminalChatOptions) {
+    this.#options = {
+      ...options,
+      write: (text) => {
+        if (text !== "") this.#isInLine = !text.endsWith("\n");
+        write(text);
+      },
+    };
     const { client } = options;
+    client.on("call", (call) => this.#showCall(call));
     client.on("reconnecting", ({ code, reason }) => {
       if (!this.#isLost) this.#note(`connection lost (${[code, reason].join(" ").trim()}), trying again`);
       this.#isLost = true;
@@ -76,7 +95,7 @@ export class TerminalChat {
     if (text === "" || this.#isOver) return;
     try {
       if (text.startsWith("/")) await this.#command(text);
-      else await this.#ask(text);
+      else await (this.#decide(text) ?? this.#ask(text));
     } catch (error) {
       if (!(error instanceof AgentClientError)) throw error;
       this.#note(`${error.code}: ${error.message}`);
@@ -105,22 +124,66 @@ export class TerminalChat {
 
   async #show(turn: Turn): Promise<void> {
     const { write } = this.#options;
-    let shown: Piece["type"] | undefined;
+    let last: Piece["type"] | undefined;
+    let text = "";
+    const showing: Showing = this.#showing = { turn, text };
     try {
-      for await (const { type, offset, text } of turn.pieces()) {
-        if (type !== shown) write(SWITCH[type][shown ?? "nothing"]);
-        // It begins again.
-        else if (offset === 0) write("\n");
-        shown = type;
-        write(text);
+      for await (const piece of turn.pieces()) {
+        const { type, offset } = piece;
+        if (type === "text") text = text.slice(0, offset) + piece.text;
+        // A call has brought it on the screen already.
+        if (type === "text" && showing.text.startsWith(text)) continue;
+        const begins = type === "text" ? !text.startsWith(showing.text) : offset === 0;
+        if (type !== last) write(SWITCH[type][last ?? "nothing"]);
+        else if (begins) write("\n");
+        last = type;
+        if (type === "reasoning") write(piece.text);
+        else {
+          write(begins ? text : text.slice(showing.text.length));
+          showing.text = text;
+        }
       }
     } finally {
-      if (shown === "reasoning") write(SWITCH.text.reasoning);
+      if (last === "reasoning") write(SWITCH.text.reasoning);
+      this.#showing = undefined;
     }
     const { outcome, finishReason } = await turn.final;
     write("\n");
     if (outcome === "cancelled") this.#note(finishReason);
     else if (finishReason !== "stop") this.#note(`ended by ${finishReason}`);
+  }
+
+  #showCall({ name, input, state, output = "", decision }: ToolCall): void {
+    this.#catchUp();
+    const words = lineOf(name, JSON.stringify(input));
+    if (state === "pending") return this.#note(words);
+    if (state === "approval") return this.#note(`${words}: allow it? y, n [why], or e <other input as JSON>`);
+    if (state === "client") return this.#note(`${words}: waits for an app that has this tool`);
+    const why = decision?.comment ?? "";
+    if (state !== "approved" && state !== "running") this.#note(lineOf(`${name} ${state}`, output || why));
+  }
+
+  /** The text of a step comes before its calls. */
+  #catchUp(): void {
+    const showing = this.#showing;
+    if (showing === undefined || !showing.turn.text.startsWith(showing.text)) return;
+    this.#options.write(showing.turn.text.slice(showing.text.length));
+    showing.text = showing.turn.text;
+  }
+
+  /** A line that decides about the oldest call that waits for approval. Undefined if it is none. */
+  #decide(line: string): Promise<void> | undefined {
+    const { client } = this.#options;
+    const [approval] = client.approvals;
+    const [, letter = "", rest = ""] = /^([yne])(?:\s+(.*))?$/is.exec(line) ?? [];
+    if (approval === undefined || letter === "") return undefined;
+    const { approvalId } = approval;
+    if (letter.toLowerCase() === "y") return client.approve(approvalId);
+    if (letter.toLowerCase() === "n") return client.reject(approvalId, rest);
+    const input = parse(rest);
+    if (input !== undefined) return client.modify(approvalId, input.value);
+    this.#note('after e comes the input as JSON, for example: e {"amount": 10}');
+    return Promise.resolve();
   }
 
   #cancel(): boolean {
@@ -180,7 +243,7 @@ export class TerminalChat {
 
   /** Prints text that did not come from the model. */
   #note(text: string): void {
-    this.#options.write(`[${text}]\n`);
+    this.#options.write(`${this.#isInLine ? "\n" : ""}[${text}]\n`);
   }
 
   #quit(code: number): void {
@@ -188,5 +251,22 @@ export class TerminalChat {
     this.#isOver = true;
     this.#options.client.close();
     this.#options.onQuit(code);
+  }
+}
+
+/** The most of an input or an output that is shown. */
+const MAX_SHOWN_CHARS = 500;
+
+/** On one line, and without the control characters with which a text could command the terminal. */
+function lineOf(name: string, text: string): string {
+  const shown = text.length > MAX_SHOWN_CHARS ? `${text.slice(0, MAX_SHOWN_CHARS)}…` : text;
+  return `${name} ${shown}`.replaceAll(/\p{Cc}+/gu, " ").trim();
+}
+
+function parse(json: string): { value: unknown } | undefined {
+  try {
+    return { value: JSON.parse(json) };
+  } catch {
+    return undefined;
   }
 }

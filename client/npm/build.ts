@@ -23,7 +23,7 @@ const ROOT = new URL("../../", import.meta.url);
 const [FOLDER = fileURLToPath(new URL("dist/npm", ROOT))] = Deno.args;
 const TARGET = pathToFileURL(`${resolve(FOLDER)}/`);
 const NAME = "agent-websocket-client";
-const ENTRIES = ["mod", "ai_sdk"];
+const ENTRIES = ["mod", "tools", "ai_sdk"];
 /** An import or export from a module of the package. */
 const SIBLING = /"\.\/(\w+)\.[jt]s"/g;
 
@@ -117,7 +117,12 @@ function manifest(): Record<string, unknown> {
     license: "MIT",
     type: "module",
     sideEffects: false,
-    exports: { ".": entry("mod"), "./ai-sdk": entry("ai_sdk"), "./package.json": "./package.json" },
+    exports: {
+      ".": entry("mod"),
+      "./tools": entry("tools"),
+      "./ai-sdk": entry("ai_sdk"),
+      "./package.json": "./package.json",
+    },
     engines: { node: ">=20" },
     peerDependencies: { ai: ">=7.0.70 <8" },
     peerDependenciesMeta: { ai: { optional: true } },

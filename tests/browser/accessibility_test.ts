@@ -1,25 +1,9 @@
 /** The findings of axe in every theme and state of the page, and the screenshots that CI keeps. */
 
 import assert from "node:assert/strict";
-import axe from "axe-core";
+import { findings } from "../support/axe.ts";
 import { HandModel } from "../support/hand_model.ts";
-import { type PlaygroundPage, withPlayground } from "../support/playground.ts";
-
-interface Finding {
-  id: string;
-  impact: string | null;
-  nodes: { html: string; failureSummary?: string }[];
-}
-
-/** Every finding of axe except minor ones. */
-async function findings({ page }: PlaygroundPage): Promise<string[]> {
-  // Through the debugger, because the page's content security policy blocks scripts.
-  await page.evaluate(axe.source);
-  const { violations }: { violations: Finding[] } = await page.evaluate("axe.run()");
-  return violations.filter(({ impact }) => impact !== "minor").flatMap(({ id, impact, nodes }) =>
-    nodes.map(({ html, failureSummary }) => `${impact} ${id}: ${html.slice(0, 200)}\n${failureSummary}`)
-  );
-}
+import { withPlayground } from "../support/playground.ts";
 
 Deno.test("accessibility: axe has nothing serious to say, in light and dark, wide and narrow, idle, busy, cut, searched and edited", async () => {
   await using model = new HandModel();

@@ -10,7 +10,14 @@ import type {
   QueryEvent,
   ResponseEvent,
 } from "../../supabase/functions/_shared/protocol/log_event.ts";
-import type { ToolEvent } from "../../supabase/functions/_shared/protocol/tool_events.ts";
+import type {
+  ApprovalDecidedEvent,
+  ApprovalRequestedEvent,
+  ApprovalVerdict,
+  ToolCallEvent,
+  ToolEvent,
+  ToolResultEvent,
+} from "../../supabase/functions/_shared/protocol/tool_events.ts";
 
 export function query(id: string, content = "?"): QueryEvent {
   return {
@@ -58,37 +65,84 @@ export function cleared(id: string): ClearedEvent {
   return { kind: "cleared", clearId: id, connectionId: "c" };
 }
 
-/** The events of a step of query `id` with one call that needs approval. */
-export function approvalStep(id: string, expiresAt: number): ToolEvent[] {
-  const of = {
-    queryId: id,
-    turnId: `t-${id}`,
-    callId: `t-${id}:1.1:0`,
-    name: "refund",
-    input: { amount: 25 },
-    expiresAt,
-  };
-  return [
-    {
-      kind: "tool_call",
-      ...of,
-      step: 1,
-      needs: "approval",
-      asUser: true,
-      isIdempotent: false,
-      content: "One moment.",
-    },
-    { kind: "approval_requested", ...of },
-  ];
+interface CallFields {
+  place?: number;
+  step?: number;
 }
 
-export function decided(id: string, decisionId: string): ToolEvent {
+function callIdOf(id: string, { place = 0, step = 1 }: CallFields): string {
+  return `t-${id}:${step}.1:${place}`;
+}
+
+/** The model wants a tool in the turn of query `id`. */
+export function toolCall(
+  id: string,
+  name: string,
+  fields: CallFields & Partial<Pick<ToolCallEvent, "input" | "needs" | "asUser" | "content">> = {},
+): ToolCallEvent {
+  const { place: _, step = 1, ...rest } = fields;
+  return {
+    kind: "tool_call",
+    queryId: id,
+    turnId: `t-${id}`,
+    callId: callIdOf(id, fields),
+    step,
+    name,
+    input: {},
+    needs: "nothing",
+    asUser: false,
+    isIdempotent: false,
+    expiresAt: EXPIRES_AT,
+    ...rest,
+  };
+}
+
+export function approvalRequested(id: string, name: string, fields: CallFields = {}): ApprovalRequestedEvent {
+  const ids = { queryId: id, turnId: `t-${id}`, callId: callIdOf(id, fields) };
+  return { kind: "approval_requested", ...ids, name, input: {}, expiresAt: EXPIRES_AT };
+}
+
+export function approvalDecided(
+  id: string,
+  verdict: ApprovalVerdict,
+  { input, comment, ...call }: CallFields & { input?: unknown; comment?: string } = {},
+): ApprovalDecidedEvent {
   return {
     kind: "approval_decided",
     queryId: id,
     turnId: `t-${id}`,
-    callId: `t-${id}:1.1:0`,
-    decisionId,
-    verdict: "approve",
+    callId: callIdOf(id, call),
+    decisionId: `d-${callIdOf(id, call)}`,
+    verdict,
+    ...(input !== undefined && { input }),
+    ...(comment !== undefined && { comment }),
   };
+}
+
+export function toolResult(
+  id: string,
+  name: string,
+  { output = "1", outcome = "ok", ...call }:
+    & CallFields
+    & Partial<Pick<ToolResultEvent, "output" | "outcome">> = {},
+): ToolResultEvent {
+  const ids = { queryId: id, turnId: `t-${id}`, callId: callIdOf(id, call) };
+  return { kind: "tool_result", ...ids, name, outcome, output };
+}
+
+/** A day after the beginning of the tests' time, in milliseconds since the epoch. */
+const EXPIRES_AT = 86_400_000;
+
+/** The events of a step of query `id` with one call that needs approval. */
+export function approvalStep(id: string, expiresAt: number): ToolEvent[] {
+  const call = { input: { amount: 25 }, asUser: true, content: "One moment." };
+  return [
+    { ...toolCall(id, "refund", { ...call, needs: "approval" }), expiresAt },
+    { ...approvalRequested(id, "refund"), input: call.input, expiresAt },
+  ];
+}
+
+/** An approval of that call, under this key. */
+export function decided(id: string, decisionId: string): ToolEvent {
+  return { ...approvalDecided(id, "approve"), decisionId };
 }

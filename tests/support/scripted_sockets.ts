@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { AgentClient } from "../../client/client.ts";
+import { ToolClient, type ToolClientOptions } from "../../client/tool_client.ts";
 import type { AgentClientOptions, ClientEvents } from "../../client/options.ts";
 import type { CursorStorage, SocketLike, WakeSource } from "../../client/ports.ts";
 import { ManualClock, settle } from "./manual_clock.ts";
@@ -148,8 +149,8 @@ export class TestWindow extends EventTarget {
   }
 }
 
-export interface TestClient {
-  client: AgentClient;
+export interface TestClient<Client extends AgentClient = AgentClient> {
+  client: Client;
   clock: ManualClock;
   sockets: ScriptedSocket[];
   /** The client's events, oldest first. */
@@ -163,12 +164,24 @@ export interface TestClient {
 
 /** A client with a manual clock, with ids q1, q2 …, and with a fixed `jitter` in place of a random number. */
 export function scriptedClient(options: AgentClientOptions & { jitter?: number } = {}): TestClient {
+  return scripted(AgentClient, options);
+}
+
+/** The same, for an agent with tools. */
+export function scriptedToolClient(options: ToolClientOptions = {}): TestClient<ToolClient> {
+  return scripted(ToolClient, options);
+}
+
+function scripted<Client extends AgentClient, Options extends AgentClientOptions>(
+  Client: new (url: string, options: Options) => Client,
+  options: Options & { jitter?: number },
+): TestClient<Client> {
   const { jitter = 0.5, ...given } = options;
   const clock = new ManualClock();
   const wake = new TestWindow();
   const sockets: ScriptedSocket[] = [];
   let ids = 0;
-  const client = new AgentClient("https://project.supabase.co/functions/v1/agent_websocket", {
+  const client = new Client("https://project.supabase.co/functions/v1/agent_websocket", {
     clock,
     random: () => jitter,
     createId: () => `q${++ids}`,
@@ -180,7 +193,7 @@ export function scriptedClient(options: AgentClientOptions & { jitter?: number }
       }
     },
     ...given,
-  });
+  } as unknown as Options);
   const events: TestClient["events"] = {
     open: [],
     reconnected: [],

@@ -5,7 +5,13 @@ import { toJsonbText } from "../../supabase/functions/_shared/platform/jsonb_tex
 import type { Logged, NewLogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { renderEvent } from "../../supabase/functions/_shared/protocol/render.ts";
 import { cancelled, configured, failure, notification, query, response } from "./log_events.ts";
-import { scriptedClient, type ScriptedSocket, type TestClient } from "./scripted_sockets.ts";
+import type { ToolClient } from "../../client/tool_client.ts";
+import {
+  scriptedClient,
+  type ScriptedSocket,
+  scriptedToolClient,
+  type TestClient,
+} from "./scripted_sockets.ts";
 
 export const USAGE = { prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 };
 
@@ -48,5 +54,15 @@ export async function clientOf(
   const scripted = scriptedClient({ reasoning: true });
   const socket = await scripted.welcomed();
   for (const event of logged(events)) socket.say(renderEvent(event));
+  return Object.assign(scripted, { socket });
+}
+
+/** The same for a client for agents with tools. */
+export async function toolClientOf(
+  events: readonly (NewLogEvent | Rewound)[],
+): Promise<TestClient<ToolClient> & { socket: ScriptedSocket }> {
+  const scripted = scriptedToolClient();
+  const socket = await scripted.welcomed();
+  for (const event of logged(events)) socket.say(renderEvent(event, { tools: true }));
   return Object.assign(scripted, { socket });
 }

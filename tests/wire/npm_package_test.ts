@@ -44,9 +44,27 @@ await client.feedback({ rating: 5 });
 export { AgentClientError, ended, tokens };
 `;
 
+const TYPED_TOOLS = `
+import { AgentClient, type Approval, toUIMessages, type ToolCall } from "agent-websocket-client/tools";
+const client = new AgentClient("https://example.com/functions/v1/agent_websocket", {
+  tools: {
+    pick_date: ({ month }: { month: string }, { signal }) => signal.aborted ? null : { date: month },
+    where: (input, { callId }) => [input, callId],
+  },
+});
+client.on("call", ({ state }: ToolCall) => state === "approval");
+client.on("close", ({ code }) => code.toFixed());
+const [first]: readonly Approval[] = client.chat("a").approvals;
+await client.approve(first?.approvalId ?? "", { comment: "fine" });
+await client.answer("", { output: 1 });
+// @ts-expect-error a result has an output or an error
+await client.answer("", {});
+export const messages = [...client.messages, ...toUIMessages([])];
+`;
+
 const TYPED_AI = `
 import { AbstractChat, type ChatTransport, type UIMessage } from "ai";
-import { AgentClient, type AgentMessageMetadata, toUIMessages } from "agent-websocket-client";
+import { AgentClient, type AgentMessageMetadata, toUIMessages } from "agent-websocket-client/tools";
 import { AgentChatTransport } from "agent-websocket-client/ai-sdk";
 const client = new AgentClient("ws://localhost/");
 export const transport: ChatTransport<UIMessage> = new AgentChatTransport(client);
@@ -104,6 +122,8 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
   write("typed.mts", TYPED);
   const bin = (name: string): string => `${folder}/node_modules/.bin/${name}`;
   await run(bin("tsc"), [...TSC, "--lib", "es2022,dom", "typed.mts"], { cwd: folder });
+  write("typed_tools.mts", TYPED_TOOLS);
+  await run(bin("tsc"), [...TSC, "--lib", "es2022,dom", "typed_tools.mts"], { cwd: folder });
   write("typed_ai.mts", TYPED_AI);
   await run(bin("tsc"), [...TSC, "--skipLibCheck", "--lib", "es2022,dom,dom.iterable", "typed_ai.mts"], {
     cwd: folder,

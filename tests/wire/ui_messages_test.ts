@@ -3,8 +3,10 @@
 import assert from "node:assert/strict";
 import { convertToModelMessages, type UIMessage, validateUIMessages } from "ai";
 import { type AgentMessageMetadata, toUIMessages } from "../../client/ui_messages.ts";
-import { query } from "../support/log_events.ts";
+import { toUIMessages as withTools } from "../../client/tool_messages.ts";
+import { cancelled, query } from "../support/log_events.ts";
 import { clientOf, CONVERSATION, rowsOf } from "../support/session_rows.ts";
+import { STATES, STEPS } from "../support/tool_logs.ts";
 
 /** Checks messages as they are, and after they went from a server to a page as JSON. */
 async function assertValid(messages: UIMessage<AgentMessageMetadata>[]): Promise<void> {
@@ -18,6 +20,17 @@ async function assertValid(messages: UIMessage<AgentMessageMetadata>[]): Promise
 
 Deno.test("toUIMessages: the AI SDK takes the messages of a session's rows", async () => {
   await assertValid(toUIMessages(rowsOf(CONVERSATION)));
+});
+
+Deno.test("toUIMessages with tools: the AI SDK takes a part of every state", async () => {
+  for (const log of [STEPS, STATES, [...STATES, cancelled("b")]]) {
+    const messages = withTools(rowsOf(log));
+    for (const given of [messages, JSON.parse(JSON.stringify(messages))]) {
+      assert.deepEqual(await validateUIMessages<UIMessage>({ messages: given }), messages);
+    }
+    const forModel = await convertToModelMessages(messages as UIMessage[]);
+    assert.equal(forModel[0]?.role, "user");
+  }
 });
 
 Deno.test("client.messages: the AI SDK takes them at every moment of an answer", async () => {

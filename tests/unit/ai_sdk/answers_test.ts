@@ -4,11 +4,12 @@ import assert from "node:assert/strict";
 import { Answer } from "../../../supabase/functions/_shared/ai_sdk/answer.ts";
 import { ChunkStream } from "../../../supabase/functions/_shared/ai_sdk/chunk_stream.ts";
 import { Listeners } from "../../../supabase/functions/_shared/ai_sdk/listeners.ts";
+import { ToolSteps } from "../../../supabase/functions/_shared/ai_sdk/tool_steps.ts";
 import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
 import { MemoryBudget } from "../../../supabase/functions/_shared/guard/memory_budget.ts";
 import { startAgent, until } from "../../support/agent_harness.ts";
 import { AiSdkPage, openPage } from "../../support/ai_sdk_page.ts";
-import { settle } from "../../support/manual_clock.ts";
+import { ManualClock, settle } from "../../support/manual_clock.ts";
 
 /** An answer without a session, and a page that listens to it. */
 function answering(
@@ -21,6 +22,9 @@ function answering(
     info: { sessionId: "s1", resumeToken: undefined },
     listeners: new Listeners(),
     memory: memory.account(0),
+    clock: new ManualClock(),
+    tools: new ToolSteps(),
+    onPaused: () => {},
   });
   const listen = (id: string): void => answer.listen(new ChunkStream(id, (text) => page.send(text)));
   listen("r1");

@@ -5,9 +5,11 @@ import { AgentError } from "../../../supabase/functions/_shared/errors.ts";
 import { startAgent, type TestAgent, until } from "../../support/agent_harness.ts";
 import { type AiSdkPage, openPage } from "../../support/ai_sdk_page.ts";
 import { settle } from "../../support/manual_clock.ts";
+import { ScriptedAgent } from "../../support/scripted_agent.ts";
 
 interface Scene {
   agent: TestAgent;
+  tools: ScriptedAgent;
   page: AiSdkPage;
   /** Asks, and waits until the model is asked. */
   ask(text: string, fields?: Record<string, unknown>): Promise<string>;
@@ -113,12 +115,38 @@ const EVENTS: readonly Row[] = [
     agent.model.last.fail(new AgentError("model_timeout", "No token came"));
     return request;
   }],
+  [
+    "a tool call, and a later step",
+    ["start", "tool-input-available", "tool-output-available", "start-step", ...TEXT.slice(1)],
+    async ({ agent, tools, page, ask }) => {
+      const request = await ask("Hi");
+      agent.model.last.end({ calls: [{ id: "1", name: "find", arguments: "{}" }] });
+      await until(() => tools.runs.length === 1);
+      tools.last.end({ outcome: "ok", output: "1" });
+      await until(() => agent.model.calls.length === 2);
+      agent.model.last.say("One.");
+      await until(() => page.text(request) === "One.");
+      return request;
+    },
+  ],
+  [
+    "the answer waits for a decision",
+    ["start", "tool-input-available", "tool-approval-request", "finish", "end"],
+    async ({ agent, page, ask }) => {
+      const request = await ask("Hi");
+      agent.model.last.end({ calls: [{ id: "1", name: "refund", arguments: "{}" }] });
+      await until(() => page.types(request).includes("tool-approval-request"));
+      agent.clock.advance(50);
+      return request;
+    },
+  ],
   ["error of the question", ["error"], ({ page }) => Promise.resolve(page.ask(""))],
 ];
 
 for (const [what, frames, play] of [...REQUESTS, ...EVENTS]) {
   Deno.test(`[AS2] [AS6] ${what}: ${frames.join(" ") || "nothing"}`, async () => {
-    const agent = startAgent();
+    const tools = new ScriptedAgent({ find: {}, refund: { needs: "approval" } });
+    const agent = startAgent({ agent: tools });
     const page = await openPage(agent);
     const ask: Scene["ask"] = async (text, fields) => {
       const calls = agent.model.calls.length;
@@ -126,7 +154,7 @@ for (const [what, frames, play] of [...REQUESTS, ...EVENTS]) {
       await until(() => agent.model.calls.length > calls);
       return request;
     };
-    const request = await play({ agent, page, ask });
+    const request = await play({ agent, tools, page, ask });
     const last = frames.at(-1);
     if (last !== undefined) await until(() => page.types(request).includes(last));
     await settle();

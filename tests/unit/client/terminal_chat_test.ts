@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { TerminalChat } from "../../../client/chat/terminal_chat.ts";
+import type { ToolClient } from "../../../client/tool_client.ts";
 import { settle } from "../../support/manual_clock.ts";
-import { scriptedClient, type ScriptedSocket, type TestClient } from "../../support/scripted_sockets.ts";
+import { ToolFrames } from "../../support/tool_frames.ts";
+import { type ScriptedSocket, scriptedToolClient, type TestClient } from "../../support/scripted_sockets.ts";
 
-interface Terminal extends TestClient {
+interface Terminal extends TestClient<ToolClient> {
   chat: TerminalChat;
   server: ScriptedSocket;
   screen: () => string;
@@ -11,7 +13,7 @@ interface Terminal extends TestClient {
 }
 
 async function terminal(): Promise<Terminal> {
-  const test = scriptedClient();
+  const test = scriptedToolClient();
   let seen = "";
   const codes: number[] = [];
   const chat = new TerminalChat({
@@ -211,4 +213,61 @@ Deno.test("TerminalChat: at the end of what is typed it waits for the answers", 
   await ended;
   assert.equal(screen(), "answer\n");
   assert.deepEqual(codes, [0]);
+});
+
+Deno.test("TerminalChat shows tool calls, and asks for approval: yes, no, or another input", async () => {
+  const { chat, server, screen } = await terminal();
+  const asked = chat.line("Refund it");
+  const frames = new ToolFrames("q1");
+  server.say(frames.thinking());
+  await settle();
+  server.say(frames.delta(0, "Let me look."));
+  server.say(frames.call("find", { text: "Let me look.", input: { status: "open" } }));
+  await settle();
+  assert.equal(screen(), 'Let me look.\n[find {"status":"open"}]\n');
+  server.say(frames.started("find"));
+  server.say(frames.result("find", "two\u001b[2J\norders"));
+  server.say(frames.call("refund", { step: 2, needs: "approval", input: { amount: 25 } }));
+  server.say(frames.call("close", { step: 2, place: 1, needs: "approval" }));
+  server.say(frames.requested("refund", { amount: 25 }, 0, 2));
+  server.say(frames.requested("close", {}, 1, 2));
+  await settle();
+  assert.match(screen(), /^\[find done two \[2J orders\]\n.*\[refund {"amount":25}: allow it\? y, n /s);
+  await chat.line("e {");
+  assert.match(screen(), /^\[after e comes the input as JSON/);
+  const changed = chat.line('e {"amount": 10}');
+  const sent = server.sent.at(-1);
+  assert.deepEqual([sent?.verdict, sent?.input], ["modify", { amount: 10 }]);
+  server.error("invalid_args", { in_reply_to: sent?.id });
+  await changed;
+  assert.equal(screen(), "[invalid_args: invalid_args]\n");
+  for (
+    const [line, verdict, content, place] of [["y", "approve", undefined, 0], [
+      "N too early",
+      "reject",
+      "too early",
+      1,
+    ]] as const
+  ) {
+    const decided = chat.line(line);
+    const decision = server.sent.at(-1);
+    assert.deepEqual([decision?.verdict, decision?.content, decision?.approval_id], [
+      verdict,
+      content,
+      frames.callId(place, 2),
+    ]);
+    server.say(frames.decided(verdict, content === undefined ? {} : { comment: content }, place, 2));
+    server.status("decision_received", decision?.id ?? "");
+    await decided;
+  }
+  server.say(frames.result("refund", "refunded", "ok", 0, 2));
+  await settle();
+  assert.equal(screen(), "[close rejected too early]\n[refund done refunded]\n");
+  server.say(frames.response("Let me look.\n\nDone."));
+  await asked;
+  assert.equal(screen(), "\n\nDone.\n");
+  const question = chat.line("y");
+  assert.equal(server.sent.at(-1)?.type, "query", "nothing waits: it is a question");
+  server.response("q5", frames.seq, "?");
+  void question;
 });

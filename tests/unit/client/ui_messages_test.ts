@@ -106,7 +106,11 @@ Deno.test("toUIMessages: a clear leaves only what was asked after it", () => {
 Deno.test("[DU3] toUIMessages: every text is as it was written, whatever jsonb refuses", () => {
   const text = 'Grüße 🙂 \ud83d \udc00 \u0000 \ue0ff \ue0ffe0ff "\\u0000" \\ud800';
   const [question, answer] = toUIMessages(rowsOf([query(text, text), response(text, text)]));
-  assert.deepEqual([question?.id, question?.parts[0]?.text, answer?.parts[0]?.text], [text, text, text]);
+  assert.deepEqual([question?.id, question?.parts, answer?.parts], [
+    text,
+    [{ type: "text", text }],
+    [{ type: "text", text, state: "done" }],
+  ]);
 });
 
 Deno.test("client.messages: the same as toUIMessages makes of the same log", async () => {

@@ -2,20 +2,38 @@
 
 import type { MemoryAccount } from "../guard/memory_budget.ts";
 import { textBytes } from "../guard/memory_budget.ts";
-import type { ErrorFrame, ResponseFrame, StatusFrame } from "../protocol/server_frames.ts";
-import type { AnswerSoFar, ChatInfo, ChunkStream, Notice } from "./chunk_stream.ts";
+import type { CancelTimer, Clock } from "../ports/runtime.ts";
+import type { ErrorFrame, ResponseFrame, StatusFrame, ToolFrame } from "../protocol/server_frames.ts";
+import type { AnswerSoFar, ChatInfo, ChunkStream, GivenCalls, Notice } from "./chunk_stream.ts";
 import type { Listeners } from "./listeners.ts";
+import {
+  chunksOf,
+  endedChunk,
+  GIVEN,
+  givenOf,
+  paragraph,
+  type StepSoFar,
+  type ToolSteps,
+} from "./tool_steps.ts";
 
 /** What an answer keeps is counted in steps of so many UTF-16 code units, not for each piece. */
 const COUNTED_CHARS = 16_384;
 
+/** The events of one step come at once. After this time without another one, the requests of an answer that waits end. */
+const PAUSE_MS = 50;
+
 export interface AnswerOptions {
+  clock: Clock;
   queryId: string;
   turnId: string;
   info: ChatInfo;
   listeners: Listeners;
   /** Of all answers of the conversation. */
   memory: Pick<MemoryAccount, "add">;
+  /** The steps so far. */
+  tools: ToolSteps;
+  /** It waits for a decision or a client, so its requests have ended. */
+  onPaused(answer: Answer): void;
 }
 
 export type EndFrame = ResponseFrame | ErrorFrame | (StatusFrame & { code: "cancelled" });
@@ -28,24 +46,47 @@ export class Answer implements AnswerSoFar {
   readonly notices: Notice[] = [];
   readonly #options: AnswerOptions;
   readonly #streams = new Set<ChunkStream>();
+  readonly #tools: ToolSteps;
+  /** Calls about which a decision, or whose result, is on its way. */
+  readonly #due = new Set<string>();
+  #cancelPause: CancelTimer | undefined;
+  /** Whether the text of a step after the first is still to begin. An empty line precedes it. */
+  #isAtBreak: boolean;
   #countedChars = 0;
 
   constructor(options: AnswerOptions) {
     this.queryId = options.queryId;
     this.turnId = options.turnId;
     this.#options = options;
+    this.#tools = options.tools;
+    this.text = this.#tools.text;
+    this.#isAtBreak = this.steps.length > 0;
+  }
+
+  get steps(): readonly StepSoFar[] {
+    return this.#tools.steps;
+  }
+
+  get tools(): ToolSteps {
+    return this.#tools;
+  }
+
+  /** Whether nothing follows before somebody decides about a call, or answers it. */
+  get isWaiting(): boolean {
+    return this.#tools.isWaiting((callId) => this.#due.has(callId));
   }
 
   get hasListeners(): boolean {
     return this.#streams.size > 0;
   }
 
-  /** Shows a request everything from the beginning, then what follows. */
-  listen(stream: ChunkStream): void {
+  /** Shows a request everything from the beginning, or from what it was given, then what follows. */
+  listen(stream: ChunkStream, given?: GivenCalls): void {
     if (this.#streams.has(stream)) return;
     this.#streams.add(stream);
     this.#options.listeners.add(this.turnId);
-    stream.show(this, this.#options.info);
+    stream.show(this, this.#options.info, given);
+    this.#pauseSoon();
   }
 
   leave(stream: ChunkStream): void {
@@ -75,6 +116,40 @@ export class Answer implements AnswerSoFar {
     for (const stream of this.#streams) stream.rethink(content);
   }
 
+  /** What happens to a tool call. */
+  takeTool(frame: ToolFrame): void {
+    if (frame.type === "tool_call" && this.#tools.isNew(frame.step)) {
+      const text = this.#tools.text + (frame.text ?? "");
+      if (!this.text.startsWith(text)) this.#complete(text);
+    }
+    const change = this.#tools.take(frame);
+    if (change === undefined) return;
+    const { call, before, isFirstOfStep } = change;
+    if (isFirstOfStep) {
+      this.#isAtBreak = true;
+      // The next model call has reasoning of its own.
+      this.reasoning = "";
+    }
+    for (const stream of this.#streams) {
+      stream.begin(this.turnId, this.#options.info);
+      stream.tool(chunksOf(call, before), isFirstOfStep);
+    }
+    if (givenOf(call) >= GIVEN.decision) this.#due.delete(call.callId);
+    this.#count();
+    this.#pauseSoon();
+  }
+
+  /** A decision about the call, or its result, is on its way. */
+  expect(callId: string): void {
+    this.#due.add(callId);
+  }
+
+  /** It was refused: if the call still waits, so do the requests. */
+  refused(callId: string): void {
+    this.#due.delete(callId);
+    this.#pauseSoon();
+  }
+
   takeNotice(notice: Notice): void {
     if (this.notices.some(({ id }) => id === notice.id)) return;
     this.notices.push(notice);
@@ -86,12 +161,14 @@ export class Answer implements AnswerSoFar {
 
   /** The turn has ended: the frame has the whole text. */
   end(frame: EndFrame): void {
-    const text = frame.type === "response" ? frame.content : frame.partial ?? "";
+    const text = textOf(frame);
     // The partial text of a turn may be shorter than what was shown of it.
     if (frame.type === "response" || text.length > this.text.length) this.#complete(text);
     const { info } = this.#options;
+    const open = this.#tools.calls.filter((call) => givenOf(call) < GIVEN.result);
     for (const stream of [...this.#streams]) {
       this.leave(stream);
+      if (open.length > 0) stream.tool(open.map(endedChunk), false);
       if (frame.type === "error") stream.fail(frame.code, frame.content);
       else {
         stream.begin(this.turnId, info);
@@ -99,13 +176,13 @@ export class Answer implements AnswerSoFar {
         else stream.abort(frame.reason);
       }
     }
-    this.#countAs(0);
+    this.#forget();
   }
 
   /** Nothing more is known of it here: its requests are told elsewhere. */
   drop(): void {
     for (const stream of [...this.#streams]) this.leave(stream);
-    this.#countAs(0);
+    this.#forget();
   }
 
   #complete(text: string): void {
@@ -116,24 +193,55 @@ export class Answer implements AnswerSoFar {
 
   #append(type: "text" | "reasoning", content: string): void {
     if (content === "") return;
+    const shown = type === "text" && this.#isAtBreak ? this.#begin(content) : content;
     this[type] += content;
+    if (shown === "") return;
     for (const stream of this.#streams) {
       stream.begin(this.turnId, this.#options.info);
-      stream.piece(type, content);
+      stream.piece(type, shown);
     }
     this.#count();
   }
 
+  /** A step is shown as a part of its own, without the empty line before it. */
+  #begin(content: string): string {
+    const shown = paragraph(content);
+    this.#isAtBreak = shown === "";
+    return shown;
+  }
+
+  #pauseSoon(): void {
+    this.#cancelPause?.();
+    this.#cancelPause = undefined;
+    if (this.#streams.size === 0 || !this.isWaiting) return;
+    this.#cancelPause = this.#options.clock.after(PAUSE_MS, () => this.#pause());
+  }
+
+  #pause(): void {
+    if (!this.isWaiting) return;
+    for (const stream of [...this.#streams]) {
+      this.leave(stream);
+      stream.pause(this.turnId, this.#options.info);
+    }
+    this.#options.onPaused(this);
+  }
+
+  #forget(): void {
+    this.#cancelPause?.();
+    this.#countAs(0);
+  }
+
   #restart(): void {
+    if (this.steps.length > 0) this.#begin(this.text.slice(this.#tools.text.length));
     for (const stream of this.#streams) {
       stream.begin(this.turnId, this.#options.info);
-      stream.restart(this, this.#options.info);
+      stream.restart(this);
     }
     this.#count();
   }
 
   #count(): void {
-    const chars = this.text.length + this.reasoning.length;
+    const chars = this.text.length + this.reasoning.length + this.#tools.chars;
     if (chars >= this.#countedChars + COUNTED_CHARS) this.#countAs(chars);
   }
 
@@ -141,6 +249,11 @@ export class Answer implements AnswerSoFar {
     this.#options.memory.add(textBytes(chars) - textBytes(this.#countedChars));
     this.#countedChars = chars;
   }
+}
+
+/** The text of a turn that has ended, as far as its end has it. */
+export function textOf(frame: EndFrame): string {
+  return frame.type === "response" ? frame.content : frame.partial ?? "";
 }
 
 /** What a piece that begins within a text, or behind its end, says: the text goes on, or is replaced from there. */

@@ -8,10 +8,14 @@ import type {
   ReasoningFrame,
   ShortFrame,
   StatusFrame,
+  ToolFrame,
 } from "../protocol/server_frames.ts";
-import { Answer, type EndFrame } from "./answer.ts";
-import type { ChatInfo, ChunkStream, Notice } from "./chunk_stream.ts";
+import type { Clock } from "../ports/runtime.ts";
+import type { Thread } from "../session/core/thread.ts";
+import { Answer, type EndFrame, textOf } from "./answer.ts";
+import type { ChatInfo, ChunkStream, GivenCalls, Notice } from "./chunk_stream.ts";
 import type { Listeners } from "./listeners.ts";
+import { ToolSteps } from "./tool_steps.ts";
 
 /** Notices that wait for the next answer. */
 const MAX_NOTICES = 20;
@@ -20,10 +24,22 @@ const MAX_NOTICES = 20;
 export type Piece = DeltaFrame | ReasoningFrame | ShortFrame;
 
 export interface AnswersOptions {
+  clock: Clock;
   info: ChatInfo;
   listeners: Listeners;
   /** Of the connection. */
   memory: MemoryAccount;
+  /** The steps of an open turn. Those of a long turn are older than what is replayed. */
+  threadOf(turnId: string): Thread | undefined;
+  /** The requests for an answer have ended, because it waits. */
+  onPaused(answer: Answer): void;
+}
+
+/** The end of a turn, and the requests that it was sent to. */
+interface LastEnd {
+  frame: EndFrame;
+  sentTo: Set<string>;
+  tools: ToolSteps;
 }
 
 export class Answers {
@@ -33,8 +49,8 @@ export class Answers {
   /** By query id, oldest first. */
   readonly #open = new Map<string, Answer>();
   readonly #byRef = new Map<number, Answer>();
-  /** The end of the newest turn, and the requests that it was sent to. */
-  #lastEnd: { frame: EndFrame; sentTo: Set<string> } | undefined;
+  /** Of the newest turn. */
+  #lastEnd: LastEnd | undefined;
   #notices: Notice[] = [];
 
   constructor(options: AnswersOptions) {
@@ -72,9 +88,19 @@ export class Answers {
     }
   }
 
+  /** The open turn with this id. */
+  ofTurn(turnId: string): Answer | undefined {
+    return [...this.#open.values()].find((answer) => answer.turnId === turnId);
+  }
+
+  /** What happens to a tool call. */
+  takeTool(frame: ToolFrame): void {
+    this.open(frame.in_reply_to, frame.turn_id).takeTool(frame);
+  }
+
   /** Shows a request the answer, and what waited for an answer. */
-  listen(answer: Answer, stream: ChunkStream): void {
-    answer.listen(stream);
+  listen(answer: Answer, stream: ChunkStream, given?: GivenCalls): void {
+    answer.listen(stream, given);
     for (const notice of this.#notices.splice(0)) answer.takeNotice(notice);
   }
 
@@ -92,7 +118,8 @@ export class Answers {
       for (const [ref, one] of this.#byRef) if (one === answer) this.#byRef.delete(ref);
       answer.end(frame);
     }
-    this.#keepEnd(frame.type === "status" ? undefined : { frame, sentTo });
+    const tools = answer?.tools ?? new ToolSteps();
+    this.#keepEnd(frame.type === "status" ? undefined : { frame, sentTo, tools });
   }
 
   /**
@@ -108,9 +135,16 @@ export class Answers {
     if (timestamp === undefined || Date.parse(timestamp) < since) return false;
     last.sentTo.add(requestId);
     stream.found();
-    const answer = this.#make(queryId, turnId);
-    answer.listen(stream);
-    answer.end(last.frame);
+    this.#repeat(last, { queryId, turnId }, stream);
+    return true;
+  }
+
+  /** Sends a request the rest of the answer that ended last, if that is the one of this turn. Returns whether it is. */
+  finishLast(turnId: string, stream: ChunkStream, given: GivenCalls): boolean {
+    const last = this.#lastEnd;
+    const { in_reply_to: queryId, turn_id } = last?.frame ?? {};
+    if (last === undefined || queryId === undefined || turn_id !== turnId) return false;
+    this.#repeat(last, { queryId, turnId }, stream, given);
     return true;
   }
 
@@ -140,13 +174,36 @@ export class Answers {
     return answer;
   }
 
-  #make(queryId: string, turnId: string): Answer {
-    const { info, listeners } = this.#options;
-    return new Answer({ queryId, turnId, info, listeners, memory: this.#texts });
+  #repeat(
+    { frame, tools }: LastEnd,
+    { queryId, turnId }: { queryId: string; turnId: string },
+    stream: ChunkStream,
+    given?: GivenCalls,
+  ): void {
+    // The first steps of a long turn are not replayed: then it is shown without its calls.
+    const isWhole = textOf(frame).startsWith(tools.text);
+    const answer = this.#make(queryId, turnId, isWhole ? tools : new ToolSteps());
+    answer.listen(stream, given);
+    answer.end(frame);
   }
 
-  #keepEnd(end: { frame: EndFrame; sentTo: Set<string> } | undefined): void {
+  #make(queryId: string, turnId: string, tools?: ToolSteps): Answer {
+    const { clock, info, listeners, threadOf, onPaused } = this.#options;
+    const known = tools ?? ToolSteps.of(threadOf(turnId) ?? []);
+    return new Answer({
+      clock,
+      queryId,
+      turnId,
+      info,
+      listeners,
+      memory: this.#texts,
+      tools: known,
+      onPaused,
+    });
+  }
+
+  #keepEnd(end: LastEnd | undefined): void {
     this.#lastEnd = end;
-    this.#kept.set(end === undefined ? 0 : textBytes(end.frame.content.length));
+    this.#kept.set(end === undefined ? 0 : textBytes(end.frame.content.length + end.tools.chars));
   }
 }

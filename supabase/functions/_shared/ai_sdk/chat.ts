@@ -10,9 +10,12 @@ import type { Connection } from "../session/connection.ts";
 import { AbortChecks } from "./abort_checks.ts";
 import type { Answer, EndFrame } from "./answer.ts";
 import { Answers, type Piece } from "./answers.ts";
-import { ChunkStream } from "./chunk_stream.ts";
+import { ChunkStream, type GivenCalls } from "./chunk_stream.ts";
 import type { Listeners } from "./listeners.ts";
+import { type Pending, PendingRequests, type Purpose } from "./pending_requests.ts";
 import type { Question } from "./question.ts";
+import { Replies } from "./replies.ts";
+import type { Reply } from "./reply.ts";
 
 /** An answer that ended no longer ago is sent to a `resume`: its page may have lost the connection before the end. */
 const RESUME_ENDED_MS = 600_000;
@@ -21,19 +24,12 @@ const CANCEL_ID = "ai-sdk cancel";
 /** The close code of a page that has gone. */
 const NORMAL_CLOSURE = 1000;
 
-/** A request that is not answered yet. */
-interface Pending {
-  stream: ChunkStream;
-  /** Undefined for a `resume`. */
-  question: Question | undefined;
-  /** What it listens to, once that is known. */
-  answer: Answer | undefined;
-}
-
 export interface ChatOptions {
   clock: Clock;
   /** Of all sockets of the worker. */
   listeners: Listeners;
+  /** Of a decision or a result, as a frame. */
+  maxMessageBytes: number;
   /** Whether the page has no resume token, so that it must be told the new one. */
   tellsToken: boolean;
   /** Bytes that wait in the real socket. */
@@ -47,7 +43,8 @@ export interface ChatOptions {
 
 export class Chat implements Socket {
   readonly #options: ChatOptions;
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending = new PendingRequests();
+  readonly #replies: Replies;
   readonly #abortChecks: AbortChecks;
   /** `replaying`: the newest events come. `open`: it is known which turns are open, so that a `resume` can be answered. */
   #state: "opening" | "replaying" | "open" | "closed" = "opening";
@@ -61,6 +58,12 @@ export class Chat implements Socket {
   constructor(options: ChatOptions) {
     this.#options = options;
     this.#abortChecks = new AbortChecks(options.clock);
+    this.#replies = new Replies({
+      maxBytes: options.maxMessageBytes,
+      pending: this.#pending,
+      answers: () => this.#answers,
+      handOn: (frame) => this.#connection?.handOn(frame),
+    });
   }
 
   /** Whether no request waits for it. */
@@ -76,23 +79,31 @@ export class Chat implements Socket {
   open(connection: Connection): void {
     this.#connection = connection;
     connection.opened();
-    for (const { question } of this.#pending.values()) {
-      if (question !== undefined) connection.handOn(question.query);
-    }
+    for (const { query } of this.#pending.questions) connection.handOn(query);
   }
 
-  /** Asks a question for a request. */
+  /** Asks a question for a request. While an answer waits for a decision, a question takes its place. */
   ask(requestId: string, question: Question): void {
-    this.#pending.set(requestId, { stream: this.#stream(requestId), question, answer: undefined });
-    this.#connection?.handOn(question.query);
+    const { query } = question;
+    const isWaiting = this.#answers?.newest?.isWaiting === true && query.replaces === undefined;
+    if (isWaiting) query.policy ??= "interrupt";
+    this.#pending.add(requestId, this.#stream(requestId), question);
+    this.#connection?.handOn(query);
   }
 
   /** Answers a request with the newest answer, if that is being written or has just been. */
   resume(requestId: string): void {
-    const pending: Pending = { stream: this.#stream(requestId), question: undefined, answer: undefined };
-    this.#pending.set(requestId, pending);
+    const pending = this.#pending.add(requestId, this.#stream(requestId), "resume");
     this.#onceOpen(() => {
       if (this.#pending.get(requestId) === pending) this.#answerResume(requestId, pending);
+    });
+  }
+
+  /** Decides about tool calls, and answers a request with what follows. */
+  reply(requestId: string, reply: Reply): void {
+    const pending = this.#pending.add(requestId, this.#stream(requestId), "reply");
+    this.#onceOpen(() => {
+      if (this.#pending.get(requestId) === pending) this.#replies.send(requestId, pending, reply);
     });
   }
 
@@ -104,21 +115,18 @@ export class Chat implements Socket {
     const pending = this.#pending.get(requestId);
     if (pending === undefined) return this.#answers?.unsend(requestId);
     this.#pending.delete(requestId);
-    const { stream, question, answer } = pending;
+    const { stream, purpose, answer } = pending;
     answer?.leave(stream);
-    if (question !== undefined) return this.#cancel(question.query.id);
+    if (typeof purpose !== "string") return this.#cancel(purpose.query.id);
     this.#abortChecks.add(
       () => this.#cancelUnheard(answer ?? this.#answers?.newest),
       (decide) => this.#onceOpen(decide),
     );
   }
 
-  /** The requests without an answer, with their questions. They are the caller's from now on. */
-  takePending(): ReadonlyMap<string, Question | undefined> {
-    const taken = new Map([...this.#pending].map(([id, { question }]) => [id, question]));
-    for (const { answer, stream } of this.#pending.values()) answer?.leave(stream);
-    this.#pending.clear();
-    return taken;
+  /** The requests without an answer, with what they are for. They are the caller's from now on. */
+  takePending(): ReadonlyMap<string, Purpose> {
+    return this.#pending.takeAll();
   }
 
   /** Leaves the conversation: the page has gone, or has too many. The answers go on. */
@@ -166,12 +174,19 @@ export class Chat implements Socket {
       case "notification":
         if (frame.code === "connected" && frame.session_id !== undefined) return this.#welcomed(frame);
         return this.#takeNotice(frame);
+      case "tool_call":
+      case "approval_requested":
+      case "approval_decided":
+      case "tool_started":
+      case "tool_result":
+        return this.#answers?.takeTool(frame);
     }
   }
 
   #takeStatus(frame: StatusFrame): void {
     const { code, in_reply_to: queryId, turn_id: turnId } = frame;
     if (frame.id !== undefined) return this.#takeNotice(frame);
+    this.#replies.accepted(queryId);
     if (queryId === undefined || turnId === undefined) return;
     if (code === "cancelled") this.#takeEnd({ ...frame, code });
     if (code === "thinking" || code === "queued") this.#openAnswer(queryId, turnId);
@@ -182,9 +197,12 @@ export class Chat implements Socket {
     const { listeners, tellsToken, onOpened } = this.#options;
     if (this.#connection === undefined) return;
     this.#answers = new Answers({
+      clock: this.#options.clock,
       info: { sessionId, resumeToken: tellsToken ? token : undefined },
       listeners,
       memory: this.#connection.memory,
+      threadOf: (turnId) => this.#connection?.session?.threadOf(turnId),
+      onPaused: ({ turnId }) => void this.#pending.takeListeners(turnId),
     });
     this.#state = "replaying";
     this.#openedAt = resumed?.to_seq ?? 0;
@@ -204,31 +222,20 @@ export class Chat implements Socket {
   #openAnswer(queryId: string, turnId: string): void {
     const answer = this.#answers?.open(queryId, turnId);
     if (answer === undefined) return;
-    for (const pending of this.#pending.values()) {
-      if (pending.question?.query.id === queryId && pending.answer === undefined) {
-        this.#listen(pending, answer);
-      }
-    }
+    for (const [, pending] of this.#pending.asking(queryId)) this.#listen(pending, answer);
   }
 
-  #listen(pending: Pending, answer: Answer): void {
+  #listen(pending: Pending, answer: Answer, given?: GivenCalls): void {
     pending.answer = answer;
-    this.#answers?.listen(answer, pending.stream);
+    this.#answers?.listen(answer, pending.stream, given);
   }
 
   #takeEnd(frame: EndFrame): void {
     const { in_reply_to: queryId, turn_id: turnId } = frame;
     if (queryId === undefined || turnId === undefined) return;
-    const isAsked = [...this.#pending.values()].some(({ question }) => question?.query.id === queryId);
     // A question that was asked before is answered by its end alone.
-    if (isAsked) this.#openAnswer(queryId, turnId);
-    const sentTo = new Set<string>();
-    for (const [id, { answer }] of this.#pending) {
-      if (answer?.turnId !== turnId) continue;
-      sentTo.add(id);
-      this.#pending.delete(id);
-    }
-    this.#answers?.end(frame, sentTo);
+    if (this.#pending.asks(queryId)) this.#openAnswer(queryId, turnId);
+    this.#answers?.end(frame, this.#pending.takeListeners(turnId));
   }
 
   #answerResume(requestId: string, pending: Pending): void {
@@ -252,23 +259,17 @@ export class Chat implements Socket {
   /** The connection was refused, or a query. */
   #refused(frame: ErrorFrame): void {
     if (frame.in_reply_to === undefined) return void (this.#refusal = frame);
-    for (const [requestId, pending] of [...this.#pending]) {
-      const { question, answer } = pending;
-      // A turn that is known ends by its own event.
-      if (question?.query.id !== frame.in_reply_to || answer !== undefined) continue;
-      const { otherwise } = question;
+    if (this.#replies.refused(frame)) return;
+    // A turn that is known ends by its own event.
+    for (const [requestId, pending] of this.#pending.asking(frame.in_reply_to)) {
+      const otherwise = typeof pending.purpose === "string" ? undefined : pending.purpose.otherwise;
       if (frame.code !== "unknown_query" || otherwise === undefined) {
-        this.#fail(requestId, frame.code, frame.content);
+        this.#pending.fail(requestId, frame.code, frame.content);
         continue;
       }
-      pending.question = { query: otherwise };
+      pending.purpose = { query: otherwise };
       this.#connection?.handOn(otherwise);
     }
-  }
-
-  #fail(requestId: string, code: string, words: string): void {
-    this.#pending.get(requestId)?.stream.fail(code, words);
-    this.#pending.delete(requestId);
   }
 
   #cancelUnheard(answer: Answer | undefined): void {

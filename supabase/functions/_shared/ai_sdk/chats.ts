@@ -9,6 +9,7 @@ import { ChunkStream } from "./chunk_stream.ts";
 import type { DoorDeps, DoorRequest } from "./door_deps.ts";
 import type { Listeners } from "./listeners.ts";
 import type { Question } from "./question.ts";
+import type { Reply } from "./reply.ts";
 
 /** Conversations of one socket. For one more, that which has been idle longest is left. */
 const MAX_CHATS = 16;
@@ -79,6 +80,13 @@ export class Chats {
     this.#open(chatId, requestId, { mustExist: true }, (chat) => chat.resume(requestId));
   }
 
+  /** Decides about tool calls of an answer. */
+  reply(chatId: string, requestId: string, reply: Reply): void {
+    const known = this.#use(chatId);
+    if (known !== undefined) return known.reply(requestId, reply);
+    this.#open(chatId, requestId, { mustExist: true }, (chat) => chat.reply(requestId, reply));
+  }
+
   abort(requestId: string): void {
     if (this.#waiting?.delete(requestId) === true) return;
     for (const chat of this.#chats.values()) chat.abort(requestId);
@@ -124,6 +132,7 @@ export class Chats {
     const chat: Chat = new Chat({
       clock: deps.clock,
       listeners,
+      maxMessageBytes: deps.maxMessageBytes,
       tellsToken: request.resumeToken === undefined,
       bufferedAmount,
       send,
@@ -190,9 +199,9 @@ export class Chats {
       return isHandedOver && pending.size === 0 ? this.#leaveIfIdle() : this.#options.close(closing);
     }
     const isUnknown = mustExist && refusal?.code === "unknown_session";
-    for (const [requestId, question] of pending) {
-      if (isUnknown && question !== undefined) this.ask(chatId, requestId, question);
-      else if (isUnknown) this.#stream(requestId).nothing();
+    for (const [requestId, purpose] of pending) {
+      if (isUnknown && typeof purpose !== "string") this.ask(chatId, requestId, purpose);
+      else if (isUnknown && purpose === "resume") this.#stream(requestId).nothing();
       else this.#fail(requestId, closing, refusal);
     }
     // The one that would have brought the token: another may bring it.

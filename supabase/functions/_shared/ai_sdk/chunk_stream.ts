@@ -1,6 +1,7 @@
 /** The answer to one request of the AI SDK: its frames, with chunks numbered from 0. */
 
 import type { ResponseFrame } from "../protocol/server_frames.ts";
+import { type Chunk, chunksOf, type Given, paragraph, type StepSoFar } from "./tool_steps.ts";
 
 /** A message of another function that came while the answer was written. */
 export interface Notice {
@@ -11,10 +12,16 @@ export interface Notice {
 /** What is known of an answer so far. */
 export interface AnswerSoFar {
   readonly turnId: string;
+  /** Of all steps. */
   readonly text: string;
+  /** Since the last step. */
   readonly reasoning: string;
+  readonly steps: readonly StepSoFar[];
   readonly notices: readonly Notice[];
 }
+
+/** What a page has been given of tool calls, by their ids. */
+export type GivenCalls = ReadonlyMap<string, Given>;
 
 /** A conversation as the page is told of it, in the `metadata` of its answers. */
 export interface ChatInfo {
@@ -25,6 +32,8 @@ export interface ChatInfo {
 
 type PartType = "text" | "reasoning";
 
+const NONE: GivenCalls = new Map();
+
 export class ChunkStream {
   readonly #send: (text: string) => void;
   /** The request id as a JSON string. */
@@ -32,6 +41,8 @@ export class ChunkStream {
   #sequence = 0;
   #isBegun = false;
   #open: PartType | undefined;
+  /** Tools were called: what follows is another step. */
+  #isStepOver = false;
   #parts = 0;
   /** What stands before and behind the number of a chunk of the open part. */
   readonly #chunkStart: string;
@@ -53,14 +64,21 @@ export class ChunkStream {
     this.#frame("no-active");
   }
 
-  /** The answer so far, from its beginning; `start` only with the first of it. */
-  show(answer: AnswerSoFar, info: ChatInfo): void {
-    const { turnId, text, reasoning, notices } = answer;
-    if (text === "" && reasoning === "" && notices.length === 0) return;
+  /** The answer so far, from its beginning or from where the page has it; `start` only with the first of it. */
+  show(answer: AnswerSoFar, info: ChatInfo, given: GivenCalls = NONE): void {
+    const { turnId, text, reasoning, steps, notices } = answer;
+    if (text === "" && reasoning === "" && steps.length === 0 && notices.length === 0) return;
     this.begin(turnId, info);
     for (const notice of notices) this.notice(notice);
-    if (reasoning !== "") this.piece("reasoning", reasoning);
-    if (text !== "") this.piece("text", text);
+    for (const { text, calls } of steps) {
+      const isKnown = calls.some(({ callId }) => given.has(callId));
+      this.#isStepOver ||= isKnown;
+      if (!isKnown) this.#whole("text", paragraph(text));
+      for (const [place, call] of calls.entries()) {
+        this.tool(chunksOf(call, given.get(call.callId)), !isKnown && place === 0);
+      }
+    }
+    this.#showLast(answer);
   }
 
   /** Begins the message, unless it has begun. Its id is the same in every replay, and never that of the question. */
@@ -91,11 +109,31 @@ export class ChunkStream {
     this.#chunk({ type: "data-notification", id, data });
   }
 
-  /** The answer has begun anew: what was shown of it is void. */
-  restart(answer: AnswerSoFar, info: ChatInfo): void {
+  /** The step has begun anew: what was shown of it is void. */
+  restart(answer: AnswerSoFar): void {
     this.#open = undefined;
-    this.#chunk({ type: "reset-step" });
-    this.show(answer, info);
+    if (!this.#isStepOver) {
+      this.#chunk({ type: "reset-step" });
+      for (const notice of answer.notices) this.notice(notice);
+    }
+    this.#showLast(answer);
+  }
+
+  /** What is new of a tool call. `isNewStep`: it is the first of its step. */
+  tool(chunks: readonly Chunk[], isNewStep: boolean): void {
+    if (isNewStep && this.#isStepOver) this.#startStep();
+    this.#closePart();
+    for (const chunk of chunks) {
+      this.#isStepOver ||= chunk.type === "tool-input-available";
+      this.#chunk(chunk);
+    }
+  }
+
+  /** Nothing follows before somebody decides about a call, or answers it: the page must be able to send that. */
+  pause(turnId: string, { sessionId }: ChatInfo): void {
+    this.#closePart();
+    this.#chunk({ type: "finish", finishReason: "tool-calls", messageMetadata: { turnId, sessionId } });
+    this.#frame("end");
   }
 
   finish({ finish_reason, model, usage }: ResponseFrame, turnId: string, { sessionId }: ChatInfo): void {
@@ -122,8 +160,27 @@ export class ChunkStream {
     this.#send(`{"type":"error","requestId":${this.#requestId},"errorText":${errorText}}`);
   }
 
+  /** What there is of the step that is written. */
+  #showLast({ text, reasoning, steps }: AnswerSoFar): void {
+    const before = steps.map((step) => step.text).join("").length;
+    const rest = text.slice(before);
+    this.#whole("reasoning", reasoning);
+    this.#whole("text", before > 0 ? paragraph(rest) : rest);
+  }
+
+  #whole(type: PartType, content: string): void {
+    if (content !== "") this.piece(type, content);
+  }
+
+  #startStep(): void {
+    this.#isStepOver = false;
+    this.#closePart();
+    this.#chunk({ type: "start-step" });
+  }
+
   #openPart(type: PartType): void {
     this.#closePart();
+    if (this.#isStepOver) this.#startStep();
     this.#open = type;
     const id = `${type}-${++this.#parts}`;
     this.#chunk({ type: `${type}-start`, id });

@@ -22,6 +22,7 @@ import { ChunkStream } from "./chunk_stream.ts";
 import type { DoorDeps, DoorRequest } from "./door_deps.ts";
 import type { Listeners } from "./listeners.ts";
 import { questionOf } from "./question.ts";
+import { replyOf } from "./reply.ts";
 import { type AiSdkRequest, decodeRequest, requestIdOf } from "./requests.ts";
 
 /** How long a peer may take to answer a close. A peer that does not read never answers. */
@@ -191,6 +192,8 @@ export class Door implements Carrier {
     }
     if (request.type === "resume") return chats.resume(chatId, requestId);
     try {
+      const reply = replyOf(request);
+      if (reply !== undefined) return chats.reply(chatId, requestId, reply);
       chats.ask(chatId, requestId, questionOf(request, this.#deps.maxMessageBytes));
     } catch (thrown) {
       this.#fail(requestId, toAgentError(thrown));

@@ -16,6 +16,7 @@ import type { SessionCall } from "../protocol/session_call.ts";
 import type { WishResult } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
 import { openSession } from "./core/open.ts";
+import type { Thread } from "./core/thread.ts";
 import { describeTurns, openTurnsOf } from "./describe.ts";
 import { CallDecisions } from "./call_decisions.ts";
 import { SessionDriver } from "./driver.ts";
@@ -80,6 +81,11 @@ export class Session implements DriverSink {
   /** Turns of the log without an end, oldest first. */
   get openTurns(): ReturnType<typeof openTurnsOf> {
     return openTurnsOf(this.#driver.state);
+  }
+
+  /** The steps of an open turn that calls tools; undefined for any other turn. */
+  threadOf(turnId: string): Thread | undefined {
+    return this.#driver.state.threads.get(turnId);
   }
 
   /** Whether this worker is running a turn, or writing its end to the log. */
