@@ -37,7 +37,7 @@ export interface SupabaseLiteOptions {
   databaseUrl: string | undefined;
   /** The folder of migrations, each applied once, in the order of their names. May be missing. */
   migrations: URL;
-  demo: Pick<Demo, "sql" | "table"> | undefined;
+  demo?: Pick<Demo, "sql" | "table"> | undefined;
 }
 
 /** Resolves when the start has begun. The start itself takes some seconds. */
