@@ -31,6 +31,8 @@ interface Context {
   question: string;
   /** The user's earlier messages, oldest first. */
   earlier: readonly string[];
+  /** The names of the agent's tools. */
+  tools: readonly string[];
 }
 
 const STORY = `# The lighthouse that answered letters
@@ -93,6 +95,8 @@ Every durable event has a \`seq\`. After a cut, connect again with both and with
 
 What you missed comes first, in order, then live events. Try it in the middle of *a long story*.`;
 
+const ORDERS = "- `which orders do I have?`\n- `refund order …`, with the number of one of them\n";
+
 const ANSWERS: readonly Answer[] = [
   { asked: /\b(long story|tell me a story|story)\b/i, reply: () => STORY, slow: true },
   {
@@ -110,8 +114,9 @@ const ANSWERS: readonly Answer[] = [
   { asked: /\b(who|what) are you\b|\bmock\b|\bwhat is this\b/i, reply: () => ABOUT },
   {
     asked: /\b(help|what can you do)\b/i,
-    reply: () =>
-      "Try one of these:\n\n- `tell me a long story`\n- `think about a riddle`\n- `how do I cancel?`\n" +
+    reply: ({ tools }) =>
+      `Try one of these:\n\n${tools.includes("refund_order") ? ORDERS : ""}` +
+      "- `tell me a long story`\n- `think about a riddle`\n- `how do I cancel?`\n" +
       "- `how do I resume?`\n- `what did I say before?`\n- `what are you?`",
   },
   {
@@ -133,7 +138,7 @@ export function demoReply(messages: readonly DemoMessage[], tools: readonly Demo
   }
   const said = rest.filter(({ role }) => role === "user").map(({ content }) => content);
   const question = said.at(-1) ?? "";
-  const context = { question, earlier: said.slice(0, -1) };
+  const context = { question, earlier: said.slice(0, -1), tools: tools.map(({ name }) => name) };
   const answer = ANSWERS.find(({ asked }) => asked.test(question));
   const text = answer === undefined
     ? `You said: ${quote(question)}\n\nI am only the mock model; ask me \`help\` for what I can do.`

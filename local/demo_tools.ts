@@ -165,8 +165,15 @@ function recordsIn(result: string): JsonObject[] {
   return (Array.isArray(value) ? value : [value]).filter(isObject);
 }
 
-/** The JSON in a result, which may stand between words that mark it as data. Undefined if there is none. */
+/** The data of a result. Undefined if it is no JSON. */
 function jsonIn(text: string): unknown {
+  const value = jsonBetweenWords(text);
+  // As the runner of tools marks it: `{"tool":…,"data":…}`. An error keeps its mark.
+  return isObject(value) && "tool" in value && "data" in value ? value.data : value;
+}
+
+/** The JSON in a text, which may stand between words. */
+function jsonBetweenWords(text: string): unknown {
   for (const [open, close] of [["[", "]"], ["{", "}"]] as const) {
     const [start, end] = [text.indexOf(open), text.lastIndexOf(close)];
     const isFirst = start >= 0 && (open === "{" || !text.slice(0, start).includes("{"));

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { createPgliteConnection, type PgliteConnection } from "@supabase/lite/pglite";
 import { createPostgresConnection, type PostgresConnection } from "@supabase/lite/postgres";
 import { openFromImage } from "./database_image.ts";
-import type { Migration } from "./supabase_lite.ts";
+import type { Migration, Seed } from "./supabase_lite.ts";
 
 /** Concurrent queries: Lite itself is one thread, and sends queries while others run. */
 const POOL_SIZE = 20;
@@ -15,6 +15,8 @@ export interface LiteDatabase {
   connection: PgliteConnection | PostgresConnection;
   /** Applies a migration unless it was applied before. */
   migrate(migration: Migration): Promise<void>;
+  /** Applies SQL that is no migration, unless its table exists. */
+  seed(seed: Seed): Promise<void>;
 }
 
 /** Without `url`: an empty PGlite. */
@@ -26,13 +28,18 @@ export async function openDatabase(url: string | undefined): Promise<LiteDatabas
       await driver.waitReady;
       return { database: connection, dump: () => driver.dumpDataDir("gzip") };
     });
-    return { connection, migrate: async ({ sql }) => await connection.exec(sql) };
+    const apply = async ({ sql }: { sql: string }): Promise<void> => await connection.exec(sql);
+    return { connection, migrate: apply, seed: apply };
   }
   const connection = createPostgresConnection({
     url,
     postgresOptions: { max: POOL_SIZE, onnotice: () => {}, types: { json: json(114), jsonb: json(3802) } },
   });
-  return { connection, migrate: (migration) => migrateOnce(connection, migration) };
+  return {
+    connection,
+    migrate: (migration) => migrateOnce(connection, migration),
+    seed: (seed) => seedOnce(connection, seed),
+  };
 }
 
 /** The file name contains the version from the package's path: another version may store its data in another format. */
@@ -76,5 +83,14 @@ async function migrateOnce({ driver }: PostgresConnection, { name, sql }: Migrat
     await transaction`
       insert into supabase_migrations.schema_migrations (version, statements, name)
       values (${version}, ${[sql]}, ${title})`;
+  });
+}
+
+/** Leaves no record: `supabase db push` would look for the migration. */
+async function seedOnce({ driver }: PostgresConnection, { sql, table }: Seed): Promise<void> {
+  await driver.begin(async (transaction) => {
+    await transaction`select pg_advisory_xact_lock(${MIGRATION_LOCK})`;
+    const [{ name } = {}] = await transaction`select to_regclass(${table}) as name`;
+    if (name === null) await transaction.unsafe(sql);
   });
 }

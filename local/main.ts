@@ -1,5 +1,6 @@
 /** `deno task dev`: the whole stack on this machine, until Ctrl+C. */
 
+import { chooseDemo, type Demo } from "./demo.ts";
 import { watchLauncher } from "./launcher.ts";
 import { readSettings, SettingsError, withDotEnv } from "./settings.ts";
 import { type LocalStack, startLocalStack } from "./stack.ts";
@@ -17,6 +18,7 @@ function print(line: string, stream: "stdout" | "stderr" = "stdout"): void {
 async function start(): Promise<LocalStack> {
   const env = await withDotEnv(Deno.env.toObject(), new URL("../.env", import.meta.url));
   const settings = readSettings(env);
+  const demo = await chooseDemo();
   try {
     const stack = await startLocalStack({
       // Deno always colours its messages; output to a file should have no colours.
@@ -32,10 +34,11 @@ async function start(): Promise<LocalStack> {
       realtime: { limits: { eventsPerSecond: settings.LOCAL_REALTIME_MESSAGES_PER_SECOND } },
       testHooks: settings.LOCAL_TEST_HOOKS === "1",
       onLog: print,
+      demo,
       ...databaseOf(settings.DATABASE_URL),
       ...(settings.LOCAL_DENO === undefined ? {} : { denoPath: settings.LOCAL_DENO }),
     });
-    welcome(stack, env);
+    welcome(stack, { env, demo });
     return stack;
   } catch (error) {
     if (error instanceof Deno.errors.AddrInUse) {
@@ -53,10 +56,15 @@ function databaseOf(url: string | undefined): { lite?: boolean; databaseUrl?: st
   return url === "none" ? { lite: false } : { databaseUrl: url };
 }
 
-function welcome({ url, keys, model, authMode }: LocalStack, env: Readonly<Record<string, string>>): void {
+function welcome(
+  { url, keys, model, authMode }: LocalStack,
+  { env, demo }: { env: Readonly<Record<string, string>>; demo: Demo | undefined },
+): void {
+  const agent = demo === undefined ? "yours" : "the demo in examples/orders, until you write your own";
   const why = env.AUTH_MODE ? "set by you" : "the local default: anyone may connect, signed in or not";
   print(`Agent WebSocket, local stack. For this machine only: the keys below are known to everyone.
 
+  agent            ${agent}
   model            ${model}
   AUTH_MODE        ${authMode} (${why})
   publishable key  ${keys.publishableKey}

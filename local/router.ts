@@ -95,8 +95,9 @@ const WORKER_LIMIT: Refusal = {
 };
 // The stack's own messages.
 const LITE_OFF: Refusal = {
-  status: 503,
+  // Not 503: supabase-js would try again for seconds.
+  status: 501,
   code: "LITE_OFF",
-  message: "Auth and REST are switched off in this stack",
+  message: "This stack has no database: Auth and REST are switched off",
 };
 const STARTING: Refusal = { status: 503, code: "STARTING", message: "The local stack is still starting" };

@@ -3,6 +3,7 @@
 import { systemClock } from "../supabase/functions/_shared/platform/system.ts";
 import { settledWithin } from "../supabase/functions/_shared/settled_within.ts";
 import { type DatabaseControl, DatabaseTrouble } from "./database_trouble.ts";
+import type { Demo } from "./demo.ts";
 import { type Desk, openDesk } from "./desk.ts";
 import { functionsEnv } from "./functions_env.ts";
 import { type Gateway, openGateway } from "./gateway.ts";
@@ -49,6 +50,8 @@ export interface LocalStackOptions {
   databaseUrl?: string;
   /** The folder of migrations to apply. Default: `supabase/migrations`. */
   migrations?: URL;
+  /** An agent that takes the place of `agent_websocket/agent.ts`, with its tables. Default: none. */
+  demo?: Demo | undefined;
   /** The settings of `/realtime/v1`. */
   realtime?: Omit<RealtimeOptions, "keys" | "publicKeys">;
   /** Default: the model in `env`, otherwise the mock. */
@@ -132,8 +135,8 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
   const url = `http://127.0.0.1:${gateway.port}`;
   const keys = await createKeys(env);
   if (options.lite !== false) {
-    const { databaseUrl, migrations = new URL("supabase/migrations/", PROJECT_ROOT) } = options;
-    running.lite = await startSupabaseLite({ keys, url, migrations, databaseUrl });
+    const { databaseUrl, migrations = new URL("supabase/migrations/", PROJECT_ROOT), demo } = options;
+    running.lite = await startSupabaseLite({ keys, url, migrations, databaseUrl, demo });
     running.lite.port.catch((error) => onLog(`[supabase lite] ${error.message}`, "stderr"));
   }
   const model = running.model = await chooseModel(env, options.model);
@@ -144,11 +147,10 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
     hasDatabase: running.lite !== undefined,
     ...(model.baseUrl === undefined ? {} : { modelUrl: model.baseUrl }),
   });
-  for (
-    const source of await findFunctions(options.functions ?? new URL("supabase/functions/", PROJECT_ROOT))
-  ) {
+  const functions = options.functions ?? new URL("supabase/functions/", PROJECT_ROOT);
+  for (const source of await findFunctions(functions, options.agentFile ?? options.demo?.agent)) {
     const pool = new WorkerPool({
-      source: options.agentFile === undefined ? source : { ...source, agentFile: options.agentFile },
+      source,
       denoPath: options.denoPath ?? Deno.execPath(),
       env: workerEnv,
       size: (typeof options.workers === "object" ? options.workers[source.name] : options.workers) ?? 1,
@@ -230,13 +232,20 @@ async function stopAll(
 }
 
 /** The folders with an `index.ts`, sorted by name, except those that begin with `_` or `.`. */
-async function findFunctions(directory: URL): Promise<FunctionSource[]> {
+async function findFunctions(directory: URL, agentFile: URL | undefined): Promise<FunctionSource[]> {
   const found: FunctionSource[] = [];
   for await (const { name, isDirectory } of Deno.readDir(directory)) {
     if (!isDirectory || name.startsWith("_") || name.startsWith(".")) continue;
-    const source = { name, directory: new URL(`${encodeURIComponent(name)}/`, directory) };
-    const index = await Deno.stat(new URL("index.ts", source.directory)).catch(() => undefined);
-    if (index?.isFile) found.push(source);
+    const source: FunctionSource = { name, directory: new URL(`${encodeURIComponent(name)}/`, directory) };
+    if (!await isFile(new URL("index.ts", source.directory))) continue;
+    if (agentFile !== undefined && await isFile(new URL("agent.ts", source.directory))) {
+      source.agentFile = agentFile;
+    }
+    found.push(source);
   }
   return found.sort((a, b) => a.name.localeCompare(b.name));
+}
+
+async function isFile(path: URL): Promise<boolean> {
+  return (await Deno.stat(path).catch(() => undefined))?.isFile ?? false;
 }

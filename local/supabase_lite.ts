@@ -1,5 +1,6 @@
 /** Auth and REST: Supabase Lite, on PGlite in memory or on a PostgreSQL. */
 
+import type { Demo } from "./demo.ts";
 import type { LocalKeys } from "./keys.ts";
 import { startThread, type Thread } from "./thread.ts";
 
@@ -13,6 +14,14 @@ export interface LiteSetup {
   databaseUrl: string | undefined;
   /** In the order in which they are applied. */
   migrations: readonly Migration[];
+  /** What is applied after them, if there is no such table. */
+  seed: Seed | undefined;
+}
+
+export interface Seed {
+  sql: string;
+  /** With its schema, such as `public.orders`. */
+  table: string;
 }
 
 export interface Migration {
@@ -28,11 +37,12 @@ export interface SupabaseLiteOptions {
   databaseUrl: string | undefined;
   /** The folder of migrations, each applied once, in the order of their names. May be missing. */
   migrations: URL;
+  demo: Pick<Demo, "sql" | "table"> | undefined;
 }
 
 /** Resolves when the start has begun. The start itself takes some seconds. */
 export async function startSupabaseLite(
-  { keys, url, databaseUrl, migrations }: SupabaseLiteOptions,
+  { keys, url, databaseUrl, migrations, demo }: SupabaseLiteOptions,
 ): Promise<Thread> {
   const setup: LiteSetup = {
     url,
@@ -41,6 +51,7 @@ export async function startSupabaseLite(
     secretKey: keys.secretKey,
     databaseUrl,
     migrations: await readMigrations(migrations),
+    seed: demo && { sql: await Deno.readTextFile(demo.sql), table: demo.table },
   };
   return startThread(new URL("./supabase_lite_thread.ts", import.meta.url), { name: "Supabase Lite", setup });
 }

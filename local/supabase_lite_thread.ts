@@ -7,7 +7,7 @@ import { SUPABASE_ROLES } from "./supabase_roles.ts";
 import { serveThread } from "./thread.ts";
 
 async function start(setup: LiteSetup): Promise<number> {
-  const { connection, migrate } = await openDatabase(setup.databaseUrl);
+  const { connection, migrate, seed } = await openDatabase(setup.databaseUrl);
   const app = new App({
     connection,
     auth: {
@@ -30,6 +30,7 @@ async function start(setup: LiteSetup): Promise<number> {
       throw new Error(`supabase/migrations/${name} cannot be applied: ${why}`, { cause });
     }
   }
+  if (setup.seed !== undefined) await seed(setup.seed);
   // With the first request of a user, Lite grants its roles their rights. On PostgreSQL, two such requests at once fail.
   await connection.withContext({ auth: { uid: null, role: "anon" } }, () => Promise.resolve());
   const server = Deno.serve(

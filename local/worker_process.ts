@@ -3,6 +3,7 @@
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { importMapWith } from "./import_map.ts";
 import {
   type ActivityAsk,
   type FromWorker,
@@ -67,7 +68,7 @@ export class WorkerProcess {
         "--no-prompt",
         // The function's own import map, not the project's: deployed code must not depend on the project's map.
         `--config=${fileURLToPath(new URL("deno.json", directory))}`,
-        ...(agentFile === undefined ? [] : [withAgentFile(directory, agentFile)]),
+        ...(agentFile === undefined ? [] : [`--import-map=${importMapWith(agentFile, directory)}`]),
         "--allow-net",
         "--allow-env",
         `--allow-read=${readable.map((folder) => fileURLToPath(folder)).join(",")}`,
@@ -131,13 +132,6 @@ export class WorkerProcess {
       // The process had already ended.
     }
   }
-}
-
-/** The function's own import map, in which another file is its `agent.ts`. */
-function withAgentFile(directory: URL, agentFile: URL): string {
-  const { imports } = JSON.parse(Deno.readTextFileSync(new URL("deno.json", directory)));
-  const map = { imports: { ...imports, [new URL("agent.ts", directory).href]: agentFile.href } };
-  return `--import-map=data:application/json,${encodeURIComponent(JSON.stringify(map))}`;
 }
 
 export function describe({ code, signal }: Death): string {

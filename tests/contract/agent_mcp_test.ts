@@ -1,6 +1,7 @@
 /** An agent with a real MCP server: the SDK's, over HTTP. tests/unit/agent/mcp_test.ts has servers that misbehave. */
 
 import assert from "node:assert/strict";
+import { mcpServer } from "../../supabase/functions/_shared/agent/mcp.ts";
 import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 import { eventually } from "../support/local_stack.ts";
 import { addNotesTools, sdkServer } from "../support/mcp_servers.ts";
@@ -11,7 +12,7 @@ Deno.test("an agent lists and calls the tools of the SDK's server, and learns of
   const listener = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, served.handle);
   const url = `http://127.0.0.1:${listener.addr.port}/mcp`;
   const options = { clock: systemClock(), fetch };
-  const { agent, agents, run, log } = testAgent({ mcp: [{ name: "notes", url }] }, options);
+  const { agent, agents, run, log } = testAgent({ mcp: [mcpServer({ name: "notes", url })] }, options);
   try {
     const names = async (): Promise<string[]> => (await agent.tools(ADA)).map(({ name }) => name);
     assert.deepEqual(await names(), ["notes__search", "notes__add", "notes__fail"]);

@@ -55,6 +55,7 @@ export function fingerprint({ world, budget, pending }: SmallWorld): number {
   hash.number(hashOf(world.store, world.now));
   for (const worker of world.workers.values()) hash.number(hashOf(worker, world.now));
   hash.add(world.clients);
+  hash.add(world.runs);
   hash.add(budget);
   // The order in which they were sent does not count: the sum is exact, so it is the same in any order.
   let messages = 0;

@@ -4,7 +4,7 @@
  * - `--seeds N` (default 5000): N fresh seeds; with `--from S` the seeds S, S + 1 …; with `--seconds N` as many as fit.
  * - `--seed S`: one seed. A failing plan is shrunk to the fewest events, and printed step by step.
  * - `--exhaustive`: every order of the small world; `--kills`, `--lost`, `--late`, `--stalls` set how many faults may
- *   happen; with `--replaces` the second query replaces the first.
+ *   happen; with `--replaces` the second query replaces the first; `--calls t1` … `t5`: the first query calls tools (tools.ts).
  * - `--transcripts`: writes the results of the kept transcripts; the diff shows what has changed.
  *
  * The exit code is 1 if an invariant was broken.
@@ -35,6 +35,7 @@ const { values: flags } = parseArgs({
     late: { type: "string", default: "1" },
     stalls: { type: "string", default: "0" },
     replaces: { type: "boolean", default: false },
+    calls: { type: "string" },
     transcripts: { type: "boolean", default: false },
   },
 });
@@ -101,9 +102,9 @@ function replay(plan: Plan): boolean {
 }
 
 function exhaust(): boolean {
-  const { kills, lost, late, stalls, replaces } = flags;
+  const { kills, lost, late, stalls, replaces, calls = "q1" } = flags;
   const budget = {
-    asks: [[{ id: "q1" }], [replaces ? { id: "r1", replaces: "q1" } : { id: "q2" }]],
+    asks: [[{ id: calls }], [replaces ? { id: "r1", replaces: "q1" } : { id: "q2" }]],
     kills: integer("kills", kills),
     lostAnswers: integer("lost", lost),
     lateLandings: integer("late", late),

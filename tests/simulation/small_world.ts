@@ -225,6 +225,7 @@ export function copyOf({ world, budget, pending }: SmallWorld, at: string | unde
     clients: at === "store" ? clients : clone(clients),
     callsOf: new Map(callsOf),
     writers: new Map(writers),
+    runs: new Map(world.runs),
     wishes: clone(wishes),
     granted: new Map(world.granted),
     resent: new Set(world.resent),

@@ -43,10 +43,9 @@ export function runTool(world: World, worker: Worker, effect: Extract<Effect, { 
     of.some(({ kind }) => kind === "tool_started"),
     () => `${worker.id} runs ${callId} before the log says so`,
   );
-  check(
-    !of.some(({ kind }) => kind === "tool_result"),
-    () => `${worker.id} runs ${callId}, which has a result`,
-  );
+  // A worker whose clock was set back may hold its lease to be fresh. Then one that may run again does.
+  const hasResult = of.some(({ kind }) => kind === "tool_result");
+  check(name === "again" || !hasResult, () => `${worker.id} runs ${callId}, which has a result`);
   check(name !== "wrong" && name !== "by_client", () => `${worker.id} runs ${name}`);
   check(name === "again" || runs === 1, () => `${callId} (${name}) runs ${runs} times`);
   const decided = of.find((event) => event.kind === "approval_decided");

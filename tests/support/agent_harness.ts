@@ -346,7 +346,7 @@ export function startAgent(options: AgentOptions = {}): TestAgent {
           queuePolicy: "queue",
           continuePolicy: "auto",
           approvalMs: 60_000,
-          maxToolResultChars: 20_000,
+          approvers: ["user"],
           ...options.settings,
         },
       },

@@ -67,6 +67,10 @@ export class ScriptedAgent implements Agent {
     return Promise.resolve(isObject ? { input } : { problem: "must be an object" });
   }
 
+  clientResult(_name: string, value: unknown): Promise<CallOutcome> {
+    return Promise.resolve({ outcome: "ok", output: JSON.stringify(value) });
+  }
+
   run(call: RunnableCall, options: RunOptions): Promise<CallOutcome> {
     const { promise, resolve } = Promise.withResolvers<CallOutcome>();
     this.runs.push({ call, options, end: resolve });

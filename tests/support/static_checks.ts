@@ -6,8 +6,9 @@ import { filesUnder, foldersIn, read } from "./source_files.ts";
 const PLATFORM_DENO = "deno@2.1.4";
 /** Type-checked separately, so that its browser types are not visible in the rest of the code. */
 const PAGE = "playground";
-/** Type-checked by their test, with the packages that they install. */
 const EXAMPLES = "examples";
+/** The others are type-checked by their test, with the packages that they install. */
+const CHECKED_EXAMPLES = ["examples/orders", "examples/tools"];
 const DOCUMENTED = ["supabase/functions/_shared/ports", "supabase/functions/_shared/protocol"];
 
 /** How long the session core is simulated, with new seeds in each run. The output names the seeds, and those that fail. */
@@ -36,7 +37,7 @@ export function staticChecks(): Check[] {
   return [
     { name: "format", command: deno, args: ["fmt", "--check"] },
     { name: "lint", command: deno, args: ["lint"] },
-    checkTypesOf(codeFolders()),
+    checkTypesOf([...codeFolders(), ...CHECKED_EXAMPLES]),
     {
       name: `simulation for ${SIMULATED_SECONDS} s`,
       command: deno,

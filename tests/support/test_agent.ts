@@ -2,9 +2,9 @@
 
 import { parseConfig } from "../../supabase/functions/_shared/config.ts";
 import { type Agents, createAgents } from "../../supabase/functions/_shared/agent/create_agents.ts";
+import type { DefinedAgent } from "../../supabase/functions/_shared/agent/defined_agent.ts";
 import { type AgentOptions, defineAgent } from "../../supabase/functions/_shared/agent/mod.ts";
 import type {
-  Agent,
   AgentContext,
   CallOutcome,
   RunnableCall,
@@ -37,7 +37,7 @@ export interface TestAgentOptions {
 
 export interface TestAgent {
   agents: Agents;
-  agent: Agent;
+  agent: DefinedAgent;
   log: RecordingLog;
   run(name: string, input: unknown, options?: Partial<RunOptions & RunnableCall>): Promise<CallOutcome>;
 }

@@ -43,7 +43,14 @@ export interface Workers {
 
 export type WorkerOptions = Pick<
   AgentOptions,
-  "maxSessions" | "maxMemoryBytes" | "provider" | "tokensPerDay" | "attempts" | "reader" | "settings"
+  | "maxSessions"
+  | "maxMemoryBytes"
+  | "agent"
+  | "provider"
+  | "tokensPerDay"
+  | "attempts"
+  | "reader"
+  | "settings"
 >;
 
 export function startWorkers(options: { policy?: ContinuePolicy; maxEvents?: number } = {}): Workers {

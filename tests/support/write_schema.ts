@@ -15,11 +15,32 @@ export function documents(): Map<string, string> {
     ["docs/schema.json", asText(jsonSchema())],
     ["docs/asyncapi.json", asText(asyncApi())],
     ["docs/PROTOCOL.md", withTable(read("docs/PROTOCOL.md"), testsByRule(projectTests()))],
+    ["docs/TOOLS.md", withExamples("docs/TOOLS.md", TOOLS_EXAMPLES)],
     [
       "README.md",
-      withSection(read("README.md"), { name: "settings", text: settingsTable(read(".env.example")) }),
+      withSection(withExamples("README.md", { "first-tool": "short_tool.ts" }), {
+        name: "settings",
+        text: settingsTable(read(".env.example")),
+      }),
     ],
   ]);
+}
+
+/** Sections of docs/TOOLS.md, and the files in examples/tools that they show. */
+const TOOLS_EXAMPLES = {
+  "first-tool": "first_tool.ts",
+  "whole-file": "every_option.ts",
+  "test-tool": "test_of_a_tool.ts",
+};
+
+/** The page with examples as they are in a project: an agent's file is in its function's folder. */
+function withExamples(page: string, examples: Readonly<Record<string, string>>): string {
+  return Object.entries(examples).reduce((text, [name, file]) => {
+    const code = read(`examples/tools/${file}`).trimEnd()
+      .replaceAll('"../../supabase/functions/_shared/', '"../_shared/')
+      .replaceAll('"./every_option.ts"', '"../supabase/functions/agent_websocket/agent.ts"');
+    return withSection(text, { name, text: `\`\`\`ts\n${code}\n\`\`\`` });
+  }, read(page));
 }
 
 function asText(value: object): string {

@@ -15,10 +15,14 @@ import { connect } from "../support/agent_client.ts";
 
 const FUNCTION = "agent_websocket";
 const FUNCTIONS = filesUnder("supabase/functions", "deno.json").map((file) => file.split("/")[2] ?? "");
-/** Imported by the functions of the project's users, not by ours. */
-const FOR_OTHERS = ["supabase/functions/_shared/notify/client.ts"];
-/** The limit in docs/DEPLOY.md: a fifth of what the platform accepts as an upload to bundle. */
-const MAX_UPLOAD_BYTES = 1_000_000;
+/** Imported by the functions and the agents of the project's users, not by ours. */
+const FOR_OTHERS = [
+  "supabase/functions/_shared/notify/client.ts",
+  "supabase/functions/_shared/agent/mcp.ts",
+  ...filesUnder("supabase/functions/_shared/agent/mcp", ".ts"),
+];
+/** The limit in docs/DEPLOY.md: a quarter of what the platform accepts as an upload to bundle. */
+const MAX_UPLOAD_BYTES = 1_250_000;
 /** The platform's limit for a bundle. */
 const MAX_BUNDLE_BYTES = 20_000_000;
 

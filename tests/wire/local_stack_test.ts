@@ -23,7 +23,7 @@ function supabase({ url, keys }: TestStack): SupabaseClient {
 Deno.test("local stack: an account made with supabase-js gets a token that getClaims accepts, HS256 and ES256", async () => {
   await withLocalStack({ functions }, async (stack) => {
     const off = await fetch(`${stack.url}/auth/v1/health`);
-    assert.equal(off.status, 503);
+    assert.equal(off.status, 501);
     assert.equal((await off.json()).code, "LITE_OFF");
   });
   await withLocalStack({ functions, lite: true, pglite: true }, async (stack) => {

@@ -15,6 +15,18 @@ const COUNTERS = {
     label: "how",
     help: "Turns of other workers that were taken over, by how: run, cancel or interrupt",
   },
+  tool_calls_total: {
+    label: "outcome",
+    help: "Calls of tools that ended, by outcome: ok, error, unknown, or refused before they ran",
+  },
+  tool_waits_total: {
+    label: "for",
+    help: "Calls of tools that had to wait, by what for: approval, client or user",
+  },
+  approvals_total: {
+    label: "verdict",
+    help: "Decisions about calls, by verdict: approve, modify, reject or expired; without those over HTTP",
+  },
   model_calls_in_vain_total: {
     help: "Calls of the model that were given up because another worker answers the query",
   },

@@ -4,7 +4,6 @@
  * Nothing happens on import but `Deno.serve`; the environment is read at the first request.
  */
 
-import { createAgents } from "../_shared/agent/create_agents.ts";
 import { type Config, parseConfig } from "../_shared/config.ts";
 import { BytePool } from "../_shared/guard/byte_pool.ts";
 import { secretKeyMatcher } from "../_shared/guard/keys.ts";
@@ -33,7 +32,7 @@ import { WakeTimes } from "../_shared/session/wake_times.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
 import { AttemptAccounts } from "../_shared/usage/attempt_accounts.ts";
 import { MemoryLedger } from "../_shared/usage/memory_ledger.ts";
-import agentDefinition from "./agent.ts";
+import { createAgents } from "./agents.ts";
 import { LiveActivity } from "./live_activity.ts";
 import { createAiSdk, createGenerationReader, createModel, createReaders } from "./lazy_modules.ts";
 import { budgetOf, createDurable, createIdentityPolicy, createRelay, type RuntimeDeps } from "./project.ts";
@@ -91,7 +90,7 @@ function compose(config: Config, log: Log): Handler {
     isShared,
   });
   const model = createModel(config, deps);
-  const agents = createAgents(agentDefinition, { config, clock, log, fetch });
+  const agents = createAgents({ config, clock, log, fetch });
   const addresses = new Slots();
   const waiting = new BytePool({ memory: memory.account(0) });
   const session: SessionDeps = {
@@ -224,7 +223,7 @@ function compose(config: Config, log: Log): Handler {
     relay: config.RELAY === "off" ? DISABLED_RELAY : relay,
     store: choice,
     isDraining: () => server.isDraining,
-    isAgent: (name) => agents(name) !== undefined,
+    isAgent: (name) => agents.has(name),
     allowedOrigins: config.ALLOWED_ORIGINS,
     heartbeatIntervalMs: config.HEARTBEAT_INTERVAL_MS,
     isSecretKey: secretKeyMatcher(config.secretKeys),
@@ -249,7 +248,7 @@ function sessionSettings(config: Config): SessionSettings {
     queuePolicy: config.QUEUE_POLICY,
     continuePolicy: config.CONTINUE_POLICY,
     approvalMs: config.approvalTimeoutMs,
-    maxToolResultChars: config.MAX_TOOL_RESULT_CHARS,
+    approvers: config.APPROVERS,
   };
 }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import * as z from "zod";
 import * as mini from "zod/mini";
+import { mcpServer } from "../../../supabase/functions/_shared/agent/mcp.ts";
 import { ConfigError } from "../../../supabase/functions/_shared/config.ts";
 import {
   defineAgent,
@@ -79,7 +80,7 @@ Deno.test("what is no definition is a mistake, whatever it is", () => {
 Deno.test("an unknown option, and an option of another kind of tool, are mistakes", () => {
   assert.deepEqual(problemsIn({ mode: "fast", mcp: "https://x", fallbacks: "a" }), [
     'unknown option "mode"',
-    "mcp must be a list of { url, … }",
+    "mcp must be a list of mcpServer({…})",
     "fallbacks must be a list of texts that are not empty",
   ]);
   const options = { description: "x", input: z.object({}), execute: () => 1 };
@@ -193,7 +194,7 @@ Deno.test("an intersection stays satisfiable", async () => {
 });
 
 Deno.test("two tools of one name, those of MCP servers included, are a mistake", () => {
-  const mcp = (more: object): object => ({ url: "https://a.example/mcp", ...more });
+  const mcp = (more: object): object => mcpServer({ url: "https://a.example/mcp", ...more });
   assert.deepEqual(problemsIn({ tools: { search: find }, mcp: [mcp({ tools: ["search"] })] }), [
     'mcp[0]: there are two tools named "search": give the server a name',
   ]);
@@ -207,12 +208,17 @@ Deno.test("two tools of one name, those of MCP servers included, are a mistake",
     problemsIn({ tools: { search: find }, mcp: [mcp({ name: "docs", tools: ["search"] })] }),
     [],
   );
-  assert.deepEqual(problemsIn({ mcp: [{ url: "ftp://x", approval: "maybe", headers: { a: 1 } }, {}] }), [
-    "mcp[0]: url must be an http or https URL",
-    "mcp[0]: approval must be auto, always or never",
-    "mcp[0]: headers must be an object of texts, or be a function",
-    "mcp[1]: url must be set",
-  ]);
+  const wrong = '{"url":"ftp://x","approval":"maybe","headers":{"a":1}}';
+  assert.deepEqual(
+    problemsIn({ mcp: [mcp(JSON.parse(wrong)), mcp({ url: undefined }), { url: "https://x" }] }),
+    [
+      "mcp[0]: url must be an http or https URL",
+      "mcp[0]: approval must be auto, always or never",
+      "mcp[0]: headers must be an object of texts, or be a function",
+      "mcp[1]: url must be set",
+      "mcp[2]: must be made by mcpServer({…}) of _shared/agent/mcp.ts",
+    ],
+  );
 });
 
 Deno.test("models that the endpoint would refuse are a mistake", () => {

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import * as z from "zod";
+import { mcpServer } from "../../../supabase/functions/_shared/agent/mcp.ts";
 import { type McpOptions, tool } from "../../../supabase/functions/_shared/agent/mod.ts";
 import type { PlannedCall } from "../../../supabase/functions/_shared/ports/agent.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
@@ -36,7 +37,7 @@ async function withAgent(
   ) => Promise<void>,
   { tools = {}, ...options }: TestAgentOptions & { tools?: Record<string, ReturnType<typeof tool>> } = {},
 ): Promise<void> {
-  const made = testAgent({ tools, mcp: mcp.map((one) => ({ url: URL_OF, ...one })) }, {
+  const made = testAgent({ tools, mcp: mcp.map((one) => mcpServer({ url: URL_OF, ...one })) }, {
     fetch: fetchOf(servers),
     ...options,
   });

@@ -7,7 +7,7 @@ import {
   type ToolContext,
 } from "../../../supabase/functions/_shared/agent/mod.ts";
 import { ManualClock, settle } from "../../support/manual_clock.ts";
-import { ADA, ANONYMOUS, noFetch, SESSION_ID, testAgent, USER_ID } from "../../support/test_agent.ts";
+import { ANONYMOUS, noFetch, SESSION_ID, testAgent, USER_ID } from "../../support/test_agent.ts";
 import { unsigned } from "../../support/tokens.ts";
 
 const NOW = 1_735_689_600_000;
@@ -333,11 +333,33 @@ Deno.test("a long result is cut to MAX_TOOL_RESULT_CHARS", async () => {
   assert.match(output, /of 5002 characters are left out/);
 });
 
-Deno.test("no line of the log is written by a call", async () => {
-  const { fetch } = project(() => Response.json({}, { status: 500 }));
-  const { run, log } = testAgent({ tools: { orders } }, { fetch });
+Deno.test("what a tool has thrown is a line of the log, without secrets; an error that it returned is none", async () => {
+  const throws = tool({
+    description: "x",
+    input,
+    execute: () => Promise.reject(new Error(`bad column, token ${TOKEN}`)),
+  });
+  const { fetch } = project(() => Response.json({ message: "no" }, { status: 400 }));
+  const { run, log } = testAgent({ tools: { orders, throws } }, { fetch });
   await run("orders", { id: "A" }, { token: undefined });
+  await run("orders", { id: "A" }, { token: TOKEN });
   await run("gone", {}, { token: TOKEN });
   assert.deepEqual(log.entries, []);
-  assert.equal(ADA.user.id, USER_ID);
+  await run("throws", { id: "A" }, { token: TOKEN });
+  assert.deepEqual(log.entries, [{
+    level: "warn",
+    event: "tool_failed",
+    tool: "throws",
+    callId: "call-1",
+    reason: "bad column, token [masked]",
+  }]);
+});
+
+Deno.test("what a client has answered is marked and bounded like other results", async () => {
+  const { agent } = testAgent({ tools: { orders } }, { env: { MAX_TOOL_RESULT_CHARS: "300" } });
+  assert.deepEqual(await agent.clientResult("pick", { day: "Monday" }), {
+    outcome: "ok",
+    output: '{"tool":"pick","data":{"day":"Monday"}}',
+  });
+  assert.ok((await agent.clientResult("pick", "x".repeat(5000))).output.length <= 300);
 });

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import * as z from "zod";
+import { mcpServer } from "../../../supabase/functions/_shared/agent/mcp.ts";
 import {
   type AgentDefinition,
   defineAgent,
@@ -87,7 +88,7 @@ rpcTool("match_documents", {
 const agent: AgentDefinition = defineAgent({
   instructions: ({ user, session }) => `You help ${user?.email ?? "a visitor"} in ${session.id}.`,
   tools: { find, send, parsed },
-  mcp: [{ url: "https://example.com/mcp", headers: ({ user }) => ({ "x-user": user?.id ?? "" }) }],
+  mcp: [mcpServer({ url: "https://example.com/mcp", headers: ({ user }) => ({ "x-user": user?.id ?? "" }) })],
   onTurnEnd: ({ outcome, answer }, { user }) => void [outcome, answer, user?.id],
 });
 

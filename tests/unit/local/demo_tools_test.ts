@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type DemoStep, demoStep, type DemoTool } from "../../../local/demo_tools.ts";
+import { dataText, errorText } from "../../../supabase/functions/_shared/agent/tool_result.ts";
 
 const TOOLS: readonly DemoTool[] = [
   {
@@ -49,6 +50,18 @@ Deno.test("demoStep: nothing is called for what no tool is named after", () => {
     assert.equal(step(question), undefined, question);
   }
   assert.equal(step("What are my open orders?", { tools: [] }), undefined);
+});
+
+Deno.test("demoStep: results are read as the runner of tools marks them", () => {
+  const results = [dataText("find_orders", JSON.parse(ORDERS), 20_000)];
+  const found = { results, called: ["find_orders"] };
+  assert.deepEqual(calls("Refund order 1001", found), ["refund_order", { order_id: "1001", amount: 25 }]);
+  assert.match(
+    JSON.stringify(step("Show me my orders", found)),
+    /I found 2:\\n\\n- \*\*1001\*\*, status open/,
+  );
+  const failed = { results: [errorText("find_orders", "it took too long")], called: ["find_orders"] };
+  assert.deepEqual(step("Show me my orders", failed), { text: "That did not work: it took too long" });
 });
 
 Deno.test("demoStep: what a refund needs is looked up first, in the conversation or by another tool", () => {

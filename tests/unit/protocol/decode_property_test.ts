@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { ERROR_CODES } from "../../../supabase/functions/_shared/errors.ts";
 import type { ClientFrame } from "../../../supabase/functions/_shared/protocol/client_frames.ts";
 import { decode } from "../../../supabase/functions/_shared/protocol/decode.ts";
+import { decodeByZod } from "../../support/zod_decode.ts";
 import { PRIORITIES, QUEUE_POLICIES } from "../../../supabase/functions/_shared/protocol/queueing.ts";
 import { REASONING_EFFORTS } from "../../../supabase/functions/_shared/protocol/reasoning_effort.ts";
 import { VERBS } from "../../../supabase/functions/_shared/protocol/verbs.ts";
@@ -75,6 +76,16 @@ const nearFrame = fc.record({
     fc.record({ token: orAnything(userText), limit: anyNumber, before_seq: anyNumber, all: anyValue, id }, {
       requiredKeys: [],
     }),
+    fc.record({
+      title: orAnything(userText),
+      session_id: orAnything(id),
+      archived: orAnything(fc.boolean()),
+      all: orAnything(fc.boolean()),
+      search: orAnything(userText),
+      before: orAnything(id),
+      limit: orAnything(fc.integer({ min: -1, max: 300 })),
+      stream: orAnything(fc.boolean()),
+    }, { requiredKeys: [] }),
   )),
   turn_id: orAnything(id),
   verdict: orAnything(fc.constantFrom("approve", "reject", "modify")),
@@ -151,6 +162,11 @@ const anyFrame = fc.oneof(
 
 /** The only part of a problem that is the sender's own. */
 const UNKNOWN_NAME = /(?<=must not have ").{0,64}(?=", known: )|(?<=: ").{0,64}(?=" must not be beside)/s;
+/** `-0` is written as 0. */
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
+}
+
 const UNKNOWN_FIELD = JSON.stringify({ type: "command", content: "archive", args: { [CANARY]: false } });
 
 Deno.test("[FR10] decode: any of 15,000 frames becomes a frame or a problem with our own words", () => {
@@ -159,6 +175,8 @@ Deno.test("[FR10] decode: any of 15,000 frames becomes a frame or a problem with
   fc.assert(
     fc.property(anyFrame, (data) => {
       const decoded = decode(data);
+      // The worker's own checks say what the schemas say.
+      assert.deepEqual(plain(decoded), plain(decodeByZod(data)));
       if ("frame" in decoded) {
         frames++;
         assert.ok(!("problem" in decoded));

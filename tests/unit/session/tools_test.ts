@@ -148,9 +148,40 @@ Deno.test("[TL5] the first decision counts; a second, a forged and a late one ch
   client.say({ type: "human_feedback", approval_id, verdict: "approve", id: "late" });
   await until(() => client.of("error").length === 3);
   assert.equal(client.of("error").at(-1)?.code, "already_decided");
+  client.say({ type: "human_feedback", approval_id, verdict: "reject", content: "too much", id: "first" });
+  await until(() => client.of("status", "decision_received").length === 2);
+  assert.equal(client.of("approval_decided").length, 1);
   agent.model.last.finish("As you like.");
   await frameOf(client, "response");
   assert.equal(tools.runs.length, 0);
+});
+
+Deno.test("[TL16] where others approve, the user of the session cannot, except with their role", async () => {
+  const tools = new ScriptedAgent(TOOLS);
+  const agent = startAgent({ agent: tools, settings: { approvers: ["support"] } });
+  const visitor = await agent.connect("tools=true");
+  await askFor({ agent, tools, client: visitor }, [call("refund")]);
+  const { approval_id } = await frameOf(visitor, "approval_requested");
+  const decision = { type: "human_feedback", approval_id, verdict: "approve" };
+  visitor.say(decision);
+  await until(() => visitor.of("error").length > 0);
+  assert.equal(visitor.only("error").code, "forbidden");
+  assert.equal(tools.runs.length, 0);
+
+  const claims = { sub: "ada", role: "support", app_metadata: { role: "support" }, user_metadata: {} };
+  const admitted = (claims: Record<string, unknown>): string =>
+    agent.verifier.admit(`h.${btoa(JSON.stringify(claims))}.s`, "ada");
+  const ada = await agent.connect(`tools=true&jwt=${admitted(claims)}`);
+  await askFor({ agent, tools, client: ada }, [call("refund")]);
+  const asked = await frameOf(ada, "approval_requested");
+  // What users can change themselves, and the role of the database, are no such role.
+  const { app_metadata: _, ...plain } = { ...claims, user_metadata: { role: "support" } };
+  const other = await agent.connect(`tools=true&jwt=${admitted(plain)}&${ada.resumeQuery(0)}`);
+  other.say({ ...decision, approval_id: asked.approval_id });
+  await until(() => other.of("error").length > 0);
+  assert.equal(other.only("error").code, "forbidden");
+  ada.say({ ...decision, approval_id: asked.approval_id });
+  await until(() => tools.runs.length === 1);
 });
 
 Deno.test("[TL6] an approval may change the input, if the tool takes it", async () => {

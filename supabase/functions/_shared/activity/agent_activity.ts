@@ -44,14 +44,15 @@ export class AgentActivity implements ActivityReporter {
     this.#emit(session, this.#create.createSessionEvent(data));
   }
 
-  reasoning(session: ReportedSession, turn: ReportedTurn, stage: TurnStage): void {
-    if (this.#sink.isWatched) this.#reason(session, turn, stage, this.#progress.at(stage));
+  reasoning(session: ReportedSession, turn: ReportedTurn, stage: TurnStage, mode?: string): void {
+    if (!this.#sink.isWatched) return;
+    this.#reason(session, turn, stage, { progress: this.#progress.at(turn, stage), mode });
   }
 
   streaming(session: ReportedSession, turn: ReportedTurn, maxTokens: number): void {
     if (!this.#sink.isWatched) return;
     const progress = this.#progress.streamed(turn, maxTokens);
-    if (progress !== undefined) this.#reason(session, turn, "streaming", progress);
+    if (progress !== undefined) this.#reason(session, turn, "streaming", { progress });
   }
 
   memory(session: ReportedSession, { operation, sector }: MemoryAccess, outcome: MemoryOutcome): void {
@@ -83,13 +84,16 @@ export class AgentActivity implements ActivityReporter {
     if (this.#sink.isWatched) this.#sink.broadcast(this.#create.createSystemEvent({ event, ...words }));
   }
 
-  #reason(session: ReportedSession, turn: ReportedTurn, stage: string, progress: number): void {
+  #reason(
+    session: ReportedSession,
+    turn: ReportedTurn,
+    stage: string,
+    { progress, mode }: { progress: number; mode?: string | undefined },
+  ): void {
     const { sessionId } = session;
     const activeStreams = [turn.query.turnId];
-    this.#emit(
-      session,
-      this.#create.createReasoningUpdateEvent({ sessionId, stage, progress, activeStreams }),
-    );
+    const data = { sessionId, stage, progress, activeStreams, ...(mode !== undefined && { mode }) };
+    this.#emit(session, this.#create.createReasoningUpdateEvent(data));
   }
 
   #emit(session: ReportedSession, event: ActivityEvent): void {

@@ -21,8 +21,14 @@ export interface ReportedTurn {
   readonly text: string;
 }
 
+/** How a turn ended. */
+export type EndStage = "completed" | "cancelled" | "failed" | "interrupted";
+
+/** What a turn does with its tool calls. */
+export type CallStage = "calling" | "called" | "waiting" | "decided";
+
 /** The state of a turn, except streaming: {@linkcode ActivityReporter.streaming} reports that. */
-export type TurnStage = "queued" | "thinking" | "completed" | "cancelled" | "failed" | "interrupted";
+export type TurnStage = "queued" | "thinking" | CallStage | EndStage;
 
 /** What was done to a session's memory, and to which part of it. */
 export interface MemoryAccess {
@@ -41,8 +47,8 @@ export interface MemoryOutcome {
 /** Reports the agent's activity. No method throws, and the cost without watchers is negligible. */
 export interface ActivityReporter {
   session(session: ReportedSession, event: "created" | "updated" | "deleted"): void;
-  /** A turn has come to a stage. */
-  reasoning(session: ReportedSession, turn: ReportedTurn, stage: TurnStage): void;
+  /** A turn has come to a stage. `mode` says more of it, such as the tool that is called. */
+  reasoning(session: ReportedSession, turn: ReportedTurn, stage: TurnStage, mode?: string): void;
   /** A turn's text has grown. Call it for every piece: most calls report nothing. `maxTokens` is the limit of the answer. */
   streaming(session: ReportedSession, turn: ReportedTurn, maxTokens: number): void;
   memory(session: ReportedSession, access: MemoryAccess, outcome: MemoryOutcome): void;

@@ -7,6 +7,7 @@ import { dialectOf, type DialectSetting, MAX_OPENROUTER_MODELS } from "../model_
 import type { ToolSpec } from "../ports/model.ts";
 import type { AgentDefinition, AgentOptions, AgentsDefinition } from "./define.ts";
 import { isObject, parametersOf } from "./input_schema.ts";
+import { MCP_SEPARATOR } from "./mcp_port.ts";
 import type { Tool } from "./tool.ts";
 
 /** What providers accept as the name of a tool. */
@@ -15,8 +16,6 @@ const TOOL_NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 const AGENT_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 /** OpenAI accepts no more. */
 export const MAX_TOOLS = 128;
-/** Between the name of an MCP server and that of its tool. */
-export const MCP_SEPARATOR = "__";
 /** The name of the only agent of a deployment. */
 export const DEFAULT_AGENT = "default";
 
@@ -115,7 +114,7 @@ const oneOf = (...words: readonly string[]): Expected => [
 const AGENT_OPTIONS: Readonly<Record<keyof AgentOptions, Expected>> = {
   instructions: either(TEXT, FUNCTION),
   tools: [isObject, "be an object of tools by name"],
-  mcp: [(value) => Array.isArray(value) && value.every(isObject), "be a list of { url, … }"],
+  mcp: [Array.isArray, "be a list of mcpServer({…})"],
   model: TEXT,
   fallbacks: TEXTS,
   temperature: [(value) => typeof value === "number" && value >= 0 && value <= 2, "be a number from 0 to 2"],
@@ -250,8 +249,15 @@ function checkTool(name: string, tool: unknown, note: Note): ReadyTool | undefin
 /** What is known of the servers' tools before they are asked: `name` and the allow-list. */
 function checkMcp(servers: AgentOptions["mcp"], taken: Set<string>, note: Note): void {
   const prefixes = new Set<string>();
-  for (const [index, server] of (Array.isArray(servers) ? servers.filter(isObject) : []).entries()) {
+  for (const [index, definition] of (Array.isArray(servers) ? servers : []).entries()) {
     const noteServer = (problem: string): void => note(`mcp[${index}]: ${problem}`);
+    const server: unknown = isObject(definition) && definition.kind === "mcp"
+      ? definition.options
+      : undefined;
+    if (!isObject(server)) {
+      noteServer("must be made by mcpServer({…}) of _shared/agent/mcp.ts");
+      continue;
+    }
     checkOptions(server, MCP_OPTIONS, noteServer);
     if (server.url === undefined) noteServer("url must be set");
     if (typeof server.name === "string") {

@@ -1,9 +1,9 @@
 /** Makes the agents of a deployment from the developer's file. */
 
 import { type Config, ConfigError } from "../config.ts";
-import type { Agent } from "../ports/agent.ts";
 import type { Clock, Log } from "../ports/runtime.ts";
 import { checkAgents } from "./check.ts";
+import type { Agent } from "../ports/agent.ts";
 import { DefinedAgent } from "./defined_agent.ts";
 
 export interface AgentsDeps {
@@ -29,7 +29,7 @@ export interface AgentsDeps {
 /** The agents of a deployment. */
 export interface Agents {
   /** The agent of that name, or the default one; undefined if there is none of that name. */
-  (name?: string): Agent | undefined;
+  (name?: string): DefinedAgent | undefined;
   /** The same; undefined also for an agent that has nothing of its own, and so answers as the environment says. */
   withOptions(name?: string): Agent | undefined;
   /** Ends the connections to MCP servers. */
@@ -60,7 +60,7 @@ export function createAgents(definition: unknown, deps: AgentsDeps): Agents {
       maxSteps: config.MAX_STEPS,
     }),
   ]));
-  const find = (name = defaultName): Agent | undefined => made.get(name);
+  const find = (name = defaultName): DefinedAgent | undefined => made.get(name);
   return Object.assign(find, {
     withOptions: (name = defaultName): Agent | undefined =>
       Object.keys(agents.get(name)?.options ?? {}).length === 0 ? undefined : made.get(name),

@@ -1,33 +1,17 @@
 /** `defineAgent` and `defineAgents`: what the developer writes. It is checked at the first request, by check.ts. */
 
 import type { TurnEnd } from "../ports/agent.ts";
+import type { McpDefinition } from "./mcp_port.ts";
 import type { AgentInfo } from "./session_info.ts";
 import type { Tool } from "./tool.ts";
-
-/** Tools of a server of the Model Context Protocol, over streamable HTTP. */
-export interface McpOptions {
-  url: string;
-  /** Put before the names of its tools, as in `docs__search`. Default: the names are the server's own. */
-  name?: string;
-  /** The tools that the agent may use, by the server's names. Default: all. */
-  tools?: readonly string[];
-  /** Sent with every request, such as a secret from the environment. */
-  headers?: HeaderMap | ((info: AgentInfo) => HeaderMap | Promise<HeaderMap>);
-  /**
-   * Whether a call needs approval. `auto`: unless the server says that the tool is read-only. A server may lie: use `always` for
-   * those that you do not trust. Default `auto`.
-   */
-  approval?: "auto" | "always" | "never";
-}
-
-export type HeaderMap = Readonly<Record<string, string>>;
 
 export interface AgentOptions {
   /** The system prompt. Default: `SYSTEM_PROMPT`. A function that throws fails the turn. */
   instructions?: string | ((info: AgentInfo) => string | Promise<string>);
   /** By name: `[a-zA-Z0-9_-]`, at most 64 characters. */
   tools?: Readonly<Record<string, Tool>>;
-  mcp?: readonly McpOptions[];
+  /** MCP servers, made by `mcpServer` of `_shared/agent/mcp.ts`. */
+  mcp?: readonly McpDefinition[];
   /** Default: `MODEL`. */
   model?: string;
   /** Models to ask if `model` fails. Needs `model`. Default: none with `model`, otherwise `MODEL_FALLBACKS`. */

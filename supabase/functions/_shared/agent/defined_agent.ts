@@ -14,12 +14,13 @@ import { OnDemand } from "../on_demand.ts";
 import type { ModelToolCall, ToolSpec } from "../ports/model.ts";
 import type { ReadyAgent } from "./check.ts";
 import { infoOf } from "./session_info.ts";
-import type { RunnerDeps, ToolRunner } from "./tool_runner.ts";
+import type { RunDeps } from "./run_tool.ts";
+import type { ToolRunner } from "./tool_runner.ts";
 
 /** Longest time that `instructions` may take, in milliseconds. */
 const INSTRUCTIONS_MS = 5000;
 
-export interface DefinedAgentDeps extends RunnerDeps {
+export interface DefinedAgentDeps extends RunDeps {
   /** `SYSTEM_PROMPT`. */
   systemPrompt: string;
   /** `MAX_STEPS`. */
@@ -50,7 +51,7 @@ export class DefinedAgent implements Agent {
     this.#deps = deps;
     this.#runner = new OnDemand(async () => {
       const { ToolRunner } = await import("./tool_runner.ts");
-      return new ToolRunner(agent, deps);
+      return await ToolRunner.open(agent, deps);
     });
   }
 
@@ -95,6 +96,12 @@ export class DefinedAgent implements Agent {
 
   async run(call: RunnableCall, options: RunOptions): Promise<CallOutcome> {
     return await (await this.#runner.get()).run(call, options);
+  }
+
+  /** What a client has answered to a call that it ran, as the model gets it: marked and bounded like other results. */
+  async clientResult(name: string, value: unknown): Promise<CallOutcome> {
+    const { dataText } = await import("./tool_result.ts");
+    return { outcome: "ok", output: dataText(name, value, this.#deps.maxResultChars) };
   }
 
   async turnEnded(end: TurnEnd, context: AgentContext): Promise<void> {

@@ -6,10 +6,9 @@ export {
   type AgentsDefinition,
   defineAgent,
   defineAgents,
-  type HeaderMap,
-  type McpOptions,
 } from "./define.ts";
 export type { InputIssue, InputSchema } from "./input_schema.ts";
+export type { HeaderMap, McpDefinition, McpOptions } from "./mcp_port.ts";
 export type { AgentInfo, AgentSession, AgentUserInfo } from "./session_info.ts";
 export {
   type ActsAs,

@@ -1,7 +1,7 @@
 /** Runs one call of a tool of the developer. */
 
 import type { CallOutcome, RunnableCall, RunOptions } from "../ports/agent.ts";
-import type { Clock } from "../ports/runtime.ts";
+import type { Clock, Log } from "../ports/runtime.ts";
 import { accept } from "./arguments.ts";
 import { bounded, GivenUp } from "./bounded.ts";
 import { CallRights, type ToolProject } from "./call_rights.ts";
@@ -16,6 +16,7 @@ type SupabaseJs = typeof import("@supabase/supabase-js");
 
 export interface RunDeps {
   clock: Clock;
+  log: Log;
   fetch: typeof fetch;
   project: ToolProject;
   /** `TOOL_TIMEOUT_MS`. */
@@ -59,6 +60,13 @@ export async function runTool(
     return { outcome: "ok", output };
   } catch (thrown) {
     const problem = messageOf(thrown, secrets);
+    deps.log.write({
+      level: "warn",
+      event: "tool_failed",
+      tool: call.name,
+      callId: call.callId,
+      reason: problem,
+    });
     return failed(thrown instanceof GivenUp ? `${problem}. It may have taken effect` : problem);
   }
 }

@@ -2,13 +2,11 @@
 
 import type { AgentContext, CallOutcome, PlannedCall, RunnableCall, RunOptions } from "../ports/agent.ts";
 import type { ModelToolCall, ToolSpec } from "../ports/model.ts";
-import type { Log } from "../ports/runtime.ts";
 import { accept, parseArguments, quoted } from "./arguments.ts";
 import { bounded } from "./bounded.ts";
 import { MAX_TOOLS, type ReadyAgent, type ReadyTool } from "./check.ts";
 import { isObject } from "./input_schema.ts";
-import type { OfferedTool, RefusedTool } from "./mcp/listed_tool.ts";
-import { McpServer } from "./mcp/mcp_server.ts";
+import type { McpToolServer, OfferedTool, RefusedTool } from "./mcp_port.ts";
 import { type RunDeps, runTool } from "./run_tool.ts";
 import { infoOf } from "./session_info.ts";
 import { errorText, messageOf } from "./tool_result.ts";
@@ -19,25 +17,26 @@ const APPROVAL_FUNCTION_MS = 5000;
 /** Tools that are named to a model that has called an unknown one. */
 const MAX_NAMED_TOOLS = 20;
 
-export interface RunnerDeps extends RunDeps {
-  log: Log;
-}
-
 /** A tool of an MCP server, by the name that the model knows. */
 interface Offer {
-  server: McpServer;
+  server: McpToolServer;
   tool: OfferedTool;
 }
 
 export class ToolRunner {
   readonly #agent: ReadyAgent;
-  readonly #deps: RunnerDeps;
-  readonly #servers: readonly McpServer[];
+  readonly #deps: RunDeps;
+  readonly #servers: readonly McpToolServer[];
 
-  constructor(agent: ReadyAgent, deps: RunnerDeps) {
+  private constructor(agent: ReadyAgent, deps: RunDeps, servers: readonly McpToolServer[]) {
     this.#agent = agent;
     this.#deps = deps;
-    this.#servers = (agent.options.mcp ?? []).map((options) => new McpServer(options, deps));
+    this.#servers = servers;
+  }
+
+  static async open(agent: ReadyAgent, deps: RunDeps): Promise<ToolRunner> {
+    const { mcp = [] } = agent.options;
+    return new ToolRunner(agent, deps, await Promise.all(mcp.map((server) => server.open(deps))));
   }
 
   async tools(context: AgentContext): Promise<readonly ToolSpec[]> {

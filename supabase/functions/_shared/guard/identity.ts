@@ -2,6 +2,7 @@
 
 import { AgentError } from "../errors.ts";
 import type { IdentityVerifier } from "../ports/identity.ts";
+import { claimsOf } from "./token_claims.ts";
 
 export type AuthMode = "required" | "optional" | "none";
 
@@ -15,6 +16,18 @@ export type Identity =
     token: string;
   }
   | { kind: "anonymous" };
+
+/** A token that tools may use, with its claims. */
+export interface LiveToken {
+  token: string;
+  claims: Readonly<Record<string, unknown>>;
+}
+
+/** The user's token, unless it has expired at `now` (milliseconds since the epoch). */
+export function liveToken(identity: Identity | undefined, now: number): LiveToken | undefined {
+  if (identity?.kind !== "user" || identity.expiresAt <= now) return undefined;
+  return { token: identity.token, claims: claimsOf(identity.token) };
+}
 
 /** `missing`: no identity yet, but the first frame may still carry a token. */
 export type Identification = Identity | { kind: "missing" };

@@ -7,3 +7,12 @@ export function claimsOf(token: string): Readonly<Record<string, unknown>> {
   );
   return JSON.parse(new TextDecoder().decode(bytes));
 }
+
+/** The `role` of `app_metadata`, which users cannot change themselves. It is not the database's role. */
+export function appRoleOf(claims: Readonly<Record<string, unknown>> | undefined): string | undefined {
+  const metadata = claims?.app_metadata;
+  const role = typeof metadata === "object" && metadata !== null && "role" in metadata
+    ? metadata.role
+    : undefined;
+  return typeof role === "string" ? role : undefined;
+}

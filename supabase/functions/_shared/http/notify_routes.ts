@@ -105,7 +105,7 @@ async function post(request: Request, address: string, deps: NotifyRouteDeps): P
 async function decide(
   json: unknown,
   caller: Decider,
-  { approver }: NotifyRouteDeps,
+  { approver, log }: NotifyRouteDeps,
 ): Promise<Response> {
   const parsed = parseDecisionRequest(json);
   if ("problem" in parsed) {
@@ -113,7 +113,10 @@ async function decide(
     const detail = `Cannot decide: "${field}" ${expected}`;
     return refuse({ status: 400, code: "invalid_request", detail, field });
   }
-  return Response.json(await approver.decide(parsed.request, caller), { status: 200, headers: CORS });
+  const decided = await approver.decide(parsed.request, caller);
+  const { session_id, approval_id, verdict } = parsed.request;
+  log.write({ level: "info", event: "approval_decided", session_id, approval_id, verdict, seq: decided.seq });
+  return Response.json(decided, { status: 200, headers: CORS });
 }
 
 /** A secret key in `apikey` or as Bearer, or a user's token as Bearer; and what the caller's rate is counted under. */

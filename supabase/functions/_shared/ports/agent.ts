@@ -73,6 +73,8 @@ export interface Agent {
   plan(calls: readonly ModelToolCall[], context: AgentContext): Promise<readonly PlannedCall[]>;
   /** Checks an input that a person has edited. */
   check(name: string, input: unknown): Promise<{ input: unknown } | { problem: string }>;
+  /** What a client has answered to a call that it ran, as the model gets it. Never rejects. */
+  clientResult(name: string, value: unknown): Promise<CallOutcome>;
   /** Runs a call. Never rejects: what goes wrong is an outcome. */
   run(call: RunnableCall, options: RunOptions): Promise<CallOutcome>;
   /** Called when a turn has ended at this worker. Never rejects. */

@@ -1,10 +1,11 @@
 /**
- * Frames that a client may send. The schemas are the single source of the types, the checks of {@linkcode decode}, the JSON Schema and the
- * AsyncAPI document.
+ * Frames that a client may send. The schemas are the source of the types, the JSON Schema and the AsyncAPI document. A worker checks
+ * frames by `frame_checks.ts`, which says the same without zod; a test compares the two.
  */
 
 import * as z from "zod";
 import { PRIORITIES, QUEUE_POLICIES } from "./queueing.ts";
+import { quoted } from "./quoted.ts";
 import { REASONING_EFFORTS } from "./reasoning_effort.ts";
 import { TOO_DEEP, wellFormedJson } from "./json_value.ts";
 import type { Verb } from "./verbs.ts";
@@ -56,11 +57,6 @@ const pageSize = z.int("must be a whole number").min(1, "must be from 1 to 200")
   200,
   "must be from 1 to 200",
 );
-
-/** A name chosen by a client, shortened and well-formed so that an error may show it. */
-export function quoted(name: string): string {
-  return `"${name.slice(0, 64).toWellFormed()}"`;
-}
 
 /**
  * Arguments of a verb with a target. An unknown field is refused, because ignoring a misspelt `id` would change or destroy something

@@ -1,17 +1,10 @@
 /** Decodes a message from the socket into a frame, or into the problem with it. Never throws. */
 
-import type * as z from "zod";
 import type { ErrorCode } from "../errors.ts";
-import {
-  type ClientFrame,
-  COMMAND_ARGS,
-  type CommandFrame,
-  feedbackFrame,
-  frameId,
-  queryFrame,
-  quoted,
-  toolResultFrame,
-} from "./client_frames.ts";
+import type { Wrong } from "./checks.ts";
+import type { ClientFrame, CommandFrame, FeedbackFrame } from "./client_frames.ts";
+import { ARGS_CHECKS, checkFeedback, checkFrameId, checkQuery, checkToolResult } from "./frame_checks.ts";
+import { quoted } from "./quoted.ts";
 import { isDestructive, type Verb, VERBS } from "./verbs.ts";
 
 /** Why a frame was refused: the fields of the `error` frame that answers it. */
@@ -68,7 +61,7 @@ export function decode(data: string | ArrayBuffer): Decoded {
 }
 
 function decodeObject(value: Record<string, unknown>): Decoded {
-  const id = value.id === undefined ? undefined : frameId.safeParse(value.id).data;
+  const id = "value" in checkFrameId(value.id) ? String(value.id) : undefined;
   const type = value.type ?? "query";
   switch (type) {
     case "query":
@@ -93,9 +86,9 @@ function decodeObject(value: Record<string, unknown>): Decoded {
 function decodeQuery(value: Record<string, unknown>, id: string | undefined): Decoded {
   const content = requireContent(value, id);
   if ("problem" in content) return content;
-  const parsed = queryFrame.safeParse({ ...value, type: "query" });
-  if (!parsed.success) return refuseShape("query", parsed.error, id);
-  return { frame: parsed.data };
+  const checked = checkQuery({ ...value, type: "query" });
+  if (!("value" in checked)) return refuseShape("query", checked, id);
+  return { frame: checked.value as ClientFrame };
 }
 
 function decodeCommand(value: Record<string, unknown>, id: string | undefined): Decoded {
@@ -105,39 +98,42 @@ function decodeCommand(value: Record<string, unknown>, id: string | undefined): 
   if (!isVerb(verb)) {
     return refuse("unknown_command", `Cannot run command: "content" must be one of ${VERB_LIST}`, id);
   }
-  const idCheck = frameId.optional().safeParse(value.id);
-  if (!idCheck.success) {
-    return refuse("invalid_frame", `Cannot accept command: "id" ${firstIssue(idCheck.error).message}`, id);
+  const checkedId = value.id === undefined ? undefined : checkFrameId(value.id);
+  if (checkedId !== undefined && !("value" in checkedId)) {
+    return refuse("invalid_frame", `Cannot accept command: "id" ${checkedId.expected}`, id);
   }
   const misplaced = isDestructive(verb) ? Object.keys(value).find(isMisplaced) : undefined;
   if (misplaced !== undefined) {
     return refuse("invalid_args", `Cannot run ${verb}: ${quoted(misplaced)} must not be beside "args"`, id);
   }
-  const parsed = COMMAND_ARGS[verb].safeParse(value.args ?? {});
-  if (!parsed.success) {
-    const { path, message } = firstIssue(parsed.error);
-    return refuse("invalid_args", `Cannot run ${verb}: "${["args", ...path].join(".")}" ${message}`, id);
+  const checked = ARGS_CHECKS[verb](value.args ?? {});
+  if (!("value" in checked)) {
+    const { path, expected } = checked;
+    return refuse("invalid_args", `Cannot run ${verb}: "${["args", ...path].join(".")}" ${expected}`, id);
   }
-  // The schema belongs to the verb, but TypeScript does not infer this through the index.
-  return { frame: { type: "command", verb, id, args: parsed.data } as CommandFrame };
+  return { frame: { type: "command", verb, id, args: checked.value } as CommandFrame };
 }
 
 function decodeFeedback(value: Record<string, unknown>, id: string | undefined): Decoded {
-  const parsed = feedbackFrame.safeParse({ ...value, content: value.content ?? undefined });
-  if (!parsed.success) return refuseShape("human_feedback", parsed.error, id);
-  const { content = "", verdict, rating, approval_id: approvalId } = parsed.data;
+  const { content: said, ...others } = value;
+  const checked = checkFeedback(said === null ? others : value);
+  if (!("value" in checked)) return refuseShape("human_feedback", checked, id);
+  const feedback = checked.value as FeedbackFrame;
+  const { content = "", verdict, rating, approval_id: approvalId } = feedback;
   // A decision needs no words.
-  if (approvalId !== undefined && verdict !== undefined) return { frame: { ...parsed.data, content } };
+  if (approvalId !== undefined && verdict !== undefined) return { frame: { ...feedback, content } };
   const saysNothing = content.trim() === "" && verdict === undefined && rating === undefined;
   if (saysNothing || (verdict === "modify" && content.trim() === "")) {
     return refuse("content_required", "Message content is required", id);
   }
-  return { frame: { ...parsed.data, content } };
+  return { frame: { ...feedback, content } };
 }
 
 function decodeToolResult(value: Record<string, unknown>, id: string | undefined): Decoded {
-  const parsed = toolResultFrame.safeParse(value);
-  return parsed.success ? { frame: parsed.data } : refuseShape("tool_result", parsed.error, id);
+  const checked = checkToolResult(value);
+  return "value" in checked
+    ? { frame: checked.value as ClientFrame }
+    : refuseShape("tool_result", checked, id);
 }
 
 /** Missing content gets the text of the original handler. Content of another type gets an error that says what was expected. */
@@ -159,13 +155,12 @@ function requireContent(
   return { text: content };
 }
 
-function refuseShape(what: string, error: z.ZodError, id: string | undefined): { problem: FrameProblem } {
-  const { path, message } = firstIssue(error);
-  return refuse("invalid_frame", `Cannot accept ${what}: "${path.join(".")}" ${message}`, id);
-}
-
-function firstIssue(error: z.ZodError): { path: readonly PropertyKey[]; message: string } {
-  return error.issues[0] ?? { path: [], message: "has the wrong shape" };
+function refuseShape(
+  what: string,
+  { path, expected }: Wrong,
+  id: string | undefined,
+): { problem: FrameProblem } {
+  return refuse("invalid_frame", `Cannot accept ${what}: "${path.join(".")}" ${expected}`, id);
 }
 
 function refuse(code: ErrorCode, message: string, id?: string): { problem: FrameProblem } {

@@ -1,6 +1,6 @@
 /** Accounts for turns that have ended: metrics, log, live activity. Their tokens are accounted for request by request, in `usage/`. */
 
-import type { ActivityReporter, TurnStage } from "../activity/reporter.ts";
+import type { ActivityReporter, EndStage } from "../activity/reporter.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Log } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
@@ -55,7 +55,7 @@ export function accountForCall(
 }
 
 /** How a turn ended, in one word. */
-export function outcomeOf(end: TerminalEvent): Exclude<TurnStage, "queued" | "thinking"> {
+export function outcomeOf(end: TerminalEvent): EndStage {
   if (end.kind === "response") return "completed";
   if (end.kind === "cancelled") return "cancelled";
   return end.code === "interrupted" ? "interrupted" : "failed";

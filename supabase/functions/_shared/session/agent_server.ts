@@ -6,12 +6,13 @@
 
 import { checkRenewal, identify, type Identity, type IdentityPolicy } from "../guard/identity.ts";
 import type { Socket } from "../ports/runtime.ts";
-import type { ClientFrame, CommandFrame, ToolResultFrame } from "../protocol/client_frames.ts";
+import type { ClientFrame, CommandFrame } from "../protocol/client_frames.ts";
 import { CLOSE } from "../protocol/close_codes.ts";
 import { renderStatus } from "../protocol/render.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import { Admission, type AdmissionOptions } from "./admission.ts";
 import { Carriers } from "./carriers.ts";
+import { takeFromPerson } from "./feedback_frames.ts";
 import { runCommand, type SessionCommand } from "./commands.ts";
 import { Connection, type ConnectionDeps, NO_CLOSE_FRAME } from "./connection.ts";
 import { drainSessions, sendAway } from "./draining.ts";
@@ -239,8 +240,9 @@ export class AgentServer {
     if (session === undefined) return;
     session.touch();
     if (frame.type === "query") return session.submit(connection, frame);
-    if (frame.type === "tool_result") return this.#takeToolResult(connection, frame);
-    if (frame.type === "human_feedback") return this.#takeFeedback(connection, frame);
+    if (frame.type === "human_feedback" || frame.type === "tool_result") {
+      return takeFromPerson(frame, { connection, session, clock: this.#options.connection.clock });
+    }
     if (frame.verb === "auth") return this.#renewToken(connection, frame);
     const { connection: { clock }, registry } = this.#options;
     return runCommand({ connection, session, frame: frame as SessionCommand }, {
@@ -251,28 +253,6 @@ export class AgentServer {
       deleteSession: (session, onDeleted) => this.#registry.remove(session, onDeleted),
       deleteOther: (sessionId, owner, onDeleted) => this.#registry.removeOther(sessionId, owner, onDeleted),
     });
-  }
-
-  async #takeFeedback(
-    connection: Connection,
-    frame: ClientFrame & { type: "human_feedback" },
-  ): Promise<void> {
-    const { session, identity } = connection;
-    const { clock } = this.#options.connection;
-    const { approval_id: approvalId } = frame;
-    if (approvalId === undefined) {
-      const taken = await session?.takeFeedback(frame);
-      return connection.send(renderStatus("feedback_received", "Feedback received", clock.now(), taken));
-    }
-    const by = identity?.kind === "user" ? identity.userId : undefined;
-    const decided = await session?.decide({ ...frame, approval_id: approvalId }, by);
-    connection.send(renderStatus("decision_received", "Decision received", clock.now(), decided));
-  }
-
-  async #takeToolResult(connection: Connection, frame: ToolResultFrame): Promise<void> {
-    const taken = await connection.session?.takeToolResult(connection, frame);
-    const now = this.#options.connection.clock.now();
-    connection.send(renderStatus("tool_result_received", "Result received", now, taken));
   }
 
   async #renewToken(connection: Connection, frame: CommandFrame & { verb: "auth" }): Promise<void> {

@@ -5,8 +5,7 @@
  */
 
 import { AgentError, toAgentError } from "../errors.ts";
-import type { Identity } from "../guard/identity.ts";
-import { claimsOf } from "../guard/token_claims.ts";
+import { type Identity, type LiveToken, liveToken } from "../guard/identity.ts";
 import type { BytePool, WaitingBytes } from "../guard/byte_pool.ts";
 import { type MemoryAccount, type MemoryBudget, OVERHEAD_BYTES } from "../guard/memory_budget.ts";
 import type { RateLimiter } from "../guard/rate_limiter.ts";
@@ -103,10 +102,8 @@ export class Connection implements Reader {
     return this.#state;
   }
 
-  accessToken(now: number): { token: string; claims: Readonly<Record<string, unknown>> } | undefined {
-    const { identity } = this;
-    if (identity?.kind !== "user" || identity.expiresAt <= now || this.isGone) return undefined;
-    return { token: identity.token, claims: claimsOf(identity.token) };
+  accessToken(now: number): LiveToken | undefined {
+    return this.isGone ? undefined : liveToken(this.identity, now);
   }
 
   get address(): string {

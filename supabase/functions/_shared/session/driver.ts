@@ -6,7 +6,6 @@
 
 import { type AgentError, type ErrorCode, toAgentError } from "../errors.ts";
 import type { LogWrite } from "../ports/event_log.ts";
-import type { TurnEnd } from "../ports/agent.ts";
 import type { ModelReply } from "../ports/model.ts";
 import type { CancelTimer } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
@@ -16,18 +15,17 @@ import { accountFor, accountForCall, outcomeOf } from "./accounts.ts";
 import { Audience } from "./audience.ts";
 import type { Effect, ReadPurpose } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
-import { promptFor } from "./core/history.ts";
 import type { SessionState } from "./core/state.ts";
 import type { Reader } from "./reader.ts";
 import { ToolCalls } from "./tool_calls.ts";
 import { step, wakeAt } from "./core/step.ts";
-import { type ModelStep, type Question, shownOf, textOf } from "./core/turn.ts";
+import { type ModelStep, type Question, shownOf } from "./core/turn.ts";
 import { withUsage } from "./end_usage.ts";
 import type { DriverDeps, DriverSink } from "./driver_deps.ts";
 import { ModelCalls } from "./model_calls.ts";
 import { expectedTokens, requestFor } from "./model_request.ts";
-import { meteredCallOf } from "./quota_keys.ts";
 import { TailSender } from "./tail_sender.ts";
+import { tellTakeover } from "./takeover.ts";
 
 /** Events of a page. */
 const PAGE = 1000;
@@ -87,6 +85,8 @@ export class SessionDriver {
       record,
       clock,
       lifetime,
+      state,
+      accounts: deps,
       readers,
       take: (event) => this.take(event),
     });
@@ -176,7 +176,7 @@ export class SessionDriver {
         this.#asking = 0;
         if (this.#deps.titles !== undefined) this.#answered = effect.query;
         this.#calls.ended(effect.query.turnId, outcomeOf(effect.end));
-        this.tools?.turnEnded(endOf(effect));
+        this.tools?.turnEnded(effect);
         return accountFor(effect.query, effect.end, this.#record, this.#deps);
       case "account_call":
         this.#calls.ended(effect.query.turnId, effect.why);
@@ -186,11 +186,12 @@ export class SessionDriver {
         if (isTerminal(effect.event)) {
           audience.endText(effect.event.turnId);
           this.#calls.forget(effect.event.turnId);
+          this.tools?.accounts.forget(effect.event.turnId);
           this.#makeTitle(effect.event);
         }
         return this.#sink.onLearnt(effect.event);
       case "taken_over":
-        return this.#logTakeover(effect);
+        return tellTakeover(effect, this.state, this.#record, this.#deps);
       case "log":
         return this.#logFailure(effect);
       case "gone":
@@ -227,7 +228,10 @@ export class SessionDriver {
       : activity.timed(this.#record, first.kind === "cleared" ? FORGETTING : STORING, append);
     lifetime.hold(
       writing.then(
-        (answer) => this.take({ kind: "committed", number, answer }),
+        (answer) => {
+          this.tools?.accounts.written(write, answer);
+          this.take({ kind: "committed", number, answer });
+        },
         (thrown) => {
           const { code } = this.#failure = toAgentError(thrown);
           const isInDoubt = code === "store_unavailable";
@@ -288,26 +292,6 @@ export class SessionDriver {
     this.#tail.send(call);
   }
 
-  #logTakeover({ query, how, chars }: Extract<Effect, { kind: "taken_over" }>): void {
-    const { log, metrics, accounts, settings } = this.#deps;
-    const { history, defaults } = this.state;
-    const asked = {
-      messages: promptFor(history, query),
-      partial: "",
-      options: { ...defaults, ...query.options },
-    };
-    accounts.tookOver(meteredCallOf(query, this.#record), { request: requestFor(asked, settings), chars });
-    metrics.count("turns_taken_over_total", how);
-    log.write({
-      level: "info",
-      event: "turn_taken_over",
-      ...this.#ids,
-      turn_id: query.turnId,
-      how,
-      chars,
-    });
-  }
-
   #logFailure({ event }: Extract<Effect, { kind: "log" }>): void {
     const level = event === "commit_rejected" ? "error" : "warn";
     this.#deps.log.write({ level, event, ...this.#ids, error: this.#failure });
@@ -330,8 +314,4 @@ export class SessionDriver {
     });
     this.#timer = { at: wanted, cancel };
   }
-}
-
-function endOf({ query: { turnId, content }, end }: Extract<Effect, { kind: "account" }>): TurnEnd {
-  return { turnId, outcome: end.kind, question: content, answer: textOf(end) };
 }

@@ -31,9 +31,10 @@ import {
   type QueryEvent,
   type RewoundEvent,
 } from "../protocol/log_event.ts";
-import { isToolEvent, toolChars } from "../protocol/tool_events.ts";
+import { isToolEvent } from "../protocol/tool_events.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
 import { ConversationSummary } from "./conversation_summary.ts";
+import { charsOf } from "./event_chars.ts";
 import { MemoryTurns } from "./memory_turns.ts";
 
 /** Comments of `modify` feedback that are kept for the next query; the oldest go past it. */
@@ -287,24 +288,5 @@ export class MemorySession {
       this.#kept.drop(charsOf(dropped));
       this.#byKey = withoutEntry(this.#byKey, keyOf(dropped));
     }
-  }
-}
-
-function charsOf(event: LogEvent): number {
-  if (isToolEvent(event)) return toolChars(event);
-  switch (event.kind) {
-    case "query":
-      return event.feedback.reduce((sum, note) => sum + note.length, event.content.length);
-    case "response":
-      return event.content.length;
-    case "notification":
-      return event.content.length + (event.data === undefined ? 0 : JSON.stringify(event.data).length);
-    case "error":
-    case "cancelled":
-      return event.partial.length;
-    case "cleared":
-    case "configured":
-    case "rewound":
-      return 0;
   }
 }

@@ -1,6 +1,7 @@
 /** A connection as its session sees it. */
 
 import type { AgentError } from "../errors.ts";
+import type { LiveToken } from "../guard/identity.ts";
 import type { Closing } from "../protocol/close_codes.ts";
 import type { DeltaForm } from "../protocol/delta_encoder.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
@@ -15,7 +16,7 @@ export interface Reader {
   /** Whether its client knows the frames of tool calls. */
   readonly wantsTools: boolean;
   /** The user's token with its claims, if it has one that has not expired at `now` (milliseconds since the epoch). */
-  accessToken(now: number): { token: string; claims: Readonly<Record<string, unknown>> } | undefined;
+  accessToken(now: number): LiveToken | undefined;
   /** Whether nothing more can be sent. */
   readonly isGone: boolean;
   /** Bytes that wait for it, where it is behind. */

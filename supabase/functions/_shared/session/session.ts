@@ -4,25 +4,20 @@
  * Each request becomes an event of the core, whose effects the driver performs. `core/` makes every decision.
  */
 
-import { AgentError } from "../errors.ts";
+import type { AgentError } from "../errors.ts";
 import { SessionMemory } from "../guard/memory_budget.ts";
 import type { StopRequest } from "../ports/event_log.ts";
 import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
-import type {
-  CommandArgs,
-  FeedbackFrame,
-  QueryFrame,
-  ToolResultFrame as ToolResultClientFrame,
-} from "../protocol/client_frames.ts";
+import type { CommandArgs, FeedbackFrame, QueryFrame } from "../protocol/client_frames.ts";
 import type { ConfiguredEvent, LogEvent, NotificationEvent } from "../protocol/log_event.ts";
 import type { StatusFields } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import type { WishResult } from "./core/effect.ts";
-import { nameOfCall } from "./core/act.ts";
-import type { SessionEvent, SettlingEvent } from "./core/event.ts";
+import type { SessionEvent } from "./core/event.ts";
 import { openSession } from "./core/open.ts";
 import { describeTurns, openTurnsOf } from "./describe.ts";
+import { CallDecisions } from "./call_decisions.ts";
 import { SessionDriver } from "./driver.ts";
 import type { DriverSink } from "./driver_deps.ts";
 import { FeedbackTaker } from "./feedback_taker.ts";
@@ -49,6 +44,8 @@ export class Session implements DriverSink {
   #refusal: AgentError | undefined;
   #drained: (() => void) | undefined;
   #isDrained = false;
+  /** Created with the first decision. */
+  #calls: CallDecisions | undefined;
   /** Created with the first feedback. */
   #feedback: FeedbackTaker | undefined;
 
@@ -220,59 +217,17 @@ export class Session implements DriverSink {
     return this.#feedback.take(frame, this.#driver.state.lastTurnId);
   }
 
-  /**
-   * Decides about a tool call that waits for it. Resolves once the decision is the one that counts. Rejects with `unknown_approval`,
-   * `already_decided`, `invalid_args` where the edited input does not fit the tool, and as the log does.
-   */
-  async decide(
-    frame: FeedbackFrame & { approval_id: string },
-    by: string | undefined,
-  ): Promise<StatusFields> {
-    const { approval_id: callId, verdict, content = "", id = this.#deps.ids.uuid() } = frame;
-    if (verdict === undefined) throw decisionNeeded();
-    const checked = verdict === "modify" ? await this.#checkInput(callId, frame.input) : undefined;
-    const event: SettlingEvent = {
-      kind: "approval_decided",
-      decisionId: id,
-      verdict,
-      ...checked,
-      ...(content !== "" && { comment: content }),
-      ...(by !== undefined && { by }),
-    };
-    await this.#wish("decide", (wish) => ({ kind: "settle_call", wish, callId, event }));
-    return { in_reply_to: id, data: { approval_id: callId, verdict } };
-  }
-
-  async #checkInput(callId: string, input: unknown): Promise<{ input: unknown }> {
-    const name = nameOfCall(this.#driver.state, callId);
-    const agent = this.#driver.tools?.agent;
-    if (name === undefined || agent === undefined) throw toError({ code: "unknown_approval" }, "decide");
-    const checked = await agent.check(name, input);
-    if ("problem" in checked) {
-      throw new AgentError("invalid_args", `Cannot decide: "input" ${checked.problem}`);
-    }
-    return checked;
-  }
-
-  /** Takes the result of a tool that a client has run. Rejects with `unknown_call`, `already_decided`, and as the log does. */
-  async takeToolResult(reader: Reader, frame: ToolResultClientFrame): Promise<StatusFields> {
-    const { call_id: callId, error, id } = frame;
-    const output = error ?? JSON.stringify(frame.output ?? null);
-    const max = this.#deps.settings.maxToolResultChars;
-    if (output.length > max) {
-      throw new AgentError(
-        "message_too_large",
-        `Cannot take result: "output" must have at most ${max} characters as JSON`,
-      );
-    }
-    const event: SettlingEvent = {
-      kind: "tool_result",
-      outcome: error === undefined ? "ok" : "error",
-      output,
-      connectionId: reader.id,
-    };
-    await this.#wish("take result", (wish) => ({ kind: "settle_call", wish, callId, event }));
-    return { ...(id !== undefined && { in_reply_to: id }), data: { call_id: callId } };
+  /** Decides about a tool call, or takes a client's result of one: see {@linkcode CallDecisions}. */
+  get calls(): CallDecisions {
+    const { ids, settings } = this.#deps;
+    return this.#calls ??= new CallDecisions({
+      newId: () => ids.uuid(),
+      approvers: settings.approvers,
+      state: this.#driver.state,
+      agent: this.#driver.tools?.agent,
+      settle: (action, callId, event) =>
+        this.#wish(action, (wish) => ({ kind: "settle_call", wish, callId, event })),
+    });
   }
 
   /** Appends a notification from another function. Rejects as the log does. */
@@ -352,9 +307,4 @@ export class Session implements DriverSink {
     this.#isDrained = true;
     this.#drained?.();
   }
-}
-
-function decisionNeeded(): AgentError {
-  const words = 'Cannot decide: "verdict" must be approve, reject or modify';
-  return new AgentError("invalid_frame", words);
 }

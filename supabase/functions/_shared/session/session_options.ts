@@ -15,8 +15,8 @@ export interface SessionSettings
     OptionLimits,
     Pick<CoreSettings, "maxHistory" | "maxEvents" | "maxQueue" | "continuePolicy" | "approvalMs"> {
   queuePolicy: QueuePolicy;
-  /** Longest result of a tool, in UTF-16 units. */
-  maxToolResultChars: number;
+  /** Who may decide about calls over the socket: `user`, and roles of `app_metadata.role`. */
+  approvers: readonly string[];
 }
 
 export interface SessionDeps extends DriverDeps {

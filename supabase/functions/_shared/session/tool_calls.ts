@@ -1,13 +1,17 @@
 /** The agent of one session: what its model is asked with, and the tools that it runs. */
 
-import type { Agent, AgentContext, CallOutcome, TurnEnd } from "../ports/agent.ts";
+import type { LiveToken } from "../guard/identity.ts";
+import type { Agent, AgentContext, CallOutcome } from "../ports/agent.ts";
 import type { ModelReply, ModelRequest } from "../ports/model.ts";
 import type { Clock, WorkerLifetime } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
+import type { AccountDeps } from "./accounts.ts";
+import { CallAccounts } from "./call_accounts.ts";
 import type { Effect } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
-import type { ModelStep } from "./core/turn.ts";
+import type { SessionState } from "./core/state.ts";
+import { type ModelStep, textOf } from "./core/turn.ts";
 import { type Asked, type ModelSettings, requestFor } from "./model_request.ts";
 import type { Reader } from "./reader.ts";
 
@@ -21,6 +25,9 @@ export interface ToolCallsOptions {
   record: SessionRecord;
   clock: Clock;
   lifetime: WorkerLifetime;
+  /** Read, never changed. */
+  state: SessionState;
+  accounts: AccountDeps;
   /** The connections here, the newest last. */
   readers(): Iterable<Reader>;
   take(event: Extract<SessionEvent, { kind: "acted" }>): void;
@@ -28,12 +35,15 @@ export interface ToolCallsOptions {
 
 export class ToolCalls {
   readonly agent: Agent;
+  readonly accounts: CallAccounts;
   readonly #options: ToolCallsOptions;
   #running: LazyMap<string, AbortController> = emptyMap();
 
   constructor(options: ToolCallsOptions) {
     this.agent = options.agent;
     this.#options = options;
+    const { record, state, accounts: deps } = options;
+    this.accounts = new CallAccounts({ record, state, deps });
   }
 
   /** The settings with what the agent has of its own. */
@@ -105,8 +115,9 @@ export class ToolCalls {
     }
   }
 
-  turnEnded(end: TurnEnd): void {
-    this.#options.lifetime.hold(this.agent.turnEnded(end, this.#context()));
+  turnEnded({ query: { turnId, content }, end }: Extract<Effect, { kind: "account" }>): void {
+    const told = { turnId, outcome: end.kind, question: content, answer: textOf(end) };
+    this.#options.lifetime.hold(this.agent.turnEnded(told, this.#context()));
   }
 
   #context(): AgentContext {
@@ -116,7 +127,7 @@ export class ToolCalls {
   }
 
   /** The token of the newest connection that has one which has not expired. */
-  #newest(): { token: string; claims: Readonly<Record<string, unknown>> } | undefined {
+  #newest(): LiveToken | undefined {
     const now = this.#options.clock.now();
     for (const reader of [...this.#options.readers()].reverse()) {
       const token = reader.accessToken(now);

@@ -1,30 +1,11 @@
 /** The tools of an MCP server, as it lists them: read with distrust, one by one. */
 
 import type { ToolSpec } from "../../ports/model.ts";
-import { MCP_SEPARATOR } from "../check.ts";
-import type { McpOptions } from "../define.ts";
 import { isObject, providerSchema } from "../input_schema.ts";
+import { MCP_SEPARATOR, type McpOptions, type OfferedTool, type RefusedTool } from "../mcp_port.ts";
 
 /** Longest description that is put before the model. */
 const MAX_DESCRIPTION_CHARS = 1024;
-
-/** A tool that an agent may use. */
-export interface OfferedTool {
-  /** As the model knows it. */
-  spec: ToolSpec;
-  /** The server's name for it. */
-  serverName: string;
-  needsApproval: boolean;
-  isIdempotent: boolean;
-  /** What is wrong with an input at first sight. The server checks it whole. */
-  problemWith(input: Record<string, unknown>): string | undefined;
-}
-
-/** A tool that the agent does not get, and why. */
-export interface RefusedTool {
-  name: string;
-  reason: string;
-}
 
 /** One entry of a list; undefined where the developer has not allowed it. */
 export function readTool(

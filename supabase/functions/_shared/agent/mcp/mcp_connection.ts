@@ -3,7 +3,7 @@
 import type { Clock } from "../../ports/runtime.ts";
 import { settledWithin } from "../../settled_within.ts";
 import { VERSION } from "../../version.ts";
-import type { HeaderMap } from "../define.ts";
+import type { HeaderMap } from "../mcp_port.ts";
 import { loadSdk, type Sdk } from "./sdk.js";
 
 type Client = InstanceType<Sdk["Client"]>;

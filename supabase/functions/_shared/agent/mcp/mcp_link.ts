@@ -2,8 +2,8 @@
 
 import type { CancelTimer, Clock } from "../../ports/runtime.ts";
 import { bounded } from "../bounded.ts";
-import type { HeaderMap, McpOptions } from "../define.ts";
-import { type OfferedTool, readTool, type RefusedTool } from "./listed_tool.ts";
+import type { HeaderMap, McpOptions, OfferedTool, RefusedTool } from "../mcp_port.ts";
+import { readTool } from "./listed_tool.ts";
 import { McpConnection, ServerError, SessionLost } from "./mcp_connection.ts";
 
 /** How long a list is used, and an idle connection is kept, in milliseconds. */

@@ -1,14 +1,12 @@
 /** An MCP server of an agent. */
 
 import type { CallOutcome, RunnableCall, RunOptions } from "../../ports/agent.ts";
-import type { Clock, Log } from "../../ports/runtime.ts";
 import { bounded, GivenUp } from "../bounded.ts";
-import type { HeaderMap, McpOptions } from "../define.ts";
 import { isObject } from "../input_schema.ts";
+import type { HeaderMap, McpDeps, McpOptions, McpToolServer, OfferedTool, RefusedTool } from "../mcp_port.ts";
 import { type AgentInfo, infoOf } from "../session_info.ts";
 import { dataText, errorText, messageOf, withoutSecrets } from "../tool_result.ts";
 import { readResult } from "./call_result.ts";
-import type { OfferedTool, RefusedTool } from "./listed_tool.ts";
 import { LIST_TIMEOUT_MS, McpLink } from "./mcp_link.ts";
 
 /** Most kinds of callers, by their headers, that a worker keeps a connection for. */
@@ -18,28 +16,19 @@ const MAX_REMEMBERED_TOOLS = 10_000;
 /** Shorter values of headers are no secrets, and masking them would garble the text. */
 const MIN_SECRET_CHARS = 8;
 
-export interface McpServerDeps {
-  clock: Clock;
-  log: Log;
-  fetch: typeof fetch;
-  timeoutMs: number;
-  maxResultChars: number;
-}
-
-export class McpServer {
+export class McpServer implements McpToolServer {
   readonly #options: McpOptions;
-  readonly #deps: McpServerDeps;
+  readonly #deps: McpDeps;
   /** By the headers. */
   readonly #links = new Map<string, McpLink>();
   /** Tools that the log has named, so that it names each once. */
   readonly #named = new Set<string>();
 
-  constructor(options: McpOptions, deps: McpServerDeps) {
+  constructor(options: McpOptions, deps: McpDeps) {
     this.#options = options;
     this.#deps = deps;
   }
 
-  /** The tools that the agent may use. Never rejects: a server that does not answer has none. */
   async list(info: AgentInfo): Promise<readonly OfferedTool[]> {
     try {
       return await this.#link(await this.#headers(info)).list();
@@ -49,7 +38,6 @@ export class McpServer {
     }
   }
 
-  /** Runs a call. Never rejects. */
   async call(tool: OfferedTool, { name, input }: RunnableCall, options: RunOptions): Promise<CallOutcome> {
     const { clock, timeoutMs, maxResultChars } = this.#deps;
     let secrets: readonly string[] = [];
@@ -74,7 +62,6 @@ export class McpServer {
     }
   }
 
-  /** Tools that the agent does not get. The log names each once. */
   refused(refused: readonly RefusedTool[]): void {
     const tools = refused.filter(({ name }) => !this.#named.has(name));
     if (tools.length === 0) return;

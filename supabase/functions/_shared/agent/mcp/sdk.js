@@ -4,6 +4,7 @@
  * their code: sdk.d.ts has the names without ".js".
  */
 
+/** @returns {Promise<import("./sdk.d.ts").Sdk>} */
 export async function loadSdk() {
   const { Client } = await import("@modelcontextprotocol/sdk/client");
   const { StreamableHTTPClientTransport } = await import(

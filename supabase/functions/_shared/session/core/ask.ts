@@ -8,7 +8,7 @@ import type { Refusal } from "./effect.ts";
 import type { SessionEvent } from "./event.ts";
 import { isSameQuestion } from "./fold.ts";
 import { put } from "./put.ts";
-import { isMeant, startAttempt, stopTurn } from "./run.ts";
+import { startAttempt } from "./run.ts";
 import { acknowledge, owe } from "./show.ts";
 import {
   type Intent,
@@ -19,6 +19,7 @@ import {
   type SessionState,
   type Step,
 } from "./state.ts";
+import { isMeant, stopTurn } from "./stop.ts";
 import type { ProposedTurn, Question, StopReason, Turn } from "./turn.ts";
 
 type Ask = Extract<SessionEvent, { kind: "ask" }>;
@@ -96,6 +97,10 @@ export function takeSettlement(step: Step, { wish, callId, event }: Settlement):
     return refuse(isApproval ? "unknown_approval" : "unknown_call");
   }
   const { call, turn: { query: { queryId, turnId } } } = found;
+  // A client that has lost its connection sends its decision again.
+  if (isApproval && call.decision?.id === event.decisionId) {
+    return void effects.push({ kind: "answer", wish, result: { ok: true, queryIds: [queryId] } });
+  }
   const isOpen = call.result === undefined && call.decision === undefined && step.now < call.expiresAt;
   if (!isOpen) return refuse("already_decided");
   const of = { queryId, turnId, callId };

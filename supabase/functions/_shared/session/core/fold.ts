@@ -13,18 +13,10 @@ import { isToolEvent, type ToolEvent } from "../../protocol/tool_events.ts";
 import { abortActs, foldToolEvent, forgetThread } from "./act.ts";
 import { foldHistory } from "./history.ts";
 import { put, remove } from "./put.ts";
-import {
-  adoptAttempt,
-  canStart,
-  dropAttempt,
-  isMeant,
-  loseCall,
-  startTurn,
-  stopTurn,
-  supersedeAttempt,
-} from "./run.ts";
+import { adoptAttempt, canStart, dropAttempt, loseCall, startTurn } from "./run.ts";
 import { acknowledge, announceStart, completeText, showEvent, showText } from "./show.ts";
 import { isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
+import { isMeant, stopTurn, supersedeAttempt } from "./stop.ts";
 import { sendTail } from "./tail.ts";
 import { textBefore } from "./thread.ts";
 import { showThoughts, thoughtsOf } from "./thoughts.ts";

@@ -5,17 +5,10 @@ import { abortActs, foldToolEvent } from "./act.ts";
 import { leave, passStopOn } from "./fold.ts";
 import { type LeaseSignal, type LeaseView, stepLease } from "./lease.ts";
 import { put, remove } from "./put.ts";
-import {
-  adoptAttempt,
-  dropAttempt,
-  interruptTurn,
-  loseCall,
-  MAX_STARTS,
-  MAX_STARTS_WITHOUT_TEXT,
-  stopTurn,
-} from "./run.ts";
+import { adoptAttempt, dropAttempt, loseCall, MAX_STARTS, MAX_STARTS_WITHOUT_TEXT } from "./run.ts";
 import { announceStart, showText } from "./show.ts";
 import type { CoreSettings, Step } from "./state.ts";
+import { interruptTurn, stopTurn } from "./stop.ts";
 import { showThoughts, thoughtsOf } from "./thoughts.ts";
 import {
   type Begun,

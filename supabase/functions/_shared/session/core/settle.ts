@@ -9,8 +9,9 @@ import type { WishResult } from "./effect.ts";
 import { foldAnswer, isSameQuestion, retract } from "./fold.ts";
 import { adoptTurns, stepTo } from "./holding.ts";
 import { remove } from "./put.ts";
-import { dropAttempt, failActing, replaceEnd, startTurn, stopTurn } from "./run.ts";
+import { dropAttempt, startTurn } from "./run.ts";
 import { type Flight, liveConnections, mayRun, type Step } from "./state.ts";
+import { failActing, replaceEnd, stopTurn } from "./stop.ts";
 import type { ActingTurn, RunningTurn } from "./turn.ts";
 
 /** Delay before an unanswered fence is sent again, in milliseconds. */

@@ -17,7 +17,6 @@ import {
   canStart,
   dropAttempt,
   goOn,
-  interruptTurn,
   loseCall,
   startTurn,
   takeOutcome,
@@ -35,6 +34,7 @@ import {
   type SessionState,
   type Step,
 } from "./state.ts";
+import { interruptTurn } from "./stop.ts";
 import { askForTail, nextAsk, takeTail, takeTailWanted } from "./tail.ts";
 import { takeReasoning } from "./thoughts.ts";
 import { hasNewText } from "./turn.ts";

@@ -18,7 +18,7 @@ export interface CallView {
   asUser: boolean;
   isIdempotent: boolean;
   expiresAt: number;
-  decision: { verdict: ApprovalVerdict; input?: unknown; comment?: string } | undefined;
+  decision: { id: string; verdict: ApprovalVerdict; input?: unknown; comment?: string } | undefined;
   /** The epoch of the lease under which it was started. */
   startedIn: number | undefined;
   result: { outcome: ResultOutcome; output: string } | undefined;
@@ -56,8 +56,9 @@ export function foldTool(thread: Thread, event: ToolEvent): void {
     case "approval_requested":
       return;
     case "approval_decided": {
-      const { verdict, input, comment } = event;
+      const { decisionId: id, verdict, input, comment } = event;
       call.decision = {
+        id,
         verdict,
         ...(input !== undefined && { input }),
         ...(comment !== undefined && { comment }),
