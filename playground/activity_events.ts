@@ -44,8 +44,8 @@ export function readEvents(text: string): ActivityEvent[] {
 export function describe(event: ActivityEvent): string {
   switch (event.type) {
     case "reasoning_update": {
-      const { sessionId, stage, progress } = event.data;
-      return `${short(sessionId)} ${stage} ${Math.round(progress * 100)} %`;
+      const { sessionId, stage, mode, progress } = event.data;
+      return `${short(sessionId)} ${stage}${mode ? ` ${mode}` : ""} ${Math.round(progress * 100)} %`;
     }
     case "memory_operation": {
       const { operation, sector, memoryId, success, duration } = event.data;

@@ -9,6 +9,8 @@ const SILENT_MS = 120_000;
 const WINDOW_MS = 5000;
 const MAX_TURNS = 50;
 const ENDS = ["completed", "cancelled", "failed", "interrupted"];
+/** No worker runs a turn in one of these. */
+const IDLE: readonly string[] = ["queued", "waiting"];
 
 export interface WatchedTurn {
   id: string;
@@ -68,7 +70,7 @@ export class ActivityState {
   load(now: number): Load {
     this.#operations = this.#operations.filter((at) => now - at <= WINDOW_MS);
     const runningTurns =
-      this.turns(now).filter(({ isEnded, stage }) => !isEnded && stage !== "queued").length;
+      this.turns(now).filter(({ isEnded, stage }) => !isEnded && !IDLE.includes(stage)).length;
     const operationsPerSecond = this.#operations.length / (WINDOW_MS / 1000);
     const sessions = this.#sessions.size;
     const intensity = this.#told?.visualIntensity ?? "low";

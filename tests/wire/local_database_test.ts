@@ -1,6 +1,7 @@
 /** Supabase Lite on a PostgreSQL, and the outages that can be simulated there. */
 
 import assert from "node:assert/strict";
+import { chooseDemo } from "../../local/demo.ts";
 import { type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { startPostgres } from "../support/postgres_server.ts";
 
@@ -16,15 +17,20 @@ async function note(stack: TestStack, body: unknown): Promise<{ status: number; 
   return { status: response.status, answer: await response.json() };
 }
 
-Deno.test("local database: on a PostgreSQL migrations are applied once, and what was written stays", async () => {
+Deno.test("local database: on a PostgreSQL migrations and the demo are applied once, and what was written stays", async () => {
   const database = await startPostgres();
   try {
-    const options = { lite: true, databaseUrl: database.url, migrations, functions };
+    const demo = await chooseDemo();
+    const options = { lite: true, databaseUrl: database.url, migrations, functions, demo };
     await withLocalStack(options, async (stack) => {
       assert.deepEqual(await note(stack, { a: 1 }), { status: 200, answer: { id: 1, type: "object" } });
     });
     await withLocalStack(options, async (stack) => {
       assert.deepEqual(await note(stack, [1]), { status: 200, answer: { id: 2, type: "array" } });
+      const orders = await fetch(`${stack.url}/rest/v1/orders?select=id&order=id`, {
+        headers: { apikey: stack.keys.publishableKey },
+      });
+      assert.deepEqual(await orders.json(), [{ id: 1001 }, { id: 1002 }, { id: 1003 }], "the samples, once");
     });
   } finally {
     await database.stop();

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { type AgentClient, connect, of, type SeenFrame, terminal } from "../support/agent_client.ts";
 import { type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { handServer, listed } from "../support/mcp_servers.ts";
+import { signUp } from "../support/sign_up.ts";
 
 const DEMO = {
   agent: new URL("../fixtures/agents/injected.ts", import.meta.url),
@@ -129,15 +130,6 @@ function startHostile(pages: () => readonly unknown[]): Deno.HttpServer<Deno.Net
   });
 }
 
-async function signUp({ url, keys }: TestStack, name: string): Promise<string> {
-  const response = await fetch(`${url}/auth/v1/signup`, {
-    method: "POST",
-    headers: { apikey: keys.publishableKey, "content-type": "application/json" },
-    body: JSON.stringify({ email: `${name}@example.com`, password: "correct horse" }),
-  });
-  return (await response.json()).access_token;
-}
-
 async function rows(
   { url, keys }: TestStack,
   path: string,
@@ -197,8 +189,8 @@ Deno.test("[TL4] [TL5] [TL9] whatever results say and the model does: no approva
   };
   try {
     await withLocalStack({ lite: true, demo: DEMO, model: { baseUrl: origin }, env }, async (stack) => {
-      const bob = await signUp(stack, "bob");
-      const ann = await signUp(stack, "ann");
+      const bob = await signUp(stack);
+      const ann = await signUp(stack);
       const [others] = await rows(stack, "orders?select=id&order=id", { token: bob });
       const [own] = await rows(stack, "orders?select=id&order=id", { token: ann });
       await rows(stack, `orders?id=eq.${others?.id}`, {

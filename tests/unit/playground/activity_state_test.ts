@@ -25,6 +25,23 @@ Deno.test("activity: a turn is followed to its end, and shown a little longer", 
   assert.equal(state.turns(11_000).length, 0);
 });
 
+Deno.test("activity: a turn that waits runs nowhere, and its line says what for", () => {
+  const state = new ActivityState();
+  const data = {
+    sessionId: "12345678-9",
+    stage: "waiting",
+    mode: "approval",
+    progress: 0.1,
+    activeStreams: ["t1"],
+  };
+  const event = { type: "reasoning_update", timestamp, data } as const;
+  state.take(event, 0);
+  assert.equal(state.load(0).runningTurns, 0);
+  assert.equal(describe(event), "12345678 waiting approval 10 %");
+  told(state, "calling", 0.1, 1000);
+  assert.equal(state.load(1000).runningTurns, 1);
+});
+
 Deno.test("activity: one that is not heard of any more is dropped, and fifty are the most", () => {
   const state = new ActivityState();
   for (let turn = 0; turn < 60; turn++) told(state, "thinking", 0.1, 0, `t${turn}`);
