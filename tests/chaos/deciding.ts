@@ -159,7 +159,7 @@ export class Deciding {
     const id = `result ${random.int(0, 1e9)}`;
     const fails = random.chance(0.1);
     const words = `picked ${random.int(0, 1e9)}`;
-    const sent: ClientResultRecord = { id, callId, output: fails ? words : JSON.stringify({ words }) };
+    const sent: ClientResultRecord = { id, callId, words };
     this.#options.record.clientResults.push(sent);
     this.#open.set(id, sent);
     const outcome = fails ? { error: words } : { output: { words } };

@@ -74,7 +74,17 @@ async function assertGone(pid: number): Promise<void> {
 const VERDICT = /^UNEXPLAINED +0$/;
 
 Deno.test("deno task chaos: a part that does not stop is named and killed, after the verdict", async () => {
-  await using chaos = new ChaosProcess("--calm", "--clients", "2", "--turns", "4", "--workers", "1");
+  await using chaos = new ChaosProcess(
+    "--calm",
+    "--clients",
+    "2",
+    "--turns",
+    "4",
+    "--workers",
+    "1",
+    "--tools",
+    "0",
+  );
   await chaos.prints(/living, 2 clients/);
   const postgres = chaos.postgres();
   await chaos.prints(VERDICT);

@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 
 export const USAGE =
   `deno task chaos [--seed N] [--clients 24] [--turns 10000] [--workers 3] [--wall-clock 20000]
-  [--model-failures 0.08] [--tools 0.3] [--kills N (spread over the turns)] [--calm (cuts only)] [--memory (no database, nobody is killed)]
+  [--model-failures 0.08] [--tools 0.3] [--kills N (spread over the turns)] [--bound 120000] [--calm (cuts only)] [--memory (no database, nobody is killed)]
   [--functions DIR] [--set NAME=VALUE]… [--log FILE]
 `;
 
@@ -24,6 +24,8 @@ export interface ChaosOptions {
    * run takes.
    */
   kills: number | undefined;
+  /** How long anything may take before it counts as hung, in milliseconds. */
+  boundMs: number;
   /** Whether workers are killed, and the database and the relay disturbed. */
   weather: boolean;
   store: "postgres" | "memory";
@@ -48,6 +50,7 @@ export function parseOptions(args: string[]): ChaosOptions {
       "model-failures": { type: "string", default: "0.08" },
       tools: { type: "string", default: "0.3" },
       kills: { type: "string" },
+      bound: { type: "string", default: "120000" },
       calm: { type: "boolean", default: false },
       memory: { type: "boolean", default: false },
       functions: { type: "string" },
@@ -65,6 +68,7 @@ export function parseOptions(args: string[]): ChaosOptions {
     modelFailures: share("model-failures", values["model-failures"]),
     tools: share("tools", values.tools),
     kills: values.kills === undefined ? undefined : whole("kills", values.kills, 0),
+    boundMs: whole("bound", values.bound, 1),
     weather: !values.calm && !values.memory,
     store: values.memory ? "memory" : "postgres",
     functions: values.functions === undefined

@@ -141,14 +141,14 @@ function checkResults({ call, runs, clientResults, isAnswered }: OfCall, say: Sa
   }
   const isOk = result?.outcome === "ok";
   if (call.needs === "client") {
-    const isSent = clientResults.some(({ output }) => output === result?.output);
-    if (isOk && !isSent) {
+    const isLogged = ({ words }: ClientResultRecord): boolean => result?.output.includes(words) === true;
+    if (isOk && !clientResults.some(isLogged)) {
       faults.push(say("results", `has a result that no client has sent: ${result.output}`));
     }
-    for (const { output, answer } of clientResults) {
-      if (answer !== "received" || output === result?.output) continue;
+    for (const sent of clientResults) {
+      if (sent.answer !== "received" || isLogged(sent)) continue;
       faults.push(
-        say("results", `a client's result was taken: ${output}, and the log has ${result?.output}`),
+        say("results", `a client's result was taken: ${sent.words}, and the log has ${result?.output}`),
       );
     }
   } else if (isOk && !runs.some(({ runId }) => result.output.includes(runId))) {

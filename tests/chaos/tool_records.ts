@@ -62,7 +62,7 @@ export interface DecisionRecord {
 export interface ClientResultRecord {
   id: string;
   callId: string;
-  /** As the log has it. */
-  output: string;
+  /** A text that no other result contains. The log marks the result as the tool's. */
+  words: string;
   answer?: string;
 }

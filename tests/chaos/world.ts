@@ -57,8 +57,6 @@ const ENV = {
   // Until the model refuses one.
   PREFILL_MODELS: "*",
 };
-/** Turns that wait for their calls keep the questions behind them waiting too. */
-const BOUND_MS = 120_000;
 /** The agent of the workers. */
 const AGENT = new URL("./agent.ts", import.meta.url);
 /** Most connections break sooner or later. */
@@ -103,7 +101,7 @@ export async function openWorld(options: ChaosOptions, parts: Part[]): Promise<W
     databaseUrl: postgres?.url,
     tally,
     sessions: [],
-    boundMs: BOUND_MS,
+    boundMs: options.boundMs,
     tools: options.tools,
     pauseMs: 100,
     calm: () => isCalm = true,

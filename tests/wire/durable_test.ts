@@ -201,7 +201,9 @@ Deno.test("[RS3] [CM1] [DU4] a session is its user's at every worker, and so are
     const { data: events } = await supabase.from("agent_events").select("event")
       .eq("session_id", String(client.welcome.session_id)).order("seq");
     assert.deepEqual(
-      toUIMessages(events ?? []).map(({ id, role, parts }) => [id, role, parts[0]?.text]),
+      toUIMessages(events ?? []).map((
+        { id, role, parts: [part] },
+      ) => [id, role, part?.type === "text" ? part.text : part]),
       [[id, "user", "mine"], [`answer-${turnId}`, "assistant", "yours"]],
     );
     const history = (await client.command("history")).data as { messages: { content: string }[] };

@@ -167,11 +167,11 @@ Deno.test("checkTools: a result that is lost, doubled, or of no run", () => {
 Deno.test("checkTools: a client's result is the one that the log has", () => {
   const ofClient = (results: Case["results"]): string[] =>
     kinds({ name: "pick", needs: "client", call: { starts: [] }, runs: [], ...(results && { results }) });
-  const sent = { id: "c1", callId: "k1", output: RESULT.output, answer: "received" };
+  const sent = { id: "c1", callId: "k1", words: "r1", answer: "received" };
   assert.deepEqual(ofClient([sent]), []);
   assert.deepEqual(ofClient([]), ["results"]);
-  assert.deepEqual(ofClient([sent, { ...sent, id: "c2", output: "other" }]), ["results"]);
-  assert.deepEqual(ofClient([sent, { ...sent, id: "c2", output: "other", answer: "already_decided" }]), []);
+  assert.deepEqual(ofClient([sent, { ...sent, id: "c2", words: "other" }]), ["results"]);
+  assert.deepEqual(ofClient([sent, { ...sent, id: "c2", words: "other", answer: "already_decided" }]), []);
 });
 
 Deno.test("checkTools: what the model was told is what the log has", () => {
