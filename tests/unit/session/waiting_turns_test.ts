@@ -110,3 +110,17 @@ Deno.test("[TL4] a thousand turns that wait take nothing of a worker once their 
   assert.equal(worker.server.count().sessions, 0);
   assert.equal(workers.clock.pending, before);
 });
+
+Deno.test("[TL4] [OP2] a turn that goes on after its wait was taken over from nobody", async () => {
+  const { tools, start } = place();
+  const worker = start("a");
+  const client = await askFor(worker, "refund");
+  await until(() => client.of("approval_requested").length === 1);
+  client.say({
+    type: "human_feedback",
+    approval_id: client.only("approval_requested").approval_id,
+    verdict: "approve",
+  });
+  await until(() => tools.runs.length === 1);
+  assert.deepEqual(worker.logged.filter(({ event }) => event === "turn_taken_over"), []);
+});

@@ -9,7 +9,7 @@ import { announceStart, showText } from "./show.ts";
 import { mayRun, type SessionState, type Step, surroundingsOf } from "./state.ts";
 import { end, endOf, isStopped } from "./stop.ts";
 import { sendTail } from "./tail.ts";
-import { isSettled, messagesOf, refusedSteps, textBefore } from "./thread.ts";
+import { hasWaited, isSettled, messagesOf, refusedSteps, textBefore } from "./thread.ts";
 import {
   type ActingTurn,
   type ModelStep,
@@ -51,7 +51,7 @@ export function startTurn(
   announceStart(step, turn, told);
   // Connections here may have been shown more of the text than the store has, or less.
   if (text !== shown) showText(step, turn, 0, text);
-  if (begun !== undefined && begun.isOurs !== true) {
+  if (begun !== undefined && begun.isOurs !== true && !hasWaited(thread, surroundingsOf(step))) {
     effects.push({ kind: "taken_over", query, how: "run", chars: text.length });
   }
   sendTail(step, turn, 0);

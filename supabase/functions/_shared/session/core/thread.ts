@@ -133,6 +133,12 @@ export function isBlocked(thread: Thread | undefined, around: Surroundings): boo
   return waits;
 }
 
+/** Whether the turn goes on after a wait, and no worker has died with a call of it. */
+export function hasWaited(thread: Thread | undefined, around: Surroundings): boolean {
+  return !isSettled(thread, around) &&
+    lastCalls(thread).every(({ startedIn, result }) => startedIn === undefined || result !== undefined);
+}
+
 /** What the turn waits for; undefined if it waits for nobody. */
 export function waitOf(
   thread: Thread | undefined,
