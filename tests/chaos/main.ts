@@ -55,7 +55,7 @@ async function main(): Promise<number> {
     });
     for (const part of left) say(`did not stop: ${part}`);
   } catch (error) {
-    if (!interrupted.signal.aborted) throw error;
+    if (!interrupted.signal.aborted || error !== interrupted.signal.reason) throw error;
     say("interrupted before anybody was there");
   }
   return verdict ?? INTERRUPTED;

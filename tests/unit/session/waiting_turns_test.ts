@@ -96,6 +96,23 @@ for (const [name, again, outcome] of [["twice", true, "ok"], ["once", false, "un
   });
 }
 
+Deno.test("[TL10] the worker dies while a call runs, and the turn is stopped: the result is unknown", async () => {
+  const { workers, tools, start } = place();
+  const first = start("a");
+  const client = await askFor(first, "once");
+  await until(() => tools.runs.length === 1);
+  first.kill();
+  const second = start("b");
+  const back = await second.connect(`tools=true&${client.resumeQuery(0)}`);
+  back.command("cancel", { id: "q" });
+  await until(() => back.of("status", "cancelling").length > 0);
+  await workers.pass(6000);
+  await until(() => back.of("status", "cancelled").length > 0);
+  const result = back.only("tool_result");
+  assert.deepEqual([result.call_id, result.outcome], [tools.last.call.callId, "unknown"]);
+  assert.ok(Number(result.seq) < Number(back.of("status", "cancelled")[0]?.seq));
+});
+
 Deno.test("[TL4] a thousand turns that wait take nothing of a worker once their clients have gone", async () => {
   const { workers, start } = place();
   const worker = start("a");

@@ -19,7 +19,7 @@ import {
   surroundingsOf,
 } from "./state.ts";
 import { type CallView, foldTool, inputOf, isBlocked, lastCalls, statusOf, type Thread } from "./thread.ts";
-import type { ActingTurn, ModelStep, Question, QueuedTurn, RunningTurn, Turn } from "./turn.ts";
+import type { ActingTurn, EndingTurn, ModelStep, Question, QueuedTurn, RunningTurn, Turn } from "./turn.ts";
 
 /** Calls of one session that run at the same time. */
 export const MAX_PARALLEL_CALLS = 4;
@@ -121,13 +121,7 @@ export function nextActs(step: Step, turn: ActingTurn, epoch: number): readonly 
     const of = { queryId: turn.query.queryId, turnId: turn.query.turnId, callId: call.callId };
     if (status === "expired") events.push(expiryOf(call, of));
     else if (status === "started" && !mayRunNow(state, call, epoch)) {
-      events.push({
-        kind: "tool_result",
-        ...of,
-        name: call.name,
-        outcome: "unknown",
-        output: UNKNOWN_OUTCOME,
-      });
+      events.push(unknownResult(of, call.name));
     } else if (status === "ready" && room > 0 && state.life.name === "open") {
       room--;
       events.push({ kind: "tool_started", ...of, name: call.name, epoch });
@@ -168,22 +162,30 @@ export function abortActs({ effects }: Step, turn: ActingTurn): void {
   if (callIds.length > 0) effects.push({ kind: "abort_acts", callIds });
 }
 
-/** The results that the log still has to have of a turn that is stopped now. */
-export function resultsAtStop(state: SessionState, turn: ActingTurn): ToolEvent[] {
-  const { queryId, turnId } = turn.query;
-  return [...turn.runs].map(([callId, run]): ToolEvent => {
-    if (run.name === "done") return run.result;
-    const name = callOf(state, turnId, callId)?.name ?? "";
-    return {
-      kind: "tool_result",
-      queryId,
-      turnId,
-      callId,
-      name,
-      outcome: "unknown",
-      output: UNKNOWN_OUTCOME,
-    };
-  });
+/** The results of a turn that is stopped now, as far as they are known. */
+export function resultsAtStop({ runs }: ActingTurn): ToolEvent[] {
+  return [...runs.values()].flatMap((run) => run.name === "done" ? [run.result] : []);
+}
+
+/**
+ * What goes to the log before the end of a turn: its results. That of a call which was started has to be there, and is unknown if nobody has it.
+ * The start may be newer than the stop, so this is asked when the end is written.
+ */
+export function resultsAtEnd({ threads }: SessionState, { query, before }: EndingTurn): readonly ToolEvent[] {
+  const { queryId, turnId } = query;
+  const thread = threads.get(turnId);
+  if (thread === undefined) return before;
+  const missing = lastCalls(thread).filter(({ callId, startedIn, result }) =>
+    startedIn !== undefined && result === undefined && !before.some((known) => known.callId === callId)
+  );
+  return [...before, ...missing.map(({ callId, name }) => unknownResult({ queryId, turnId, callId }, name))];
+}
+
+function unknownResult(
+  of: { queryId: string; turnId: string; callId: string },
+  name: string,
+): ToolResultEvent {
+  return { kind: "tool_result", ...of, name, outcome: "unknown", output: UNKNOWN_OUTCOME };
 }
 
 /** Whether nothing of the turn runs here, and nothing of it has to be written. */

@@ -98,7 +98,7 @@ export function failActing(step: Step, turn: ActingTurn, code: ErrorCode): void 
 
 function stopActing(step: Step, turn: ActingTurn, terminal: TerminalEvent): void {
   abortActs(step, turn);
-  end(step, { ...turn, shown: turn.text }, terminal, resultsAtStop(step.state, turn));
+  end(step, { ...turn, shown: turn.text }, terminal, resultsAtStop(turn));
 }
 
 /** The store refuses the terminal event for good: the turn ends with an error that has no text. */

@@ -11,7 +11,7 @@ import type {
   StopRequest,
 } from "../../ports/event_log.ts";
 import type { NewLogEvent } from "../../protocol/log_event.ts";
-import { abortActs, isAtRest, nextActs } from "./act.ts";
+import { abortActs, isAtRest, nextActs, resultsAtEnd } from "./act.ts";
 import { stepLease } from "./lease.ts";
 import { hasWork, nextStart } from "./waiting.ts";
 import { put } from "./put.ts";
@@ -117,7 +117,7 @@ function draftAsHolder(step: Step, epoch: number): Draft | undefined {
     starting === undefined && piece === undefined;
   if (isNothing && !isLast && !isRenewal) return undefined;
   const write: HolderWrite = { epoch };
-  const written = [...ends.flatMap(({ before, end }) => [...before, end]), ...acts, ...events];
+  const written = [...ends.flatMap((turn) => [...resultsAtEnd(state, turn), turn.end]), ...acts, ...events];
   if (written.length > 0) write.events = written;
   if (starting !== undefined) write.startedTurnId = starting.query.turnId;
   if (piece !== undefined) write.checkpoint = piece.checkpoint;
