@@ -4,6 +4,7 @@
  */
 
 import { equalJson } from "./json.ts";
+import { isTerminal } from "./reading.ts";
 import type { ConversationRecord, Fault, LoggedSession, RunRecord, Say } from "./records.ts";
 import { type ScriptedCall, stepsOf } from "./tool_script.ts";
 import type { ClientResultRecord, DecisionRecord, LoggedCall } from "./tool_records.ts";
@@ -29,12 +30,14 @@ export function checkTools(
   run: Pick<RunRecord, "runs" | "model">,
   say: Say,
 ): Fault[] {
+  const ended = new Set(events.filter(isTerminal).map(({ key }) => key));
   const answered = new Set(events.flatMap(({ kind, key }) => kind === "response" ? [key] : []));
   const { decisions, clientResults, queries, userId } = conversation;
   const runs = Map.groupBy(run.runs ?? [], ({ callId }) => callId);
   const faults = calls.flatMap((call) => {
     const of: OfCall = {
       call,
+      hasEnded: ended.has(call.queryId),
       isAnswered: answered.has(call.queryId),
       runs: runs.get(call.callId) ?? [],
       decisions: decisions.filter(({ callId }) => callId === call.callId),
@@ -61,7 +64,8 @@ export function checkTools(
 
 interface OfCall {
   call: LoggedCall;
-  /** Whether its turn has ended with a response. */
+  /** Whether its turn has ended, and with a response. */
+  hasEnded: boolean;
   isAnswered: boolean;
   runs: readonly ToolRun[];
   decisions: readonly DecisionRecord[];
@@ -125,14 +129,14 @@ function checkDecisions({ call, decisions }: OfCall, say: Say): Fault[] {
   return faults;
 }
 
-function checkResults({ call, runs, clientResults, isAnswered }: OfCall, say: Say): Fault[] {
+function checkResults({ call, runs, clientResults, isAnswered, hasEnded }: OfCall, say: Say): Fault[] {
   const faults: Fault[] = [];
   const [result, ...more] = call.results;
   const [decision] = call.decisions;
   const isDenied = decision !== undefined && !ALLOWED.includes(decision.verdict);
   if (more.length > 0) faults.push(say("results", `has ${more.length + 1} results`));
-  if (isAnswered && result === undefined && runs.length > 0) {
-    faults.push(say("results", "ran, and has no result"));
+  if (hasEnded && call.starts.length > 0 && result === undefined) {
+    faults.push(say("results", "was started, and has no result in a turn that has ended"));
   }
   if (isAnswered && (result === undefined) !== isDenied) {
     faults.push(

@@ -9,24 +9,20 @@ export function callRows({ logs, runs }: Pick<RunRecord, "logs" | "runs">): [str
   const approvals: Counts = new Map();
   const results: Counts = new Map();
   let again = 0;
-  let left = 0;
   const runsOf = Map.groupBy(runs, ({ callId }) => callId);
-  for (const { calls: logged, events } of logs.values()) {
-    const answered = new Set(events.flatMap(({ kind, key }) => kind === "response" ? [key] : []));
+  for (const { calls: logged } of logs.values()) {
     for (const call of logged) {
       const [result] = call.results;
       count(calls, call.name);
       if (call.needs === "approval") count(approvals, call.decisions[0]?.verdict ?? "none");
       if (result !== undefined) count(results, result.outcome);
       if ((runsOf.get(call.callId)?.length ?? 0) > 1) again++;
-      if (result === undefined && call.starts.length > 0 && !answered.has(call.queryId)) left++;
     }
   }
   return [
     ["tool calls", words(calls)],
     ["runs of tools / calls that ran again", `${runs.length} / ${again}`],
     ["results of calls", words(results)],
-    ["started, and no result, in turns that were stopped or failed", left],
     ["approvals", words(approvals)],
   ];
 }

@@ -156,7 +156,8 @@ Deno.test("checkTools: an approval expires at its time, not before", () => {
 Deno.test("checkTools: a result that is lost, doubled, or of no run", () => {
   assert.deepEqual(kinds({ call: { results: [RESULT, { ...RESULT, seq: 7 }] } }), ["results"]);
   assert.deepEqual(kinds({ call: { results: [] } }), ["results", "unsettled"]);
-  assert.deepEqual(kinds({ call: { results: [] }, end: "cancelled" }), []);
+  assert.deepEqual(kinds({ call: { results: [] }, end: "cancelled" }), ["results"]);
+  assert.deepEqual(kinds({ call: { results: [], starts: [] }, runs: [], end: "cancelled" }), []);
   assert.deepEqual(kinds({ runs: [] }), ["results"]);
   assert.deepEqual(kinds({ runs: [{ runId: "r3" }] }), ["results"]);
   const unknown = { ...RESULT, outcome: "unknown" };
