@@ -1,7 +1,7 @@
 /** Tools in the simulator: what the model calls, what runs, and who decides. */
 
 import type { PlannedCall } from "../../supabase/functions/_shared/ports/agent.ts";
-import type { LogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
+import { isTerminal, type LogEvent } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import { isToolEvent, type ToolEvent } from "../../supabase/functions/_shared/protocol/tool_events.ts";
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
 import type { ModelStep } from "../../supabase/functions/_shared/session/core/turn.ts";
@@ -104,11 +104,18 @@ export function checkSteps({ store }: World, worker: Worker, effect: Extract<Eff
 
 /** A tool whose end its worker was told of, and that the worker could write, has its result in the log. */
 export function checkResults({ store, runs }: World): void {
-  const ended = new Set(store.events.flatMap((event) => event.kind === "response" ? [event.turnId] : []));
+  const answered = new Set(store.events.flatMap((event) => event.kind === "response" ? [event.turnId] : []));
+  const ended = new Set(store.events.flatMap((event) => isTerminal(event) ? [event.turnId] : []));
   for (const event of store.events) {
-    if (event.kind !== "tool_call" || !ended.has(event.turnId)) continue;
+    if (event.kind !== "tool_call") continue;
     const of = toolEventsOf(store.events, event.callId);
     const result = of.find(({ kind }) => kind === "tool_result");
+    const wasStarted = of.some(({ kind }) => kind === "tool_started");
+    check(
+      !ended.has(event.turnId) || !wasStarted || result !== undefined,
+      () => `${event.callId} was started, and its turn has ended without its result`,
+    );
+    if (!answered.has(event.turnId)) continue;
     const decided = of.find((other) => other.kind === "approval_decided");
     const isDenied = decided?.kind === "approval_decided" && ["reject", "expired"].includes(decided.verdict);
     check(
