@@ -41,6 +41,7 @@ export interface RunnableCall {
   turnId: string;
 }
 
+/** With whose rights a call runs, and until when. */
 export interface RunOptions extends AgentContext {
   /** The newest access token of a live connection of the user, which has not expired; undefined if there is none. */
   token: string | undefined;

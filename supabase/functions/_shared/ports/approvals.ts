@@ -3,6 +3,7 @@
 import type { ApprovalDecidedEvent } from "../protocol/tool_events.ts";
 import type { SessionOwner } from "./session_store.ts";
 
+/** What somebody has decided about a tool call. */
 export interface Decision
   extends Pick<ApprovalDecidedEvent, "decisionId" | "verdict" | "input" | "comment" | "by"> {
   sessionId: string;
@@ -11,6 +12,7 @@ export interface Decision
   claims: readonly SessionOwner[] | undefined;
 }
 
+/** Takes decisions from outside of a session. */
 export interface ApprovalStore {
   /**
    * Appends the decision to the session's log, unless there is one. The same `decisionId` again changes nothing. Resolves with its

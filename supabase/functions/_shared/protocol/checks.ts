@@ -7,13 +7,16 @@ import { TOO_DEEP, wellFormedJson } from "./json_value.ts";
 
 /** The checked value, or what was expected of which part of it. */
 export type Checked = { value: unknown } | Wrong;
+/** Why a value was refused. */
 export interface Wrong {
   /** The names of the fields on the way to the part. */
   path: readonly string[];
   expected: string;
 }
+/** Checks a value. Never throws. */
 export type Check = (value: unknown) => Checked;
 
+/** A refusal. `path`: the names of the fields on the way to the part. */
 export function wrong(expected: string, path: readonly string[] = []): Wrong {
   return { path, expected };
 }
@@ -38,6 +41,7 @@ export function key(max: number): Check {
   };
 }
 
+/** A finite number from `min` to `max`. */
 export function number(min: number, max: number): Check {
   return (value) => {
     if (typeof value !== "number" || !Number.isFinite(value)) return wrong("must be a number");
@@ -61,6 +65,7 @@ export function whole(
   };
 }
 
+/** `true` or `false`. */
 export const flag: Check = (value) => typeof value === "boolean" ? { value } : wrong("must be true or false");
 
 /** Any JSON value that stores and providers take. */
@@ -82,6 +87,7 @@ export function refined(check: Check, holds: (value: never) => boolean, expected
   };
 }
 
+/** Of {@linkcode fields}. */
 export interface FieldsOptions {
   /** Fields that must be there. The others may be left out. */
   required?: readonly string[];

@@ -6,6 +6,7 @@ import { quoted } from "./quoted.ts";
 import { REASONING_EFFORTS } from "./reasoning_effort.ts";
 import type { Verb } from "./verbs.ts";
 
+/** As `frameId` in client_frames.ts. */
 export const checkFrameId: Check = key(128);
 const callId = key(300);
 const pageSize = whole({ min: 1, max: 200, tooSmall: "must be from 1 to 200" });
@@ -24,6 +25,7 @@ const options = {
 };
 const verdict = oneOf(["approve", "reject", "modify"], "approve, reject or modify");
 
+/** As `queryFrame`. */
 export const checkQuery = fields({
   type: oneOf(["query"], "query"),
   content: text(),
@@ -35,6 +37,7 @@ export const checkQuery = fields({
   replaces: checkFrameId,
 });
 
+/** As `feedbackFrame`. */
 export const checkFeedback = fields({
   type: oneOf(["human_feedback"], "human_feedback"),
   content: text(),
@@ -46,6 +49,7 @@ export const checkFeedback = fields({
   input: json,
 });
 
+/** As `toolResultFrame`. */
 export const checkToolResult = fields({
   type: oneOf(["tool_result"], "tool_result"),
   call_id: callId,
