@@ -66,13 +66,15 @@ export function whole(
 }
 
 /** `true` or `false`. */
-export const flag: Check = (value) => typeof value === "boolean" ? { value } : wrong("must be true or false");
+export function flag(value: unknown): Checked {
+  return typeof value === "boolean" ? { value } : wrong("must be true or false");
+}
 
 /** Any JSON value that stores and providers take. */
-export const json: Check = (value) => {
+export function json(value: unknown): Checked {
   const taken = wellFormedJson(value);
   return taken === TOO_DEEP ? wrong("must not be nested more than 100 levels deep") : { value: taken };
-};
+}
 
 /** One of a few values. `said`: all of them in words. */
 export function oneOf(values: readonly unknown[], said: string): Check {
