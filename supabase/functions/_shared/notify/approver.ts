@@ -1,6 +1,7 @@
 /** Decides about tool calls for other functions, and for people who may decide for others. */
 
 import { AgentError } from "../errors.ts";
+import { decidesFor } from "../guard/approvers.ts";
 import type { ApprovalStore } from "../ports/approvals.ts";
 import type { Ids } from "../ports/runtime.ts";
 import type { SessionOwner } from "../ports/session_store.ts";
@@ -53,12 +54,7 @@ export class Approver {
   /** Whose sessions the decider may decide for; undefined: everybody's. */
   #claimsOf(decider: Decider): readonly SessionOwner[] | undefined {
     if (decider.kind === "service") return undefined;
-    const { approvers } = this.#options;
-    // `user` is no role: a user with such a role decides for herself only.
-    if (decider.role !== undefined && decider.role !== "user" && approvers.includes(decider.role)) {
-      return undefined;
-    }
-    if (approvers.includes("user")) return [{ kind: "user", userId: decider.userId }];
-    throw new AgentError("forbidden", "Cannot decide: only people with another role may");
+    if (decidesFor(this.#options.approvers, decider.role) === "everybody") return undefined;
+    return [{ kind: "user", userId: decider.userId }];
   }
 }

@@ -1,6 +1,7 @@
 /** What people decide about tool calls, and what clients answer to their own. */
 
 import { AgentError } from "../errors.ts";
+import { decidesFor } from "../guard/approvers.ts";
 import type { Agent } from "../ports/agent.ts";
 import type { FeedbackFrame, ToolResultFrame } from "../protocol/client_frames.ts";
 import type { StatusFields } from "../protocol/render.ts";
@@ -48,7 +49,7 @@ export class CallDecisions {
     if (verdict === undefined) {
       throw new AgentError("invalid_frame", 'Cannot decide: "verdict" must be approve, reject or modify');
     }
-    this.#checkMayDecide(role);
+    decidesFor(this.#options.approvers, role);
     const event: SettlingEvent = {
       kind: "approval_decided",
       decisionId: id,
@@ -78,12 +79,6 @@ export class CallDecisions {
       connectionId,
     });
     return { ...(id !== undefined && { in_reply_to: id }), data: { call_id: callId } };
-  }
-
-  #checkMayDecide(role: string | undefined): void {
-    const { approvers } = this.#options;
-    if (approvers.includes("user") || (role !== undefined && approvers.includes(role))) return;
-    throw new AgentError("forbidden", "Cannot decide: only people with another role may");
   }
 
   async #checked(callId: string, input: unknown): Promise<{ input: unknown }> {

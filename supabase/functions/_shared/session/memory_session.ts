@@ -184,7 +184,7 @@ export class MemorySession {
     }
     const isHolder = isClaimed || epoch !== undefined;
     if (isHolder) this.#leaseUntil = this.#options.clock.now() + this.#options.leaseMs;
-    const inherited = this.#turns.open;
+    const inherited = isClaimed ? this.#turns.open : undefined;
     this.#describe((summary) => summary.touch(this.#options.clock.now()));
     const stopMatched = stop === undefined ? [] : this.#turns.stop(stop);
     const logged = events.flatMap((event) => this.#appendAll(event));
@@ -198,7 +198,7 @@ export class MemorySession {
       ...committed,
       lease: { ...rest, holder },
       stopped: this.#turns.stopped,
-      ...(isClaimed && { openTurns: inherited }),
+      ...(inherited !== undefined && { openTurns: inherited }),
     };
   }
 

@@ -103,7 +103,8 @@ export class ToolCalls {
     // Over HTTP nobody has checked it.
     const checked = isEdited ? await this.agent.check(name, input) : { input };
     if ("problem" in checked) return { outcome: "error", output: `The edited input ${checked.problem}.` };
-    const options = { ...this.#context(), token: this.#newest()?.token, signal };
+    const live = this.#newest();
+    const options = { ...this.#context(live), token: live?.token, signal };
     return await this.agent.run({ callId, name, input: checked.input, turnId }, options);
   }
 
@@ -120,10 +121,10 @@ export class ToolCalls {
     this.#options.lifetime.hold(this.agent.turnEnded(told, this.#context()));
   }
 
-  #context(): AgentContext {
+  #context(live: LiveToken | undefined = this.#newest()): AgentContext {
     const { record: { sessionId, owner } } = this.#options;
     const id = owner.kind === "user" ? owner.userId : undefined;
-    return { sessionId, user: { id, claims: this.#newest()?.claims } };
+    return { sessionId, user: { id, claims: live?.claims } };
   }
 
   /** The token of the newest connection that has one which has not expired. */

@@ -18,8 +18,17 @@ import {
   type Step,
   surroundingsOf,
 } from "./state.ts";
-import { type CallView, foldTool, inputOf, isBlocked, lastCalls, statusOf, type Thread } from "./thread.ts";
-import type { ActingTurn, EndingTurn, ModelStep, Question, QueuedTurn, RunningTurn, Turn } from "./turn.ts";
+import { type CallView, foldTool, inputOf, isBlocked, isSettled, lastCalls, statusOf } from "./thread.ts";
+import {
+  type ActingTurn,
+  begunHere,
+  type EndingTurn,
+  type ModelStep,
+  type Question,
+  type QueuedTurn,
+  type RunningTurn,
+  type Turn,
+} from "./turn.ts";
 
 /** Calls of one session that run at the same time. */
 export const MAX_PARALLEL_CALLS = 4;
@@ -151,7 +160,7 @@ export function act(step: Step): ActingTurn | undefined {
     effects.push({ kind: "act", query: turn.query, callId, name, input: inputOf(call), isEdited });
   }
   if (turn.runs.size > 0) return undefined;
-  if (lastCalls(thread).every((call) => statusOf(call, around) === "settled")) return turn;
+  if (isSettled(thread, around)) return turn;
   if (isBlocked(thread, around)) park(state, turn);
   return undefined;
 }
@@ -195,8 +204,7 @@ export function isAtRest({ runs, proposed }: ActingTurn): boolean {
 
 /** Back into the queue: first, as it has begun, but not before one of its calls can go on. */
 export function park(state: SessionState, { query, seq, text }: ActingTurn): QueuedTurn {
-  const begun = { starts: 1, startsWithoutText: 0, partial: text, isOurs: true } as const;
-  return put(state, { phase: "queued", query, seq, begun, shown: text });
+  return put(state, { phase: "queued", query, seq, begun: begunHere(text), shown: text });
 }
 
 /** A call that was started: again, if it may be repeated; or for the first time, if the start is ours and it has not run here. */
@@ -227,14 +235,10 @@ function callOf({ threads }: SessionState, turnId: string, callId: string): Call
 }
 
 /** The open turn that a call belongs to, and the call. */
-export function findCall(
-  state: SessionState,
-  callId: string,
-): { turn: Turn; call: CallView; thread: Thread } | undefined {
+export function findCall(state: SessionState, callId: string): { turn: Turn; call: CallView } | undefined {
   for (const turn of state.turns.values()) {
-    const thread = state.threads.get(turn.query.turnId);
-    const call = lastCalls(thread).find((each) => each.callId === callId);
-    if (thread !== undefined && call !== undefined) return { turn, call, thread };
+    const call = callOf(state, turn.query.turnId, callId);
+    if (call !== undefined) return { turn, call };
   }
   return undefined;
 }

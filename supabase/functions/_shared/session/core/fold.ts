@@ -23,6 +23,7 @@ import { showThoughts, thoughtsOf } from "./thoughts.ts";
 import type { LeaseView } from "./lease.ts";
 import {
   type Attempt,
+  begunHere,
   fromEvent,
   type ProposedTurn,
   remoteTurn,
@@ -242,7 +243,7 @@ function voidOwnBranch(step: Step, { queryId, turnId, callId }: ToolEvent): void
     abortActs(step, turn);
   } else if (turn.phase !== "ending" || turn.end.kind === "cancelled") return;
   const { query, seq } = turn;
-  const begun = { starts: 1, startsWithoutText: 0, partial: "", isOurs: true } as const;
+  const begun = begunHere("");
   const queued = put(step.state, { phase: "queued", query, seq, begun, shown: shownOf(turn) });
   if (turn.phase === "ending" && turn.isSuperseded) stopTurn(step, queued, "superseded");
 }

@@ -66,7 +66,7 @@ interface StartOptions {
 
 /** All calls of the last step have their results: asks the model again. */
 export function goOn(step: Step, { query, seq, text, restarts, kept }: ActingTurn): RunningTurn {
-  const { checkpointAt } = fresh(step, true);
+  const checkpointAt = nextCheckpoint(step.now, step.state.settings.checkpointMs);
   const going = { query, seq, text, restarts, kept, checkpointAt, thoughts: "", base: text.length };
   return callModel(step, going);
 }

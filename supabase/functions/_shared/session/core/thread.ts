@@ -139,19 +139,6 @@ export function hasWaited(thread: Thread | undefined, around: Surroundings): boo
     lastCalls(thread).every(({ startedIn, result }) => startedIn === undefined || result !== undefined);
 }
 
-/** What the turn waits for; undefined if it waits for nobody. */
-export function waitOf(
-  thread: Thread | undefined,
-  around: Surroundings,
-): "approval" | "client" | "user" | undefined {
-  if (!isBlocked(thread, around)) return undefined;
-  for (const call of lastCalls(thread)) {
-    const status = statusOf(call, around);
-    if (status === "approval" || status === "client" || status === "user") return status;
-  }
-  return undefined;
-}
-
 /** When the first of the waiting calls expires, in milliseconds since the epoch; undefined if none waits. */
 export function nextExpiry(thread: Thread | undefined, around: Surroundings): number | undefined {
   let first: number | undefined;

@@ -50,6 +50,11 @@ export interface Begun extends Pick<OpenTurn, "starts" | "startsWithoutText" | "
   isOurs?: true;
 }
 
+/** What this worker has left of a turn that it has begun, and goes on with, here or elsewhere. */
+export function begunHere(partial: string): Begun {
+  return { starts: 1, startsWithoutText: 0, partial, isOurs: true };
+}
+
 /** How much of a running turn the store has. */
 export interface Kept {
   /** Whether the store knows that this run has begun. */
