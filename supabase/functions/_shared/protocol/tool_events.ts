@@ -107,6 +107,19 @@ export function toolKeyOf({ kind, callId }: ToolEvent): string {
   return `${KEYS[kind]}:${callId}`;
 }
 
+/** Whether the log's event is the one that was written, and not somebody else's of the same kind about the same call. */
+export function isSameToolEvent(written: ToolEvent, logged: { kind: string }): boolean {
+  if (!isToolEvent(logged) || toolKeyOf(logged) !== toolKeyOf(written)) return false;
+  if (written.kind === "approval_decided" && logged.kind === "approval_decided") {
+    return logged.decisionId === written.decisionId;
+  }
+  if (written.kind === "tool_started" && logged.kind === "tool_started") return logged.epoch === written.epoch;
+  if (written.kind === "tool_result" && logged.kind === "tool_result") {
+    return logged.connectionId === written.connectionId && logged.output === written.output;
+  }
+  return true;
+}
+
 /** About the length of the event's own text, in UTF-16 units. */
 export function toolChars(event: ToolEvent): number {
   switch (event.kind) {

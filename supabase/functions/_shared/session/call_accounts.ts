@@ -6,8 +6,8 @@
 import type { CallStage } from "../activity/reporter.ts";
 import type { Committed, LogWrite } from "../ports/event_log.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
-import type { LogEvent } from "../protocol/log_event.ts";
 import {
+  isSameToolEvent,
   isToolEvent,
   type ToolCallEvent,
   type ToolEvent,
@@ -37,7 +37,7 @@ export class CallAccounts {
   written({ events = [] }: LogWrite, { events: logged }: Committed): void {
     for (const event of events) {
       if (!isToolEvent(event)) continue;
-      const stored = logged.find((other) => isSame(event, other));
+      const stored = logged.find((other) => isSameToolEvent(event, other));
       // What the log had before was accounted for then.
       if (stored === undefined || stored.seq <= this.#options.state.log.lastSeq) continue;
       this.#account(event, stored.at, events);
@@ -109,16 +109,4 @@ export class CallAccounts {
     const query = state.turns.get(queryId)?.query ?? { turnId };
     activity.reasoning(record, { query, text: "" }, stage, mode);
   }
-}
-
-/** Whether the log's event is the one that was written, and not another worker's or another person's in its place. */
-function isSame(event: ToolEvent, other: LogEvent): boolean {
-  if (!isToolEvent(other) || other.kind !== event.kind || other.callId !== event.callId) return false;
-  if (event.kind === "approval_decided" && other.kind === "approval_decided") {
-    return event.decisionId === other.decisionId;
-  }
-  if (event.kind === "tool_result" && other.kind === "tool_result") {
-    return event.connectionId === other.connectionId;
-  }
-  return true;
 }

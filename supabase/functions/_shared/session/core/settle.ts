@@ -3,7 +3,7 @@
 import type { ErrorCode } from "../../errors.ts";
 import type { Committed } from "../../ports/event_log.ts";
 import type { LogEvent } from "../../protocol/log_event.ts";
-import type { ApprovalDecidedEvent, ToolResultEvent } from "../../protocol/tool_events.ts";
+import { type ApprovalDecidedEvent, isSameToolEvent, type ToolResultEvent } from "../../protocol/tool_events.ts";
 import { refuseAskers } from "./ask.ts";
 import type { WishResult } from "./effect.ts";
 import { foldAnswer, isSameQuestion, retract } from "./fold.ts";
@@ -183,13 +183,7 @@ function settledBy(
   event: ApprovalDecidedEvent | ToolResultEvent,
   events: readonly LogEvent[],
 ): WishResult {
-  const logged = events.find(({ kind, ...other }) =>
-    kind === event.kind && "callId" in other && other.callId === event.callId
-  );
-  const isOurs = logged?.kind === "approval_decided" && event.kind === "approval_decided"
-    ? logged.decisionId === event.decisionId
-    : logged?.kind === "tool_result" && event.kind === "tool_result" &&
-      logged.connectionId === event.connectionId && logged.output === event.output;
+  const isOurs = events.some((logged) => isSameToolEvent(event, logged));
   return isOurs
     ? { ok: true, queryIds: [event.queryId] }
     : { ok: false, refusal: { code: "already_decided" } };
