@@ -18,6 +18,7 @@ export const ROOMS: ReadonlyMap<string, Layer> = new Map<string, Layer>([
   ["settled_within.ts", 0],
   ["store_choice.ts", 0],
   ["think_tags.ts", 0],
+  ["token_claims.ts", 0],
   ["trusted_issuers.ts", 0],
   ["protocol", 0],
   ["activity", 1],

@@ -4,6 +4,7 @@
  */
 
 import type { Clock } from "../ports/runtime.ts";
+import { expiryOf } from "../token_claims.ts";
 import { GivenUp } from "./bounded.ts";
 import type { ActsAs } from "./tool.ts";
 
@@ -102,16 +103,4 @@ export class CallRights {
 
 function ended(): GivenUp {
   return new GivenUp("Cannot reach the project: the call has ended");
-}
-
-/** When a JWT expires, in milliseconds since the epoch; never where it does not say. Its signature was checked before. */
-function expiryOf(token: string): number {
-  try {
-    const payload = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
-    const claims: unknown = JSON.parse(atob(payload));
-    const exp = typeof claims === "object" && claims !== null && "exp" in claims ? claims.exp : undefined;
-    return typeof exp === "number" ? exp * 1000 : Infinity;
-  } catch {
-    return Infinity;
-  }
 }

@@ -5,7 +5,7 @@
 
 import { dialectOf, type DialectSetting, MAX_OPENROUTER_MODELS } from "../model_dialect.ts";
 import type { ToolSpec } from "../ports/model.ts";
-import type { AgentDefinition, AgentOptions, AgentsDefinition } from "./define.ts";
+import { type AgentDefinition, type AgentOptions, type AgentsDefinition, DEFAULT_AGENT } from "./define.ts";
 import { isObject, parametersOf } from "./input_schema.ts";
 import { MCP_SEPARATOR } from "./mcp_port.ts";
 import type { Tool } from "./tool.ts";
@@ -16,8 +16,6 @@ const TOOL_NAME = /^[a-zA-Z0-9_-]{1,64}$/;
 const AGENT_NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 /** OpenAI accepts no more. */
 export const MAX_TOOLS = 128;
-/** The name of the only agent of a deployment. */
-export const DEFAULT_AGENT = "default";
 
 /** A tool of the developer, ready for use. */
 export interface ReadyTool {

@@ -4,6 +4,7 @@ import { type Config, ConfigError } from "../config.ts";
 import type { Clock, Log } from "../ports/runtime.ts";
 import { checkAgents } from "./check.ts";
 import type { Agent } from "../ports/agent.ts";
+import { isPlain } from "./define.ts";
 import { DefinedAgent } from "./defined_agent.ts";
 
 export interface AgentsDeps {
@@ -62,8 +63,10 @@ export function createAgents(definition: unknown, deps: AgentsDeps): Agents {
   ]));
   const find = (name = defaultName): DefinedAgent | undefined => made.get(name);
   return Object.assign(find, {
-    withOptions: (name = defaultName): Agent | undefined =>
-      Object.keys(agents.get(name)?.options ?? {}).length === 0 ? undefined : made.get(name),
+    withOptions(name = defaultName): Agent | undefined {
+      const agent = agents.get(name);
+      return agent === undefined || isPlain(agent) ? undefined : made.get(name);
+    },
     close: async () => void await Promise.all([...made.values()].map((agent) => agent.close())),
   });
 }

@@ -26,6 +26,9 @@ export interface AgentOptions {
   onTurnEnd?(end: TurnEnd, info: AgentInfo): unknown;
 }
 
+/** The name of the only agent of a deployment. */
+export const DEFAULT_AGENT = "default";
+
 /** One agent. */
 export interface AgentDefinition {
   readonly kind: "agent";
@@ -51,4 +54,9 @@ export function defineAgents(
   options: { default?: string } = {},
 ): AgentsDefinition {
   return { kind: "agents", agents, defaultName: options.default ?? Object.keys(agents)[0] ?? "" };
+}
+
+/** Whether an agent has nothing of its own, and so answers as the environment says. */
+export function isPlain({ options }: Pick<AgentDefinition, "options">): boolean {
+  return Object.keys(options).length === 0;
 }

@@ -1,6 +1,7 @@
 /** What the developer's functions learn of the user and the session. */
 
 import type { AgentContext } from "../ports/agent.ts";
+import { appRoleOf } from "../token_claims.ts";
 
 /** A signed-in user. */
 export interface AgentUserInfo {
@@ -25,12 +26,8 @@ export interface AgentInfo {
 }
 
 export function infoOf({ user: { id, claims }, sessionId }: AgentContext): AgentInfo {
-  const metadata = claims?.app_metadata;
-  const role = typeof metadata === "object" && metadata !== null && "role" in metadata
-    ? metadata.role
-    : undefined;
   return {
-    user: id === undefined ? undefined : { id, email: text(claims?.email), role: text(role), claims },
+    user: id === undefined ? undefined : { id, email: text(claims?.email), role: appRoleOf(claims), claims },
     session: { id: sessionId },
   };
 }

@@ -2,7 +2,7 @@
 
 import { AgentError } from "../errors.ts";
 import type { IdentityVerifier } from "../ports/identity.ts";
-import { claimsOf } from "./token_claims.ts";
+import { claimsOf } from "../token_claims.ts";
 
 export type AuthMode = "required" | "optional" | "none";
 

@@ -11,6 +11,7 @@ import type { Clock, Log } from "../ports/runtime.ts";
 import { bearerOf } from "../protocol/connect_request.ts";
 import { parseDecisionRequest } from "../protocol/decision_request.ts";
 import { parseNotifyRequest } from "../protocol/notify_request.ts";
+import { appRoleOf } from "../token_claims.ts";
 import { VERSION } from "../version.ts";
 import { type Body, readBody } from "./body.ts";
 import type { Handler } from "./on_first_request.ts";
@@ -142,7 +143,7 @@ async function identify(
     if (toAgentError(thrown).code === "unauthorized") deps.rateLimiter.take([refusedKey]);
     throw thrown;
   });
-  const role = typeof appMetadata?.role === "string" ? appMetadata.role : undefined;
+  const role = appRoleOf({ app_metadata: appMetadata });
   return { caller: { kind: "user", userId, role }, key: `user:${userId}` };
 }
 

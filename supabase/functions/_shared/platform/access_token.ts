@@ -2,7 +2,8 @@
 
 import { AgentError } from "../errors.ts";
 import { isLoopback, type TrustedIssuer } from "../trusted_issuers.ts";
-import { fromBase64Url, PUBLIC_KEY_ALGORITHMS, type PublicKeyAlgorithm } from "./token_signature.ts";
+import { fromBase64Url } from "../token_claims.ts";
+import { PUBLIC_KEY_ALGORITHMS, type PublicKeyAlgorithm } from "./token_signature.ts";
 
 /** Supabase's tokens have one to two thousand characters; HTTP headers seldom may be longer than this. */
 export const MAX_TOKEN_CHARS = 8192;

@@ -1,5 +1,7 @@
 /** Signatures of JSON Web Tokens, checked by WebCrypto on this machine. */
 
+import { fromBase64Url } from "../token_claims.ts";
+
 /** Signing algorithms with a public key, by their JOSE names (RFC 7518, RFC 8037). */
 export const PUBLIC_KEY_ALGORITHMS = ["ES256", "RS256", "EdDSA"] as const;
 export type PublicKeyAlgorithm = (typeof PUBLIC_KEY_ALGORITHMS)[number];
@@ -28,9 +30,6 @@ const FACTS: Readonly<Record<PublicKeyAlgorithm, AlgorithmFacts>> = {
 };
 /** RFC 7518, 3.3. */
 const MIN_RSA_BITS = 2048;
-
-/** `Uint8Array`, which has a type parameter in later versions of TypeScript than the platform's. */
-type Bytes = ReturnType<TextEncoder["encode"]>;
 
 /** A public key as JSON (RFC 7517), as it came. */
 export type Jwk = Readonly<Record<string, unknown>>;
@@ -67,14 +66,4 @@ export async function isSignedBy(token: string, key: CryptoKey, alg: PublicKeyAl
   if (signature === undefined) return false;
   const signed = new TextEncoder().encode(token.slice(0, end));
   return await crypto.subtle.verify(FACTS[alg].algorithm, key, signature, signed).catch(() => false);
-}
-
-/** Undefined if the text is not base64url. */
-export function fromBase64Url(text: string): Bytes | undefined {
-  if (!/^[\w-]+$/.test(text) || text.length % 4 === 1) return undefined;
-  const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
-  // A loop: `Uint8Array.from` with a function costs several times as much.
-  const bytes = new Uint8Array(binary.length);
-  for (let index = 0; index < binary.length; index++) bytes[index] = binary.charCodeAt(index);
-  return bytes;
 }

@@ -113,7 +113,9 @@ export function isSameToolEvent(written: ToolEvent, logged: { kind: string }): b
   if (written.kind === "approval_decided" && logged.kind === "approval_decided") {
     return logged.decisionId === written.decisionId;
   }
-  if (written.kind === "tool_started" && logged.kind === "tool_started") return logged.epoch === written.epoch;
+  if (written.kind === "tool_started" && logged.kind === "tool_started") {
+    return logged.epoch === written.epoch;
+  }
   if (written.kind === "tool_result" && logged.kind === "tool_result") {
     return logged.connectionId === written.connectionId && logged.output === written.output;
   }

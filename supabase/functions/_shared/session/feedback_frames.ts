@@ -1,6 +1,6 @@
 /** Frames with what a person thinks, decides or has done. Each is answered with a `status` when its effect is certain. */
 
-import { appRoleOf } from "../guard/token_claims.ts";
+import { appRoleOf } from "../token_claims.ts";
 import type { Clock } from "../ports/runtime.ts";
 import type { FeedbackFrame, ToolResultFrame } from "../protocol/client_frames.ts";
 import { renderStatus, type StatusFields } from "../protocol/render.ts";

@@ -135,6 +135,17 @@ const ENDS_IN_A_LINE_BREAK: Case = {
   sizes: [60],
 };
 
+/** What the model repeats occurs at more places than are followed, so the repetition is found in its middle. */
+const REPEATS_ITSELF: Case = {
+  whole: `${"```\n ".repeat(56)}wave wave wave wave \`code\` `,
+  cut: 0.993485342019544,
+  behaviour: "begins further back, after a remark",
+  takesPrefill: false,
+  kind: "same",
+  shared: 0,
+  sizes: [1],
+};
+
 /**
  * A prefill that is ignored cannot be noticed if the new answer neither resembles the old one nor begins as a
  * sentence does: for this the operator names the models that take a prefill.
@@ -174,7 +185,7 @@ Deno.test("[TO7] whatever a model makes of it, the answer is there exactly once,
       if (!isNew) assert.equal(run.text, whole);
       assert.ok(run.restarts <= 1 && !run.restartedLate);
     }),
-    { numRuns: RUNS, examples: [[ENDS_IN_A_LINE_BREAK]] },
+    { numRuns: RUNS, examples: [[ENDS_IN_A_LINE_BREAK], [REPEATS_ITSELF]] },
   );
 });
 

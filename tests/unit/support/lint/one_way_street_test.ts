@@ -134,6 +134,7 @@ Deno.test("one-way-street: from each room, exactly the rooms below it", () => {
     "settled_within.ts",
     "store_choice.ts",
     "think_tags.ts",
+    "token_claims.ts",
     "trusted_issuers.ts",
     "version.ts",
   ];

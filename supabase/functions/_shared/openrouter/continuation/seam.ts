@@ -201,7 +201,7 @@ export class Seam {
       return failed("unclear");
     }
     let end = at + length;
-    const opening = wrapperBefore(text, at);
+    const opening = this.#wrapperBefore(at, from);
     if (text.length < end + opening.length && !isEnd) return HOLD;
     const closing = [...opening].reverse().join("");
     if (text.startsWith(closing, end)) end += closing.length;
@@ -223,6 +223,18 @@ export class Seam {
     return { kind: "open", text: (joint ?? "") + rest, restarts: false };
   }
 
+  /** The marks that the model has put directly before what it repeats. */
+  #wrapperBefore(at: number, from: number): string {
+    const { normal } = this.#begun;
+    const { text } = this.#reply;
+    // It may repeat more than was followed: those marks are the answer's.
+    let end = at;
+    for (let place = from; end > 0 && place > 0 && text[end - 1] === normal[place - 1]; place--) end--;
+    let start = end;
+    while (start > 0 && WRAPPERS.includes(text.charAt(start - 1))) start--;
+    return text.slice(start, end);
+  }
+
   #restart(at: number): SeamStep {
     return { kind: "open", text: this.#reply.rawFrom(at), restarts: true };
   }
@@ -230,11 +242,4 @@ export class Seam {
 
 function failed(why: SeamFailure): SeamStep {
   return { kind: "failed", why };
-}
-
-/** The marks directly before a place in a normalized text. */
-function wrapperBefore(text: string, at: number): string {
-  let start = at;
-  while (start > 0 && WRAPPERS.includes(text.charAt(start - 1))) start--;
-  return text.slice(start, at);
 }

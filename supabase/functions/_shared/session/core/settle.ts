@@ -3,7 +3,11 @@
 import type { ErrorCode } from "../../errors.ts";
 import type { Committed } from "../../ports/event_log.ts";
 import type { LogEvent } from "../../protocol/log_event.ts";
-import { type ApprovalDecidedEvent, isSameToolEvent, type ToolResultEvent } from "../../protocol/tool_events.ts";
+import {
+  type ApprovalDecidedEvent,
+  isSameToolEvent,
+  type ToolResultEvent,
+} from "../../protocol/tool_events.ts";
 import { refuseAskers } from "./ask.ts";
 import type { WishResult } from "./effect.ts";
 import { foldAnswer, isSameQuestion, retract } from "./fold.ts";
