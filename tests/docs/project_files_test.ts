@@ -18,6 +18,7 @@ const KNOWN = [
   "client",
   "deno.json",
   "deno.lock",
+  "deploy",
   "docs",
   "examples",
   "local",

@@ -20,6 +20,8 @@ export interface AgentProcessOptions {
   deno?: string;
   /** The folder with `index.ts` and `deno.json`. Default: the project's own. */
   directory?: URL;
+  /** The folder is of `deno task bundle`: it has `index.js`, and no `deno.json`. */
+  isBundle?: boolean;
   /**
    * Size limit of V8's old space, in MiB. A process that needs more is killed. Default: the limit of a worker on the
    * platform.
@@ -62,17 +64,18 @@ export class AgentProcess implements AsyncDisposable {
   #port = 0;
 
   constructor(
-    { env = {}, deno = Deno.execPath(), directory, heapMib = 256, plain = false }: AgentProcessOptions,
+    { env = {}, deno = Deno.execPath(), directory, isBundle = false, heapMib = 256, plain = false }:
+      AgentProcessOptions,
   ) {
     const folder = directory ?? urlOf("supabase/functions/agent_websocket/");
-    const entry = new URL("index.ts", folder);
+    const entry = new URL(isBundle ? "index.js" : "index.ts", folder);
     this.#child = new Deno.Command(deno, {
       args: [
         "run",
         "--no-lock",
         "--no-prompt",
         // The function's own import map, as it is deployed.
-        `--config=${fileURLToPath(new URL("deno.json", folder))}`,
+        isBundle ? "--no-config" : `--config=${fileURLToPath(new URL("deno.json", folder))}`,
         "--allow-net",
         "--allow-env",
         ...(plain ? [entry.href] : [

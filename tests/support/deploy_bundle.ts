@@ -1,6 +1,7 @@
 /** What `supabase functions deploy` uploads for a function: its `deno.json`, its entry, and every file they import. */
 
-import { filesUnder, read, urlOf } from "./source_files.ts";
+import { pathToFileURL } from "node:url";
+import { urlOf } from "./source_files.ts";
 
 /**
  * The regular expression with which the CLI looks for imports. It is not a parser, so it also matches comments and
@@ -15,22 +16,49 @@ export function uploadedImports(source: string): string[] {
   return [...source.matchAll(IMPORT_PATH)].map(([, from, dynamic]) => from || dynamic || "");
 }
 
-/** The files of a bundle, relative to the project's root, sorted. Paths of missing files are left out, as the CLI does. */
+/** The files of the function that are uploaded, relative to the project's root, sorted. */
 export function bundledFiles(functionName: string): string[] {
   const folder = `supabase/functions/${functionName}`;
-  const existing = new Set(filesUnder("supabase/functions", ""));
-  const found = new Set([`${folder}/deno.json`]);
+  return [`${folder}/deno.json`, ...uploadedWith(`${folder}/index.ts`)].sort();
+}
+
+/** A file and all that it imports, relative to `root`, which is the project's by default. Missing files are left out, as the CLI does. */
+export function uploadedWith(entry: string, root: URL = urlOf("")): string[] {
+  const found = new Set<string>();
   const walk = (file: string): void => {
-    if (found.has(file) || !existing.has(file)) return;
+    if (found.has(file)) return;
+    const source = readIfThere(new URL(file, root));
+    if (source === undefined) return;
     found.add(file);
-    for (const specifier of uploadedImports(read(file))) {
+    for (const specifier of uploadedImports(source)) {
       if (/^\.{0,2}\//.test(specifier)) {
-        walk(new URL(specifier, urlOf(file)).href.slice(urlOf("").href.length));
+        walk(new URL(specifier, new URL(file, root)).href.slice(root.href.length));
       }
     }
   };
-  walk(`${folder}/index.ts`);
-  return [...found].sort();
+  walk(entry);
+  return [...found];
+}
+
+function readIfThere(file: URL): string | undefined {
+  try {
+    return Deno.readTextFileSync(file);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.IsADirectory) return undefined;
+    throw error;
+  }
+}
+
+/** Runs `deno task bundle` into a new folder, and returns the folder. */
+export async function buildBundle(): Promise<URL> {
+  const folder = await Deno.makeTempDir();
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["task", "bundle", folder],
+    cwd: urlOf(""),
+    stdin: "null",
+  }).output();
+  if (!success) throw new Error([stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("\n"));
+  return pathToFileURL(`${folder}/`);
 }
 
 /** Copies files of the project to the same paths under `folder`, which must be empty. */

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { pathToFileURL } from "node:url";
 import { AgentProcess, withAgent } from "../support/agent_process.ts";
-import { bundledFiles, copyFiles } from "../support/deploy_bundle.ts";
+import { buildBundle, bundledFiles, copyFiles, uploadedWith } from "../support/deploy_bundle.ts";
 import { echo, HandModel } from "../support/hand_model.ts";
 import { bareEnv, eventually } from "../support/local_stack.ts";
 import { startAuthServer } from "../support/jwks_server.ts";
@@ -43,10 +43,13 @@ Deno.test("`supabase functions deploy` uploads no file of the project but the fu
   );
 });
 
+/** The folders of what is uploaded, by function. */
+type Directories = (name: string) => URL;
+
 /** Runs `body` with a folder that contains only what is uploaded for these functions. */
 async function withUploaded(
   functions: readonly string[],
-  body: (directoryOf: (name: string) => URL) => Promise<void>,
+  body: (directoryOf: Directories) => Promise<void>,
 ): Promise<void> {
   const folder = pathToFileURL(`${await Deno.makeTempDir()}/`);
   try {
@@ -57,30 +60,36 @@ async function withUploaded(
   }
 }
 
+/** A user connects to the function in this folder, and has one turn. */
+async function haveTurn(options: { deno: string; directory: URL; isBundle?: boolean }): Promise<void> {
+  const key = await signingKey("ES256", "key-of-this-test");
+  await using model = new HandModel({ respond: echo });
+  await using auth = startAuthServer({ keys: [key] });
+  const env = { AUTH_MODE: "required", SUPABASE_URL: auth.url, OPENROUTER_BASE_URL: model.baseUrl };
+  await withAgent({ ...options, env }, async ({ wsUrl }) => {
+    const token = await key.sign(userClaims(Date.now()));
+    await using client = await connect(`${wsUrl}?stream=true`, {
+      protocols: ["agent-websocket.v1", `jwt-${token}`],
+    });
+    assert.equal(client.socket.protocol, "agent-websocket.v1");
+    assert.equal(client.welcome.resume_token, undefined, "accepted as a user");
+    assert.equal((await client.answer("Are you there?")).content, "You said: Are you there?");
+    assert.ok(client.frames.some(({ type }) => type === "delta"));
+  });
+}
+
 Deno.test("[AU2] [HS4] what is uploaded of agent_websocket runs alone on the platform's Deno: a user, one turn", async () => {
   const deno = await platformDeno();
-  const key = await signingKey("ES256", "key-of-this-test");
   await withUploaded([FUNCTION], async (directoryOf) => {
     const directory = directoryOf(FUNCTION);
-    await using model = new HandModel({ respond: echo });
-    await using auth = startAuthServer({ keys: [key] });
-    const env = { AUTH_MODE: "required", SUPABASE_URL: auth.url, OPENROUTER_BASE_URL: model.baseUrl };
-    await withAgent({ deno, directory, env }, async ({ wsUrl }) => {
-      const token = await key.sign(userClaims(Date.now()));
-      await using client = await connect(`${wsUrl}?stream=true`, {
-        protocols: ["agent-websocket.v1", `jwt-${token}`],
-      });
-      assert.equal(client.socket.protocol, "agent-websocket.v1");
-      assert.equal(client.welcome.resume_token, undefined, "accepted as a user");
-      assert.equal((await client.answer("Are you there?")).content, "You said: Are you there?");
-      assert.ok(client.frames.some(({ type }) => type === "delta"));
-    });
+    await haveTurn({ deno, directory });
     const bytes = await bundleBytes(deno, directory);
     assert.ok(bytes < MAX_BUNDLE_BYTES, `${bytes} bytes`);
   });
 });
 
-Deno.test("[NT1] [NT5] what is uploaded of both functions runs alone on the platform's Deno: a notification reaches a client", async () => {
+/** A notification reaches a client of the functions in these folders. */
+async function notify(directoryOf: Directories, { isBundle = false } = {}): Promise<void> {
   const deno = await platformDeno();
   await using realtime = await openTestRealtime();
   const { secretKey } = realtime.keys;
@@ -89,29 +98,49 @@ Deno.test("[NT1] [NT5] what is uploaded of both functions runs alone on the plat
     SUPABASE_SECRET_KEYS: JSON.stringify({ default: secretKey }),
     SESSION_STORE: "memory",
   };
-  await withUploaded(FUNCTIONS, async (directoryOf) => {
-    const start = (name: string): AgentProcess =>
-      new AgentProcess({ deno, directory: directoryOf(name), env });
-    await using agent = start("agent_websocket");
-    await using notifier = start("notify_websocket");
-    await Promise.all([agent.listening(), notifier.listening()]);
-    await using client = await connect(agent.wsUrl);
-    const post = async (body: unknown): Promise<{ status: number; code?: string; field?: string }> => {
-      const response = await fetch(`http://127.0.0.1:${notifier.port}/notify_websocket`, {
-        method: "POST",
-        headers: { apikey: secretKey, "content-type": "application/json" },
-        body: JSON.stringify(body),
-      });
-      return { ...await response.json(), status: response.status };
-    };
-    const { status, field } = await post({ session_id: client.welcome.session_id, message: 7 });
-    assert.deepEqual([status, field], [400, "message"]);
-    await eventually("the agent listens", async () => (await agent.health()).relay === "ok");
-    const sent = await post({ session_id: client.welcome.session_id, message: "Your report is ready" });
-    assert.equal(sent.status, 202);
-    const shown = await client.waitFor(({ content }) => content === "Your report is ready");
-    assert.deepEqual([shown.type, shown.seq], ["notification", 1]);
-  });
+  const start = (name: string): AgentProcess =>
+    new AgentProcess({ deno, directory: directoryOf(name), isBundle, env });
+  await using agent = start("agent_websocket");
+  await using notifier = start("notify_websocket");
+  await Promise.all([agent.listening(), notifier.listening()]);
+  await using client = await connect(agent.wsUrl);
+  const post = async (body: unknown): Promise<{ status: number; code?: string; field?: string }> => {
+    const response = await fetch(`http://127.0.0.1:${notifier.port}/notify_websocket`, {
+      method: "POST",
+      headers: { apikey: secretKey, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    return { ...await response.json(), status: response.status };
+  };
+  const { status, field } = await post({ session_id: client.welcome.session_id, message: 7 });
+  assert.deepEqual([status, field], [400, "message"]);
+  await eventually("the agent listens", async () => (await agent.health()).relay === "ok");
+  const sent = await post({ session_id: client.welcome.session_id, message: "Your report is ready" });
+  assert.equal(sent.status, 202);
+  const shown = await client.waitFor(({ content }) => content === "Your report is ready");
+  assert.deepEqual([shown.type, shown.seq], ["notification", 1]);
+}
+
+Deno.test("[NT1] [NT5] what is uploaded of both functions runs alone on the platform's Deno: a notification reaches a client", async () => {
+  await withUploaded(FUNCTIONS, (directoryOf) => notify(directoryOf));
+});
+
+Deno.test("`deno task bundle` makes all that runs on the platform's Deno, and no file that is not uploaded", async () => {
+  const folder = await buildBundle();
+  try {
+    for (const name of FUNCTIONS) {
+      const directory = `supabase/functions/${name}`;
+      const files = [...Deno.readDirSync(new URL(directory, folder))].map((file) =>
+        `${directory}/${file.name}`
+      );
+      assert.deepEqual(uploadedWith(`${directory}/index.js`, folder).sort(), files.sort());
+    }
+    const directoryOf = (name: string): URL => new URL(`supabase/functions/${name}/`, folder);
+    await haveTurn({ deno: await platformDeno(), directory: directoryOf(FUNCTION), isBundle: true });
+    await notify(directoryOf, { isBundle: true });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 interface ModuleGraph {

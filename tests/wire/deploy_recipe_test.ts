@@ -5,10 +5,10 @@
  */
 
 import assert from "node:assert/strict";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import postgres from "postgres";
 import { SUPABASE_ROLES } from "../../local/supabase_roles.ts";
-import { bundledFiles, copyFiles } from "../support/deploy_bundle.ts";
+import { buildBundle, bundledFiles, copyFiles } from "../support/deploy_bundle.ts";
 import { bareEnv } from "../support/local_stack.ts";
 import { ManagementApi } from "../support/management_api.ts";
 import { startPostgres } from "../support/postgres_server.ts";
@@ -22,8 +22,8 @@ const VALUES: Readonly<Record<string, string>> = {
 const FUNCTIONS = ["agent_websocket", "notify_websocket"];
 
 /** The command lines of a document, with the test's values. */
-function documented(path: string): string[] {
-  const [, code = ""] = /```\w+\n([\s\S]*?)```/.exec(sectionOf(read(path), "deploy")) ?? [];
+function documented(path: string, section = "deploy"): string[] {
+  const [, code = ""] = /```\w+\n([\s\S]*?)```/.exec(sectionOf(read(path), section)) ?? [];
   const lines = code.trim().split("\n");
   return lines.map((line) => line.replaceAll(/<[\w-]+>/g, (name) => VALUES[name] ?? assert.fail(name)));
 }
@@ -136,6 +136,39 @@ Deno.test("the documented lines deploy: the real CLI links, sets the secret and 
   // This targets the linked project, whose database cannot be reached from here.
   const { output } = await workplace.run(lineOf("db push"));
   assert.match(output, new RegExp(`Target: project the test's \\(${ManagementApi.projectRef}\\)`));
+});
+
+Deno.test("the documented lines deploy a bundle: the real CLI uploads all its files, and nothing else", async () => {
+  await using api = new ManagementApi();
+  await using workplace = await Workplace.open(api);
+  const [build = "", deploy = ""] = documented("docs/DEPLOY.md", "bundle");
+  assert.match(build, /^npx -y deno@\S+ task bundle$/);
+  const folder = await buildBundle();
+  try {
+    const [, workdir] = / --workdir (\S+)/.exec(deploy) ?? assert.fail(deploy);
+    assert.equal(workdir, "dist/bundle", "the folder of `task bundle`");
+    await workplace.succeed(deploy.replace(workdir, fileURLToPath(folder)));
+    assert.deepEqual([...api.functions.keys()].sort(), FUNCTIONS);
+    for (const [name, { files, metadata }] of api.functions) {
+      const directory = `supabase/functions/${name}`;
+      assert.deepEqual(metadata, {
+        name,
+        entrypoint_path: `${directory}/index.js`,
+        import_map_path: "",
+        verify_jwt: false,
+      });
+      const built = [...Deno.readDirSync(new URL(directory, folder))].map((file) =>
+        `${directory}/${file.name}`
+      );
+      assert.deepEqual([...files.keys()].sort(), built.sort());
+      for (const [path, text] of files) {
+        assert.equal(text, Deno.readTextFileSync(new URL(path, folder)), path);
+      }
+    }
+    assert.deepEqual(api.refused, []);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("the documented `db push` applies the migrations, and a second time nothing", async () => {
