@@ -45,6 +45,13 @@ Deno.test("the root has nothing but what is known: no notes, no leftovers", () =
   assert.deepEqual(found.sort(), KNOWN);
 });
 
+Deno.test("no deployed file has more than 300 lines: it would have two topics", () => {
+  const long = filesUnder("supabase/functions", ".ts")
+    .map((file) => ({ file, lines: read(file).trimEnd().split("\n").length }))
+    .filter(({ lines }) => lines > 300);
+  assert.deepEqual(long, []);
+});
+
 Deno.test("every link of a document to a file of the project leads somewhere", () => {
   const documents = [
     ...["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/react/README.md"],

@@ -225,14 +225,13 @@ export class Door implements Carrier {
   #close({ code, reason }: Closing): void {
     if (this.#state.name === "leaving" || this.#state.name === "gone") return;
     const { clock } = this.#deps;
-    const close = (): void => this.#port.close(code, reason);
     this.#settle({ name: "leaving", cancelTimeout: clock.after(CLOSE_TIMEOUT_MS, () => this.lost(code)) });
-    if (code !== CLOSE.rateLimitAbused.code && code !== CLOSE.frameTooLarge.code) return close();
     closeWhenQuiet({
+      code,
       clock,
       heardAt: () => this.#heardAt,
       isGone: () => this.#state.name === "gone",
-      close,
+      close: () => this.#port.close(code, reason),
     });
   }
 

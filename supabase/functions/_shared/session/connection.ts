@@ -283,21 +283,17 @@ export class Connection implements Reader {
     }
   }
 
-  /** Closes at once, or after a client that is still sending has gone quiet. */
   #closeSocket(): void {
     const { code, reason } = this.#closing ?? CLOSE.workerReplaced;
-    const close = (): void => this.#closeNow(code, reason);
-    if (code !== CLOSE.rateLimitAbused.code && code !== CLOSE.frameTooLarge.code) return close();
     closeWhenQuiet({
+      code,
       clock: this.#deps.clock,
       heardAt: () => this.#heardAt,
       isGone: () => this.#state === "closed",
-      close,
+      close: () => {
+        this.#socket.close(code, reason);
+        this.#cancelCloseTimeout = this.#deps.clock.after(CLOSE_TIMEOUT_MS, () => this.lost(NO_CLOSE_FRAME));
+      },
     });
-  }
-
-  #closeNow(code: number, reason: string): void {
-    this.#socket.close(code, reason);
-    this.#cancelCloseTimeout = this.#deps.clock.after(CLOSE_TIMEOUT_MS, () => this.lost(NO_CLOSE_FRAME));
   }
 }

@@ -7,7 +7,6 @@
 import { type AgentError, type ErrorCode, toAgentError } from "../errors.ts";
 import type { LogWrite } from "../ports/event_log.ts";
 import type { ModelReply } from "../ports/model.ts";
-import type { CancelTimer } from "../ports/runtime.ts";
 import type { SessionRecord } from "../ports/session_store.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
 import { isTerminal, type TerminalEvent } from "../protocol/log_event.ts";
@@ -26,6 +25,7 @@ import { ModelCalls } from "./model_calls.ts";
 import { expectedTokens, requestFor } from "./model_request.ts";
 import { TailSender } from "./tail_sender.ts";
 import { tellTakeover } from "./takeover.ts";
+import { SessionTimer } from "./wake_times.ts";
 
 /** Events of a page. */
 const PAGE = 1000;
@@ -54,7 +54,7 @@ export class SessionDriver {
   /** Events that came while effects were performed. */
   #waiting: SessionEvent[] | undefined;
   #isStepping = false;
-  #timer: { at: number; cancel: CancelTimer } | undefined;
+  readonly #timer: SessionTimer;
   /** The last event was text, and the timer counts it in: more text does not change when the session wakes. */
   #isTimerSetForText = false;
   /** The error of the last store call that failed. */
@@ -76,6 +76,7 @@ export class SessionDriver {
     this.#sink = sink;
     this.audience = new Audience({ clock: deps.clock, state, settings: deps.settings });
     this.#calls = new ModelCalls(deps, record, this);
+    this.#timer = new SessionTimer(deps.wakeTimes, this);
     const agent = deps.agentOf(record);
     if (agent === undefined) return;
     const { clock, lifetime } = deps;
@@ -106,7 +107,7 @@ export class SessionDriver {
     if (event.kind === "reasoning") this.#countReasoning(event.text.length);
     // The memory for the text was counted when its model call began.
     else if (event.kind !== "text") this.#sink.onChanged(this.#asking);
-    if (!isText || !this.#isTimerSetForText) this.#setTimer();
+    if (!isText || !this.#isTimerSetForText) this.#timer.set(wakeAt(this.state, this.#deps.clock.now()));
     this.#isTimerSetForText = isText;
   }
 
@@ -295,23 +296,5 @@ export class SessionDriver {
   #logFailure({ event }: Extract<Effect, { kind: "log" }>): void {
     const level = event === "commit_rejected" ? "error" : "warn";
     this.#deps.log.write({ level, event, ...this.#ids, error: this.#failure });
-  }
-
-  /** Sets the session's only timer. It may fire early, when nothing is due. */
-  #setTimer(): void {
-    const wanted = wakeAt(this.state, this.#deps.clock.now());
-    const set = this.#timer;
-    if (wanted === undefined) {
-      set?.cancel();
-      this.#timer = undefined;
-      return;
-    }
-    if (set !== undefined && set.at <= wanted) return;
-    set?.cancel();
-    const cancel = this.#deps.wakeTimes.at(wanted, () => {
-      this.#timer = undefined;
-      this.take({ kind: "wake" });
-    });
-    this.#timer = { at: wanted, cancel };
   }
 }

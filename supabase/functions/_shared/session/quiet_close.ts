@@ -1,6 +1,7 @@
 /** Closes a socket in a way that its peer can see why, though it is still sending. */
 
 import type { Clock } from "../ports/runtime.ts";
+import { CLOSE } from "../protocol/close_codes.ts";
 
 /**
  * A close while frames of the client are unread reaches it as 1006, without a code. So we read on without listening
@@ -10,6 +11,8 @@ const QUIET_MS = 50;
 const MAX_LINGER_MS = 2000;
 
 export interface QuietCloseOptions {
+  /** Why: only clients that send too much are still sending. */
+  code: number;
   clock: Clock;
   /** When the client was last heard, in milliseconds since the epoch. */
   heardAt(): number;
@@ -18,8 +21,9 @@ export interface QuietCloseOptions {
   close(): void;
 }
 
-/** Calls `close` once, as soon as the client is quiet, unless the socket is gone before. */
-export function closeWhenQuiet({ clock, heardAt, isGone, close }: QuietCloseOptions): void {
+/** Calls `close` once: at once, or as soon as a client that is still sending is quiet, unless the socket is gone before. */
+export function closeWhenQuiet({ code, clock, heardAt, isGone, close }: QuietCloseOptions): void {
+  if (code !== CLOSE.rateLimitAbused.code && code !== CLOSE.frameTooLarge.code) return close();
   const since = clock.now();
   const look = (): void => {
     if (isGone()) return;

@@ -9,7 +9,7 @@ import { SessionMemory } from "../guard/memory_budget.ts";
 import type { StopRequest } from "../ports/event_log.ts";
 import type { SessionRecord, StoredSession } from "../ports/session_store.ts";
 import type { CommandArgs, FeedbackFrame, QueryFrame } from "../protocol/client_frames.ts";
-import type { ConfiguredEvent, LogEvent, NotificationEvent } from "../protocol/log_event.ts";
+import type { LogEvent, NotificationEvent } from "../protocol/log_event.ts";
 import type { StatusFields } from "../protocol/render.ts";
 import type { ServerFrame } from "../protocol/server_frames.ts";
 import type { SessionCall } from "../protocol/session_call.ts";
@@ -19,10 +19,11 @@ import { openSession } from "./core/open.ts";
 import type { Thread } from "./core/thread.ts";
 import { describeTurns, openTurnsOf } from "./describe.ts";
 import { CallDecisions } from "./call_decisions.ts";
+import { Configuring } from "./configuring.ts";
 import { SessionDriver } from "./driver.ts";
 import type { DriverSink } from "./driver_deps.ts";
 import { FeedbackTaker } from "./feedback_taker.ts";
-import { askedQuestion, checkOptions, checkQuery } from "./query_admission.ts";
+import { askedQuestion, checkQuery } from "./query_admission.ts";
 import type { Reader } from "./reader.ts";
 import { toError } from "./refusals.ts";
 import type { DrainOptions, SessionDeps, SessionOptions } from "./session_options.ts";
@@ -36,8 +37,6 @@ export class Session implements DriverSink {
   readonly #memory: SessionMemory;
   readonly onGone: () => void;
   readonly #wishes = new Wishes();
-  /** Whether a connection wants deltas, to be changed together with a `configured` event, by its key. */
-  #configuring: Map<string, () => void> | undefined;
   #lastActivity: number;
   /** Until when the store counts the session as in use. */
   #keptActivity: number;
@@ -47,6 +46,8 @@ export class Session implements DriverSink {
   #isDrained = false;
   /** Created with the first decision. */
   #calls: CallDecisions | undefined;
+  /** Created with the first `configure`. */
+  #configuring: Configuring | undefined;
   /** Created with the first feedback. */
   #feedback: FeedbackTaker | undefined;
 
@@ -186,29 +187,18 @@ export class Session implements DriverSink {
    * Sets the default options of queries, at every worker, and whether the connection gets deltas. The event of the log is the
    * answer; if nothing changes there is none. Rejects with `option_not_allowed`, and as the log does.
    */
-  async configure(
-    reader: Reader,
-    { stream, ...options }: CommandArgs<"configure">,
-    commandId: string | undefined,
-  ): Promise<void> {
+  async configure(reader: Reader, args: CommandArgs<"configure">, commandId?: string): Promise<void> {
     const { settings, ids, activity } = this.#deps;
-    checkOptions(options, settings);
-    const event: ConfiguredEvent = {
-      kind: "configured",
-      configId: ids.uuid(),
-      connectionId: reader.id,
-      options,
-      ...(commandId !== undefined && { commandId }),
-    };
-    if (Object.keys(options).length === 0) {
-      this.#setDeltas(reader, stream);
-      reader.send(this.#driver.audience.configuredFrame(reader, commandId));
-    } else {
-      (this.#configuring ??= new Map()).set(event.configId, () => this.#setDeltas(reader, stream));
-      await this.#wish("configure", (wish) => ({ kind: "append", wish, event }))
-        .finally(() => this.#configuring?.delete(event.configId));
-    }
-    activity.session(this.record, "updated");
+    this.#configuring ??= new Configuring({
+      record: this.record,
+      settings,
+      activity,
+      audience: this.#driver.audience,
+      newId: () => ids.uuid(),
+      append: (event) => this.#wish("configure", (wish) => ({ kind: "append", wish, event })),
+      take: (event) => this.#driver.take(event),
+    });
+    await this.#configuring.configure(reader, args, commandId);
   }
 
   /** Records feedback on a turn: see {@linkcode FeedbackTaker}. */
@@ -285,20 +275,11 @@ export class Session implements DriverSink {
 
   /** For the driver, like the methods below. They are methods because closures would take 400 bytes of every idle session. */
   onLearnt(event: LogEvent): void {
-    if (event.kind === "configured") {
-      this.#configuring?.get(event.configId)?.();
-      this.#configuring?.delete(event.configId);
-    }
+    if (event.kind === "configured") this.#configuring?.learnt(event);
     // Notifications do not count as activity of the client.
     if (event.kind === "notification") return;
     this.touch();
     this.#keptActivity = this.#lastActivity;
-  }
-
-  #setDeltas(reader: Reader, wantsDeltas: boolean | undefined): void {
-    if (wantsDeltas === undefined) return;
-    reader.wantsDeltas = wantsDeltas;
-    this.#driver.take({ kind: "set_deltas", connectionId: reader.id, wantsDeltas });
   }
 
   onChanged(asking: number): void {

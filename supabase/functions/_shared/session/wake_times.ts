@@ -5,6 +5,35 @@
 
 import type { CancelTimer, Clock } from "../ports/runtime.ts";
 
+interface Sleeper {
+  take(event: { kind: "wake" }): void;
+}
+
+/** The one timer of a session. */
+export class SessionTimer {
+  readonly #times: WakeTimes;
+  readonly #session: Sleeper;
+  #set: { at: number; cancel: CancelTimer } | undefined;
+
+  constructor(times: WakeTimes, session: Sleeper) {
+    this.#times = times;
+    this.#session = session;
+  }
+
+  /** Sets the time of the next wake, in milliseconds since the epoch; undefined: none. It may come early, when nothing is due. */
+  set(at: number | undefined): void {
+    if (at !== undefined && this.#set !== undefined && this.#set.at <= at) return;
+    this.#set?.cancel();
+    this.#set = undefined;
+    if (at === undefined) return;
+    const cancel = this.#times.at(at, () => {
+      this.#set = undefined;
+      this.#session.take({ kind: "wake" });
+    });
+    this.#set = { at, cancel };
+  }
+}
+
 interface Moment {
   tasks: Set<() => void>;
   cancel: CancelTimer;
