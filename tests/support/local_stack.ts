@@ -100,11 +100,13 @@ export async function eventually<T>(
   check: () => T | undefined | false | Promise<T | undefined | false>,
   withinMs = 30_000,
 ): Promise<T> {
-  const deadline = performance.now() + withinMs;
-  while (performance.now() < deadline) {
+  const startedAt = performance.now();
+  for (let waited = 0; waited < withinMs; waited = performance.now() - startedAt) {
     const found = await check();
     if (found !== undefined && found !== false) return found;
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    // A check may cost more CPU than what it waits for, such as one on a page.
+    const pause = Math.min(Math.max(10, waited / 4), 100);
+    await new Promise((resolve) => setTimeout(resolve, pause));
   }
   assert.fail(`Not within ${withinMs} ms: ${what}`);
 }
