@@ -39,6 +39,8 @@ export interface SeenEvent extends DurableEvent {
 
 /** One connection of a tab, from the welcome to its end. */
 export interface Visit {
+  /** When the welcome came, measured with `performance.now()`. */
+  at: number;
   /** The cursor that the client sent. */
   lastSeq: number;
   /** The welcome's `resumed`; undefined on a first visit. */

@@ -162,6 +162,7 @@ export class Tab {
     const { session_id: sessionId = "", resumed, resume_token: resumeToken } = frame;
     const isFirst = conversation.session === undefined;
     const visit: Visit = {
+      at: performance.now(),
       lastSeq: this.cursor,
       ...(resumed && { resumed }),
       sessionId,

@@ -5,7 +5,7 @@ import { unexplainedCalls } from "./model_calls.ts";
 import { type Fault, FAULT_KINDS } from "./records.ts";
 import type { ChaosResult } from "./run.ts";
 import { longestStandstillMs } from "./standstill.ts";
-import { takeOverTimes } from "./take_over.ts";
+import { arrivals, takeOvers as takenOver } from "./take_over.ts";
 import { words } from "./tally.ts";
 
 export function table({ record, tally, faults, seconds, isInterrupted }: ChaosResult): string {
@@ -15,11 +15,12 @@ export function table({ record, tally, faults, seconds, isInterrupted }: ChaosRe
   const events = logs?.reduce((sum, log) => sum + log.events.length, 0);
   const troubles = [...tally.outages, ...tally.stalls];
   const epoch = performance.timeOrigin;
-  const stoodStill = takeOverTimes(
-    record.model.streams,
-    tally.kills.map((at) => epoch + at),
-    troubles.map(({ from, to }) => ({ from: epoch + from, to: epoch + to })),
-  );
+  const stoodStill = takenOver({
+    streams: record.model.streams,
+    killedAt: tally.kills.map((at) => epoch + at),
+    troubles: troubles.map(({ from, to }) => ({ from: epoch + from, to: epoch + to })),
+    cameAt: arrivals(record.conversations, epoch),
+  });
   const unexplained = unexplainedCalls(record, [
     ...troubles,
     ...tally.kills.map((at) => ({ from: at, to: at })),
@@ -49,7 +50,8 @@ export function table({ record, tally, faults, seconds, isInterrupted }: ChaosRe
       "longest time without an end, database well",
       `${Math.round(longestStandstillMs(record.conversations, tally.outages))} ms`,
     ],
-    [`kill to next character, p50 / p99 of ${stoodStill.length}`, milliseconds(stoodStill)],
+    [`kill to next character, p50 / p99 of ${stoodStill.times.length}`, milliseconds(stoodStill.times)],
+    ["  answers whose client was away for longer than the lease", stoodStill.waited],
     [
       "model calls that no kill, stop or failure explains",
       [unexplained.length, ...unexplained.slice(0, 3)].join("; "),

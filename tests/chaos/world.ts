@@ -9,6 +9,7 @@ import { createRunsTable } from "./tool_runs.ts";
 import { type Line, openLine } from "./proxy.ts";
 import type { Random } from "./random.ts";
 import type { Part } from "./stopping.ts";
+import { LEASE_MS } from "./take_over.ts";
 import { Tally } from "./tally.ts";
 
 export interface World {
@@ -46,7 +47,7 @@ const ENV = {
   HEARTBEAT_INTERVAL_MS: "2000",
   FIRST_TOKEN_TIMEOUT_MS: "4000",
   STALL_TIMEOUT_MS: "1500",
-  TURN_LEASE_MS: "3000",
+  TURN_LEASE_MS: String(LEASE_MS),
   DRAIN_TIMEOUT_MS: "1000",
   // In minutes: six seconds.
   SESSION_TIMEOUT: "0.1",

@@ -38,6 +38,7 @@ interface Case {
 function visit(lastSeq: number, events: readonly SeenEvent[], fields: Partial<Visit> = {}): Visit {
   const resumed = { recovered: true, from_seq: lastSeq + 1, to_seq: 3 };
   return {
+    at: 0,
     lastSeq,
     sessionId: "s1",
     events: [...events],
