@@ -1,9 +1,19 @@
 /**
- * Finds Chromium, or installs Debian's if that is allowed. Tests are never skipped: without a browser they fail and
- * give the reason.
+ * Chromium for tests: the headless shell of npm's `@sparticuz/chromium`, which takes less than half the CPU of a whole one
+ * (docs/decisions/0079), or the Chromium of this machine, or Debian's, which is installed if that is allowed. Tests are never
+ * skipped: without a browser they fail and give the reason.
  */
 
+import { join } from "node:path";
+import { tmpdir } from "node:os";
 import { type Browser, chromium } from "playwright-core";
+import { urlOf } from "./source_files.ts";
+
+/** Never called. The import makes Deno fetch the package, whose code runs in a process of its own. */
+export const fetched = (): Promise<unknown> => import("@sparticuz/chromium");
+/** Prints the path of the executable, which it unpacks into the folder for temporary files. */
+const UNPACK = 'import chromium from "@sparticuz/chromium"; await chromium.executablePath();';
+const SHELL = "@sparticuz-chromium-147.0.0";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 const ELSEWHERE = [
@@ -23,25 +33,51 @@ const QUIET = [
 
 /** Starts Chromium. Rejects if none is found, with an error that says how to get one. */
 export async function launchChromium(): Promise<Browser> {
-  const executablePath = await findChromium() ?? await installChromium();
+  const executablePath = named() ?? await headlessShell() ?? await findChromium() ?? await installChromium();
   return await chromium.launch({ executablePath, args: QUIET });
 }
 
+function named(): string | undefined {
+  return Deno.env.get("CHROMIUM_PATH") || undefined;
+}
+
+/** The package has a binary for one platform only. Undefined elsewhere, and if it does not run here: it needs Chromium's libraries. */
+async function headlessShell(): Promise<string | undefined> {
+  if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") return undefined;
+  const folder = join(tmpdir(), SHELL);
+  const executable = join(folder, "chromium");
+  if (await isFile(executable)) return executable;
+  const making = await Deno.makeTempDir();
+  try {
+    const isUnpacked = await succeeds(Deno.execPath(), ["eval", UNPACK], { TMPDIR: making });
+    if (!isUnpacked || !await succeeds(join(making, "chromium"), ["--version"])) return undefined;
+    // Two processes may do this at the same time. The second one discards its result.
+    await Deno.rename(making, folder).catch(() => {});
+    return executable;
+  } finally {
+    await Deno.remove(making, { recursive: true }).catch(() => {});
+  }
+}
+
+async function succeeds(command: string, args: string[], env: Record<string, string> = {}): Promise<boolean> {
+  const options = { args, env, cwd: urlOf(""), stdin: "null", stdout: "null", stderr: "null" } as const;
+  return (await new Deno.Command(command, options).output()).success;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await Deno.stat(path).then(({ isFile }) => isFile, () => false);
+}
+
 async function findChromium(): Promise<string | undefined> {
-  const named = Deno.env.get("CHROMIUM_PATH");
-  if (named !== undefined && named !== "") return named;
   const separator = Deno.build.os === "windows" ? ";" : ":";
   const folders = (Deno.env.get("PATH") ?? "").split(separator);
   const places = [...folders.flatMap((folder) => NAMES.map((name) => `${folder}/${name}`)), ...ELSEWHERE];
-  for (const place of places) {
-    const file = await Deno.stat(place).catch(() => undefined);
-    if (file?.isFile) return place;
-  }
+  for (const place of places) if (await isFile(place)) return place;
   return undefined;
 }
 
 async function installChromium(): Promise<string> {
-  const hasApt = (await Deno.stat("/usr/bin/apt-get").catch(() => undefined))?.isFile ?? false;
+  const hasApt = await isFile("/usr/bin/apt-get");
   if (!hasApt || Deno.uid() !== 0) {
     throw missing("none was found, and only root on Debian may install it here");
   }

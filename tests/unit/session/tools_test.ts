@@ -84,6 +84,24 @@ Deno.test("[TL1] [TL2] a step goes to the log before its call runs, and the mode
   ]);
 });
 
+Deno.test("a later turn is given the text of an answer, and not the calls that led to it", async () => {
+  const stage = await start();
+  const { agent, tools, client } = stage;
+  await askFor(stage, [call("find")], "Let me look.");
+  await until(() => tools.runs.length === 1);
+  tools.last.end({ outcome: "ok", output: '{"orders":2}' });
+  await until(() => agent.model.calls.length === 2);
+  agent.model.last.finish("You have two.");
+  await frameOf(client, "response");
+  client.ask("and now?", { id: "later" });
+  await until(() => agent.model.calls.length === 3);
+  assert.deepEqual(agent.model.last.request.messages.slice(1).map(({ role, content }) => [role, content]), [
+    ["user", "please"],
+    ["assistant", "Let me look.\n\nYou have two."],
+    ["user", "and now?"],
+  ]);
+});
+
 Deno.test("[TL3] a client that knows nothing of tools sees a status for each event, and the same text", async () => {
   const stage = await start("stream=true");
   const { agent, tools, client } = stage;
