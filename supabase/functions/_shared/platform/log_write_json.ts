@@ -1,8 +1,7 @@
 /** A {@linkcode LogWrite} as the database's function takes it. */
 
 import type { LogWrite } from "../ports/event_log.ts";
-import type { NewLogEvent } from "../protocol/log_event.ts";
-import { isToolEvent, toolChars } from "../protocol/tool_events.ts";
+import { charsOf } from "../protocol/event_chars.ts";
 
 /** What is left out is not in its JSON either. */
 export function toWriteJson(sessionId: string, write: LogWrite): Record<string, unknown> {
@@ -23,25 +22,7 @@ export function toWriteJson(sessionId: string, write: LogWrite): Record<string, 
 }
 
 /** About the length of its JSON: near enough to bound a batch by, and far cheaper. */
-export function charsOf({ events = [], checkpoint }: LogWrite): number {
-  const ofEvents = events.reduce((sum, event) => sum + 300 + textOf(event), 0);
+export function writeChars({ events = [], checkpoint }: LogWrite): number {
+  const ofEvents = events.reduce((sum, event) => sum + 300 + charsOf(event), 0);
   return 200 + ofEvents + (checkpoint?.text.length ?? 0);
-}
-
-function textOf(event: NewLogEvent): number {
-  if (isToolEvent(event)) return toolChars(event);
-  switch (event.kind) {
-    case "cleared":
-    case "configured":
-      return 0;
-    case "cancelled":
-      return event.partial.length;
-    case "error":
-      return event.content.length + event.partial.length;
-    case "query":
-      return event.content.length + event.feedback.reduce((sum, comment) => sum + comment.length, 0);
-    case "response":
-    case "notification":
-      return event.content.length;
-  }
 }

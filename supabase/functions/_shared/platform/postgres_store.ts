@@ -22,7 +22,7 @@ import type { QuotaUsage, UseLedger, UseReport } from "../ports/quota.ts";
 import type { Clock, Ids } from "../ports/runtime.ts";
 import type { AttemptLedger, DailyBudget } from "../ports/usage.ts";
 import { GroupCommit, LOCKED, type Pending } from "./group_commit.ts";
-import { charsOf, toWriteJson } from "./log_write_json.ts";
+import { toWriteJson, writeChars } from "./log_write_json.ts";
 import { MAX_PAGE_BYTES, PostgresSessions, toClaims, UUID } from "./postgres_sessions.ts";
 import { PostgresUsage } from "./postgres_usage.ts";
 import { type Pruned, pruneInSteps } from "./retention.ts";
@@ -146,7 +146,7 @@ export class PostgresStore extends PostgresSessions
 
   async commit(sessionId: string, write: LogWrite): Promise<Committed> {
     if (!UUID.test(sessionId)) throw refusal("unknown_session");
-    const { answer, ageMs } = await this.#commits.commit({ sessionId, write, chars: charsOf(write) });
+    const { answer, ageMs } = await this.#commits.commit({ sessionId, write, chars: writeChars(write) });
     return readAnswer(answer, (done) => toCommitted(write, noError(done), ageMs));
   }
 

@@ -34,7 +34,7 @@ import {
 import { isToolEvent } from "../protocol/tool_events.ts";
 import { emptyMap, type LazyMap, withEntry, withoutEntry } from "./core/lazy_map.ts";
 import { ConversationSummary } from "./conversation_summary.ts";
-import { charsOf } from "./event_chars.ts";
+import { charsOf } from "../protocol/event_chars.ts";
 import { MemoryTurns } from "./memory_turns.ts";
 
 /** Comments of `modify` feedback that are kept for the next query; the oldest go past it. */

@@ -1,8 +1,8 @@
-import type { LogEvent } from "../protocol/log_event.ts";
-import { isToolEvent, toolChars } from "../protocol/tool_events.ts";
+import type { NewLogEvent, RewoundEvent } from "./log_event.ts";
+import { isToolEvent, toolChars } from "./tool_events.ts";
 
-/** How much text an event of the log has, in UTF-16 units: what people and models have written. */
-export function charsOf(event: LogEvent): number {
+/** About how much text an event of the log has, in UTF-16 units: what people and models have written. */
+export function charsOf(event: NewLogEvent | RewoundEvent): number {
   if (isToolEvent(event)) return toolChars(event);
   switch (event.kind) {
     case "query":
@@ -12,6 +12,7 @@ export function charsOf(event: LogEvent): number {
     case "notification":
       return event.content.length + (event.data === undefined ? 0 : JSON.stringify(event.data).length);
     case "error":
+      return event.content.length + event.partial.length;
     case "cancelled":
       return event.partial.length;
     case "cleared":
