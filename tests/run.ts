@@ -13,7 +13,7 @@ import { countTests } from "./support/junit.ts";
 import { inLanes } from "./support/lanes.ts";
 import { filesUnder, urlOf } from "./support/source_files.ts";
 import { type Check, checkTypesOf, staticChecks } from "./support/static_checks.ts";
-import { runsOf, select, type Selection, SUITES } from "./support/suites.ts";
+import { runsOf, select, type Selection, SUITES, V8_FLAGS } from "./support/suites.ts";
 
 /** What a job came to. */
 interface Outcome {
@@ -128,7 +128,7 @@ async function runTests({ suite, files }: Selection): Promise<Outcome> {
       `--junit-path=${junitPath}`,
       ...suite.flags,
       entry,
-    ], { signal: AbortSignal.any([stopped.signal, hanging]) });
+    ], { env: { DENO_V8_FLAGS: V8_FLAGS }, signal: AbortSignal.any([stopped.signal, hanging]) });
     const junit = await Deno.readTextFile(junitPath).catch(() => undefined);
     const counts = countTests({ report: junit, files, success });
     if (hanging.aborted) counts.complaints.push(`stopped after ${suite.timeoutMinutes} minutes`);

@@ -11,11 +11,13 @@ export interface Suite {
   timeoutMinutes: number;
 }
 
+/** For tests that start processes and use sockets. */
+const TRUSTED = ["-A"];
 /**
- * For tests that start processes and use sockets. PGlite lives too briefly in them to be worth V8's optimizing compiler, which costs
- * up to two seconds of CPU a database.
+ * V8's flags for the processes of tests, and for the Deno processes that they start. PGlite lives too briefly in them to be worth
+ * V8's optimizing compiler, which costs up to two seconds of CPU a database.
  */
-const TRUSTED = ["-A", "--v8-flags=--liftoff-only,--wasm-lazy-compilation"];
+export const V8_FLAGS = "--liftoff-only,--wasm-lazy-compilation";
 
 /** In the order in which they start: the slowest first, so that no long file starts when everything else is done. */
 export const SUITES: readonly Suite[] = [

@@ -16,9 +16,11 @@ import { overPublicCarrier } from "../_shared/notify/public_carrier.ts";
 import { SessionCalls } from "../_shared/notify/session_calls.ts";
 import { DISABLED_RELAY } from "../_shared/notify/disabled_relay.ts";
 import { PostgresStore } from "../_shared/platform/postgres_store.ts";
+import { workerLifetime } from "../_shared/platform/edge_lifetime.ts";
 import { createRealtimeRelay } from "../_shared/platform/realtime_relay.ts";
 import { createSupabaseVerifier } from "../_shared/platform/supabase_auth.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
+import { wakeAgent } from "../_shared/platform/wake_agent.ts";
 import type { Clock, Ids, Log } from "../_shared/ports/runtime.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../_shared/protocol/topics.ts";
 import { StoreChoice } from "../_shared/store_choice.ts";
@@ -61,6 +63,9 @@ function compose(config: Config): Handler {
       approvers: config.APPROVERS,
       store: () => store.chooseNow(),
       call: (sessionId, call) => calls.send(sessionId, call),
+      wake: config.project === undefined
+        ? () => {}
+        : wakeAgent({ ...config.project, clock, log, lifetime: workerLifetime() }),
     }),
     verifier: createSupabaseVerifier({
       supabaseUrl: config.SUPABASE_URL ?? "",

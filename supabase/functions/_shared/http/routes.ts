@@ -1,5 +1,6 @@
-/** What `agent_websocket` answers: the upgrade, `/health`, `/metrics`, and to everything else that it expected better. */
+/** What `agent_websocket` answers: the upgrade, `/health`, `/metrics`, `/sessions/<id>/wake`, and to everything else that it expected better. */
 
+import { toAgentError } from "../errors.ts";
 import { addressKey, type PeerInfo } from "../guard/address.ts";
 import type { MemoryBudget } from "../guard/memory_budget.ts";
 import type { Metrics } from "../metrics.ts";
@@ -13,6 +14,8 @@ import type { Handler } from "./on_first_request.ts";
 import type { AgentServer } from "../session/agent_server.ts";
 import { readUpgrade, switchToWebSocket } from "./upgrade.ts";
 import { watch, type WatchDeps } from "./watch.ts";
+
+const WAKE_PATH = /^\/sessions\/([0-9a-f-]{36})\/wake$/;
 
 export interface RouteDeps extends WatchDeps, AiSdkDeps {
   server: AgentServer;
@@ -40,6 +43,8 @@ export function createRoutes(deps: RouteDeps): Handler {
     if (path === deps.activityPath) return watch(request, { url, peer }, deps);
     if (request.method === "GET" && path === "/health") return health(deps, startedAt);
     if (request.method === "GET" && path === "/metrics") return await metrics(request, deps, startedAt);
+    const [, sessionId] = WAKE_PATH.exec(path) ?? [];
+    if (request.method === "POST" && sessionId !== undefined) return await wake(request, sessionId, deps);
     return expectedWebSocket();
   };
 }
@@ -74,12 +79,40 @@ function health({ server, clock, store, relay, countWatchers }: RouteDeps, start
   });
 }
 
-async function metrics(request: Request, deps: RouteDeps, startedAt: number): Promise<Response> {
-  const candidate = request.headers.get("apikey") ?? bearerOf(request.headers);
-  if (candidate === undefined || !await deps.isSecretKey(candidate)) {
-    const detail = "Cannot show metrics: send a secret key as apikey or as Bearer";
-    return problem({ status: 401, code: "unauthorized", detail });
+/** Undefined if the request has a secret key. */
+async function refuseWithoutKey(
+  { headers }: Request,
+  { isSecretKey }: RouteDeps,
+  action: string,
+): Promise<Response | undefined> {
+  const candidate = headers.get("apikey") ?? bearerOf(headers);
+  if (candidate !== undefined && await isSecretKey(candidate)) return undefined;
+  const detail = `Cannot ${action}: send a secret key as apikey or as Bearer`;
+  return problem({ status: 401, code: "unauthorized", detail });
+}
+
+/** Opens a session whose turn can go on, though nobody is connected. */
+async function wake(request: Request, sessionId: string, deps: RouteDeps): Promise<Response> {
+  const refusal = await refuseWithoutKey(request, deps, "wake the session");
+  if (refusal !== undefined) return refusal;
+  const { server } = deps;
+  if (server.isDraining) {
+    const detail = "Cannot wake the session: this worker is being replaced";
+    return problem({ status: 503, code: "shutting_down", detail });
   }
+  try {
+    if (await server.wake(sessionId)) return new Response(null, { status: 202 });
+    const detail = "Cannot wake the session: there is none with this id";
+    return problem({ status: 404, code: "unknown_session", detail });
+  } catch (thrown) {
+    const { code, message } = toAgentError(thrown);
+    return problem({ status: 503, code, detail: message });
+  }
+}
+
+async function metrics(request: Request, deps: RouteDeps, startedAt: number): Promise<Response> {
+  const refusal = await refuseWithoutKey(request, deps, "show metrics");
+  if (refusal !== undefined) return refusal;
   const { sessions, connections, runningTurns } = deps.server.count();
   const { memory } = deps;
   const text = deps.metrics.render([

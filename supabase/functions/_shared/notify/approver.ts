@@ -19,6 +19,8 @@ export interface ApproverOptions {
   store(): Promise<ApprovalStore | undefined>;
   /** Rings the workers that hold a session. */
   call(sessionId: string, call: SessionCall): void;
+  /** Has a worker open the session, which perhaps nobody has open. */
+  wake(sessionId: string): void;
 }
 
 export class Approver {
@@ -48,6 +50,7 @@ export class Approver {
       ...(who !== undefined && { by: who }),
     });
     this.#options.call(sessionId, { kind: "appended", seq });
+    this.#options.wake(sessionId);
     return { seq };
   }
 

@@ -119,6 +119,12 @@ export class AgentServer {
     this.#registry.get(sessionId)?.receive(call);
   }
 
+  /** Opens a session that nobody is connected to, for a turn that can go on: see {@linkcode SessionRegistry.wake}. */
+  async wake(sessionId: string): Promise<boolean> {
+    await this.#options.registry.ready?.();
+    return await this.#registry.wake(sessionId);
+  }
+
   /** Messages of other workers may have been lost. */
   pollHeads(): void {
     this.#headPoller.pollNow();

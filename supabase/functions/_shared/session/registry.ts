@@ -14,7 +14,7 @@ import { Removals } from "./removals.ts";
 import { judgeResume, newSession, unknownSession } from "./resume.ts";
 import { type Lack, type Place, Room } from "./room.ts";
 import { Session } from "./session.ts";
-import { findRequested, newRecord } from "./session_lookup.ts";
+import { findRequested, newRecord, ownerOf } from "./session_lookup.ts";
 
 /** Times that a chat is looked for and made, while others make and delete it. */
 const MAX_ATTEMPTS = 5;
@@ -106,6 +106,24 @@ export class SessionRegistry {
   }
 
   /**
+   * Opens a session without a connection, for a turn that can go on. Returns whether there is such a session. Rejects with
+   * `too_many_sessions`, and as the store does.
+   */
+  async wake(sessionId: string): Promise<boolean> {
+    const { store, session: { settings } } = this.#options;
+    const owner = await ownerOf(store, sessionId);
+    if (owner === undefined) return false;
+    return await this.#searching(async (search) => {
+      const stored = await store.find(sessionId, [owner], { tail: eventsFor(settings.maxHistory) });
+      if (stored === undefined) return false;
+      return await this.#restore(stored, search, (session) => {
+        session.touch();
+        session.catchUp(stored.tail.lastSeq);
+      });
+    });
+  }
+
+  /**
    * Deletes a session from the store, then calls `onRemoved` and closes its connections. Concurrent calls are one removal.
    * Rejects as the store does: the session is then unchanged, and can be removed again.
    */
@@ -171,10 +189,8 @@ export class SessionRegistry {
   }
 
   /** Returns whether the session was found and entered. */
-  async #resume(identity: Identity, resume: ResumeRequest, enter: EnterSession): Promise<boolean> {
-    const search: Search = new Set();
-    this.#searches.add(search);
-    try {
+  #resume(identity: Identity, resume: ResumeRequest, enter: EnterSession): Promise<boolean> {
+    return this.#searching(async (search) => {
       const { store, session: { settings } } = this.#options;
       const tail = eventsFor(settings.maxHistory);
       const stored = await findRequested(store, identity, { ...resume, tail });
@@ -182,6 +198,14 @@ export class SessionRegistry {
       const resumeToken = stored.record.owner.kind === "anonymous" ? resume.token : undefined;
       const resumed = judgeResume(stored.tail, resume.lastSeq);
       return await this.#restore(stored, search, (session) => enter({ session, resumeToken, resumed }));
+    });
+  }
+
+  async #searching(look: (search: Search) => Promise<boolean>): Promise<boolean> {
+    const search: Search = new Set();
+    this.#searches.add(search);
+    try {
+      return await look(search);
     } finally {
       this.#searches.delete(search);
     }

@@ -2,6 +2,7 @@
 
 import { sha256Hex } from "../guard/digest.ts";
 import type { Identity } from "../guard/identity.ts";
+import type { ConversationStore } from "../ports/conversation_store.ts";
 import type { Clock, Ids } from "../ports/runtime.ts";
 import type { SessionOwner, SessionRecord, SessionStore, StoredSession } from "../ports/session_store.ts";
 import type { ResumeRequest } from "../protocol/connect_request.ts";
@@ -27,6 +28,18 @@ export async function findRequested(
   const named = sessionId === undefined ? undefined : await store.find(sessionId, claims, { tail });
   if (named !== undefined || chatId === undefined) return named;
   return await store.findByChat(chatId, claims, { tail });
+}
+
+/** Whose session it is; undefined if there is none. Rejects as the store does. */
+export async function ownerOf(
+  store: ConversationStore,
+  sessionId: string,
+): Promise<SessionOwner | undefined> {
+  for (const isArchived of [false, true]) {
+    const [conversation] = await store.list({ sessionId }, { limit: 1, isArchived });
+    if (conversation !== undefined) return conversation.record.owner;
+  }
+  return undefined;
 }
 
 /**
