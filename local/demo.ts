@@ -17,10 +17,17 @@ const ORDERS: Demo = {
 };
 const AGENT_FILE = new URL("../supabase/functions/agent_websocket/agent.ts", import.meta.url);
 
-/** The demo, unless the developer has changed their agent's file. */
-export async function chooseDemo(file: URL = AGENT_FILE): Promise<Demo | undefined> {
-  const source = await Deno.readTextFile(file).catch(() => "");
-  return isUntouched(source) ? ORDERS : undefined;
+/** The demo, if there is reason for it: see {@linkcode demoFor}. */
+export async function chooseDemo(env: Readonly<Record<string, string>>): Promise<Demo | undefined> {
+  return demoFor(await Deno.readTextFile(AGENT_FILE).catch(() => ""), env);
+}
+
+/**
+ * The demo, unless the developer has changed their agent's file, whose source this is, or has a model server of their own, which
+ * may not support tools.
+ */
+export function demoFor(source: string, env: Readonly<Record<string, string>>): Demo | undefined {
+  return isUntouched(source) && !env.OPENROUTER_BASE_URL ? ORDERS : undefined;
 }
 
 /** Whether an agent's file is, apart from comments and white space, the one that the project comes with. */

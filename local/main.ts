@@ -18,7 +18,7 @@ function print(line: string, stream: "stdout" | "stderr" = "stdout"): void {
 async function start(): Promise<LocalStack> {
   const env = await withDotEnv(Deno.env.toObject(), new URL("../.env", import.meta.url));
   const settings = readSettings(env);
-  const demo = await chooseDemo();
+  const demo = await chooseDemo(env);
   try {
     const stack = await startLocalStack({
       // Deno always colours its messages; output to a file should have no colours.

@@ -9,7 +9,7 @@ const REFUND = '{"content":"Refund order 1001"}';
 
 /** The sections of README.md with the output of wscat. Values that differ between runs are replaced with words. */
 export async function transcripts(): Promise<ReadonlyMap<string, string>> {
-  const demo = await chooseDemo();
+  const demo = await chooseDemo({});
   return await withLocalStack({ lite: true, pglite: true, model: "mock", demo }, async ({ wsUrl }) => {
     const agent = `${wsUrl}/functions/v1/agent_websocket`;
     const [hello, refund] = await Promise.all([helloOf(agent), refundOf(agent)]);

@@ -20,7 +20,7 @@ async function note(stack: TestStack, body: unknown): Promise<{ status: number; 
 Deno.test("local database: on a PostgreSQL migrations and the demo are applied once, and what was written stays", async () => {
   const database = await startPostgres();
   try {
-    const demo = await chooseDemo();
+    const demo = await chooseDemo({});
     const options = { lite: true, databaseUrl: database.url, migrations, functions, demo };
     await withLocalStack(options, async (stack) => {
       assert.deepEqual(await note(stack, { a: 1 }), { status: 200, answer: { id: 1, type: "object" } });

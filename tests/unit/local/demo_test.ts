@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isUntouched } from "../../../local/demo.ts";
+import { demoFor, isUntouched } from "../../../local/demo.ts";
 
 const IMPORT = 'import { defineAgent } from "../_shared/agent/mod.ts";';
 
@@ -16,4 +16,11 @@ Deno.test("isUntouched: anything else is the developer's, also a file that canno
       `${IMPORT}\nimport "./mine.ts";\nexport default defineAgent({});`,
     ]
   ) assert.ok(!isUntouched(source), source);
+});
+
+Deno.test("demoFor: no tools for a model server of one's own, which may not support them", () => {
+  const untouched = `${IMPORT}\nexport default defineAgent({});`;
+  assert.match(String(demoFor(untouched, { OPENROUTER_API_KEY: "sk" })?.agent), /examples\/orders/);
+  assert.equal(demoFor(untouched, { OPENROUTER_BASE_URL: "http://127.0.0.1:11434/v1" }), undefined);
+  assert.equal(demoFor("", {}), undefined);
 });
