@@ -44,7 +44,7 @@ function named(): string | undefined {
 /** The package has a binary for one platform only. Undefined elsewhere, and if it does not run here: it needs Chromium's libraries. */
 async function headlessShell(): Promise<string | undefined> {
   if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") return undefined;
-  const folder = join(tmpdir(), SHELL);
+  const folder = join(tmpdir(), `${SHELL}-${Deno.uid()}`);
   const executable = join(folder, "chromium");
   if (await isFile(executable)) return executable;
   const making = await Deno.makeTempDir();
@@ -53,7 +53,7 @@ async function headlessShell(): Promise<string | undefined> {
     if (!isUnpacked || !await succeeds(join(making, "chromium"), ["--version"])) return undefined;
     // Two processes may do this at the same time. The second one discards its result.
     await Deno.rename(making, folder).catch(() => {});
-    return executable;
+    return await isFile(executable) ? executable : undefined;
   } finally {
     await Deno.remove(making, { recursive: true }).catch(() => {});
   }

@@ -143,6 +143,49 @@ Deno.test("`deno task bundle` makes all that runs on the platform's Deno, and no
   }
 });
 
+/** Runs `deno task bundle`'s script in a copy of what it reads, with this agent. */
+async function bundleWith(
+  agent: string,
+  target = "out",
+): Promise<{ success: boolean; error: string; out: URL; folder: URL }> {
+  const folder = pathToFileURL(`${await Deno.makeTempDir()}/`);
+  await copyFiles(["deploy/bundle.ts", ...filesUnder("supabase", "")], folder);
+  await Deno.writeTextFile(new URL("supabase/functions/agent_websocket/agent.ts", folder), agent);
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-config", "deploy/bundle.ts", target],
+    cwd: folder,
+    stdin: "null",
+  }).output();
+  return { success, error: new TextDecoder().decode(stderr), out: new URL(`${target}/`, folder), folder };
+}
+
+Deno.test("a bundle runs with a package in CommonJS, which requires modules of Node", async () => {
+  const agent = 'import { defineAgent } from "../_shared/agent/mod.ts";\nimport ws from "npm:ws@8.23.0";\n' +
+    "export default defineAgent({ model: ws.name });\n";
+  const { success, error, out, folder } = await bundleWith(agent);
+  try {
+    assert.ok(success, error);
+    const directory = new URL(`supabase/functions/${FUNCTION}/`, out);
+    await withAgent({ directory, isBundle: true }, async ({ url }) => {
+      const response = await fetch(`${url}/health`);
+      assert.equal((await response.json()).status, "ok");
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a bundle replaces nothing but a bundle: the project itself stays as it is", async () => {
+  const { success, error, folder } = await bundleWith("export default 1;\n", ".");
+  try {
+    assert.deepEqual([success, /is no bundle/.test(error)], [false, true], error);
+    const agent = new URL("supabase/functions/agent_websocket/agent.ts", folder);
+    assert.equal(await Deno.readTextFile(agent), "export default 1;\n");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
 interface ModuleGraph {
   modules: readonly { size?: number }[];
   npmPackages: Readonly<Record<string, { name: string; version: string }>>;

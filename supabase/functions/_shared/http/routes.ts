@@ -96,18 +96,18 @@ async function wake(request: Request, sessionId: string, deps: RouteDeps): Promi
   const refusal = await refuseWithoutKey(request, deps, "wake the session");
   if (refusal !== undefined) return refusal;
   const { server } = deps;
-  if (server.isDraining) {
-    const detail = "Cannot wake the session: this worker is being replaced";
-    return problem({ status: 503, code: "shutting_down", detail });
-  }
   try {
-    if (await server.wake(sessionId)) return new Response(null, { status: 202 });
-    const detail = "Cannot wake the session: there is none with this id";
-    return problem({ status: 404, code: "unknown_session", detail });
+    if (!server.isDraining && await server.wake(sessionId)) return new Response(null, { status: 202 });
   } catch (thrown) {
     const { code, message } = toAgentError(thrown);
     return problem({ status: 503, code, detail: message });
   }
+  if (server.isDraining) {
+    const detail = "Cannot wake the session: this worker is being replaced";
+    return problem({ status: 503, code: "shutting_down", detail });
+  }
+  const detail = "Cannot wake the session: there is none with this id";
+  return problem({ status: 404, code: "unknown_session", detail });
 }
 
 async function metrics(request: Request, deps: RouteDeps, startedAt: number): Promise<Response> {

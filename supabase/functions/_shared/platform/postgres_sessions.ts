@@ -68,6 +68,7 @@ export class PostgresSessions implements SessionStore, ConversationStore {
     { limit, before, isArchived = false, search }: ConversationRange,
   ): Promise<readonly Conversation[]> {
     if (before !== undefined && !UUID.test(before)) return [];
+    if ("sessionId" in whose && !UUID.test(whose.sessionId)) return [];
     return await this.#call("agent_list_conversations", {
       p_user: "userId" in whose ? whose.userId : null,
       p_session: "sessionId" in whose ? whose.sessionId : null,

@@ -5,6 +5,9 @@ import { deadlineFetch } from "./deadline_fetch.ts";
 
 /** Longer than a worker takes to start and to read a session. */
 const TIMEOUT_MS = 10_000;
+/** A worker that is being replaced, or is full, has a successor by then. */
+const RETRY_MS = 1000;
+const MAX_LOGGED_CHARS = 500;
 
 export interface WakeAgentOptions {
   /** The project's URL. */
@@ -21,12 +24,23 @@ export function wakeAgent(
 ): (sessionId: string) => void {
   const fetch = deadlineFetch(clock, TIMEOUT_MS);
   const base = `${supabaseUrl.replace(/\/+$/, "")}/functions/v1/agent_websocket/sessions`;
-  return (sessionId) => {
-    const failed = (problem: Record<string, unknown>): void =>
-      log.write({ level: "warn", event: "wake_failed", session_id: sessionId, ...problem });
-    const asking = fetch(`${base}/${sessionId}/wake`, { method: "POST", headers: { apikey: secretKey } });
-    lifetime.hold(
-      asking.then(({ ok, status }) => ok ? undefined : failed({ status }), (error) => failed({ error })),
-    );
+  const ask = (sessionId: string): Promise<Response> =>
+    fetch(`${base}/${sessionId}/wake`, { method: "POST", headers: { apikey: secretKey } });
+  const wake = async (sessionId: string): Promise<void> => {
+    let response = await ask(sessionId);
+    if (response.status === 503) {
+      await new Promise<void>((resolve) => void clock.after(RETRY_MS, resolve));
+      response = await ask(sessionId);
+    }
+    if (response.ok) return;
+    const { status } = response;
+    const answer = (await response.text()).slice(0, MAX_LOGGED_CHARS);
+    log.write({ level: "warn", event: "wake_failed", session_id: sessionId, status, answer });
   };
+  return (sessionId) =>
+    lifetime.hold(
+      wake(sessionId).catch((error) =>
+        log.write({ level: "warn", event: "wake_failed", session_id: sessionId, error })
+      ),
+    );
 }

@@ -122,7 +122,7 @@ export class AgentServer {
   /** Opens a session that nobody is connected to, for a turn that can go on: see {@linkcode SessionRegistry.wake}. */
   async wake(sessionId: string): Promise<boolean> {
     await this.#options.registry.ready?.();
-    return await this.#registry.wake(sessionId);
+    return await this.#registry.wake(sessionId, () => !this.#isDraining);
   }
 
   /** Messages of other workers may have been lost. */

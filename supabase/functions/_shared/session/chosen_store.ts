@@ -71,7 +71,10 @@ export class ChosenStore implements SessionStore, ConversationStore, EventLog {
 
   /** Those in memory first: `before` names the last of a page in one store or the other. */
   async list(whose: ConversationsOf, range: ConversationRange): Promise<readonly Conversation[]> {
-    if ("sessionId" in whose) return await this.#storeOf(whose.sessionId).list(whose, range);
+    if ("sessionId" in whose) {
+      if (this.#memory.has(whose.sessionId)) return await this.#memory.list(whose, range);
+      return await (await this.#choice.chooseKnown())?.list(whose, range) ?? [];
+    }
     const durable = await this.#choice.choose();
     if (durable === undefined) return await this.#memory.list(whose, range);
     const { before, ...whole } = range;

@@ -105,21 +105,19 @@ export class SessionRegistry {
     }
   }
 
-  /**
-   * Opens a session without a connection, for a turn that can go on. Returns whether there is such a session. Rejects with
-   * `too_many_sessions`, and as the store does.
-   */
-  async wake(sessionId: string): Promise<boolean> {
+  /** Opens a session without a connection, unless there is none or `mayHold` forbids it then. Returns whether it is open. Rejects as `open`. */
+  async wake(sessionId: string, mayHold: () => boolean): Promise<boolean> {
     const { store, session: { settings } } = this.#options;
     const owner = await ownerOf(store, sessionId);
     if (owner === undefined) return false;
     return await this.#searching(async (search) => {
       const stored = await store.find(sessionId, [owner], { tail: eventsFor(settings.maxHistory) });
       if (stored === undefined) return false;
-      return await this.#restore(stored, search, (session) => {
+      const enter = (session: Session): void => {
         session.touch();
         session.catchUp(stored.tail.lastSeq);
-      });
+      };
+      return await this.#restore(stored, search, enter, mayHold);
     });
   }
 
@@ -219,13 +217,14 @@ export class SessionRegistry {
     stored: StoredSession,
     search: Search,
     enter: (session: Session) => void,
+    mayHold: () => boolean = () => true,
   ): Promise<boolean> {
     const { record: { sessionId }, tail } = stored;
-    while (!search.has(sessionId)) {
+    while (!search.has(sessionId) && mayHold()) {
       const known = this.#sessions.get(sessionId);
       if (known === undefined) {
         // Another connection may have loaded it meanwhile.
-        const isWanted = (): boolean => !search.has(sessionId) && !this.#sessions.has(sessionId);
+        const isWanted = (): boolean => !search.has(sessionId) && !this.#sessions.has(sessionId) && mayHold();
         const isEntered = await this.#room.reserve((place) => {
           if (!isWanted()) return false;
           enter(this.#hold(stored, place));

@@ -1,0 +1,60 @@
+/** Sessions that a decision over HTTP wakes, while no client has them open. */
+
+import assert from "node:assert/strict";
+import { until } from "../../support/agent_harness.ts";
+import { settle } from "../../support/manual_clock.ts";
+import { ScriptedAgent } from "../../support/scripted_agent.ts";
+import { startWorkers, type TestWorker } from "../../support/workers.ts";
+
+const DAY_MS = 24 * 3_600_000;
+
+/** A session whose only turn may go on, as its call was approved, and a worker that has not heard of it. */
+async function approved(): Promise<
+  { sessionId: string; tools: ScriptedAgent; worker: TestWorker; pass(): Promise<void> }
+> {
+  const workers = startWorkers();
+  const tools = new ScriptedAgent({ refund: { needs: "approval" } });
+  const options = { agent: tools, settings: { approvalMs: DAY_MS } };
+  const first = workers.start("a", options);
+  const client = await first.connect("tools=true");
+  client.ask("please", { id: "q" });
+  await until(() => first.model.calls.length === 1);
+  first.model.last.end({ calls: [{ id: "c", name: "refund", arguments: "{}" }] });
+  await until(() => client.of("approval_requested").length === 1);
+  const { sessionId } = client;
+  first.kill();
+  await workers.pass(10_000);
+  const { events } = await workers.store.read(sessionId, { afterSeq: 0, limit: 100 });
+  const asked = events.find(({ kind }) => kind === "approval_requested");
+  assert.ok(asked?.kind === "approval_requested");
+  const { queryId, turnId, callId } = asked;
+  await workers.store.forWorker("elsewhere").commit(sessionId, {
+    events: [{ kind: "approval_decided", queryId, turnId, callId, decisionId: "d", verdict: "approve" }],
+  });
+  const worker = workers.start("b", options);
+  const pass = async (): Promise<void> => {
+    for (let step = 0; step < 20; step++) await workers.pass(100);
+  };
+  return { sessionId, tools, worker, pass };
+}
+
+Deno.test("[OP5] a worker that is woken goes on with the turn, without a client", async () => {
+  const { sessionId, tools, worker, pass } = await approved();
+  assert.equal(await worker.server.wake(sessionId), true);
+  await pass();
+  assert.equal(tools.runs.length, 1);
+  tools.last.end({ outcome: "ok", output: "done" });
+  await until(() => worker.model.calls.length === 1);
+  assert.equal(await worker.server.wake("00000000-0000-4000-8000-000000000000"), false);
+});
+
+Deno.test("[OP5] a worker that is replaced while it looks for the session does not take it", async () => {
+  const { sessionId, tools, worker, pass } = await approved();
+  worker.latencyMs = 100;
+  const woken = worker.server.wake(sessionId);
+  await settle();
+  void worker.server.drain("wall_clock");
+  await pass();
+  assert.equal(await woken, false);
+  assert.deepEqual([tools.runs.length, worker.server.count().sessions], [0, 0]);
+});
