@@ -50,6 +50,7 @@ export type WorkerOptions = Pick<
   | "tokensPerDay"
   | "attempts"
   | "reader"
+  | "server"
   | "settings"
 >;
 

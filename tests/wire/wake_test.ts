@@ -54,6 +54,27 @@ Deno.test("[TL15] [OP5] a turn goes on after a decision over HTTP, though its cl
   });
 });
 
+Deno.test("[OP5] an answer goes on at the next worker when its own is replaced, though nobody is connected", async () => {
+  await using model = new HandModel();
+  const env = { DRAIN_TIMEOUT_MS: "200", CONTINUE_POLICY: "restart" };
+  await withLocalStack({ lite: true, model: { baseUrl: model.baseUrl }, env }, async (stack) => {
+    const agent = `${stack.url.replace("http", "ws")}/functions/v1/agent_websocket`;
+    await using client = await connect(`${agent}?stream=true`);
+    client.ask("A story");
+    const first = await model.next();
+    first.say("Once ");
+    await client.waitFor(of("delta"));
+    client.socket.close();
+    await client.end();
+    assert.ok(stack.disturb("agent_websocket", "beforeunload"));
+    const second = await model.next();
+    second.say("Once upon a time.");
+    second.finish();
+    await using later = await connect(`${agent}?${client.resumeQuery()}`);
+    assert.equal((await later.waitFor(of("response"))).content, "Once upon a time.");
+  });
+});
+
 Deno.test("[OP5] only a secret key wakes a session, and only one that is there", async () => {
   await withLocalStack({ lite: true, agentFile: AGENT }, async (stack) => {
     const { url, keys } = stack;

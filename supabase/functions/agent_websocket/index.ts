@@ -20,6 +20,7 @@ import { SessionCalls } from "../_shared/notify/session_calls.ts";
 import { DISABLED_RELAY } from "../_shared/notify/disabled_relay.ts";
 import { onWorkerEnding, workerLifetime } from "../_shared/platform/edge_lifetime.ts";
 import { jsonLog, systemClock, systemIds } from "../_shared/platform/system.ts";
+import { wakeAgent } from "../_shared/platform/wake_agent.ts";
 import { wrapSocket } from "../_shared/platform/web_socket.ts";
 import type { Log } from "../_shared/ports/runtime.ts";
 import { EVERYONE_TOPIC, sessionTopic } from "../_shared/protocol/topics.ts";
@@ -176,6 +177,7 @@ function compose(config: Config, log: Log): Handler {
     tokenExpiryNoticeMs: config.TOKEN_EXPIRY_NOTICE_MS,
     heartbeatIntervalMs: config.HEARTBEAT_INTERVAL_MS,
     drainTimeoutMs: config.DRAIN_TIMEOUT_MS,
+    wakeElsewhere: config.project && wakeAgent({ ...config.project, clock, log }),
     limits: toldLimits(config),
   });
   onWorkerEnding(async (reason) => {

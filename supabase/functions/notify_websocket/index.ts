@@ -41,6 +41,8 @@ function compose(config: Config): Handler {
   const isRelayed = config.RELAY !== "off";
   const relay = isRelayed ? createRelay(config, { clock, ids, log }) : DISABLED_RELAY;
   const store = createStore(config, { clock, ids, log });
+  const lifetime = workerLifetime();
+  const wake = config.project && wakeAgent({ ...config.project, clock, log });
   const topicOf = (sessionId: string): string => sessionTopic(sessionId, config.RELAY_SHARDS);
   const calls = new SessionCalls({ relay, topicOf, from: ids.uuid(), isNeeded: () => isRelayed });
   return createNotifyRoutes({
@@ -63,9 +65,7 @@ function compose(config: Config): Handler {
       approvers: config.APPROVERS,
       store: () => store.chooseNow(),
       call: (sessionId, call) => calls.send(sessionId, call),
-      wake: config.project === undefined
-        ? () => {}
-        : wakeAgent({ ...config.project, clock, log, lifetime: workerLifetime() }),
+      wake: (sessionId) => lifetime.hold(wake?.(sessionId) ?? Promise.resolve()),
     }),
     verifier: createSupabaseVerifier({
       supabaseUrl: config.SUPABASE_URL ?? "",

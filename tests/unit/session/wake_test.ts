@@ -58,3 +58,46 @@ Deno.test("[OP5] a worker that is replaced while it looks for the session does n
   assert.equal(await woken, false);
   assert.deepEqual([tools.runs.length, worker.server.count().sessions], [0, 0]);
 });
+
+Deno.test("[OP5] an answer goes on elsewhere when its worker is replaced, though nobody is connected", async () => {
+  const workers = startWorkers();
+  const woken: string[] = [];
+  const wakeElsewhere = async (sessionId: string): Promise<void> => {
+    woken.push(sessionId);
+    await next.server.wake(sessionId);
+  };
+  const first = workers.start("a", { server: { wakeElsewhere, drainTimeoutMs: 1000 } });
+  const next = workers.start("b");
+  const [client, idle] = [await first.connect("stream=true"), await first.connect("stream=true")];
+  client.ask("Tell me a story", { id: "q" });
+  await until(() => first.model.calls.length === 1);
+  first.model.last.say("Once upon ");
+  client.vanish();
+  await workers.pass(1000);
+  const drained = first.server.drain("wall_clock");
+  await workers.pass(1000);
+  await workers.pass(3000);
+  await drained;
+  await until(() => next.model.calls.length === 1);
+  next.model.last.finish("a time.");
+  await settle();
+  const { events } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 10 });
+  assert.deepEqual(events.map(({ kind }) => kind), ["query", "response"]);
+  assert.deepEqual(woken, [client.sessionId], "and not the idle one's");
+  assert.ok(idle.sessionId !== client.sessionId);
+});
+
+Deno.test("[OP5] a session whose client is connected is not woken: the client opens it", async () => {
+  const workers = startWorkers();
+  const woken: string[] = [];
+  const wakeElsewhere = (sessionId: string): Promise<void> => Promise.resolve(void woken.push(sessionId));
+  const worker = workers.start("a", { server: { wakeElsewhere, drainTimeoutMs: 1000 } });
+  const client = await worker.connect("stream=true");
+  client.ask("Tell me a story", { id: "q" });
+  await until(() => worker.model.calls.length === 1);
+  const drained = worker.server.drain("wall_clock");
+  await workers.pass(1000);
+  await workers.pass(3000);
+  await drained;
+  assert.deepEqual(woken, []);
+});

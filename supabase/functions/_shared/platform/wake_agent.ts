@@ -1,6 +1,6 @@
 /** Has a worker of `agent_websocket` open a session that perhaps nobody has open. */
 
-import type { Clock, Log, WorkerLifetime } from "../ports/runtime.ts";
+import type { Clock, Log } from "../ports/runtime.ts";
 import { deadlineFetch } from "./deadline_fetch.ts";
 
 /** Longer than a worker takes to start and to read a session. */
@@ -15,13 +15,12 @@ export interface WakeAgentOptions {
   secretKey: string;
   clock: Clock;
   log: Log;
-  lifetime: WorkerLifetime;
 }
 
-/** The returned function never throws. If a worker cannot be reached, the session goes on when somebody opens it. */
+/** The returned function never rejects. If a worker cannot be reached, the session goes on when somebody opens it. */
 export function wakeAgent(
-  { supabaseUrl, secretKey, clock, log, lifetime }: WakeAgentOptions,
-): (sessionId: string) => void {
+  { supabaseUrl, secretKey, clock, log }: WakeAgentOptions,
+): (sessionId: string) => Promise<void> {
   const fetch = deadlineFetch(clock, TIMEOUT_MS);
   const base = `${supabaseUrl.replace(/\/+$/, "")}/functions/v1/agent_websocket/sessions`;
   const ask = (sessionId: string): Promise<Response> =>
@@ -38,9 +37,7 @@ export function wakeAgent(
     log.write({ level: "warn", event: "wake_failed", session_id: sessionId, status, answer });
   };
   return (sessionId) =>
-    lifetime.hold(
-      wake(sessionId).catch((error) =>
-        log.write({ level: "warn", event: "wake_failed", session_id: sessionId, error })
-      ),
+    wake(sessionId).catch((error) =>
+      log.write({ level: "warn", event: "wake_failed", session_id: sessionId, error })
     );
 }

@@ -42,6 +42,8 @@ export interface AgentServerOptions {
   heartbeatIntervalMs: number;
   /** How long a running turn may take when the worker shuts down, in milliseconds; 0 for no limit. */
   drainTimeoutMs: number;
+  /** Has another worker go on with a session that nobody is connected to. Never rejects. */
+  wakeElsewhere?: ((sessionId: string) => Promise<void>) | undefined;
   /** Part of the welcome frame. */
   limits: Readonly<Record<string, number>>;
 }
@@ -149,15 +151,13 @@ export class AgentServer {
   async drain(reason: string): Promise<void> {
     if (this.#isDraining) return;
     this.#isDraining = true;
-    const { connection: { clock, log }, drainTimeoutMs } = this.#options;
+    const { connection: { clock, log }, drainTimeoutMs: timeoutMs, registry, wakeElsewhere } = this.#options;
     log.write({ level: "info", event: "draining", reason, ...this.count() });
     for (const connection of this.#handshake.connections) sendAway(connection, clock);
     this.carriers.drain();
-    const { written } = await drainSessions([...this.#registry.values()], {
-      clock,
-      timeoutMs: drainTimeoutMs,
-      isDurable: this.#options.registry.isDurable,
-    });
+    const { isDurable } = registry;
+    const options = { clock, timeoutMs, isDurable, wakeElsewhere };
+    const { written } = await drainSessions([...this.#registry.values()], options);
     this.#registry.stop();
     this.#headPoller.stop();
     await Promise.all([this.#allClosed(), written]);

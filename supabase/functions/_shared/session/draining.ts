@@ -18,16 +18,19 @@ export interface DrainingOptions extends Pick<DrainOptions, "timeoutMs"> {
   clock: Clock;
   /** Whether another worker can go on with a session: else its turns end `interrupted`. */
   isDurable(sessionId: string): boolean;
+  /** Has another worker go on with a session that nobody is connected to. Never rejects. */
+  wakeElsewhere?: ((sessionId: string) => Promise<void>) | undefined;
 }
 
 /**
  * Sends the connections of idle sessions away at once, those of a running turn when it has ended or been handed over, but not
  * later than {@linkcode HAND_OVER_MS} after its time: a database that does not answer keeps nobody. Resolves when all were
- * sent away; `written` then settles when the last write is done, or had {@linkcode LAST_WRITES_MS} to.
+ * sent away; `written` then settles when the last write is done and turns without a client have been woken elsewhere, or that had
+ * {@linkcode LAST_WRITES_MS} to.
  */
 export async function drainSessions(
   sessions: readonly Session[],
-  { clock, timeoutMs, isDurable }: DrainingOptions,
+  { clock, timeoutMs, isDurable, wakeElsewhere }: DrainingOptions,
 ): Promise<{ written: Promise<unknown> }> {
   const refusal = new AgentError("shutting_down", "Cannot take query: this worker is being replaced", {
     retryable: true,
@@ -40,6 +43,8 @@ export async function drainSessions(
     const leave = isDurable(session.record.sessionId) ? "hand_over" : "interrupt";
     const latestMs = leave === "hand_over" && timeoutMs > 0 ? timeoutMs + HAND_OVER_MS : undefined;
     const { isRunning } = session;
+    // The others are opened elsewhere by their clients.
+    const isAlone = isRunning && session.connectionCount === 0 && leave === "hand_over";
     if (!isRunning) release(session);
     const drained = session.drain(refusal, { timeoutMs, leave }).then(() => release(session));
     return {
@@ -48,7 +53,9 @@ export async function drainSessions(
         : latestMs === undefined
         ? drained
         : settledWithin(clock, latestMs, drained).then(() => release(session)),
-      written: drained,
+      written: drained.then(async () => {
+        if (isAlone && session.openTurns.length > 0) await wakeElsewhere?.(session.record.sessionId);
+      }),
     };
   });
   await Promise.all(ends.map(({ released }) => released));
