@@ -1,7 +1,7 @@
 /** The files that a deployment uploads, alone in a folder outside of the project, on the platform's Deno. */
 
 import assert from "node:assert/strict";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { AgentProcess, withAgent } from "../support/agent_process.ts";
 import { buildBundle, bundledFiles, copyFiles, uploadedWith } from "../support/deploy_bundle.ts";
 import { echo, HandModel } from "../support/hand_model.ts";
@@ -154,6 +154,8 @@ async function bundleWith(
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-config", "deploy/bundle.ts", target],
     cwd: folder,
+    // `deno task` sets it, also for the process of this test.
+    env: { INIT_CWD: fileURLToPath(folder) },
     stdin: "null",
   }).output();
   return { success, error: new TextDecoder().decode(stderr), out: new URL(`${target}/`, folder), folder };
