@@ -6,6 +6,7 @@
 
 // deno-lint-ignore-file no-console -- a command-line tool
 
+import { cp } from "node:fs/promises";
 import { resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -92,15 +93,6 @@ async function replace(folder: string, made: string): Promise<void> {
     throw new Error(`Cannot write to ${folder}: its folder "supabase" is no bundle. Name another folder`);
   }
   if (isThere) await Deno.remove(`${folder}/supabase`, { recursive: true });
-  await Deno.mkdir(folder, { recursive: true });
-  await copy(`${made}/supabase`, `${folder}/supabase`);
-}
-
-/** A rename would fail between two disks. */
-async function copy(from: string, to: string): Promise<void> {
-  await Deno.mkdir(to);
-  for await (const { name, isDirectory } of Deno.readDir(from)) {
-    if (isDirectory) await copy(`${from}/${name}`, `${to}/${name}`);
-    else await Deno.copyFile(`${from}/${name}`, `${to}/${name}`);
-  }
+  // A rename would fail between two disks.
+  await cp(`${made}/supabase`, `${folder}/supabase`, { recursive: true });
 }

@@ -7,13 +7,12 @@
 import { join } from "node:path";
 import { tmpdir } from "node:os";
 import { type Browser, chromium } from "playwright-core";
-import { urlOf } from "./source_files.ts";
+import { read, urlOf } from "./source_files.ts";
 
 /** Never called. The import makes Deno fetch the package, whose code runs in a process of its own. */
 export const fetched = (): Promise<unknown> => import("@sparticuz/chromium");
-/** Prints the path of the executable, which it unpacks into the folder for temporary files. */
+/** Unpacks the executable into the folder for temporary files. */
 const UNPACK = 'import chromium from "@sparticuz/chromium"; await chromium.executablePath();';
-const SHELL = "@sparticuz-chromium-147.0.0";
 
 const NAMES = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
 const ELSEWHERE = [
@@ -44,7 +43,9 @@ function named(): string | undefined {
 /** The package has a binary for one platform only. Undefined elsewhere, and if it does not run here: it needs Chromium's libraries. */
 async function headlessShell(): Promise<string | undefined> {
   if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") return undefined;
-  const folder = join(tmpdir(), `${SHELL}-${Deno.uid()}`);
+  // Named after the package and its version, so that another version is unpacked anew.
+  const specifier: string = JSON.parse(read("deno.json")).imports["@sparticuz/chromium"];
+  const folder = join(tmpdir(), `${specifier.replaceAll(/[^\w.]+/g, "-")}-${Deno.uid()}`);
   const executable = join(folder, "chromium");
   if (await isFile(executable)) return executable;
   const making = await Deno.makeTempDir();
