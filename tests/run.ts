@@ -12,7 +12,7 @@ import { ChildCpu } from "./support/child_cpu.ts";
 import { countTests } from "./support/junit.ts";
 import { inLanes } from "./support/lanes.ts";
 import { filesUnder, urlOf } from "./support/source_files.ts";
-import { type Check, checkTypesOf, staticChecks } from "./support/static_checks.ts";
+import { type Check, checkTypesOf, PACKAGES, staticChecks } from "./support/static_checks.ts";
 import { runsOf, select, type Selection, SUITES, V8_FLAGS } from "./support/suites.ts";
 
 /** What a job came to. */
@@ -49,11 +49,20 @@ try {
   const selections = select(SUITES.map((suite) => ({ suite, files: testFiles(suite.folder) })), positionals);
   // Types are checked once, here, and not again by each process.
   const checks = values.gate ? staticChecks() : [checkTypesOf(selections.flatMap(({ files }) => files))];
-  const jobsOf = (some: readonly Check[]) => some.map((check) => () => timed(() => runCheck(check)));
-  const tests = selections.flatMap(runsOf).map((run) => () => timed(() => runTests(run)));
+  const packages = timed(() => runCheck(PACKAGES)).then(report);
+  const jobsOf = (some: readonly Check[]) =>
+    some.map((check) => async () => {
+      if (check.needsNoPackages !== true) await packages;
+      return await timed(() => runCheck(check));
+    });
+  const tests = selections.flatMap(runsOf).map((run) => async () => {
+    await packages;
+    return await timed(() => runTests(run));
+  });
   const background = checks.filter(({ isInBackground }) => isInBackground);
   const foreground = checks.filter(({ isInBackground }) => !isInBackground);
   await Promise.all([
+    packages,
     inLanes([...jobsOf(foreground), ...tests], lanes, report),
     inLanes(jobsOf(background), 1, report),
   ]);

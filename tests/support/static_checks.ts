@@ -26,7 +26,16 @@ export interface Check {
   isShown?: boolean;
   /** Whether it runs beside everything else: it uses the processor alone, and waits for nothing. */
   isInBackground?: boolean;
+  /** Whether it uses none of the project's packages, so that it can run while they are downloaded. */
+  needsNoPackages?: boolean;
 }
+
+/** Downloads the project's packages, if they are not there yet. */
+export const PACKAGES: Check = {
+  name: "packages",
+  command: Deno.execPath(),
+  args: ["install", "--quiet", "--frozen"],
+};
 
 /** Every check of the gate, for the project as it is on disk. */
 export function staticChecks(): Check[] {
@@ -35,8 +44,16 @@ export function staticChecks(): Check[] {
   // To check these types once more takes seconds, so only where there is an example.
   const examples = documented.filter((path) => read(path).includes("```"));
   return [
-    { name: "format", command: deno, args: ["fmt", "--check"] },
-    { name: "lint", command: deno, args: ["lint"] },
+    ...entriesByImports().map(({ config, entries }) => ({
+      name: `types of ${entries.join(" ")} under ${PLATFORM_DENO}`,
+      command: "npx",
+      args: ["-y", PLATFORM_DENO, "check", "--quiet", "--no-lock", "--config", config, ...entries],
+      // Unlike later versions it does not use the system's certificates by default, and a proxy may need them.
+      env: { DENO_TLS_CA_STORE: "mozilla,system" },
+      needsNoPackages: true,
+    })),
+    { name: "format", command: deno, args: ["fmt", "--check"], needsNoPackages: true },
+    { name: "lint", command: deno, args: ["lint"], needsNoPackages: true },
     checkTypesOf([...codeFolders(), ...CHECKED_EXAMPLES]),
     {
       name: `simulation for ${SIMULATED_SECONDS} s`,
@@ -44,6 +61,7 @@ export function staticChecks(): Check[] {
       args: ["task", "--quiet", "simulate", "--seconds", String(SIMULATED_SECONDS)],
       isShown: true,
       isInBackground: true,
+      needsNoPackages: true,
     },
     { name: "types of the page", command: deno, args: ["check", "--quiet", "--frozen", PAGE] },
     ...(examples.length === 0 ? [] : [{
@@ -52,13 +70,6 @@ export function staticChecks(): Check[] {
       args: ["check", "--quiet", "--doc", ...examples],
     }]),
     { name: "docstrings", command: deno, args: ["doc", "--lint", ...documented], judge: judgeDocLint },
-    ...entriesByImports().map(({ config, entries }) => ({
-      name: `types of ${entries.join(" ")} under ${PLATFORM_DENO}`,
-      command: "npx",
-      args: ["-y", PLATFORM_DENO, "check", "--quiet", "--no-lock", "--config", config, ...entries],
-      // Unlike later versions it does not use the system's certificates by default, and a proxy may need them.
-      env: { DENO_TLS_CA_STORE: "mozilla,system" },
-    })),
   ];
 }
 

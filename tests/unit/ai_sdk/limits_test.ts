@@ -198,7 +198,7 @@ Deno.test("[AS12] each frame counts, an abort is never refused, and who goes on 
   const large = page.ask("x".repeat(2000), { id: "m3" });
   assert.match(page.errorOf(large) ?? "", /^rate_limited: /, "without being read");
   for (let n = 0; n < 100; n++) page.resume();
-  agent.clock.advance(50);
+  agent.clock.advance(250);
   assert.deepEqual(page.closed, { code: 1008, reason: "Rate limit abused" });
 });
 
@@ -221,11 +221,11 @@ Deno.test("[AS12] a question has the size that it has everywhere; the page's mes
   // A frame that does not begin as the transport writes it has no request to fail.
   const other = await openPage(agent, undefined, { maxFrameBytes: 10_000 });
   other.say({ requestId: "r1", type: "send", id: "c1", messages: [text(20_000)] });
-  agent.clock.advance(50);
+  agent.clock.advance(250);
   assert.deepEqual(other.closed, { code: 1009, reason: "Frame too large" });
   const far = await openPage(agent, undefined, { maxFrameBytes: 10_000 });
   far.say(text(160_001));
-  agent.clock.advance(50);
+  agent.clock.advance(250);
   assert.equal(far.closed?.code, 1009);
 });
 
@@ -236,7 +236,7 @@ Deno.test("[AS12] what comes before it is known who the user is waits, within bo
     agent.verifier.gate = new Promise(() => {});
     const page = await openPage(agent, "jwt=ann's");
     for (let n = 0; n < frames; n++) page.resume(`c${n}`);
-    agent.clock.advance(50);
+    agent.clock.advance(250);
     assert.equal(page.closed?.code, closed);
     page.vanish();
   }

@@ -232,7 +232,7 @@ Deno.test("[HS7] before the welcome 256 KiB of frames wait, and more closes the 
   for (let count = 0; count < 4; count++) patient.say(frame(`p${count}`));
   for (let count = 0; count < 50; count++) hostile.say(frame(`h${count}`));
   assert.deepEqual(hostile.frames.map(({ code }) => code), ["rate_limited"]);
-  clock.advance(100);
+  clock.advance(250);
   assert.deepEqual(hostile.closed, { code: 1008, reason: "Rate limit abused" });
   gate.resolve();
   await until(() => patient.of("status", "pong").length === 4);

@@ -5,9 +5,9 @@ import { CLOSE } from "../protocol/close_codes.ts";
 
 /**
  * A close while frames of the client are unread reaches it as 1006, without a code. So we read on without listening
- * until the client has been quiet long enough, or its time is up.
+ * until the client has been quiet long enough, or its time is up. A client on a busy machine may pause while it sends.
  */
-const QUIET_MS = 50;
+const QUIET_MS = 250;
 const MAX_LINGER_MS = 2000;
 
 export interface QuietCloseOptions {
@@ -28,8 +28,9 @@ export function closeWhenQuiet({ code, clock, heardAt, isGone, close }: QuietClo
   const look = (): void => {
     if (isGone()) return;
     const now = clock.now();
-    if (now - heardAt() >= QUIET_MS || now - since >= MAX_LINGER_MS) return close();
-    clock.after(QUIET_MS, look);
+    const leftMs = Math.min(heardAt() + QUIET_MS, since + MAX_LINGER_MS) - now;
+    if (leftMs <= 0) close();
+    else clock.after(leftMs, look);
   };
   clock.after(QUIET_MS, look);
 }
