@@ -29,7 +29,8 @@ async function start(): Promise<LocalStack> {
       },
       port: settings.PORT,
       hostname: settings.LOCAL_HOST,
-      workers: settings.LOCAL_WORKERS,
+      // Most people never send it a request, so it starts with the first one, as on the platform.
+      workers: { agent_websocket: settings.LOCAL_WORKERS, notify_websocket: 0 },
       wallClockMs: settings.LOCAL_WALL_CLOCK_MS,
       realtime: { limits: { eventsPerSecond: settings.LOCAL_REALTIME_MESSAGES_PER_SECOND } },
       testHooks: settings.LOCAL_TEST_HOOKS === "1",

@@ -13,6 +13,7 @@ const NOWHERE = "http://127.0.0.1:9/api/v1";
 /** A model that a test holds back must not time out because the machine is slow. Tests of these clocks set their own. */
 const PATIENT_MODEL = { FIRST_TOKEN_TIMEOUT_MS: "600000", STALL_TIMEOUT_MS: "600000" };
 
+/** `workers` as a number: of `agent_websocket`, or of `probe`. */
 export interface TestStackOptions extends Omit<LocalStackOptions, "env" | "onLog"> {
   /** Overrides the minimal environment; see {@linkcode bareEnv}. */
   env?: Readonly<Record<string, string>>;
@@ -29,7 +30,8 @@ export interface TestStack extends LocalStack {
 
 /**
  * Runs `body` with its own stack, then stops the stack. The defaults make it start in under a second: no Supabase Lite,
- * no mock model (`model: "mock"` starts it), one worker per function, and `notify_websocket` only at its first request.
+ * no mock model (`model: "mock"` starts it), one worker of `agent_websocket` or `probe`, and the other functions only at their
+ * first request.
  * `LOCAL_DENO` sets another Deno for the workers. If `body` fails, the output of the workers is printed.
  */
 export async function withLocalStack<T>(
@@ -61,10 +63,7 @@ async function runStack<T>(
     stopGraceMs: 3000,
     ...(denoPath === undefined ? {} : { denoPath }),
     ...options,
-    // Most tests never send it a request.
-    workers: typeof options.workers === "number"
-      ? options.workers
-      : { notify_websocket: 0, ...options.workers },
+    workers: workersOf(options.workers),
     env: { ...bareEnv(), ...PATIENT_MODEL, ...options.env },
     onLog: (line, stream) => {
       workerLogs.push(line);
@@ -79,6 +78,14 @@ async function runStack<T>(
   } finally {
     await stack.stop();
   }
+}
+
+/** Most tests send requests to one function only. The others start with their first request. */
+function workersOf(workers: LocalStackOptions["workers"]): Readonly<Record<string, number>> {
+  const idle = { notify_websocket: 0, broken: 0, default_export: 0 };
+  return typeof workers === "number"
+    ? { ...idle, agent_websocket: workers, probe: workers }
+    : { ...idle, ...workers };
 }
 
 /**

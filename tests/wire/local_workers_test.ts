@@ -82,7 +82,7 @@ Deno.test("local workers: what the platform lacks is missing, and Deno.exit does
 });
 
 Deno.test("local workers: one that cannot boot is 503 BOOT_ERROR, and harms no other", async () => {
-  await withLocalStack({ functions }, async (stack) => {
+  await withLocalStack({ functions, workers: { broken: 1 } }, async (stack) => {
     assert.ok(stack.stderr.some((line) => /^\[broken#1\] .*broken on purpose/.test(line)));
     assert.ok(stack.stderr.includes("[broken#1] could not boot: exit code 1"));
     const { status, body } = await text(stack, "broken");

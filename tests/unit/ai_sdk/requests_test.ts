@@ -72,7 +72,7 @@ Deno.test("[AS12] a frame that is none of them closes the socket with 1008, and 
   for (const [frame, reason] of wrong) {
     const page = await openPage(agent);
     page.say(frame);
-    agent.clock.advance(50);
+    agent.clock.advance(250);
     assert.equal(page.closed?.code, 1008);
     assert.match(page.closed?.reason ?? "", reason);
     assert.ok((page.closed?.reason ?? "").length <= 123);
@@ -82,7 +82,7 @@ Deno.test("[AS12] a frame that is none of them closes the socket with 1008, and 
   const page = await openPage(agent);
   page.say({ ...SEND });
   page.say({ ...SEND });
-  agent.clock.advance(50);
+  agent.clock.advance(250);
   assert.deepEqual(page.closed, { code: 1008, reason: 'Cannot take request: its "requestId" is in use' });
 });
 
