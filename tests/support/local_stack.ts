@@ -94,7 +94,7 @@ function workersOf(workers: LocalStackOptions["workers"]): Readonly<Record<strin
  */
 export function bareEnv(): Record<string, string> {
   const needed =
-    /^(PATH|HOME|TMPDIR|DENO_DIR|DENO_V8_FLAGS|XDG_CACHE_HOME|LD_LIBRARY_PATH|SSL_CERT_\w+|DENO_CERT|DENO_TLS_CA_STORE|NODE_EXTRA_CA_CERTS|npm_config_\w+|https?_proxy|no_proxy|USERPROFILE|LOCALAPPDATA|SystemRoot)$/i;
+    /^(PATH|HOME|TMPDIR|DENO_DIR|DENO_V8_FLAGS|XDG_CACHE_HOME|LD_LIBRARY_PATH|RES_OPTIONS|SSL_CERT_\w+|DENO_CERT|DENO_TLS_CA_STORE|NODE_EXTRA_CA_CERTS|npm_config_\w+|https?_proxy|no_proxy|USERPROFILE|LOCALAPPDATA|SystemRoot)$/i;
   return Object.fromEntries(Object.entries(Deno.env.toObject()).filter(([name]) => needed.test(name)));
 }
 

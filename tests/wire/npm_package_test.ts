@@ -120,10 +120,9 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
   const write = (name: string, text: string): void => Deno.writeTextFileSync(`${folder}/${name}`, text);
   // Types: ours are checked as strictly as the caller's own.
   write("typed.mts", TYPED);
-  const bin = (name: string): string => `${folder}/node_modules/.bin/${name}`;
-  await run(bin("tsc"), [...TSC, "--lib", "es2022,dom", "typed.mts"], { cwd: folder });
   write("typed_tools.mts", TYPED_TOOLS);
-  await run(bin("tsc"), [...TSC, "--lib", "es2022,dom", "typed_tools.mts"], { cwd: folder });
+  const bin = (name: string): string => `${folder}/node_modules/.bin/${name}`;
+  await run(bin("tsc"), [...TSC, "--lib", "es2022,dom", "typed.mts", "typed_tools.mts"], { cwd: folder });
   write("typed_ai.mts", TYPED_AI);
   await run(bin("tsc"), [...TSC, "--skipLibCheck", "--lib", "es2022,dom,dom.iterable", "typed_ai.mts"], {
     cwd: folder,
