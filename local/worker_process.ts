@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { importMapWith } from "./import_map.ts";
+import { lockArgs } from "./lock_args.ts";
 import {
   type ActivityAsk,
   type FromWorker,
@@ -64,7 +65,7 @@ export class WorkerProcess {
       args: [
         "run",
         "--quiet",
-        "--no-lock",
+        ...lockArgs(source.name, options.denoPath),
         "--no-prompt",
         // The function's own import map, not the project's: deployed code must not depend on the project's map.
         `--config=${fileURLToPath(new URL("deno.json", directory))}`,

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { lockArgs } from "../../local/lock_args.ts";
 import { bareEnv, eventually } from "./local_stack.ts";
 import { urlOf } from "./source_files.ts";
 
@@ -72,7 +73,7 @@ export class AgentProcess implements AsyncDisposable {
     this.#child = new Deno.Command(deno, {
       args: [
         "run",
-        "--no-lock",
+        ...(directory === undefined ? lockArgs("agent_websocket", deno) : ["--no-lock"]),
         "--no-prompt",
         // The function's own import map, as it is deployed.
         isBundle ? "--no-config" : `--config=${fileURLToPath(new URL("deno.json", folder))}`,
