@@ -5,6 +5,15 @@ export function clone<T>(value: T): T {
   return copy(value) as T;
 }
 
+/** Freezes plain data deeply: arrays and objects, and what is in them. Maps and sets are left as they are. Returns it. */
+export function freeze<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
+  if (value instanceof Map || value instanceof Set) return value;
+  Object.freeze(value);
+  for (const each of Object.values(value)) freeze(each);
+  return value;
+}
+
 function copy(value: unknown): unknown {
   if (typeof value !== "object" || value === null || Object.isFrozen(value)) return value;
   if (Array.isArray(value)) return value.map(copy);

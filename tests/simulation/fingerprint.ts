@@ -1,22 +1,26 @@
-/** Compares two worlds without regard to their clocks and counters. */
+/** Compares two worlds: they are equal if they can go on in the same ways, whatever their clocks and counters say. */
 
 import type { SmallWorld } from "./small_world.ts";
 
-/** Points in time. Only their distance from now counts, and whether they have passed. */
-const TIMES = new Set([
+/** Points in time until which something holds: what counts is how far away they are, or that they have passed. */
+const UNTIL = new Set([
   "until",
-  "renewedAt",
   "retryAt",
   "checkpointAt",
-  "sentAt",
   "leaseUntil",
   "wakeAt",
-  "tailAskedAt",
   "tailWantedUntil",
+  "mayRepeatUntil",
+  "expiresAt",
   "deadline",
 ]);
-/** Fields that never affect what happens next. */
+/** Points in time since which something holds: what counts is how long ago they are, up to {@linkcode LONG_AGO_MS}. */
+const SINCE = new Set(["renewedAt", "sentAt", "tailAskedAt"]);
+/** Longer than any time that the core compares with. */
+const LONG_AGO_MS = 60_000;
+/** Fields that never affect what happens next. `numbers`: the writes of a worker are counted from the last that was executed. */
 const LEFT_OUT = new Set([
+  "numbers",
   "at",
   "now",
   "post",
@@ -37,29 +41,34 @@ const LEFT_OUT = new Set([
 /** The sum of two numbers below this is a safe integer. */
 const HALF = 4_503_599_627_370_449;
 
-const hashes = new WeakMap<object, { now: number; value: number }>();
+const hashes = new WeakMap<object, { now: number; executed: number; value: number }>();
 
-/** The hash of a worker is cached until a move changes the worker. */
-function hashOf(worker: object, now: number): number {
-  const known = hashes.get(worker);
-  if (known?.now === now) return known.value;
-  const hash = new Hash(now);
-  hash.add(worker);
-  hashes.set(worker, { now, value: hash.value });
+/** The hash of a part of the world is cached: a move copies what it changes. `executed`: the last write of its worker. */
+function hashOf(part: object, now: number, executed = 0): number {
+  const known = hashes.get(part);
+  if (known?.now === now && known.executed === executed) return known.value;
+  const hash = new Hash(now, executed);
+  hash.add(part);
+  hashes.set(part, { now, executed, value: hash.value });
   return hash.value;
 }
 
 /** A hash of 53 bits. It is equal for worlds that can continue in the same ways. */
 export function fingerprint({ world, budget, pending }: SmallWorld): number {
-  const hash = new Hash(world.now);
-  hash.number(hashOf(world.store, world.now));
-  for (const worker of world.workers.values()) hash.number(hashOf(worker, world.now));
+  const { now, store } = world;
+  const executed = (worker: string): number => store.numbers.get(worker) ?? 0;
+  const hash = new Hash(now);
+  hash.number(hashOf(store, now));
+  for (const worker of world.workers.values()) hash.number(hashOf(worker, now, executed(worker.id)));
   hash.add(world.clients);
   hash.add(world.runs);
   hash.add(budget);
   // The order in which they were sent does not count: the sum is exact, so it is the same in any order.
   let messages = 0;
-  for (const message of pending) messages = (messages + hashOf(message, world.now) % HALF) % HALF;
+  for (const message of pending) {
+    const worker = message.kind === "write" ? message.from : message.to;
+    messages = (messages + hashOf(message, now, executed(worker)) % HALF) % HALF;
+  }
   hash.number(messages);
   return hash.value;
 }
@@ -73,22 +82,35 @@ function idOf(text: string): number {
   return id;
 }
 
-/** By field name: its number, 0 if the field does not count. */
-const fields = new Map<string, { id: number; isTime: boolean }>();
+interface Field {
+  /** 0 if the field does not count. */
+  id: number;
+  time: "until" | "since" | undefined;
+}
 
-function fieldOf(key: string): { id: number; isTime: boolean } {
-  const field = { id: LEFT_OUT.has(key) ? 0 : idOf(key), isTime: TIMES.has(key) };
+const fields = new Map<string, Field>();
+
+function fieldOf(key: string): Field {
+  const time = UNTIL.has(key) ? "until" : SINCE.has(key) ? "since" : undefined;
+  const field: Field = { id: LEFT_OUT.has(key) ? 0 : idOf(key), time };
   fields.set(key, field);
   return field;
 }
 
+/** Whether a field counts the writes of a worker. The number of a checkpoint counts the pieces of a turn. */
+function isWriteNumber(key: string, owner: object): boolean {
+  return key === "lastWrite" || key === "number" && !("turnId" in owner);
+}
+
 class Hash {
   readonly #now: number;
+  readonly #executed: number;
   #a = 0x811c9dc5;
   #b = 0x9e3779b9;
 
-  constructor(now: number) {
+  constructor(now: number, executed = 0) {
     this.#now = now;
+    this.#executed = executed;
   }
 
   get value(): number {
@@ -131,12 +153,14 @@ class Hash {
 
   #fields(value: object): void {
     for (const key in value) {
-      const { id, isTime } = fields.get(key) ?? fieldOf(key);
+      const { id, time } = fields.get(key) ?? fieldOf(key);
       if (id === 0) continue;
       this.#mix(id);
       const each = (value as Record<string, unknown>)[key];
-      if (isTime && typeof each === "number") this.number(each <= this.#now ? -1 : each - this.#now);
-      else this.add(each);
+      if (typeof each !== "number") this.add(each);
+      else if (time === "until") this.add(Math.max(each - this.#now, 0));
+      else if (time === "since") this.add(Math.min(this.#now - each, LONG_AGO_MS));
+      else this.add(isWriteNumber(key, value) ? each - this.#executed : each);
     }
   }
 

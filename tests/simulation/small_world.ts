@@ -3,10 +3,11 @@
  * state is visited once, and from each state every possible next move is tried.
  */
 
-import { clone } from "./clone.ts";
+import { clone, freeze } from "./clone.ts";
 import { check } from "./observer.ts";
 import { connect, send, workerOf } from "./clients.ts";
 import { deliver, endCall, killWorker, startWorker, tell } from "./world.ts";
+import { copyOfStore } from "./store.ts";
 import { type Message, newWorld, SETTINGS, type World } from "./world_state.ts";
 
 export interface Budget {
@@ -38,7 +39,7 @@ export interface SmallWorld {
 
 // Neither checkpoints nor renewals: a lease expires if the turn takes too long. This adds one case and removes many
 // states.
-const PLAIN_SETTINGS = { ...SETTINGS, checkpointMs: Infinity, renewLeaseMs: Infinity };
+const PLAIN_SETTINGS = Object.freeze({ ...SETTINGS, checkpointMs: Infinity, renewLeaseMs: Infinity });
 
 export function smallWorld(budget: Budget): SmallWorld {
   const pending: InTransit[] = [];
@@ -64,10 +65,20 @@ export interface Move {
   make(small: SmallWorld): void;
 }
 
-export function movesOf({ world, budget, pending }: SmallWorld): Move[] {
+export function movesOf(small: SmallWorld): Move[] {
+  const { world, budget, pending } = small;
   const moves: Move[] = [];
-  const add: Add = (name, at, make, isFault = false) => void moves.push({ name, at, isFault, make });
-  pending.forEach((message, index) => addDeliveries(add, message, index, budget));
+  const add: Add = (name, at, make, isFault = false) =>
+    void moves.push({
+      name,
+      at,
+      isFault,
+      make: (small) => {
+        make(small);
+        dropSpent(small);
+      },
+    });
+  pending.forEach((message, index) => addDeliveries(add, message, index, small));
   budget.asks.forEach(([next], n) => {
     const client = world.clients[n];
     if (next !== undefined && client?.seat !== undefined) {
@@ -101,13 +112,14 @@ export function movesOf({ world, budget, pending }: SmallWorld): Move[] {
 
 type Add = (name: () => string, at: string | undefined, make: Move["make"], isFault?: boolean) => void;
 
-function addDeliveries(add: Add, message: InTransit, index: number, budget: Budget): void {
+function addDeliveries(add: Add, message: InTransit, index: number, { budget, world }: SmallWorld): void {
   const name = (): string => describe(message);
   add(() => `${name()} arrives`, placeOf(message), (small) => arrive(small, index));
   if (message.kind !== "write" || message.isGivenUp) return;
   const { from, number } = message;
   const doubt: InTransit = { kind: "answer", to: from, number, outcome: { doubt: true } };
-  if (budget.lostAnswers > 0) {
+  // The answer to a dead worker is lost anyway.
+  if (budget.lostAnswers > 0 && world.workers.has(from)) {
     add(() => `${name()} arrives, its answer is lost`, "store", (small) => {
       small.budget.lostAnswers--;
       small.pending.splice(index, 1);
@@ -139,6 +151,18 @@ function arrive(small: SmallWorld, index: number): void {
   endCall(world, worker, message.call, true);
 }
 
+/** Takes out the messages that change nothing any more, whenever they arrive. */
+function dropSpent(small: SmallWorld): void {
+  const { store, workers } = small.world;
+  small.pending = small.pending.filter((message) => {
+    if (message.kind === "write") return message.number > (store.numbers.get(message.from) ?? 0);
+    const worker = workers.get(message.to);
+    if (worker === undefined) return false;
+    return message.kind === "model" ? worker.calls.has(message.call) : message.kind !== "acted" ||
+      worker.acts.has(message.callId);
+  });
+}
+
 function ask({ world, budget }: SmallWorld, n: number, { id, replaces }: SmallAsk): void {
   budget.asks[n]?.shift();
   const client = world.clients[n];
@@ -157,7 +181,7 @@ function ask({ world, budget }: SmallWorld, n: number, { id, replaces }: SmallAs
     quotaKeys: [],
     ...(replaces !== undefined && { replaces }),
   } as const;
-  send(world, client, { kind: "ask", query, policy: "queue", refusal: undefined });
+  send(world, client, freeze({ kind: "ask", query, policy: "queue", refusal: undefined }));
 }
 
 /** Its clients connect to the other worker at once, and send unanswered queries again. */
@@ -169,8 +193,6 @@ function kill(small: SmallWorld, id: string): void {
     if (client.seat !== undefined) client.lastSeq = Math.max(client.lastSeq, client.seat.seen);
   }
   killWorker(world, id);
-  small.pending = small.pending.filter((message) => message.kind === "write" || message.to !== id);
-  rebind(small);
   const [other] = world.workers.values();
   for (const client of lost) if (other !== undefined) connect(world, client, other);
 }
@@ -217,34 +239,40 @@ export function checkEnd({ world, budget }: SmallWorld): void {
 
 /** The copy shares everything that a move does not change. */
 export function copyOf({ world, budget, pending }: SmallWorld, at: string | undefined): SmallWorld {
-  const { store, workers, clients, callsOf, writers, wishes, counts } = world;
-  const copied: World = {
-    ...world,
-    store: at === undefined || at === "store" ? clone(store) : store,
-    workers: new Map(workers),
-    clients: at === "store" ? clients : clone(clients),
-    callsOf: new Map(callsOf),
-    writers: new Map(writers),
-    runs: new Map(world.runs),
-    wishes: clone(wishes),
-    granted: new Map(world.granted),
-    resent: new Set(world.resent),
-    counts: { ...counts },
-  };
-  for (const [id, worker] of workers) {
-    if (at === undefined || at === id) copied.workers.set(id, clone(worker));
-  }
+  const copied: World = { ...world };
+  if (at === undefined || at === "store") copied.store = copyOfStore(world.store);
+  if (at !== "store" && at !== "none") copyWorkers(world, copied, at);
   const small = { world: copied, budget: clone(budget), pending: pending.slice() };
   rebind(small);
   return small;
+}
+
+/** Copies the worker, or all of them, the clients, and what is remembered of both. */
+function copyWorkers(world: World, copied: World, id: string | undefined): void {
+  copied.workers = new Map(world.workers);
+  for (const worker of world.workers.values()) {
+    if (id === undefined || id === worker.id) copied.workers.set(worker.id, clone(worker));
+  }
+  copied.clients = clone(world.clients);
+  copied.callsOf = new Map(world.callsOf);
+  copied.writers = new Map(world.writers);
+  copied.runs = new Map(world.runs);
+  copied.wishes = clone(world.wishes);
+  copied.granted = new Map(world.granted);
+  copied.resent = new Set(world.resent);
+  copied.counts = { ...world.counts };
 }
 
 function rebind(small: SmallWorld): void {
   small.world.post = (message) => post(small.world, small.pending, message);
 }
 
-/** The relay carries doorbells and stops. Of several doorbells only the newest is needed; text is left out. */
+/**
+ * The relay carries doorbells and stops. Of several doorbells only the newest is needed; text is left out. What is in a message
+ * cannot be changed any more, so all copies of the world share it.
+ */
 function post(world: World, pending: InTransit[], message: Message): void {
+  freeze(message);
   if (message.kind === "read" || message.kind === "recall") return deliver(world, message);
   if (message.kind === "relay") {
     if (message.call.kind === "tail" || message.call.kind === "tail_wanted") return;

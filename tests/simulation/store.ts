@@ -66,6 +66,19 @@ export function newStore(leaseMs: number): Store {
   };
 }
 
+/** What is in its maps is replaced and never changed, so the copy shares it. */
+export function copyOfStore(store: Store): Store {
+  return {
+    ...store,
+    events: store.events.slice(),
+    keys: new Map(store.keys),
+    openTurns: new Map(store.openTurns),
+    pieces: new Map(store.pieces),
+    startedIn: new Map(store.startedIn),
+    numbers: new Map(store.numbers),
+  };
+}
+
 /** A page of the log, as `worker` reads it. */
 export function readLog(store: Store, worker: string, afterSeq: number, now: number): LogPage {
   return {
