@@ -157,7 +157,7 @@ export function commit(
   const stopMatched = stop === undefined ? [] : stopTurns(store, stop);
   const logged = events.flatMap((event) => appendAll(store, event, now));
   if (checkpoint !== undefined) keep(store, checkpoint);
-  if (startedTurnId !== undefined && isHolder) {
+  if (startedTurnId !== undefined && isHolder && store.openTurns.has(startedTurnId)) {
     const isAgain = store.startedIn.get(startedTurnId) === store.epoch;
     store.startedIn.set(startedTurnId, store.epoch);
     change(store, startedTurnId, ({ starts, startsWithoutText }) => ({

@@ -11,11 +11,16 @@ import { ManualClock } from "../support/manual_clock.ts";
 import { commit, newStore, readLog } from "./store.ts";
 
 const queryId = fc.constantFrom("q1", "q2", "q3");
-const turnId = fc.constantFrom("t1", "t2", "t3");
+/** A query that is asked at two workers has a turn at each; no turn is of two queries. */
+const turn = fc.constantFrom(...["q1", "q2", "q3"].flatMap((queryId) => [
+  { queryId, turnId: `${queryId}.a` },
+  { queryId, turnId: `${queryId}.b` },
+]));
+const turnId = turn.map(({ turnId }) => turnId);
 const event = fc.oneof(
-  fc.record({ kind: fc.constant("query" as const), queryId, turnId }),
-  fc.record({ kind: fc.constant("response" as const), queryId, turnId }),
-  fc.record({ kind: fc.constant("cancelled" as const), queryId, turnId }),
+  turn.map((ids) => ({ kind: "query" as const, ...ids })),
+  turn.map((ids) => ({ kind: "response" as const, ...ids })),
+  turn.map((ids) => ({ kind: "cancelled" as const, ...ids })),
   fc.record({ kind: fc.constant("configured" as const), configId: queryId }),
 );
 const which = fc.oneof(
