@@ -4,6 +4,7 @@
  */
 
 import assert from "node:assert/strict";
+import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { bareEnv } from "./local_stack.ts";
 import { read, urlOf } from "./source_files.ts";
@@ -34,7 +35,7 @@ export function nodeEnv(): Record<string, string> {
 }
 
 /** What the tests of the package install beside it. A name without a version gets the version in deno.json. */
-const PACKAGES = ["ai", "typescript", "vite", "ws", "undici@6.29.1"];
+const PACKAGES = ["ai", "vite", "ws", "undici@6.29.1"];
 /** Where the package is built. */
 const BUILT = urlOf("dist/npm/");
 
@@ -58,6 +59,12 @@ async function make(): Promise<string> {
   const all = [`./${tarball}`, ...PACKAGES.map(pinned)];
   await run("npm", ["install", "--no-audit", "--no-fund", "--save-exact", ...all], { cwd: folder });
   return folder;
+}
+
+/** Runs the TypeScript compiler of deno.json on files of the folder. To install it there would take as long as all the rest. */
+export async function tsc(folder: string, args: readonly string[]): Promise<void> {
+  const { resolve } = createRequire(import.meta.resolve("typescript"));
+  await run("node", [resolve("typescript/lib/tsc.js"), ...args], { cwd: folder });
 }
 
 /** A package name with its version. */

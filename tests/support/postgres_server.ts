@@ -22,6 +22,9 @@ const FLAGS = [
   "log_checkpoints=off",
 ];
 
+/** Version 18 starts processes for reading. Their start costs more than they can save here. */
+const FLAGS_OF: Readonly<Record<PostgresRelease, readonly string[]>> = { "15": [], "18": ["io_method=sync"] };
+
 /** Never called. The imports make Deno fetch the packages; running them would install signal handlers. */
 export const fetched = (): Promise<
   unknown
@@ -46,7 +49,13 @@ export async function startPostgres(release: PostgresRelease = "18"): Promise<Te
   try {
     await copy(await template(bin, as), data, as);
     const port = freePort();
-    const settings = [...FLAGS, `port=${port}`, "listen_addresses=127.0.0.1", "unix_socket_directories="];
+    const settings = [
+      ...FLAGS,
+      ...FLAGS_OF[release],
+      `port=${port}`,
+      "listen_addresses=127.0.0.1",
+      "unix_socket_directories=",
+    ];
     const server = new Deno.Command(join(bin, "postgres"), {
       args: ["-D", data, ...settings.flatMap((setting) => ["-c", setting])],
       cwd: data,

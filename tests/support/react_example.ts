@@ -73,8 +73,7 @@ export async function buildExample(): Promise<URL> {
   await Deno.writeTextFile(new URL("index.html", folder), index.replace("</body>", `${script}</body>`));
   await Promise.all(
     TRANSPORTS.map((transport) =>
-      run("npx", [
-        "vite",
+      run(fileURLToPath(new URL("node_modules/.bin/vite", folder)), [
         "build",
         "--mode",
         "development",

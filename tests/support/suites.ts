@@ -26,7 +26,7 @@ export const SUITES: readonly Suite[] = [
   { name: "wire", folder: "tests/wire", flags: TRUSTED, filesPerRun: 6, timeoutMinutes: 15 },
   { name: "contract", folder: "tests/contract", flags: TRUSTED, filesPerRun: 7, timeoutMinutes: 10 },
   // No permissions at all: a module with ambient I/O fails here.
-  { name: "unit", folder: "tests/unit", flags: [], filesPerRun: 60, timeoutMinutes: 5 },
+  { name: "unit", folder: "tests/unit", flags: [], filesPerRun: 100, timeoutMinutes: 5 },
   {
     name: "docs",
     folder: "tests/docs",

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { withLocalStack } from "../support/local_stack.ts";
 import { echo, HandModel } from "../support/hand_model.ts";
-import { npmFolder, run } from "../support/npm_folder.ts";
+import { npmFolder, run, tsc } from "../support/npm_folder.ts";
 import { sectionOf } from "../support/section.ts";
 import { read, urlOf } from "../support/source_files.ts";
 
@@ -122,11 +122,9 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
   write("typed.mts", TYPED);
   write("typed_tools.mts", TYPED_TOOLS);
   const bin = (name: string): string => `${folder}/node_modules/.bin/${name}`;
-  await run(bin("tsc"), [...TSC, "--lib", "es2022,dom", "typed.mts", "typed_tools.mts"], { cwd: folder });
+  await tsc(folder, [...TSC, "--lib", "es2022,dom", "typed.mts", "typed_tools.mts"]);
   write("typed_ai.mts", TYPED_AI);
-  await run(bin("tsc"), [...TSC, "--skipLibCheck", "--lib", "es2022,dom,dom.iterable", "typed_ai.mts"], {
-    cwd: folder,
-  });
+  await tsc(folder, [...TSC, "--skipLibCheck", "--lib", "es2022,dom,dom.iterable", "typed_ai.mts"]);
   write("same.ts", SAME_TYPES);
   const config = `--config=${fileURLToPath(urlOf("deno.json"))}`;
   await run(Deno.execPath(), ["check", "--quiet", config, `${folder}/same.ts`], { cwd: urlOf("") });
