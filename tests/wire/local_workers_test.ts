@@ -1,6 +1,8 @@
 /** The workers of the local stack start and stop as the platform's do. */
 
 import assert from "node:assert/strict";
+import { lockArgs } from "../../local/lock_args.ts";
+import { read } from "../support/source_files.ts";
 import { eventually, FIXTURE_FUNCTIONS, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { WireClient } from "../support/wire_client.ts";
 
@@ -79,6 +81,20 @@ Deno.test("local workers: what the platform lacks is missing, and Deno.exit does
     assert.deepEqual(JSON.parse(body), { present: [], listenTls: false, thenable: true });
     assert.equal((await text(stack, "default_export/a")).body, "fetched /default_export/a");
   });
+});
+
+Deno.test("local workers: a lock file has the packages of the function's deno.json; another Deno has none", async () => {
+  await withLocalStack({}, async (stack) => {
+    await (await fetch(`${stack.url}/functions/v1/agent_websocket/health`)).body?.cancel();
+  });
+  const [flag = ""] = lockArgs("agent_websocket", Deno.execPath());
+  const { specifiers } = JSON.parse(await Deno.readTextFile(flag.replace("--lock=", "")));
+  const { imports } = JSON.parse(read("supabase/functions/agent_websocket/deno.json"));
+  assert.ok(Object.keys(specifiers).length > 0);
+  for (const specifier of Object.keys(specifiers)) {
+    assert.ok(Object.values(imports).includes(specifier), specifier);
+  }
+  assert.deepEqual(lockArgs("agent_websocket", "/elsewhere/deno"), ["--no-lock"]);
 });
 
 Deno.test("local workers: one that cannot boot is 503 BOOT_ERROR, and harms no other", async () => {
