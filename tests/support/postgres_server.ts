@@ -100,7 +100,6 @@ async function template(bin: string, as: As): Promise<string> {
       "--locale=C",
       "--no-sync",
       "--no-instructions",
-      "--wal-segsize=1",
     ];
     const { success, stderr } = await new Deno.Command(join(bin, "initdb"), {
       args: [`--pgdata=${making}`, "--username=postgres", ...options],
