@@ -25,7 +25,9 @@ export function checkReplaced(
   }
   const byNumber = new Map(queries.map((query) => [numberOf(query.question), query.id]));
   const numbers = new Map(queries.map((query) => [query.question, query.id]));
-  for (const { question, after } of model.streams) {
+  // An early call is given up if the conversation turns out to have changed before its question, which is then asked again.
+  const last = new Map(model.streams.map(({ question, after }) => [question, after]));
+  for (const [question, after] of last) {
     const askedAt = seqOf.get(numbers.get(question) ?? "");
     if (askedAt === undefined) continue;
     const ranges = rewound.filter(({ seq }) => seq < askedAt)

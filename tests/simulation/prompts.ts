@@ -6,6 +6,7 @@ import {
   type QueryEvent,
 } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
+import { runningTurn } from "../../supabase/functions/_shared/session/core/state.ts";
 import { textOf } from "../../supabase/functions/_shared/session/core/turn.ts";
 import { check } from "./observer.ts";
 import { supersededTurns } from "./store.ts";
@@ -34,6 +35,20 @@ export function checkPrompt(
     expected.length === asked.length && expected.every((content, index) => content === asked[index]),
     () =>
       `${id} asks the model for ${queryId} after ${JSON.stringify(asked)}, not ${JSON.stringify(expected)}`,
+  );
+}
+
+/** Checks that the answer that is shown has a prompt that knows the conversation up to its question. */
+export function checkKnown({ store }: World, { id, state, calls }: Worker): void {
+  const turn = runningTurn(state);
+  const knownSeq = turn && calls.get(turn.call);
+  if (turn === undefined || knownSeq === undefined) return;
+  const missing = store.events.slice(knownSeq, turn.seq - 1).filter((event) =>
+    isTerminal(event) || event.kind === "rewound" || event.kind === "cleared"
+  );
+  check(
+    missing.length === 0,
+    () => `${id} answers ${turn.query.queryId} without ${missing.map(({ kind }) => kind)} before it`,
   );
 }
 

@@ -13,6 +13,7 @@ import { openSession } from "../../supabase/functions/_shared/session/core/open.
 import { step, wakeAt } from "../../supabase/functions/_shared/session/core/step.ts";
 import { check } from "./observer.ts";
 import { perform } from "./perform.ts";
+import { checkKnown } from "./prompts.ts";
 import { commit, findSession, type Outcome, readLog, readVisible } from "./store.ts";
 import { endTool, stepFor } from "./tools.ts";
 import { checkGranted, forgetKeeper } from "./wishes.ts";
@@ -29,7 +30,7 @@ export function startWorker(world: World, id: string, skewMs = 0): Worker {
     id,
     state: openSession(findSession(store, id, TAIL, now), settings, now),
     skewMs,
-    calls: new Set(),
+    calls: new Map(),
     acts: new Set(),
     callsForResent: new Set(),
     wakeAt: undefined,
@@ -62,7 +63,8 @@ export function tell(world: World, worker: Worker, event: SessionEvent): void {
   setWake(world, worker);
   if (world.granted.size > 0) checkGranted(world);
   const call = callOf(worker.state);
-  for (const open of worker.calls) {
+  checkKnown(world, worker);
+  for (const open of worker.calls.keys()) {
     check(open === call, () => `${worker.id} has a model call that no turn waits for`);
   }
 }

@@ -15,8 +15,8 @@ export interface Worker {
   state: SessionState;
   /** How far its clock is ahead, in milliseconds. */
   skewMs: number;
-  /** Model calls that were begun and are neither ended nor given up. */
-  calls: Set<number>;
+  /** Model calls that were begun and are neither ended nor given up, with the newest `seq` that their prompts know. */
+  calls: Map<number, number>;
   /** Tools that it runs. */
   acts: Set<string>;
   /** Queries for which it has called the model, and which their client had sent before. */

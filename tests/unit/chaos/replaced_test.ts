@@ -13,8 +13,9 @@ const log: DurableEvent[] = [
   { seq: 4, kind: "query", key: "c.q2" },
 ];
 
-function faults(truth: readonly DurableEvent[], after: readonly number[]): string[] {
-  const model = { ...emptyReport(), streams: [{ question: two.question, after: [...after] }] };
+function faults(truth: readonly DurableEvent[], ...afters: readonly number[][]): string[] {
+  const streams = afters.map((after) => ({ question: two.question, after }));
+  const model = { ...emptyReport(), streams };
   const conversation = {
     name: "c",
     sessionId: "s",
@@ -38,6 +39,8 @@ function faults(truth: readonly DurableEvent[], after: readonly number[]): strin
 Deno.test("chaos: a replaced question is in the log once, directly before the new one, and no prompt has it", () => {
   assert.deepEqual(faults(log, []), []);
   assert.match(faults(log, [1]).join(), /given question 1, superseded/);
+  assert.match(faults(log, [], [1]).join(), /given question 1, superseded/);
+  assert.deepEqual(faults(log, [1], []), [], "an early call that was given up");
   assert.match(faults(log.filter(({ kind }) => kind !== "rewound"), []).join(), /c\.q2 \(4\) replaces c\.q1/);
   assert.match(
     faults(log.map((event) => event.text === "c.q1" ? { ...event, text: "x" } : event), []).join(),

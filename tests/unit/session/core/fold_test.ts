@@ -3,7 +3,9 @@ import type { LogEvent } from "../../../../supabase/functions/_shared/protocol/l
 import { foldEvents } from "../../../../supabase/functions/_shared/session/core/fold.ts";
 import { newSession, type SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
 import { CORE_SETTINGS } from "../../../support/core_session.ts";
-import { query, response } from "../../../support/log_events.ts";
+import { put } from "../../../../supabase/functions/_shared/session/core/put.ts";
+import type { Effect } from "../../../../supabase/functions/_shared/session/core/effect.ts";
+import { cleared, query, response } from "../../../support/log_events.ts";
 
 function fold(state: SessionState, events: readonly LogEvent[]): void {
   foldEvents({ state, now: 0, effects: [] }, events);
@@ -51,3 +53,20 @@ Deno.test("[SQ2] events that were folded before, or whose predecessor is missing
   fold(state, [asked, answered]);
   assert.deepEqual([state.log.lastSeq, state.turns.size, state.ended.size], [2, 0, 1]);
 });
+
+const REWOUND = { queryId: "new", turnId: "t-new", replaces: "old", fromSeq: 1 };
+
+for (const event of [cleared("x"), response("other"), { kind: "rewound", ...REWOUND } as const]) {
+  Deno.test(`[QU11] [RW1] [CM3] an early model call does not count if ${event.kind} comes before its question in the log`, () => {
+    const state = newSession(CORE_SETTINGS);
+    const attempt = { name: "calling", call: 7, text: "so far", thoughts: "" } as const;
+    const proposed = { write: "in_flight", displaces: undefined, seq: undefined } as const;
+    const asked = { ...query("mine"), stream: undefined, quotaKeys: [] };
+    put(state, { phase: "proposed", query: asked, attempt, ...proposed, askers: [] });
+    const effects: Effect[] = [];
+    foldEvents({ state, now: 0, effects }, [{ ...event, seq: 1, at: 0 }]);
+    assert.deepEqual(effects.find(({ kind }) => kind === "abort"), { kind: "abort", call: 7 });
+    const accounted = effects.find((effect) => effect.kind === "account_call");
+    assert.deepEqual([accounted?.why, accounted?.text], ["in_vain", "so far"]);
+  });
+}

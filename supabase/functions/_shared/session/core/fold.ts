@@ -13,7 +13,7 @@ import { isToolEvent, type ToolEvent } from "../../protocol/tool_events.ts";
 import { abortActs, foldToolEvent, forgetThread } from "./act.ts";
 import { foldHistory } from "./history.ts";
 import { put, remove } from "./put.ts";
-import { adoptAttempt, canStart, dropAttempt, loseCall, startTurn } from "./run.ts";
+import { adoptAttempt, canStart, dropAttempt, loseCall, outdateAttempts, startTurn } from "./run.ts";
 import { acknowledge, announceStart, completeText, showEvent, showText } from "./show.ts";
 import { isUpToDate, mayRun, type SessionState, type Step } from "./state.ts";
 import { isMeant, stopTurn, supersedeAttempt } from "./stop.ts";
@@ -76,6 +76,7 @@ function skipTo({ state, effects }: Step, oldestSeq: number): void {
 function foldEvent(step: Step, event: LogEvent): void {
   const { state, effects } = step;
   foldHistory(state.history, event);
+  if (isTerminal(event) || event.kind === "rewound" || event.kind === "cleared") outdateAttempts(step);
   if (event.kind === "query") {
     effects.push({ kind: "learnt", event });
     return foldQuery(step, event);

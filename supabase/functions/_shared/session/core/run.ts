@@ -118,6 +118,16 @@ export function adoptAttempt(
   }
 }
 
+/**
+ * The conversation has changed before the questions that are not in the log yet: an early model call for one of them was given
+ * another prompt than its place in the log asks for, so its answer does not count.
+ */
+export function outdateAttempts(step: Step): void {
+  for (const turn of step.state.turns.values()) {
+    if (turn.phase === "proposed" && turn.seq === undefined) dropAttempt(step, turn);
+  }
+}
+
 /** Aborts the early model call of a question that another worker answers. A stop stays recorded. */
 export function dropAttempt({ effects }: Step, turn: ProposedTurn): void {
   const { query, attempt } = turn;
