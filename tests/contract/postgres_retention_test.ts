@@ -136,6 +136,15 @@ Deno.test("[CM4] [DU6] a long session that its user deletes is gone at once, and
   assert.equal(await countAll(), 0);
 });
 
+Deno.test("[CM4] [DU6] a long session goes as fast where the planner takes sessions for short ones", async () => {
+  await server.sql("truncate public.agent_sessions cascade");
+  const { sessionId } = await fill(GIANT_EVENTS, 0);
+  // What the planner does then. One transaction: if it fails, the settings go with it.
+  await server.sql(`set enable_hashjoin = off; set enable_mergejoin = off; set statement_timeout = '8s';
+    select public.agent_forget('${sessionId}', 10000); reset all`);
+  assert.equal(await count("agent_events", sessionId), GIANT_EVENTS - 10_000);
+});
+
 Deno.test("[DU6] of a session that lives on, old events go from the beginning without a hole, and old turns and feedback with them", async () => {
   await server.sql("truncate public.agent_sessions cascade");
   const { sessionId } = await fillWithTurns(900, 40);
