@@ -243,7 +243,7 @@ export function copyOf({ world, budget, pending }: SmallWorld, at: string | unde
   if (at === undefined || at === "store") copied.store = copyOfStore(world.store);
   if (at !== "store" && at !== "none") copyWorkers(world, copied, at);
   const small = { world: copied, budget: clone(budget), pending: pending.slice() };
-  rebind(small);
+  copied.post = (message) => post(copied, small.pending, message);
   return small;
 }
 
@@ -261,10 +261,6 @@ function copyWorkers(world: World, copied: World, id: string | undefined): void 
   copied.granted = new Map(world.granted);
   copied.resent = new Set(world.resent);
   copied.counts = { ...world.counts };
-}
-
-function rebind(small: SmallWorld): void {
-  small.world.post = (message) => post(small.world, small.pending, message);
 }
 
 /**

@@ -121,7 +121,6 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
   // Types: ours are checked as strictly as the caller's own.
   write("typed.mts", TYPED);
   write("typed_tools.mts", TYPED_TOOLS);
-  const bin = (name: string): string => `${folder}/node_modules/.bin/${name}`;
   await tsc(folder, [...TSC, "--lib", "es2022,dom", "typed.mts", "typed_tools.mts"]);
   write("typed_ai.mts", TYPED_AI);
   await tsc(folder, [...TSC, "--skipLibCheck", "--lib", "es2022,dom,dom.iterable", "typed_ai.mts"]);
@@ -138,7 +137,7 @@ Deno.test("the npm package is small, has no server in it, runs in Node and Vite,
       "$2$1",
     ),
   );
-  await run(bin("vite"), ["build", "--logLevel", "warn"], { cwd: folder });
+  await run(`${folder}/node_modules/.bin/vite`, ["build", "--logLevel", "warn"], { cwd: folder });
   const [script = ""] = [...Deno.readDirSync(`${folder}/dist/assets`)].map(({ name }) => name);
   const page = Deno.readTextFileSync(`${folder}/dist/assets/${script}`);
   assert.match(page, /agent-websocket\.v1/);
