@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import type { PostgresStoreOptions } from "../../supabase/functions/_shared/platform/postgres_store.ts";
 import { createOpenRouter } from "../../supabase/functions/_shared/openrouter/open_router.ts";
+import { systemClock } from "../../supabase/functions/_shared/platform/system.ts";
 import type { AttemptLedger, AttemptRow, UsageAnswer } from "../../supabase/functions/_shared/ports/usage.ts";
 import { startAgent } from "../support/agent_harness.ts";
 import { CountingProvider } from "../support/counting_provider.ts";
@@ -214,7 +215,9 @@ Deno.test("[US1] [US5] attempts of a turn are numbered, and rows stay when their
 });
 
 Deno.test("[US1] what a worker tells of a turn that it took over is kept only if nothing is known of the turn", async () => {
-  const { usage } = openStore(server);
+  // Rows of one call stand at one moment, though time goes on while they are written.
+  let time = Date.now();
+  const { usage } = openStore(server, { clock: { ...systemClock(), now: () => time++ } });
   const told = ended(open(), { outcome: "lost", completionTokens: 4, inferred: true });
   const own = { ...told, id: crypto.randomUUID(), outcome: "completed", inferred: undefined } as const;
   const { inferred: _, ...completed } = own;

@@ -35,13 +35,15 @@ export class PostgresUsage implements AttemptLedger {
 
   /** To be called one at a time. */
   async account({ rows, unsent, corrections, reservations }: UsageChange): Promise<UsageAnswer> {
-    const { rpc, workerId, budget, withinMs } = this.#options;
+    const { rpc, clock, workerId, budget, withinMs } = this.#options;
+    // One moment for all rows: the database tells older rows of a turn from newer ones by their ages.
+    const now = clock.now();
     return await callStore(rpc, {
       name: "agent_account_usage",
       args: {
         p_worker: workerId,
         p_number: ++this.#number,
-        p_rows: rows.map((row) => this.#toRow(row)),
+        p_rows: rows.map((row) => this.#toRow(row, now)),
         p_unsent: unsent,
         p_corrections: corrections.map(toCorrection),
         p_asked: reservations.map((reservation) => this.#toAsked(reservation)),
@@ -53,8 +55,7 @@ export class PostgresUsage implements AttemptLedger {
     });
   }
 
-  #toRow(row: AttemptRow): Record<string, unknown> {
-    const now = this.#options.clock.now();
+  #toRow(row: AttemptRow, now: number): Record<string, unknown> {
     return {
       ...this.#identity(row),
       generation_id: row.generationId ?? null,
