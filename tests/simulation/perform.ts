@@ -48,7 +48,8 @@ export function perform(world: World, worker: Worker, effect: Effect): void {
         isKnown,
         () => `${worker.id} continues ${queryId} after "${partial}", which no worker has written`,
       );
-      worker.calls.set(effect.call, worker.state.log.lastSeq);
+      worker.calls.add(effect.call);
+      worker.known.set(turnId, worker.state.log.lastSeq);
       if (world.resent.has(turnId)) worker.callsForResent.add(queryId);
       else worker.callsForResent.delete(queryId);
       world.callsOf.set(queryId, (world.callsOf.get(queryId) ?? 0) + 1);

@@ -6,7 +6,6 @@ import {
   type QueryEvent,
 } from "../../supabase/functions/_shared/protocol/log_event.ts";
 import type { Effect } from "../../supabase/functions/_shared/session/core/effect.ts";
-import { runningTurn } from "../../supabase/functions/_shared/session/core/state.ts";
 import { textOf } from "../../supabase/functions/_shared/session/core/turn.ts";
 import { check } from "./observer.ts";
 import { supersededTurns } from "./store.ts";
@@ -38,18 +37,25 @@ export function checkPrompt(
   );
 }
 
-/** Checks that the answer that is shown has a prompt that knows the conversation up to its question. */
-export function checkKnown({ store }: World, { id, state, calls }: Worker): void {
-  const turn = runningTurn(state);
-  const knownSeq = turn && calls.get(turn.call);
-  if (turn === undefined || knownSeq === undefined) return;
-  const missing = store.events.slice(knownSeq, turn.seq - 1).filter((event) =>
-    isTerminal(event) || event.kind === "rewound" || event.kind === "cleared"
-  );
-  check(
-    missing.length === 0,
-    () => `${id} answers ${turn.query.queryId} without ${missing.map(({ kind }) => kind)} before it`,
-  );
+/**
+ * Checks that what becomes an answer had a prompt that knew the conversation up to its question, whether its model call goes on or
+ * has ended by then.
+ */
+export function checkKnown({ store }: World, { id, state, known }: Worker): void {
+  for (const [turnId, seq] of known) {
+    const turn = state.turns.values().find(({ query }) => query.turnId === turnId);
+    if (turn?.phase === "proposed" && turn.attempt.name !== "none") continue;
+    known.delete(turnId);
+    if (turn?.phase !== "running" && turn?.phase !== "acting" && turn?.phase !== "ending") continue;
+    if (turn.phase === "ending" && textOf(turn.end) === "") continue;
+    const missing = store.events.slice(seq, turn.seq - 1).filter((event) =>
+      isTerminal(event) || event.kind === "rewound" || event.kind === "cleared"
+    );
+    check(
+      missing.length === 0,
+      () => `${id} answers ${turn.query.queryId} without ${missing.map(({ kind }) => kind)} before it`,
+    );
+  }
 }
 
 /** The questions with their answers, in the order of the answers. */

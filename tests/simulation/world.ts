@@ -30,7 +30,8 @@ export function startWorker(world: World, id: string, skewMs = 0): Worker {
     id,
     state: openSession(findSession(store, id, TAIL, now), settings, now),
     skewMs,
-    calls: new Map(),
+    calls: new Set(),
+    known: new Map(),
     acts: new Set(),
     callsForResent: new Set(),
     wakeAt: undefined,
@@ -64,7 +65,7 @@ export function tell(world: World, worker: Worker, event: SessionEvent): void {
   if (world.granted.size > 0) checkGranted(world);
   const call = callOf(worker.state);
   checkKnown(world, worker);
-  for (const open of worker.calls.keys()) {
+  for (const open of worker.calls) {
     check(open === call, () => `${worker.id} has a model call that no turn waits for`);
   }
 }

@@ -15,8 +15,10 @@ export interface Worker {
   state: SessionState;
   /** How far its clock is ahead, in milliseconds. */
   skewMs: number;
-  /** Model calls that were begun and are neither ended nor given up, with the newest `seq` that their prompts know. */
-  calls: Map<number, number>;
+  /** Model calls that were begun and are neither ended nor given up. */
+  calls: Set<number>;
+  /** By turn id, the newest `seq` that the prompt of its model call knows, until it is known what comes before the turn's question. */
+  known: Map<string, number>;
   /** Tools that it runs. */
   acts: Set<string>;
   /** Queries for which it has called the model, and which their client had sent before. */

@@ -2,10 +2,15 @@ import assert from "node:assert/strict";
 import type { LogEvent } from "../../../../supabase/functions/_shared/protocol/log_event.ts";
 import { foldEvents } from "../../../../supabase/functions/_shared/session/core/fold.ts";
 import { newSession, type SessionState } from "../../../../supabase/functions/_shared/session/core/state.ts";
+import {
+  type Attempt,
+  type ProposedTurn,
+  textOf,
+} from "../../../../supabase/functions/_shared/session/core/turn.ts";
 import { CORE_SETTINGS } from "../../../support/core_session.ts";
 import { put } from "../../../../supabase/functions/_shared/session/core/put.ts";
 import type { Effect } from "../../../../supabase/functions/_shared/session/core/effect.ts";
-import { cleared, query, response } from "../../../support/log_events.ts";
+import { cancelled, cleared, query, response } from "../../../support/log_events.ts";
 
 function fold(state: SessionState, events: readonly LogEvent[]): void {
   foldEvents({ state, now: 0, effects: [] }, events);
@@ -56,17 +61,44 @@ Deno.test("[SQ2] events that were folded before, or whose predecessor is missing
 
 const REWOUND = { queryId: "new", turnId: "t-new", replaces: "old", fromSeq: 1 };
 
+const CALLING = { name: "calling", call: 7, text: "so far", thoughts: "" } as const;
+const DONE = { name: "done", end: response("mine"), thoughts: "" } as const;
+const STOPPED = { name: "done", end: cancelled("mine", "so far"), thoughts: "" } as const;
+
 for (const event of [cleared("x"), response("other"), { kind: "rewound", ...REWOUND } as const]) {
-  Deno.test(`[QU11] [RW1] [CM3] an early model call does not count if ${event.kind} comes before its question in the log`, () => {
+  const foldBefore = (attempt: Attempt): { attempt: Attempt; effects: Effect[] } => {
     const state = newSession(CORE_SETTINGS);
-    const attempt = { name: "calling", call: 7, text: "so far", thoughts: "" } as const;
     const proposed = { write: "in_flight", displaces: undefined, seq: undefined } as const;
     const asked = { ...query("mine"), stream: undefined, quotaKeys: [] };
-    put(state, { phase: "proposed", query: asked, attempt, ...proposed, askers: [] });
+    const own = put<ProposedTurn>(state, {
+      phase: "proposed",
+      query: asked,
+      attempt,
+      ...proposed,
+      askers: [],
+    });
     const effects: Effect[] = [];
     foldEvents({ state, now: 0, effects }, [{ ...event, seq: 1, at: 0 }]);
+    return { attempt: own.attempt, effects: effects.filter(({ kind }) => kind !== "learnt") };
+  };
+
+  Deno.test(`[QU11] [RW1] [CM3] an early model call does not count if ${event.kind} comes before its question in the log`, () => {
+    const { attempt, effects } = foldBefore(CALLING);
+    assert.equal(attempt.name, "none");
     assert.deepEqual(effects.find(({ kind }) => kind === "abort"), { kind: "abort", call: 7 });
     const accounted = effects.find((effect) => effect.kind === "account_call");
     assert.deepEqual([accounted?.why, accounted?.text], ["in_vain", "so far"]);
+  });
+
+  Deno.test(`[QU11] [RW1] [CM3] nor does one that has ended by then (${event.kind})`, () => {
+    const { attempt, effects } = foldBefore(DONE);
+    assert.equal(attempt.name, "none");
+    const accounted = effects.find((effect) => effect.kind === "account_call");
+    assert.deepEqual([accounted?.why, accounted?.text], ["in_vain", textOf(DONE.end)]);
+  });
+
+  Deno.test(`[QU11] [RW1] [CM3] one that was stopped stays stopped, without its text (${event.kind})`, () => {
+    const { attempt } = foldBefore(STOPPED);
+    assert.deepEqual(attempt, { ...STOPPED, end: { ...STOPPED.end, partial: "" } });
   });
 }

@@ -120,11 +120,15 @@ export function adoptAttempt(
 
 /**
  * The conversation has changed before the questions that are not in the log yet: an early model call for one of them was given
- * another prompt than its place in the log asks for, so its answer does not count.
+ * another prompt than its place in the log asks for, so its text does not count. A stop stays recorded.
  */
 export function outdateAttempts(step: Step): void {
   for (const turn of step.state.turns.values()) {
-    if (turn.phase === "proposed" && turn.seq === undefined) dropAttempt(step, turn);
+    if (turn.phase !== "proposed" || turn.seq !== undefined) continue;
+    const { attempt } = turn;
+    if (attempt.name === "done" && attempt.end.kind === "cancelled") {
+      turn.attempt = { ...attempt, end: { ...attempt.end, partial: "" } };
+    } else dropAttempt(step, turn);
   }
 }
 
