@@ -4,6 +4,7 @@ import type { ModelReply } from "../ports/model.ts";
 import type { ThinkTagPolicy } from "../think_tags.ts";
 import { AnswerStart } from "./answer_start.ts";
 import { brokenStream } from "./attempt_failure.ts";
+import { ChunkParser } from "./chunk_parser.ts";
 import { callsTool, firstChoice, hidesThought, isThought, readParts, thoughtIn } from "./delta_fields.ts";
 import { emptyAnswer } from "./empty_answer.ts";
 import { finishReasonOf, isFailure } from "./finish_reason.ts";
@@ -30,6 +31,7 @@ export interface AssemblerOptions {
 
 export class ReplyAssembler {
   readonly #model: string;
+  readonly #parser = new ChunkParser();
   #text = "";
   #thoughts = "";
   /** Of the whole answer so far, with its thoughts and its calls. */
@@ -126,7 +128,7 @@ export class ReplyAssembler {
     if (data.startsWith("[DONE]")) return this.end();
     let chunk: unknown;
     try {
-      chunk = JSON.parse(data);
+      chunk = this.#parser.parse(data);
     } catch {
       return this.#addUnreadable(data, event);
     }
@@ -169,8 +171,7 @@ export class ReplyAssembler {
     if (error !== undefined && isError(error)) throw reportedError(chunk, { detail: data });
     if (typeof model === "string" && model !== "") this.#sighting.model = model;
     if (typeof id === "string" && id !== "") this.#sighting.generationId ??= id;
-    if (isRecord(usage)) this.#addUsage(usage);
-    else if (isRecord(chunk.x_groq)) this.#addUsage(chunk.x_groq.usage);
+    this.#addUsage(isRecord(usage) || !isRecord(chunk.x_groq) ? usage : chunk.x_groq.usage);
     if (!Array.isArray(choices)) {
       if (isErrorBody(chunk)) throw reportedError(chunk, { detail: data });
       return;
@@ -197,8 +198,7 @@ export class ReplyAssembler {
     if (isFailure(finishReason)) throw reportedError(choice, { detail: data });
     this.#finishReason = finishReason;
     if (isEmpty) this.#settle();
-    // Moonshot's last chunk.
-    if (isRecord(usage)) this.#addUsage(usage);
+    this.#addUsage(usage); // Moonshot's last chunk has it here.
   }
 
   /** As long as there is no text, it may still come: a reason behind the thoughts is not the end of the answer. Behind calls it is. */
