@@ -1,21 +1,23 @@
 import assert from "node:assert/strict";
 import { unexplainedCalls } from "../../chaos/model_calls.ts";
 import { emptyReport } from "../../chaos/model_report.ts";
-import type { LoggedSession } from "../../chaos/records.ts";
+import type { LoggedChange, LoggedSession } from "../../chaos/records.ts";
 
 const QUERY = { id: "q1", question: "why?", sentAt: 100 };
 
 function record(
-  { requests, faults = 0, takeOvers = 0, isOpen = false }: {
+  { requests, faults = 0, takeOvers = 0, isOpen = false, changes = [] }: {
     requests: number;
     faults?: number;
     takeOvers?: number;
     isOpen?: boolean;
+    changes?: LoggedChange[];
   },
 ): Parameters<typeof unexplainedCalls>[0] {
   const log: LoggedSession = {
     lastSeq: 0,
-    events: [],
+    events: [{ seq: 5, kind: "query", key: "q1" }],
+    changes,
     openTurns: [],
     takeOvers,
     calls: [],
@@ -67,4 +69,12 @@ Deno.test("unexplainedCalls: questions of two tabs at the same moment explain it
   assert.deepEqual(unexplainedCalls(twice, []), []);
   conversation?.queries.splice(1, 1, { id: "q2", question: "and?", sentAt: 700 });
   assert.equal(unexplainedCalls(twice, []).length, 1);
+});
+
+Deno.test("unexplainedCalls: what was written before it while it was under way explains it too", () => {
+  const cleared = (seq: number, at: number): string[] =>
+    unexplainedCalls(record({ requests: 2, changes: [{ seq, kind: "cleared", at }] }), []);
+  assert.deepEqual(cleared(4, 100), []);
+  assert.deepEqual(cleared(4, 99), ["q1 of s: 2 calls, 0 failures, 0 take-overs, cleared 1 ms before"]);
+  assert.deepEqual(cleared(6, 110), ["q1 of s: 2 calls, 0 failures, 0 take-overs"]);
 });
