@@ -26,7 +26,7 @@ export function unexplainedCalls(
   { conversations, model, logs }: Pick<RunRecord, "conversations" | "model" | "logs">,
   troubles: readonly Span[],
 ): string[] {
-  return conversations.flatMap(({ sessionId, queries }) =>
+  return conversations.flatMap(({ sessionId, queries, tabs }) =>
     queries.flatMap(({ id, question, sentAt, endedAt = Infinity }) => {
       const calls = model.requests[question] ?? 0;
       const failures = model.faults[question]?.length ?? 0;
@@ -40,12 +40,10 @@ export function unexplainedCalls(
       const before = changesBefore(id, logs?.get(sessionId));
       if (before.some(({ at }) => at >= sentAt)) return [];
       const told = before.filter(({ at }) => at >= sentAt - SHOWN_MS)
-        .map(({ kind, at }) => `, ${kind} ${Math.round(sentAt - at)} ms before`);
-      return [
-        `${id} of ${sessionId}: ${calls} calls, ${failures} failures, ${takeOvers} take-overs${
-          told.join("")
-        }`,
-      ];
+        .map(({ kind, at }) => `${kind} ${Math.round(sentAt - at)} ms before`);
+      if (tabs.some(({ visits }) => visits.some(({ resent }) => resent.has(id)))) told.push("sent again");
+      const known = [`${calls} calls`, `${failures} failures`, `${takeOvers} take-overs`, ...told];
+      return [`${id} of ${sessionId}: ${known.join(", ")}`];
     })
   );
 }
