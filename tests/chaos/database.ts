@@ -7,7 +7,6 @@ import type { LoggedSession } from "./records.ts";
 import { addToCalls, isToolKind } from "./tool_log.ts";
 
 const ENDED = ["response", "error", "cancelled"];
-const CHANGES = [...ENDED, "cleared", "rewound"];
 
 /** Every session, by its id. */
 export async function readLogs(url: string): Promise<Map<string, LoggedSession>> {
@@ -40,9 +39,6 @@ export async function readLogs(url: string): Promise<Map<string, LoggedSession>>
       log?.events.push(readStored(seq, event));
       const { kind } = event;
       if (log !== undefined && isToolKind(kind)) addToCalls(log.calls, { seq, at, kind, event });
-      if (log !== undefined && CHANGES.includes(kind)) {
-        (log.changes ??= []).push({ seq, kind, at: at - performance.timeOrigin });
-      }
       if (ENDED.includes(event.kind)) ended.add(`${id} ${event.queryId}`);
     }
     for (

@@ -97,14 +97,6 @@ export interface AttackRecord {
   sessionId: string;
 }
 
-/** An end, a clear, or a question that takes the place of another. */
-export interface LoggedChange {
-  seq: number;
-  kind: string;
-  /** When it was written, as `performance.now()` measures it. */
-  at: number;
-}
-
 /** A session as stored in the database. */
 export interface LoggedSession {
   lastSeq: number;
@@ -117,8 +109,6 @@ export interface LoggedSession {
   takeOvers: number;
   /** The same per query, for each query where it is not 0. */
   takeOversOf?: ReadonlyMap<string, number>;
-  /** The events that change what the model is asked after them, in the order of the log. */
-  changes?: LoggedChange[];
   /** The tool calls, in the order of the log. */
   calls: LoggedCall[];
 }

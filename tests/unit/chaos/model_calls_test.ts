@@ -1,23 +1,22 @@
 import assert from "node:assert/strict";
 import { unexplainedCalls } from "../../chaos/model_calls.ts";
 import { emptyReport } from "../../chaos/model_report.ts";
-import type { LoggedChange, LoggedSession } from "../../chaos/records.ts";
+import type { LoggedSession } from "../../chaos/records.ts";
 
 const QUERY = { id: "q1", question: "why?", sentAt: 100 };
 
 function record(
-  { requests, faults = 0, takeOvers = 0, isOpen = false, changes = [] }: {
+  { requests, faults = 0, takeOvers = 0, isOpen = false, prompts = [] }: {
     requests: number;
     faults?: number;
     takeOvers?: number;
     isOpen?: boolean;
-    changes?: LoggedChange[];
+    prompts?: number[][];
   },
 ): Parameters<typeof unexplainedCalls>[0] {
   const log: LoggedSession = {
     lastSeq: 0,
-    events: [{ seq: 5, kind: "query", key: "q1" }],
-    changes,
+    events: [],
     openTurns: [],
     takeOvers,
     calls: [],
@@ -38,6 +37,7 @@ function record(
     model: {
       ...emptyReport(),
       requests: { "why?": requests },
+      streams: prompts.map((after) => ({ question: "why?", after })),
       faults: { "why?": Array.from({ length: faults }, () => "cut") },
     },
     logs: new Map([["s", log]]),
@@ -71,10 +71,19 @@ Deno.test("unexplainedCalls: questions of two tabs at the same moment explain it
   assert.equal(unexplainedCalls(twice, []).length, 1);
 });
 
-Deno.test("unexplainedCalls: what was written before it while it was under way explains it too", () => {
-  const cleared = (seq: number, at: number): string[] =>
-    unexplainedCalls(record({ requests: 2, changes: [{ seq, kind: "cleared", at }] }), []);
-  assert.deepEqual(cleared(4, 100), []);
-  assert.deepEqual(cleared(4, 99), ["q1 of s: 2 calls, 0 failures, 0 take-overs, cleared 1 ms before"]);
-  assert.deepEqual(cleared(6, 110), ["q1 of s: 2 calls, 0 failures, 0 take-overs"]);
+Deno.test("unexplainedCalls: another prompt explains one more call, the same prompt again does not", () => {
+  const count = (prompts: number[][]): number =>
+    unexplainedCalls(record({ requests: prompts.length, prompts }), []).length;
+  assert.equal(count([[1], [1, 2]]), 0);
+  assert.equal(count([[1, 2], [1, 2]]), 1);
+  assert.equal(count([[1], [1, 2], [1, 2]]), 1);
+});
+
+Deno.test("unexplainedCalls: whether the query was sent again is said", () => {
+  const twice = record({ requests: 2 });
+  const visit = { at: 0, lastSeq: 0, sessionId: "s", events: [], resent: new Set(["q1"]) };
+  twice.conversations[0]?.tabs.push({ name: "t", visits: [visit], faults: [] });
+  assert.deepEqual(unexplainedCalls(twice, []), [
+    "q1 of s: 2 calls, 0 failures, 0 take-overs, sent again",
+  ]);
 });
