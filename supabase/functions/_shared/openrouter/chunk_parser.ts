@@ -72,7 +72,7 @@ function frameOf(data: string, chunk: unknown): Frame | undefined {
   // The key may be another one: with another text in its place, it is that text which has to change.
   const probe: unknown = JSON.parse(`${start}${PROBE}${text}${end}`);
   const delta = deltaOf(probe);
-  // Who reads a chunk may keep what is in it, but not its texts.
+  // Who reads a chunk may keep an object of its delta and change it.
   if (
     delta === undefined || Object.values(delta).some((value) => typeof value === "object" && value !== null)
   ) {

@@ -126,7 +126,7 @@ export function outdateAttempts(step: Step): void {
   for (const turn of step.state.turns.values()) {
     if (turn.phase !== "proposed" || turn.seq !== undefined) continue;
     const { attempt } = turn;
-    if (attempt.name === "done" && attempt.end.kind === "cancelled") {
+    if (isStopped(attempt)) {
       turn.attempt = { ...attempt, end: { ...attempt.end, partial: "" } };
     } else dropAttempt(step, turn);
   }

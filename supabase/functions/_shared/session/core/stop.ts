@@ -2,7 +2,7 @@
 
 import type { ErrorCode } from "../../errors.ts";
 import type { StopRequest } from "../../ports/event_log.ts";
-import type { TerminalEvent } from "../../protocol/log_event.ts";
+import type { CancelledEvent, TerminalEvent } from "../../protocol/log_event.ts";
 import type { ToolEvent } from "../../protocol/tool_events.ts";
 import { abortActs, resultsAtStop } from "./act.ts";
 import type { ModelOutcome } from "./event.ts";
@@ -111,7 +111,9 @@ export function replaceEnd({ state }: Step, turn: EndingTurn, code: ErrorCode): 
 }
 
 /** Whether an early model call was stopped. */
-export function isStopped(attempt: Attempt): boolean {
+export function isStopped(
+  attempt: Attempt,
+): attempt is Extract<Attempt, { name: "done" }> & { end: CancelledEvent } {
   return attempt.name === "done" && attempt.end.kind === "cancelled";
 }
 
