@@ -64,9 +64,10 @@ Deno.test("[OP5] an answer goes on at the next worker when its own is replaced, 
     const first = await model.next();
     first.say("Once ");
     await client.waitFor(of("delta"));
+    // At the same moment: the worker may learn that it is being replaced before it learns that the client has left.
     client.socket.close();
-    await client.end();
     assert.ok(stack.disturb("agent_websocket", "beforeunload"));
+    await client.end();
     const second = await model.next();
     second.say("Once upon a time.");
     second.finish();

@@ -101,3 +101,20 @@ Deno.test("[OP5] a session whose client is connected is not woken: the client op
   await drained;
   assert.deepEqual(woken, []);
 });
+
+Deno.test("[OP5] a session whose client leaves while its worker is being replaced is woken elsewhere", async () => {
+  const workers = startWorkers();
+  const woken: string[] = [];
+  const wakeElsewhere = (sessionId: string): Promise<void> => Promise.resolve(void woken.push(sessionId));
+  const worker = workers.start("a", { server: { wakeElsewhere, drainTimeoutMs: 1000 } });
+  const client = await worker.connect("stream=true");
+  client.ask("Tell me a story", { id: "q" });
+  await until(() => worker.model.calls.length === 1);
+  const drained = worker.server.drain("wall_clock");
+  await workers.pass(500);
+  client.vanish();
+  await workers.pass(500);
+  await workers.pass(3000);
+  await drained;
+  assert.deepEqual(woken, [client.sessionId]);
+});

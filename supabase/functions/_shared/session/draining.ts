@@ -36,25 +36,29 @@ export async function drainSessions(
     retryable: true,
     retryAfterMs: 0,
   });
-  const release = (session: Session): void => {
-    for (const connection of session.connections) sendAway(connection, clock);
-  };
   const ends = sessions.map((session) => {
+    let isOpenedElsewhere = false;
+    const release = (): void => {
+      for (const connection of session.connections) {
+        sendAway(connection, clock);
+        isOpenedElsewhere = true;
+      }
+    };
     const leave = isDurable(session.record.sessionId) ? "hand_over" : "interrupt";
     const latestMs = leave === "hand_over" && timeoutMs > 0 ? timeoutMs + HAND_OVER_MS : undefined;
     const { isRunning } = session;
-    // The others are opened elsewhere by their clients.
-    const isAlone = isRunning && session.connectionCount === 0 && leave === "hand_over";
-    if (!isRunning) release(session);
-    const drained = session.drain(refusal, { timeoutMs, leave }).then(() => release(session));
+    if (!isRunning) release();
+    const drained = session.drain(refusal, { timeoutMs, leave }).then(release);
     return {
       released: !isRunning
         ? Promise.resolve()
         : latestMs === undefined
         ? drained
-        : settledWithin(clock, latestMs, drained).then(() => release(session)),
+        : settledWithin(clock, latestMs, drained).then(release),
       written: drained.then(async () => {
-        if (isAlone && session.openTurns.length > 0) await wakeElsewhere?.(session.record.sessionId);
+        // Asked now, not when the drain began: a client may have left since.
+        const isWanted = isRunning && leave === "hand_over" && session.openTurns.length > 0;
+        if (isWanted && !isOpenedElsewhere) await wakeElsewhere?.(session.record.sessionId);
       }),
     };
   });
