@@ -33,7 +33,7 @@ async function main(): Promise<number> {
   }
 }
 
-async function run({ scenarios, rounds, isQuick, jsonFile }: BenchOptions): Promise<void> {
+async function run({ scenarios, rounds, isQuick, against, jsonFile }: BenchOptions): Promise<void> {
   const startedAt = new Date();
   const on = machine();
   const rows: Row[] = [];
@@ -41,7 +41,7 @@ async function run({ scenarios, rounds, isQuick, jsonFile }: BenchOptions): Prom
   try {
     for (const [name, scenario] of scenarios) {
       const onProgress = (text: string): void => say(`${name}: ${text}\n`);
-      rows.push(...await scenario({ modelPort: model.port, rounds, isQuick, onProgress }));
+      rows.push(...await scenario({ modelPort: model.port, rounds, isQuick, against, onProgress }));
     }
   } finally {
     await model.stop();

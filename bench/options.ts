@@ -1,5 +1,8 @@
 /** The options of the command line. */
 
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { activityFanOut } from "./scenarios/activity_fan_out.ts";
 import { bytesPerToken } from "./scenarios/bytes_per_token.ts";
@@ -35,13 +38,15 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
 
 export const USAGE = `deno task bench [--only ${
   Object.keys(SCENARIOS).join("|")
-}] [--rounds N] [--quick] [--json FILE]
+}] [--rounds N] [--quick] [--against FOLDER] [--json FILE]
 `;
 
 export interface BenchOptions {
   scenarios: readonly (readonly [name: string, run: Scenario])[];
   rounds: number;
   isQuick: boolean;
+  /** The folder of another checkout, whose build the rows of CPU time per token compare with too. */
+  against: URL | undefined;
   jsonFile: string | undefined;
 }
 
@@ -53,6 +58,7 @@ export function parseOptions(args: string[]): BenchOptions {
       only: { type: "string", multiple: true },
       rounds: { type: "string" },
       quick: { type: "boolean", default: false },
+      against: { type: "string" },
       json: { type: "string" },
     },
   });
@@ -66,5 +72,19 @@ export function parseOptions(args: string[]): BenchOptions {
     if (run === undefined) throw new Error(`--only knows no ${name}`);
     return [name, run] as const;
   });
-  return { scenarios, rounds, isQuick: values.quick, jsonFile: values.json };
+  const { quick: isQuick, json: jsonFile, against } = values;
+  return {
+    scenarios,
+    rounds,
+    isQuick,
+    against: against === undefined ? undefined : checkout(against),
+    jsonFile,
+  };
+}
+
+function checkout(folder: string): URL {
+  if (!existsSync(join(folder, "supabase/functions/agent_websocket/index.ts"))) {
+    throw new Error(`--against must be the folder of a checkout of this project, and ${folder} is none`);
+  }
+  return pathToFileURL(`${resolve(folder)}/`);
 }

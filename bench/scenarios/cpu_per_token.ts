@@ -23,25 +23,42 @@ export const light = cpuPerToken("light: 4 × 100/s", LIGHT, 0.95);
 export const paced = cpuPerToken("paced: 20 × 100/s", PACED, 0.5);
 export const flood = cpuPerToken("flood: 4 streams", FLOOD, undefined);
 
-export const batched: Scenario = async (options) => {
-  const name = "batched: 20 × 100/s, 8 a write";
-  const series = await measureInTurn(
-    [ENTRIES.floor, ENTRIES.ours, ENTRIES.oursUncoalesced],
-    BATCHED,
-    options,
-  );
-  const [floor = [], ours = [], uncoalesced = []] = series;
-  return [
-    ratioRow(`CPU per token, ${name}`, { floor, ours, unit: "µs", goal: 0.65 }),
-    ratioRow("  against our build with coalescing off", { floor: uncoalesced, ours, unit: "µs", goal: 0.7 }),
-  ];
-};
+export const batched = cpuPerToken("batched: 20 × 100/s, 8 a write", BATCHED, 0.65, [{
+  entry: ENTRIES.oursUncoalesced,
+  what: "  against our build with coalescing off",
+  goal: 0.7,
+}]);
 
-function cpuPerToken(name: string, load: Load, goal: number | undefined): Scenario {
+/** Another build that ours is compared with. */
+interface Rival {
+  /** A path from `bench/host/`, or a URL. */
+  entry: string;
+  /** The name of its row. */
+  what: string;
+  goal: number | undefined;
+}
+
+function cpuPerToken(
+  name: string,
+  load: Load,
+  goal: number | undefined,
+  rivals: readonly Rival[] = [],
+): Scenario {
   return async (options): Promise<readonly Row[]> => {
-    const [floor = [], ours = []] = await measureInTurn([ENTRIES.floor, ENTRIES.ours], load, options);
-    return [ratioRow(`CPU per token, ${name}`, { floor, ours, unit: "µs", goal })];
+    const floor = { entry: ENTRIES.floor, what: `CPU per token, ${name}`, goal };
+    const all = [floor, ...rivals, ...earlierBuild(options)];
+    const entries = [ENTRIES.ours, ...all.map(({ entry }) => entry)];
+    const [ours = [], ...others] = await measureInTurn(entries, load, options);
+    return all.map(({ what, goal }, index) =>
+      ratioRow(what, { floor: others[index] ?? [], ours, unit: "µs", goal })
+    );
   };
+}
+
+function earlierBuild({ against }: ScenarioOptions): Rival[] {
+  if (against === undefined) return [];
+  const entry = new URL("supabase/functions/agent_websocket/index.ts", against).href;
+  return [{ entry, what: "  against the build of --against", goal: undefined }];
 }
 
 /**

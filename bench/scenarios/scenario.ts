@@ -8,6 +8,8 @@ export interface ScenarioOptions {
   rounds: number;
   /** Less of everything, for a first look. */
   isQuick: boolean;
+  /** The folder of another checkout of the project, as a URL with a slash at its end. */
+  against?: URL | undefined;
   /** Called with a description of the current step. */
   onProgress(text: string): void;
 }
