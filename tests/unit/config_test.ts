@@ -34,6 +34,15 @@ Deno.test("parseConfig: the seed's names and defaults", () => {
   );
 });
 
+Deno.test("parseConfig: a project's URL may end with slashes, and nobody behind sees them", () => {
+  for (const end of ["", "/", "// "]) {
+    const SUPABASE_URL = `https://project.supabase.co${end}`;
+    const config = parseConfig({ ...LEAST, SUPABASE_URL, SUPABASE_SECRET_KEYS: '{"default":"sb_secret_1"}' });
+    assert.equal(config.SUPABASE_URL, "https://project.supabase.co");
+    assert.equal(config.project?.supabaseUrl, "https://project.supabase.co");
+  }
+});
+
 Deno.test("parseConfig: the other defaults", () => {
   const config = parseConfig(LEAST);
   const expected: Partial<Config> = {

@@ -7,6 +7,7 @@ import { dialectOf, MAX_OPENROUTER_MODELS, MODEL_DIALECTS } from "./model_dialec
 import { QUEUE_POLICIES } from "./protocol/queueing.ts";
 import { REASONING_EFFORTS } from "./protocol/reasoning_effort.ts";
 import {
+  baseUrl,
   durationMs,
   headerName,
   list,
@@ -142,7 +143,7 @@ export const environment = {
   ACTIVITY_TIMEOUT_MS: otherwise(120_000, durationMs(0)),
   MAX_CLIENTS: otherwise(100, whole(0)),
   // What Supabase sets
-  SUPABASE_URL: optional(url),
+  SUPABASE_URL: optional(baseUrl),
   SUPABASE_PUBLISHABLE_KEYS: otherwise([], namedKeys),
   SUPABASE_SECRET_KEYS: otherwise([], namedKeys),
   SUPABASE_ANON_KEY: optional(text),
@@ -203,7 +204,7 @@ export function parseConfig(env: Readonly<Record<string, string>>, { needsModel 
   if (env.AUTH_MODE !== "none" && !isSet("SUPABASE_URL")) {
     problems.push("SUPABASE_URL: must be set, to check tokens with (or AUTH_MODE=none, to let everyone in)");
   }
-  const own = partial.AUTH_ISSUER ?? `${partial.SUPABASE_URL?.replace(/\/+$/, "")}/auth/v1`;
+  const own = partial.AUTH_ISSUER ?? `${partial.SUPABASE_URL}/auth/v1`;
   if (partial.TRUSTED_ISSUERS?.some(({ issuer }) => issuer === own)) {
     problems.push("TRUSTED_ISSUERS: must not name the project's own issuer, whose tokens count anyway");
   }

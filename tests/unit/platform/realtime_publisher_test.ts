@@ -27,7 +27,7 @@ function setUp(answer: (messages: Sent[]) => Response | Promise<Response> = acce
   const requests: Sent[][] = [];
   const pressures: RelayPressure[] = [];
   const publisher = new RealtimePublisher({
-    supabaseUrl: "https://example.supabase.co/",
+    supabaseUrl: "https://example.supabase.co",
     secretKey: KEY,
     clock: new ManualClock(),
     timeoutMs: 5000,

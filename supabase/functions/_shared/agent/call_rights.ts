@@ -77,7 +77,7 @@ export class CallRights {
 
   /** The URL of an edge function of the project. Throws without a project. */
   functionUrl(name: string): string {
-    return `${this.#access().url.replace(/\/+$/, "")}/functions/v1/${name}`;
+    return `${this.#access().url}/functions/v1/${name}`;
   }
 
   /** Forgets the token. What the tool has kept of this call reaches nothing any more. */

@@ -56,7 +56,7 @@ export type ClaimedToken =
  * server has several names (`kong:8000`, `127.0.0.1:54321`): then every loopback issuer is accepted as well.
  */
 export function ownIssuer(supabaseUrl: string, setting?: string): Issuers["isOwn"] {
-  const expected = setting ?? `${supabaseUrl.replace(/\/+$/, "")}/auth/v1`;
+  const expected = setting ?? `${supabaseUrl}/auth/v1`;
   const isLocal = setting === undefined && /^http:/i.test(supabaseUrl);
   return (issuer) => issuer === expected || (isLocal && isLoopbackIssuer(issuer));
 }

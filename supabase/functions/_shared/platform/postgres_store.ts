@@ -59,7 +59,7 @@ const MAX_BATCH_CHARS = 512 * 1024;
 const MAX_WAITING_CHARS = 16 * 1024 * 1024;
 
 export interface PostgresStoreOptions {
-  /** The project's URL. */
+  /** The project's URL, without a slash at its end. */
   supabaseUrl: string;
   /** `sb_secret_…`, or the legacy service role key. */
   secretKey: string;

@@ -41,7 +41,7 @@ export interface RealtimeConnection {
 }
 
 export interface RealtimeConnectionOptions {
-  /** The project's URL. */
+  /** The project's URL, without a slash at its end. */
   supabaseUrl: string;
   /** `sb_secret_…`, or the legacy service role key. */
   secretKey: string;
@@ -68,7 +68,7 @@ const PLACEHOLDER = "agent_websocket:placeholder";
 
 /** Our name for where Realtime is, as supabase-js makes it from the project's URL. */
 export function realtimeUrl(supabaseUrl: string): string {
-  return `${supabaseUrl.replace(/^http/i, "ws").replace(/\/+$/, "")}/realtime/v1`;
+  return `${supabaseUrl.replace(/^http/i, "ws")}/realtime/v1`;
 }
 
 class SupabaseConnection implements RealtimeConnection {

@@ -31,7 +31,7 @@ const MAX_REASON_CHARS = 200;
 const TOO_MANY_TOGETHER = "reduce the batch size";
 
 export interface RealtimePublisherOptions {
-  /** The project's URL. */
+  /** The project's URL, without a slash at its end. */
   supabaseUrl: string;
   /** `sb_secret_…`, or the legacy service role key. */
   secretKey: string;
@@ -63,7 +63,7 @@ export class RealtimePublisher {
   constructor(options: RealtimePublisherOptions) {
     const { supabaseUrl, clock, timeoutMs, fetch = deadlineFetch(clock, timeoutMs) } = options;
     this.#options = options;
-    this.#url = `${supabaseUrl.replace(/\/+$/, "")}/realtime/v1/api/broadcast`;
+    this.#url = `${supabaseUrl}/realtime/v1/api/broadcast`;
     this.#fetch = fetch;
   }
 

@@ -34,7 +34,7 @@ export interface RelayPlumbing {
 }
 
 export interface RealtimeRelayOptions {
-  /** The project's URL. */
+  /** The project's URL, without a slash at its end. */
   supabaseUrl: string;
   /** `sb_secret_…`, or the legacy service role key. */
   secretKey: string;

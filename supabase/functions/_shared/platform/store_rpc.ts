@@ -15,7 +15,7 @@ const MAX_RETRY_MS = 2000;
 const MIN_ATTEMPT_MS = 1000;
 
 export interface StoreRpcOptions {
-  /** The project's URL. */
+  /** The project's URL, without a slash at its end. */
   supabaseUrl: string;
   /** `sb_secret_…`, or the legacy service role key. */
   secretKey: string;

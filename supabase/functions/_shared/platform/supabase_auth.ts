@@ -20,7 +20,7 @@ import { TokenVerdicts } from "./token_verdicts.ts";
 const NO_ADDRESS = "";
 
 export interface SupabaseVerifierOptions {
-  /** The project's URL. */
+  /** The project's URL, without a slash at its end. */
   supabaseUrl: string;
   /** The `iss` of its tokens. Default: `<supabaseUrl>/auth/v1`. */
   issuer?: string | undefined;
@@ -55,7 +55,7 @@ class SupabaseVerifier implements IdentityVerifier {
   constructor(options: SupabaseVerifierOptions) {
     const { supabaseUrl, issuer, trustedIssuers = [], hs256 = "auto", apiKey, clock, timeoutMs = 5000 } =
       options;
-    this.#authUrl = `${supabaseUrl.replace(/\/+$/, "")}/auth/v1`;
+    this.#authUrl = `${supabaseUrl}/auth/v1`;
     this.#headers = apiKey ? { apikey: apiKey } : {};
     this.#clock = clock;
     this.#fetch = deadlineFetch(clock, timeoutMs);

@@ -10,7 +10,7 @@ const RETRY_MS = 1000;
 const MAX_LOGGED_CHARS = 500;
 
 export interface WakeAgentOptions {
-  /** The project's URL. */
+  /** The project's URL, without a slash at its end. */
   supabaseUrl: string;
   secretKey: string;
   clock: Clock;
@@ -22,7 +22,7 @@ export function wakeAgent(
   { supabaseUrl, secretKey, clock, log }: WakeAgentOptions,
 ): (sessionId: string) => Promise<void> {
   const fetch = deadlineFetch(clock, TIMEOUT_MS);
-  const base = `${supabaseUrl.replace(/\/+$/, "")}/functions/v1/agent_websocket/sessions`;
+  const base = `${supabaseUrl}/functions/v1/agent_websocket/sessions`;
   const ask = (sessionId: string): Promise<Response> =>
     fetch(`${base}/${sessionId}/wake`, { method: "POST", headers: { apikey: secretKey } });
   const wake = async (sessionId: string): Promise<void> => {
