@@ -15,6 +15,8 @@ const DEATH_NOTICE_MS = 1000;
 export interface Parts {
   pools: ReadonlyMap<string, WorkerPool>;
   lite?: { port: Promise<number> };
+  /** Functions are asked when it has settled. */
+  databaseReady: Promise<unknown>;
   database: DatabaseTrouble;
   realtime?: RealtimeServer;
   desk?: { port: number };
@@ -23,13 +25,14 @@ export interface Parts {
 /** Rejects only for a bug in this code. `target` is path and query. */
 export async function route(
   target: string,
-  { pools, lite, database, realtime, desk }: Parts,
+  { pools, lite, databaseReady, database, realtime, desk }: Parts,
 ): Promise<Destination> {
   const path = target.split("?", 1)[0] ?? target;
   if (path.startsWith(FUNCTIONS_PREFIX)) {
     const name = path.slice(FUNCTIONS_PREFIX.length).split("/", 1)[0] ?? "";
     const pool = pools.get(name);
     if (pool === undefined) return refusal(desk === undefined ? STARTING : FUNCTION_NOT_FOUND);
+    await databaseReady;
     // Like the platform: the path keeps the function's name and loses everything before it.
     return await toFunction(pool, target.slice(FUNCTIONS_PREFIX.length - 1));
   }

@@ -101,20 +101,26 @@ interface Running {
   pools: Map<string, WorkerPool>;
   gateway?: Gateway;
   lite?: Thread;
+  /** When functions may be asked: with a database, once it has started. */
+  databaseReady: Promise<unknown>;
   realtime?: RealtimeServer;
   model?: Model;
   desk?: Desk;
 }
 
 /**
- * Resolves when every part accepts requests. Requests for Auth and REST are held until Supabase Lite has started, a few
- * seconds later. A function that cannot boot does not stop the others: the error is in the log, and each request tries
- * to boot it again.
+ * Resolves when every part accepts requests. Requests for functions, Auth and REST are held until Supabase Lite has
+ * started, a few seconds later; with `SESSION_STORE=memory` those for functions are not. A function that cannot boot does
+ * not stop the others: the error is in the log, and each request tries to boot it again.
  *
  * Rejects with `Deno.errors.AddrInUse` if the port is taken.
  */
 export async function startLocalStack(options: LocalStackOptions): Promise<LocalStack> {
-  const running: Running = { pools: new Map(), database: new DatabaseTrouble() };
+  const running: Running = {
+    pools: new Map(),
+    database: new DatabaseTrouble(),
+    databaseReady: Promise.resolve(),
+  };
   try {
     return await start(options, running);
   } catch (error) {
@@ -137,7 +143,9 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
   if (options.lite !== false) {
     const { databaseUrl, migrations = new URL("supabase/migrations/", PROJECT_ROOT), demo } = options;
     running.lite = await startSupabaseLite({ keys, url, migrations, databaseUrl, demo });
-    running.lite.port.catch((error) => onLog(`[supabase lite] ${error.message}`, "stderr"));
+    const started = running.lite.port.catch((error) => onLog(`[supabase lite] ${error.message}`, "stderr"));
+    // A client that connects before would be refused: sessions are stored in the database.
+    if (env.SESSION_STORE !== "memory") running.databaseReady = started;
   }
   const model = running.model = await chooseModel(env, options.model);
   const workerEnv = functionsEnv({
@@ -189,8 +197,7 @@ async function start(options: LocalStackOptions, running: Running): Promise<Loca
   await Promise.all([
     // A function that cannot boot has already logged the error.
     ...Array.from(pools.values(), (pool) => pool.start().catch(() => {})),
-    // Sessions are stored in the database: a client that connects before it has started would be refused.
-    env.SESSION_STORE === "memory" ? undefined : running.lite?.port.catch(() => {}),
+    running.databaseReady,
   ]);
 
   let stopped: Promise<void> | undefined;

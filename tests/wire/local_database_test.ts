@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { chooseDemo } from "../../local/demo.ts";
-import { type TestStack, withLocalStack } from "../support/local_stack.ts";
+import { startLocalStack } from "../../local/stack.ts";
+import { connect } from "../support/agent_client.ts";
+import { bareEnv, eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { startPostgres } from "../support/postgres_server.ts";
 
 const migrations = new URL("../fixtures/migrations/", import.meta.url);
@@ -57,4 +59,27 @@ Deno.test("local database: it can be slow, refuse, hang up and lose its answers"
     stack.database.calm();
     assert.equal((await note(stack, 7)).status, 200);
   });
+});
+
+Deno.test("local database: a client that connects before it has started is welcomed when it has", async () => {
+  const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = free.addr;
+  free.close();
+  const starting = startLocalStack({
+    port,
+    model: { baseUrl: "http://127.0.0.1:9/api/v1" },
+    env: { ...bareEnv(), AUTH_MODE: "none" },
+  });
+  try {
+    const path = `127.0.0.1:${port}/functions/v1/agent_websocket`;
+    await eventually("an answer of the function", async () => {
+      const response = await fetch(`http://${path}/health`).catch(() => undefined);
+      await response?.body?.cancel();
+      return response?.ok;
+    });
+    await using client = await connect(`ws://${path}`);
+    assert.equal(client.welcome.durable, true);
+  } finally {
+    await (await starting).stop();
+  }
 });
