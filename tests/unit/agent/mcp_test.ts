@@ -305,6 +305,57 @@ Deno.test("a call that hangs is an error, and the next one has a new connection"
   assert.equal(clock.pending, 0);
 });
 
+/** The SDK's server with a tool that answers when it is told to. */
+async function slowServer(): Promise<{
+  server: Awaited<ReturnType<typeof sdkServer>>;
+  started(calls: number): Promise<void>;
+  answer(): void;
+}> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let calls = 0;
+  const server = await sdkServer((one) => {
+    one.registerTool("slow", { annotations: { readOnlyHint: true } }, async () => {
+      calls++;
+      await promise;
+      return { content: [{ type: "text", text: "done" }] };
+    });
+  });
+  const started = async (wanted: number): Promise<void> => {
+    while (calls < wanted) await settle();
+  };
+  return { server, started, answer: resolve };
+}
+
+Deno.test("a call that is stopped leaves the calls of others alone, though they share the connection", async () => {
+  const { server, started, answer } = await slowServer();
+  await withAgent([{}], { "notes.example": server }, async ({ names, run }) => {
+    await names();
+    const stop = new AbortController();
+    const stopped = run("slow", {}, { signal: stop.signal, callId: "stopped" });
+    const other = run("slow", {}, { callId: "other" });
+    await started(2);
+    stop.abort();
+    assert.match((await stopped).output, /it was stopped/);
+    await settle();
+    answer();
+    assert.deepEqual(await other, { outcome: "ok", output: '{"tool":"slow","data":"done"}' });
+    assert.equal(server.sessions, 1);
+  });
+});
+
+Deno.test("a connection that has to make room for others ends after the calls over it", async () => {
+  const { server, started, answer } = await slowServer();
+  const headers: McpOptions["headers"] = ({ user }) => Promise.resolve({ "x-user": user?.id ?? "nobody" });
+  await withAgent([{ headers }], { "notes.example": server }, async ({ names, run }) => {
+    await names();
+    const call = run("slow", {});
+    await started(1);
+    for (let n = 0; n < 25; n++) await names({ ...ADA, user: { ...ADA.user, id: `user-${n}` } });
+    answer();
+    assert.deepEqual(await call, { outcome: "ok", output: '{"tool":"slow","data":"done"}' });
+  });
+});
+
 Deno.test("whatever a server answers to the list, its tools are missing and the log has one line", async () => {
   const pages = (): Response => new Response("<!doctype html>", { headers: { "content-type": "text/html" } });
   const huge = (): Response =>

@@ -27,9 +27,18 @@ export interface McpLinkOptions {
   onRefused(refused: readonly RefusedTool[]): void;
 }
 
+/** All callers of a link share its connection. */
+interface Shared {
+  connection: Promise<McpConnection>;
+  /** Requests under way. */
+  uses: number;
+  /** What is done when the last of them has ended; undefined while the connection is used for new ones. */
+  finish: ((connection: McpConnection) => Promise<void>) | undefined;
+}
+
 export class McpLink {
   readonly #options: McpLinkOptions;
-  #connection: Promise<McpConnection> | undefined;
+  #shared: Shared | undefined;
   #tools: readonly OfferedTool[] = [];
   /** When the list is to be taken again. */
   #listAt = 0;
@@ -81,12 +90,11 @@ export class McpLink {
     }
   }
 
+  /** Resolves when the connection has ended. If it is in use, it ends after that, and this resolves at once. */
   async close(): Promise<void> {
     this.#idleTimer?.();
     this.#idleTimer = undefined;
-    const connection = this.#connection;
-    this.#connection = undefined;
-    await (await connection?.catch(() => undefined))?.end(this.#options.clock);
+    if (this.#shared !== undefined) await this.#retire(this.#shared, (one) => one.end(this.#options.clock));
   }
 
   async #refresh(): Promise<void> {
@@ -122,32 +130,43 @@ export class McpLink {
     return { tools: [...tools.values()], refused };
   }
 
-  /** Does something over the connection, which is made if there is none. One that has failed is not used again. */
+  /**
+   * Does something over the connection, which is made if there is none. One that has failed is not used again, but what others do over
+   * it goes on: a caller who has given up must not end their calls.
+   */
   async #with<T>(act: (connection: McpConnection) => Promise<T>, signal: AbortSignal): Promise<T> {
     this.#used();
-    const connecting = this.#connection ??= this.#open();
+    const shared = this.#shared ??= this.#open();
+    shared.uses++;
     try {
-      const connection = await untilAborted(connecting, signal);
+      const connection = await untilAborted(shared.connection, signal);
       return await act(connection);
     } catch (error) {
-      if (!(error instanceof ServerError)) this.#drop(connecting);
+      if (!(error instanceof ServerError)) void this.#retire(shared, (one) => one.close());
       throw error;
     } finally {
+      shared.uses--;
+      void finishUnused(shared);
       this.#used();
     }
   }
 
-  #open(): Promise<McpConnection> {
+  #open(): Shared {
     const { server: { url }, headers, fetch, clock } = this.#options;
     const options = { url, headers, fetch, onToolsChanged: (): void => this.forget() };
-    const opening = bounded({ clock, ms: LIST_TIMEOUT_MS }, (signal) => McpConnection.open(options, signal));
-    opening.catch(() => this.#drop(opening));
-    return opening;
+    const connection = bounded(
+      { clock, ms: LIST_TIMEOUT_MS },
+      (signal) => McpConnection.open(options, signal),
+    );
+    const shared: Shared = { connection, uses: 0, finish: undefined };
+    connection.catch(() => this.#retire(shared, (one) => one.close()));
+    return shared;
   }
 
-  #drop(connection: Promise<McpConnection>): void {
-    if (this.#connection === connection) this.#connection = undefined;
-    void connection.then((one) => one.close(), () => {});
+  #retire(shared: Shared, finish: (connection: McpConnection) => Promise<void>): Promise<void> {
+    if (this.#shared === shared) this.#shared = undefined;
+    shared.finish ??= finish;
+    return finishUnused(shared);
   }
 
   #used(): void {
@@ -163,6 +182,13 @@ export class McpLink {
     if (leftMs > 0) this.#idleTimer = clock.after(leftMs, () => this.#checkIdle());
     else void this.close();
   }
+}
+
+async function finishUnused(shared: Shared): Promise<void> {
+  const { connection, uses, finish } = shared;
+  if (uses > 0 || finish === undefined) return;
+  shared.finish = () => Promise.resolve();
+  await connection.then(finish, () => {});
 }
 
 async function entriesOf(connection: McpConnection, signal: AbortSignal): Promise<unknown[]> {
