@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { until } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { ScriptedAgent } from "../../support/scripted_agent.ts";
-import { startWorkers, type TestWorker } from "../../support/workers.ts";
+import { startWorkers, type TestWorker, type WorkerOptions } from "../../support/workers.ts";
 
 const DAY_MS = 24 * 3_600_000;
 
 /** A session whose only turn may go on, as its call was approved, and a worker that has not heard of it. */
-async function approved(): Promise<
-  { sessionId: string; tools: ScriptedAgent; worker: TestWorker; pass(): Promise<void> }
+async function approved(more: WorkerOptions = {}): Promise<
+  { sessionId: string; tools: ScriptedAgent; worker: TestWorker; pass(times?: number): Promise<void> }
 > {
   const workers = startWorkers();
   const tools = new ScriptedAgent({ refund: { needs: "approval" } });
@@ -31,9 +31,9 @@ async function approved(): Promise<
   await workers.store.forWorker("elsewhere").commit(sessionId, {
     events: [{ kind: "approval_decided", queryId, turnId, callId, decisionId: "d", verdict: "approve" }],
   });
-  const worker = workers.start("b", options);
-  const pass = async (): Promise<void> => {
-    for (let step = 0; step < 20; step++) await workers.pass(100);
+  const worker = workers.start("b", { ...options, ...more });
+  const pass = async (times = 20): Promise<void> => {
+    for (let step = 0; step < times; step++) await workers.pass(100);
   };
   return { sessionId, tools, worker, pass };
 }
@@ -57,6 +57,21 @@ Deno.test("[OP5] a worker that is replaced while it looks for the session does n
   await pass();
   assert.equal(await woken, false);
   assert.deepEqual([tools.runs.length, worker.server.count().sessions], [0, 0]);
+});
+
+Deno.test("[OP5] a worker that is replaced while it claims the turn that it was woken for wakes the next one", async () => {
+  const woken: string[] = [];
+  const wakeElsewhere = (sessionId: string): Promise<void> => Promise.resolve(void woken.push(sessionId));
+  const { sessionId, tools, worker, pass } = await approved({
+    server: { wakeElsewhere, drainTimeoutMs: 1000 },
+  });
+  worker.latencyMs = 100;
+  let isWoken: boolean | undefined;
+  void worker.server.wake(sessionId).then((is) => isWoken = is);
+  while (isWoken === undefined) await pass(1);
+  void worker.server.drain("wall_clock");
+  await pass();
+  assert.deepEqual([tools.runs.length, woken], [0, [sessionId]]);
 });
 
 Deno.test("[OP5] an answer goes on elsewhere when its worker is replaced, though nobody is connected", async () => {

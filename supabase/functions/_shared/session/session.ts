@@ -89,9 +89,11 @@ export class Session implements DriverSink {
     return this.#driver.state.threads.get(turnId);
   }
 
-  /** Whether this worker is running a turn, or writing its end to the log. */
+  /** Whether this worker is running a turn, has asked for a lease to run one, or is writing its end to the log. */
   get isRunning(): boolean {
-    for (const { phase } of this.#driver.state.turns.values()) if (phase !== "remote") return true;
+    const { turns, lease } = this.#driver.state;
+    if (lease.name === "claiming") return true;
+    for (const { phase } of turns.values()) if (phase !== "remote") return true;
     return false;
   }
 
