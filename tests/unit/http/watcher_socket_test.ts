@@ -9,6 +9,7 @@ import {
   type WatcherSocketDeps,
 } from "../../../supabase/functions/_shared/http/watcher_socket.ts";
 import type { Socket } from "../../../supabase/functions/_shared/ports/runtime.ts";
+import { ACTIVITY_CLOSE } from "../../../supabase/functions/_shared/protocol/close_codes.ts";
 import { type ManualClock, settle } from "../../support/manual_clock.ts";
 import { startHub } from "../activity/watching.ts";
 
@@ -58,6 +59,7 @@ function startWatching(limits: Partial<WatcherSocketDeps> = {}): TestWatching {
     addresses: new Slots(),
     waitingWatchers: new Slots(),
     waiting: new BytePool(),
+    isDraining: () => false,
     ...limits,
   };
   function dial(address = "192.0.2.1"): { socket: FakeSocket; watcher: WatcherSocket } {
@@ -105,6 +107,18 @@ Deno.test("[AC26] what waits of all watchers and connections together is bounded
   for (const { watcher } of watchers) watcher.received("x".repeat(16_000));
   assert.equal(deps.waiting.used, 32_000);
   assert.equal(watchers.filter(({ socket }) => socket.closed !== undefined).length, 2);
+});
+
+Deno.test("[AC26] a watcher who becomes known while the worker is being replaced is sent on", async () => {
+  let isDraining = false;
+  const { dial, identity, hub } = startWatching({ isDraining: () => isDraining });
+  const { socket } = dial();
+  isDraining = true;
+  hub.close();
+  identity.resolve({ sees: "all" });
+  await settle();
+  assert.deepEqual(socket.closed, ACTIVITY_CLOSE.shuttingDown);
+  assert.equal(hub.getClientCount(), 0);
 });
 
 Deno.test("[AC26] who is not known in time is sent away, and may say nothing more", async () => {

@@ -34,6 +34,8 @@ export interface WatcherSocketDeps {
   addresses: Slots;
   waitingWatchers: Slots;
   waiting: BytePool;
+  /** Whether the worker takes no more watchers: the hub may have closed the others already. */
+  isDraining(): boolean;
 }
 
 type State =
@@ -120,6 +122,7 @@ export class WatcherSocket implements SocketOwner {
     const hub = await this.#deps.hub();
     const state = this.#state;
     if (state.name !== "waiting") return;
+    if (this.#deps.isDraining()) return this.#leave(ACTIVITY_CLOSE.shuttingDown);
     const client = hub.connect(this.#port, watcher);
     this.#settle({ name: "watching", client });
     client.opened();
