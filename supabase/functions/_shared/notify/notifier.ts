@@ -104,13 +104,13 @@ export class Notifier {
 
   async #relay(request: NotifyRequest, { id, caller }: { id: string; caller: Caller }): Promise<Sent> {
     const { relay } = this.#options;
-    const fingerprint = await sha256Hex(fingerprintOf(request, id));
-    if (request.id !== undefined && this.#sent.has(id, fingerprint)) {
-      return { id, durable: false, repeated: true };
-    }
     const { topic, event, payload } = this.#letter(request, id);
-    await relay.publish(topic, { event, payload });
-    if (request.id !== undefined) this.#sent.add(id, fingerprint);
+    const publish = (): Promise<void> => relay.publish(topic, { event, payload });
+    if (request.id === undefined) await publish();
+    else {
+      const fingerprint = await sha256Hex(fingerprintOf(request, id));
+      if (await this.#sent.once(id, fingerprint, publish)) return { id, durable: false, repeated: true };
+    }
     this.#sentTo("activity" in request ? "activity" : request.target.kind, caller);
     return { id, durable: false };
   }

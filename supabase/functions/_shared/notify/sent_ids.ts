@@ -6,31 +6,52 @@ import type { Clock } from "../ports/runtime.ts";
 const REMEMBER_MS = 86_400_000;
 const MAX_REMEMBERED = 10_000;
 
+interface Sending {
+  /** Of fixed length, as so many are kept. */
+  fingerprint: string;
+  at: number;
+  /** Settles when it was sent. */
+  sent: Promise<void>;
+}
+
 export class SentIds {
   readonly #clock: Clock;
   // In order of age.
-  readonly #sent = new Map<string, { fingerprint: string; at: number }>();
+  readonly #sendings = new Map<string, Sending>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
   /**
-   * Whether `id` was sent with the same content within a day, by its `fingerprint`: of fixed length, as so many are kept.
-   * Throws `id_conflict` where it was with another.
+   * Calls `send`, unless the same was sent under `id` within a day, or is being sent: then it waits for that. The content is known by its
+   * `fingerprint`. Resolves to whether it was a repeat. Throws `id_conflict` if the id had another content; rejects as `send` does, and
+   * then forgets the id. Past 10,000 ids the oldest is forgotten.
    */
-  has(id: string, fingerprint: string): boolean {
-    const known = this.#sent.get(id);
-    if (known === undefined || this.#clock.now() - known.at > REMEMBER_MS) return false;
-    if (known.fingerprint === fingerprint) return true;
-    throw new AgentError("id_conflict", 'Cannot send: its "id" was used for another notification');
+  async once(id: string, fingerprint: string, send: () => Promise<void>): Promise<boolean> {
+    const known = this.#sendings.get(id);
+    if (known !== undefined && this.#clock.now() - known.at <= REMEMBER_MS) {
+      if (known.fingerprint !== fingerprint) {
+        throw new AgentError("id_conflict", 'Cannot send: its "id" was used for another notification');
+      }
+      await known.sent;
+      return true;
+    }
+    const sending = { fingerprint, at: this.#clock.now(), sent: send() };
+    this.#remember(id, sending);
+    try {
+      await sending.sent;
+    } catch (thrown) {
+      if (this.#sendings.get(id) === sending) this.#sendings.delete(id);
+      throw thrown;
+    }
+    return false;
   }
 
-  /** Remembers it; the oldest is forgotten past 10,000. */
-  add(id: string, fingerprint: string): void {
-    this.#sent.delete(id);
-    this.#sent.set(id, { fingerprint, at: this.#clock.now() });
-    const [oldest] = this.#sent.keys();
-    if (this.#sent.size > MAX_REMEMBERED && oldest !== undefined) this.#sent.delete(oldest);
+  #remember(id: string, sending: Sending): void {
+    this.#sendings.delete(id);
+    this.#sendings.set(id, sending);
+    const [oldest] = this.#sendings.keys();
+    if (this.#sendings.size > MAX_REMEMBERED && oldest !== undefined) this.#sendings.delete(oldest);
   }
 }
