@@ -90,7 +90,8 @@ for (const [name, open] of Object.entries(SUBJECTS)) {
     const { clock, pass } = open();
     let runs = 0;
     clock.after(1, () => clock.after(1, () => runs++));
-    await pass(30);
+    // A timer that is due late is not due at the same time as the one that it sets.
+    for (let times = 0; runs === 0 && times < 100; times++) await pass(30);
     assert.equal(runs, 1);
   });
 

@@ -277,7 +277,9 @@ Deno.test("[DU6] [US5] rows go with the retention; an address after two days; a 
 Deno.test("[US1] an agent over a provider: every request is a row, with what the provider counted for it", async () => {
   const clock = new ManualClock(Date.now());
   const provider = new CountingProvider();
-  const store = openStore(server, { clock, budget: { tokens: BUDGET, cost: 0 } });
+  // The clock is advanced by hours while the database works.
+  const patience = { attemptMs: 600_000, commitWithinMs: 1_200_000 };
+  const store = openStore(server, { clock, budget: { tokens: BUDGET, cost: 0 }, ...patience });
   const { connect, verifier } = startAgent({
     clock,
     tokensPerDay: BUDGET,

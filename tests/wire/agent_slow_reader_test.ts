@@ -20,7 +20,7 @@ const MAX_HEAP_GROWTH_BYTES = 16 * MIB;
 const MAX_RSS_BYTES = 256 * MIB;
 /** The interval of the words that another client receives, and the longest gap that is allowed. */
 const WORD_EVERY_MS = 20;
-const MAX_GAP_MS = 1000;
+const MAX_GAP_MS = 3000;
 const NEIGHBOUR = "neighbour";
 
 /** Answers with 1 MiB, in pieces of 16 KiB, as fast as the function reads. */

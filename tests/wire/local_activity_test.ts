@@ -27,6 +27,14 @@ async function watch({ wsUrl }: TestStack, token: string): Promise<WireClient> {
   return watcher;
 }
 
+/** Two watchers at two workers: requests go to the workers in turn, once both have started. */
+async function watchBoth(stack: TestStack): Promise<WireClient[]> {
+  const live = (): number =>
+    stack.workers().filter((one) => one.function === "agent_websocket" && one.state === "live").length;
+  await eventually("two workers", () => live() === 2);
+  return [await watch(stack, stack.keys.secretKey), await watch(stack, stack.keys.secretKey)];
+}
+
 /** Skips the events that the agent emits by itself. */
 async function nextOf(watcher: WireClient, type: string): Promise<unknown> {
   return JSON.parse(await watcher.next(new RegExp(`"type":"${type}"`)));
@@ -35,7 +43,7 @@ async function nextOf(watcher: WireClient, type: string): Promise<unknown> {
 Deno.test("local activity: what a test emits reaches the watchers of every worker, as it was given", async () => {
   await withLocalStack({ testHooks: true, workers: 2 }, async (stack) => {
     const ann = await stack.token({ claims: { sub: "ann" } });
-    const watchers = [await watch(stack, stack.keys.secretKey), await watch(stack, stack.keys.secretKey)];
+    const watchers = await watchBoth(stack);
     const anns = await watch(stack, ann);
     assert.deepEqual(await emit(stack, EVENT, "?user_id=ann"), { done: true, workers: 2 });
     for (const watcher of [...watchers, anns]) {
@@ -98,7 +106,7 @@ Deno.test("local activity: getClientInfo over all workers", async () => {
 
 Deno.test("[AC8] local activity: the hub can be closed, and takes watchers again", async () => {
   await withLocalStack({ testHooks: true, workers: 2 }, async (stack) => {
-    const watchers = [await watch(stack, stack.keys.secretKey), await watch(stack, stack.keys.secretKey)];
+    const watchers = await watchBoth(stack);
     const response = await hook(stack, "close", { method: "POST" });
     assert.deepEqual(await response.json(), { done: true, workers: 2 });
     for (const watcher of watchers) {

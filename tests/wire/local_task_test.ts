@@ -207,7 +207,7 @@ for (const by of ["npx", "deno task"] as const) {
       return found.includes(true);
     }, 30_000);
     Deno.kill(task.pid, "SIGTERM");
-    await eventually("the end of every process", async () => (await task.processes()).length === 0, 5000);
+    await eventually("the end of every process", async () => (await task.processes()).length === 0, 20_000);
   });
 }
 
@@ -217,7 +217,7 @@ Deno.test("deno task dev: workers end by themselves when the stack is killed", a
   const stack = (await task.processes()).find((pid) => parentOf(pid) === task.pid);
   assert.ok(stack !== undefined);
   Deno.kill(stack, "SIGKILL");
-  await eventually("the end of every process", async () => (await task.processes()).length === 0, 5000);
+  await eventually("the end of every process", async () => (await task.processes()).length === 0, 20_000);
 });
 
 Deno.test("deno task dev: a taken port is one clear line and exit code 1", async () => {

@@ -145,8 +145,11 @@ Deno.test("local workers: waitUntil keeps a retired worker to 90 %, where before
   await withLocalStack({ functions, wallClockMs: 6000 }, async (stack) => {
     const socket = new WireClient(`${stack.wsUrl}/functions/v1/probe/socket?hold`);
     const mine = (await socket.next(/^worker/)).slice("worker ".length);
-    await eventually("the next worker", () => live(stack).includes(2));
+    const isRetired = (): boolean =>
+      stack.workers().some((one) => one.function === "probe" && one.worker === 1 && one.state === "retired");
+    await eventually("its retirement", isRetired);
     const retiredAt = performance.now();
+    await eventually("the next worker", () => live(stack).includes(2));
     assert.notEqual((await ask(stack)).worker, mine);
     assert.equal(await socket.next(/^unload/), "unload wall_clock");
     // It retires after half of its time.

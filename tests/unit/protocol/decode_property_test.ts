@@ -181,7 +181,7 @@ Deno.test("[FR10] decode: any of 15,000 frames becomes a frame or a problem with
         frames++;
         assert.ok(!("problem" in decoded));
         assertWellFormed(decoded.frame);
-        assert.deepEqual(decode(JSON.stringify(onTheWire(decoded.frame))), decoded);
+        assert.deepEqual(plain(decode(JSON.stringify(onTheWire(decoded.frame)))), plain(decoded));
         return;
       }
       problems++;

@@ -156,14 +156,25 @@ function isUnnoticeable({ behaviour, takesPrefill, kind, shared, whole }: Case, 
   return !resembles && !isNewSentence(partial.trimEnd(), again(whole, kind, shared));
 }
 
+/** So much of a reply is searched for a repetition, in normalized characters, and so long is one at least. */
+const SEARCHED = 235;
+const REPETITION = 32;
+
 /**
- * The text behind the cut begins like the answer, or with its last words. Without an anchor nobody can tell
- * what it is.
+ * The text behind the cut has, near its beginning, words of the answer so far. Without an anchor nobody can tell whether they are
+ * said again.
  */
-function isAmbiguous({ behaviour, whole }: Case, partial: string): boolean {
-  if (behaviour !== "continues without the anchor") return false;
+function isAmbiguous({ behaviour, takesPrefill, whole }: Case, partial: string): boolean {
+  const before = normalize(partial);
   const rest = normalize(whole.slice(partial.trimEnd().length));
-  return normalize(partial).includes(rest.slice(0, 32));
+  if (takesPrefill && rest.startsWith(before)) return true;
+  if (behaviour !== "continues without the anchor" && behaviour !== "repeats only the last word") {
+    return false;
+  }
+  for (let at = 0; at === 0 || at + REPETITION <= Math.min(rest.length, SEARCHED); at++) {
+    if (before.includes(rest.slice(at, at + REPETITION))) return true;
+  }
+  return false;
 }
 
 Deno.test("[TO7] whatever a model makes of it, the answer is there exactly once, or a new one is there alone", async () => {
