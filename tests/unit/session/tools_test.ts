@@ -9,6 +9,7 @@ import {
   until,
 } from "../../support/agent_harness.ts";
 import { ScriptedAgent } from "../../support/scripted_agent.ts";
+import { startWorkers, type TestWorker, type Workers } from "../../support/workers.ts";
 import type { ModelToolCall } from "../../../supabase/functions/_shared/ports/model.ts";
 
 const TOOLS = {
@@ -262,6 +263,77 @@ Deno.test("[TL9] a tool that acts as the user waits while the user is not there,
   await until(() => agent.model.calls.length === 3);
   agent.model.last.finish("Done.");
   assert.equal((await frameOf(back, "response")).content, "Done.");
+});
+
+/** A call as the user, whose user leaves after its start was written, and before its worker knows that. */
+async function leftAtStart(): Promise<
+  {
+    tools: ScriptedAgent;
+    client: TestClient;
+    worker: TestWorker;
+    workers: Workers;
+    pass(ms: number): Promise<void>;
+  }
+> {
+  const workers = startWorkers();
+  const tools = new ScriptedAgent(TOOLS);
+  const worker = workers.start("a", { agent: tools });
+  const client = await worker.connect("tools=true");
+  client.ask("please", { id: "q" });
+  await until(() => worker.model.calls.length === 1);
+  worker.latencyMs = 200;
+  worker.model.last.end({ calls: [call("mine")] });
+  const isStarted = async (): Promise<boolean> => {
+    const { events } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 100 });
+    return events.some(({ kind }) => kind === "tool_started");
+  };
+  while (!await isStarted()) await workers.pass(20);
+  client.vanish();
+  const pass = async (ms: number): Promise<void> => {
+    for (let passed = 0; passed < ms; passed += 100) await workers.pass(100);
+  };
+  await pass(2000);
+  return { tools, client, worker, workers, pass };
+}
+
+Deno.test("[TL9] a user who leaves as their call starts, and comes back, finds that it has waited", async () => {
+  const { tools, client, worker, pass } = await leftAtStart();
+  assert.equal(tools.runs.length, 0);
+  await pass(20_000);
+  const coming = worker.connect(`tools=true&${client.resumeQuery(0)}`);
+  await pass(1000);
+  const back = await coming;
+  assert.deepEqual(tools.runs.map(({ call }) => call.name), ["mine"]);
+  tools.last.end({ outcome: "ok", output: "1" });
+  await pass(1000);
+  worker.model.last.finish("Done.");
+  await pass(1000);
+  assert.equal((await frameOf(back, "response")).content, "Done.");
+});
+
+Deno.test("[TL9] a call that has started waits half a minute for its user, and then fails without them", async () => {
+  const { tools, worker, pass } = await leftAtStart();
+  await pass(27_000);
+  assert.equal(tools.runs.length, 0);
+  await pass(3000);
+  assert.equal(tools.runs.length, 1);
+  assert.equal(tools.last.options.token, undefined);
+  tools.last.end({ outcome: "error", output: "the user was not there" });
+  await pass(1000);
+  assert.equal(worker.model.calls.length, 2);
+});
+
+Deno.test("[TL9] a worker that is replaced while a call waits for its user leaves it to the next one, as unknown", async () => {
+  const { tools, client, worker, workers, pass } = await leftAtStart();
+  const drained = worker.server.drain("wall_clock");
+  await pass(40_000);
+  await drained;
+  const next = workers.start("b", { agent: tools });
+  const back = await next.connect(`tools=true&${client.resumeQuery(0)}`);
+  await pass(1000);
+  assert.equal(tools.runs.length, 0);
+  assert.equal((await frameOf(back, "tool_result")).outcome, "unknown");
+  assert.equal(next.model.calls.length, 1);
 });
 
 Deno.test("[TL10] a stop ends a turn whose tools run: they are aborted, and what came of them is unknown", async () => {

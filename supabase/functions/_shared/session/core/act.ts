@@ -32,6 +32,8 @@ import {
 
 /** Calls of one session that run at the same time. */
 export const MAX_PARALLEL_CALLS = 4;
+/** How long a call whose start is in the log waits for a user who has left: the turn keeps its lease so long. */
+const USER_WAIT_MS = 30_000;
 const NOBODY_CAME: Readonly<Record<"client" | "nothing", string>> = {
   client: "The call did not run: no client has answered it in time.",
   nothing: "The call did not run: the user was not there in time.",
@@ -151,9 +153,16 @@ export function act(step: Step): ActingTurn | undefined {
   const around = surroundingsOf(step);
   for (const call of lastCalls(thread)) {
     const { callId, name } = call;
+    const run = turn.runs.get(callId);
+    if (run !== undefined && run.name !== "awaiting_user") continue;
     // Another worker may have taken the turn over without this one knowing: the lease is renewed first.
-    if (turn.runs.has(callId) || statusOf(call, around) !== "started" || !hasFreshLease(step)) continue;
+    if (statusOf(call, around) !== "started" || !hasFreshLease(step)) continue;
     if (!mayRunNow(state, call, state.lease.epoch)) continue;
+    if (call.asUser && !around.hasUser) {
+      const until = run?.until ?? Math.min(step.now + USER_WAIT_MS, call.expiresAt);
+      turn.runs.set(callId, { name: "awaiting_user", until });
+      if (step.now < until) continue;
+    }
     turn.runs.set(callId, { name: "running" });
     state.acted = withEntry(state.acted, callId, true);
     const isEdited = call.decision?.verdict === "modify";
@@ -163,6 +172,17 @@ export function act(step: Step): ActingTurn | undefined {
   if (isSettled(thread, around)) return turn;
   if (isBlocked(thread, around)) park(state, turn);
   return undefined;
+}
+
+/** When the first call that waits for its user is run without them, in milliseconds since the epoch; undefined if none waits. */
+export function nextUserWait(state: SessionState, now: number): number | undefined {
+  let first: number | undefined;
+  for (const run of actingTurn(state)?.runs.values() ?? []) {
+    // Past that, it waits for the lease to be renewed.
+    if (run.name !== "awaiting_user" || run.until <= now) continue;
+    if (first === undefined || run.until < first) first = run.until;
+  }
+  return first;
 }
 
 /** Aborts the calls that run here, because the turn is stopped or no longer owned. */

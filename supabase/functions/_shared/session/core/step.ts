@@ -6,7 +6,7 @@
  */
 
 import type { SessionCall } from "../../protocol/session_call.ts";
-import { abortActs, act, takeActed } from "./act.ts";
+import { abortActs, act, nextUserWait, takeActed } from "./act.ts";
 import { takeQuery, takeSettlement, takeStop, takeStopCall } from "./ask.ts";
 import type { Effect } from "./effect.ts";
 import type { SessionEvent } from "./event.ts";
@@ -79,6 +79,7 @@ export function wakeAt(state: SessionState, now: number): number | undefined {
   if (gap?.reading.name === "idle") due(gap.reading.retryAt);
   due(nextAsk(state));
   if (life.name === "open") due(nextExpiryOf(state, now));
+  due(nextUserWait(state, now));
   return at;
 }
 

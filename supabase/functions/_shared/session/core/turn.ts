@@ -110,6 +110,12 @@ export interface RunningTurn {
   checkpointAt: number;
 }
 
+export type Run =
+  /** Its start is in the log, and the user in whose name it runs has left meanwhile: it waits for them until then. */
+  | { name: "awaiting_user"; until: number }
+  | { name: "running" }
+  | { name: "done"; result: ToolResultEvent };
+
 /**
  * The model has called tools, and this worker runs those that can run. What becomes of them is folded into the thread of the turn
  * (`SessionState.threads`); this is what is not in the log yet.
@@ -124,8 +130,8 @@ export interface ActingTurn {
   kept: Kept;
   /** The calls of the step, until the log has them; then empty. */
   proposed: readonly ToolEvent[];
-  /** Calls that run here. A result is kept until the log has it. */
-  runs: Map<string, { name: "running" } | { name: "done"; result: ToolResultEvent }>;
+  /** Calls that run here, or have yet to. A result is kept until the log has it. */
+  runs: Map<string, Run>;
 }
 
 /** Answered by this worker; the terminal event is not in the log yet. */
