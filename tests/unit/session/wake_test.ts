@@ -1,10 +1,10 @@
 /** Sessions that a decision over HTTP wakes, while no client has them open. */
 
 import assert from "node:assert/strict";
-import { until } from "../../support/agent_harness.ts";
+import { type TestClient, until } from "../../support/agent_harness.ts";
 import { settle } from "../../support/manual_clock.ts";
 import { ScriptedAgent } from "../../support/scripted_agent.ts";
-import { startWorkers, type TestWorker, type WorkerOptions } from "../../support/workers.ts";
+import { startWorkers, type TestWorker, type WorkerOptions, type Workers } from "../../support/workers.ts";
 
 const DAY_MS = 24 * 3_600_000;
 
@@ -102,7 +102,10 @@ Deno.test("[OP5] an answer goes on elsewhere when its worker is replaced, though
   assert.ok(idle.sessionId !== client.sessionId);
 });
 
-Deno.test("[OP5] a session whose client is connected is not woken: the client opens it", async () => {
+/** A worker that is being replaced while it answers a client, and the sessions that it has woken elsewhere. */
+async function replaced(): Promise<
+  { workers: Workers; client: TestClient; woken: string[]; drained: Promise<void> }
+> {
   const workers = startWorkers();
   const woken: string[] = [];
   const wakeElsewhere = (sessionId: string): Promise<void> => Promise.resolve(void woken.push(sessionId));
@@ -110,7 +113,11 @@ Deno.test("[OP5] a session whose client is connected is not woken: the client op
   const client = await worker.connect("stream=true");
   client.ask("Tell me a story", { id: "q" });
   await until(() => worker.model.calls.length === 1);
-  const drained = worker.server.drain("wall_clock");
+  return { workers, client, woken, drained: worker.server.drain("wall_clock") };
+}
+
+Deno.test("[OP5] a session whose client is connected is not woken: the client opens it", async () => {
+  const { workers, woken, drained } = await replaced();
   await workers.pass(1000);
   await workers.pass(3000);
   await drained;
@@ -118,14 +125,7 @@ Deno.test("[OP5] a session whose client is connected is not woken: the client op
 });
 
 Deno.test("[OP5] a session whose client leaves while its worker is being replaced is woken elsewhere", async () => {
-  const workers = startWorkers();
-  const woken: string[] = [];
-  const wakeElsewhere = (sessionId: string): Promise<void> => Promise.resolve(void woken.push(sessionId));
-  const worker = workers.start("a", { server: { wakeElsewhere, drainTimeoutMs: 1000 } });
-  const client = await worker.connect("stream=true");
-  client.ask("Tell me a story", { id: "q" });
-  await until(() => worker.model.calls.length === 1);
-  const drained = worker.server.drain("wall_clock");
+  const { workers, client, woken, drained } = await replaced();
   await workers.pass(500);
   client.vanish();
   await workers.pass(500);
