@@ -336,6 +336,32 @@ Deno.test("[TL9] a worker that is replaced while a call waits for its user leave
   assert.equal(next.model.calls.length, 1);
 });
 
+Deno.test("[TL1] a call is counted once, also if its result is read from the log before the answer to its write", async () => {
+  const workers = startWorkers();
+  const tools = new ScriptedAgent(TOOLS);
+  const worker = workers.start("a", { agent: tools });
+  const client = await worker.connect("tools=true");
+  client.ask("please", { id: "q" });
+  await until(() => worker.model.calls.length === 1);
+  worker.model.last.end({ calls: [call("find")] });
+  await until(() => tools.runs.length === 1);
+  worker.latencyMs = 200;
+  tools.last.end({ outcome: "ok", output: "1" });
+  let lastSeq = 0;
+  for (let isWritten = false; !isWritten;) {
+    await workers.pass(20);
+    const page = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 100 });
+    isWritten = page.events.some(({ kind }) => kind === "tool_result");
+    lastSeq = page.lastSeq;
+  }
+  worker.latencyMs = 0;
+  worker.server.receive(client.sessionId, { kind: "appended", seq: lastSeq });
+  await frameOf(client, "tool_result");
+  assert.doesNotMatch(worker.metrics.render([]), /tool_calls_total\{/);
+  await workers.pass(200);
+  assert.match(worker.metrics.render([]), /tool_calls_total\{[^}]*"ok"\} 1$/m);
+});
+
 Deno.test("[TL10] a stop ends a turn whose tools run: they are aborted, and what came of them is unknown", async () => {
   const stage = await start();
   const { tools, client } = stage;

@@ -33,13 +33,13 @@ export class CallAccounts {
     this.#options = options;
   }
 
-  /** A write of this worker is in the log. Called before the core learns of it. */
-  written({ events = [] }: LogWrite, { events: logged }: Committed): void {
+  /** A write of this worker is in the log. `lastSeq`: how far the worker knew the log when it sent the write. */
+  written({ events = [] }: LogWrite, { events: logged }: Committed, lastSeq: number): void {
     for (const event of events) {
       if (!isToolEvent(event)) continue;
       const stored = logged.find((other) => isSameToolEvent(event, other));
       // What the log had before was accounted for then.
-      if (stored === undefined || stored.seq <= this.#options.state.log.lastSeq) continue;
+      if (stored === undefined || stored.seq <= lastSeq) continue;
       this.#account(event, stored.at, events);
     }
   }

@@ -15,7 +15,6 @@ import { Audience } from "./audience.ts";
 import type { Effect, ReadPurpose } from "./core/effect.ts";
 import type { SessionEvent } from "./core/event.ts";
 import type { SessionState } from "./core/state.ts";
-import type { Reader } from "./reader.ts";
 import { ToolCalls } from "./tool_calls.ts";
 import { step, wakeAt } from "./core/step.ts";
 import { type ModelStep, type Question, shownOf } from "./core/turn.ts";
@@ -80,7 +79,6 @@ export class SessionDriver {
     const agent = deps.agentOf(record);
     if (agent === undefined) return;
     const { clock, lifetime } = deps;
-    const readers = (): Iterable<Reader> => this.audience.readers.values();
     this.tools = new ToolCalls({
       agent,
       record,
@@ -88,7 +86,7 @@ export class SessionDriver {
       lifetime,
       state,
       accounts: deps,
-      readers,
+      readers: () => this.audience.readers.values(),
       take: (event) => this.take(event),
     });
   }
@@ -224,13 +222,14 @@ export class SessionDriver {
     const write = withUsage(proposed, (turnId) => this.#calls.usageOf(turnId));
     const append = () => eventLog.commit(this.#record.sessionId, write);
     const [first] = write.events ?? [];
+    const { lastSeq } = this.state.log;
     const writing = first === undefined
       ? append()
       : activity.timed(this.#record, first.kind === "cleared" ? FORGETTING : STORING, append);
     lifetime.hold(
       writing.then(
         (answer) => {
-          this.tools?.accounts.written(write, answer);
+          this.tools?.accounts.written(write, answer, lastSeq);
           this.take({ kind: "committed", number, answer });
         },
         (thrown) => {
