@@ -4,6 +4,7 @@ import { cp } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { arch, platform, tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
+import { freePort } from "./free_port.ts";
 
 /** The major version of Supabase's older projects, and the newest one. */
 export type PostgresRelease = "15" | "18";
@@ -154,13 +155,6 @@ async function untilReady(server: Deno.ChildProcess): Promise<{ silent: Promise<
   })();
   await ready.promise;
   return { silent };
-}
-
-function freePort(): number {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr;
-  listener.close();
-  return port;
 }
 
 /**

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { chooseDemo } from "../../local/demo.ts";
 import { startLocalStack } from "../../local/stack.ts";
 import { connect } from "../support/agent_client.ts";
+import { freePort } from "../support/free_port.ts";
 import { bareEnv, eventually, type TestStack, withLocalStack } from "../support/local_stack.ts";
 import { startPostgres } from "../support/postgres_server.ts";
 
@@ -62,9 +63,7 @@ Deno.test("local database: it can be slow, refuse, hang up and lose its answers"
 });
 
 Deno.test("local database: a client that connects before it has started is welcomed when it has", async () => {
-  const free = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = free.addr;
-  free.close();
+  const port = freePort();
   const starting = startLocalStack({
     port,
     model: { baseUrl: "http://127.0.0.1:9/api/v1" },

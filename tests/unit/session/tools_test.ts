@@ -265,35 +265,46 @@ Deno.test("[TL9] a tool that acts as the user waits while the user is not there,
   assert.equal((await frameOf(back, "response")).content, "Done.");
 });
 
-/** A call as the user, whose user leaves after its start was written, and before its worker knows that. */
-async function leftAtStart(): Promise<
-  {
-    tools: ScriptedAgent;
-    client: TestClient;
-    worker: TestWorker;
-    workers: Workers;
-    pass(ms: number): Promise<void>;
-  }
-> {
+interface DurableStage {
+  workers: Workers;
+  worker: TestWorker;
+  tools: ScriptedAgent;
+  client: TestClient;
+}
+
+/** A worker on a store that may be slow. Its model has been asked. */
+async function startDurable(): Promise<DurableStage> {
   const workers = startWorkers();
   const tools = new ScriptedAgent(TOOLS);
   const worker = workers.start("a", { agent: tools });
   const client = await worker.connect("tools=true");
   client.ask("please", { id: "q" });
   await until(() => worker.model.calls.length === 1);
+  return { workers, worker, tools, client };
+}
+
+/** Lets time pass until the log has such an event, and no longer. Returns the newest `seq`. */
+async function untilLogged({ workers, client }: DurableStage, kind: string): Promise<number> {
+  for (;;) {
+    await workers.pass(20);
+    const { events, lastSeq } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 100 });
+    if (events.some((event) => event.kind === kind)) return lastSeq;
+  }
+}
+
+/** A call as the user, whose user leaves after its start was written, and before its worker knows that. */
+async function leftAtStart(): Promise<DurableStage & { pass(ms: number): Promise<void> }> {
+  const stage = await startDurable();
+  const { workers, worker, client } = stage;
   worker.latencyMs = 200;
   worker.model.last.end({ calls: [call("mine")] });
-  const isStarted = async (): Promise<boolean> => {
-    const { events } = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 100 });
-    return events.some(({ kind }) => kind === "tool_started");
-  };
-  while (!await isStarted()) await workers.pass(20);
+  await untilLogged(stage, "tool_started");
   client.vanish();
   const pass = async (ms: number): Promise<void> => {
     for (let passed = 0; passed < ms; passed += 100) await workers.pass(100);
   };
   await pass(2000);
-  return { tools, client, worker, workers, pass };
+  return { ...stage, pass };
 }
 
 Deno.test("[TL9] a user who leaves as their call starts, and comes back, finds that it has waited", async () => {
@@ -337,23 +348,13 @@ Deno.test("[TL9] a worker that is replaced while a call waits for its user leave
 });
 
 Deno.test("[TL1] a call is counted once, also if its result is read from the log before the answer to its write", async () => {
-  const workers = startWorkers();
-  const tools = new ScriptedAgent(TOOLS);
-  const worker = workers.start("a", { agent: tools });
-  const client = await worker.connect("tools=true");
-  client.ask("please", { id: "q" });
-  await until(() => worker.model.calls.length === 1);
+  const stage = await startDurable();
+  const { workers, worker, tools, client } = stage;
   worker.model.last.end({ calls: [call("find")] });
   await until(() => tools.runs.length === 1);
   worker.latencyMs = 200;
   tools.last.end({ outcome: "ok", output: "1" });
-  let lastSeq = 0;
-  for (let isWritten = false; !isWritten;) {
-    await workers.pass(20);
-    const page = await workers.store.read(client.sessionId, { afterSeq: 0, limit: 100 });
-    isWritten = page.events.some(({ kind }) => kind === "tool_result");
-    lastSeq = page.lastSeq;
-  }
+  const lastSeq = await untilLogged(stage, "tool_result");
   worker.latencyMs = 0;
   worker.server.receive(client.sessionId, { kind: "appended", seq: lastSeq });
   await frameOf(client, "tool_result");
